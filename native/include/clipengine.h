@@ -1,0 +1,48 @@
+/* The C ABI of the native library. Plain structs, opaque handles, status codes; no exception crosses it.
+ *
+ * Rules for every function here
+ *   - It returns a clipengine_status; results go through out-pointers, which are written only on CLIPENGINE_OK.
+ *   - On any other status the reason is kept per thread: read it with clipengine_error_message right away.
+ *   - Every pointer argument's length is documented beside it. Memory handed in stays the caller's.
+ *   - Names read clipengine_<noun>_<verb>.
+ * Each operation family has a header of its own, included at the end. */
+#ifndef CLIPENGINE_H
+#define CLIPENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+#define CLIPENGINE_NOEXCEPT noexcept
+extern "C" {
+#else
+#define CLIPENGINE_NOEXCEPT
+#endif
+
+#define CLIPENGINE_API __attribute__((visibility("default")))
+
+/* Raised whenever a signature or a struct changes; the managed side refuses another version. */
+#define CLIPENGINE_ABI_VERSION 1
+
+typedef int32_t clipengine_status;
+enum {
+  CLIPENGINE_OK = 0,
+  CLIPENGINE_INVALID_ARGUMENT = 1, /* a bug of the caller: shapes, null pointers */
+  CLIPENGINE_BAD_INPUT = 2,        /* the user's file or value is at fault */
+  CLIPENGINE_OUT_OF_MEMORY = 3,
+  CLIPENGINE_UNSUPPORTED = 4,
+  CLIPENGINE_INTERNAL = 5
+};
+
+/* Returns CLIPENGINE_ABI_VERSION of the library that was loaded. */
+CLIPENGINE_API int32_t clipengine_abi_version(void) CLIPENGINE_NOEXCEPT;
+
+/* Copies this thread's last error text (UTF-8, NUL-terminated, cut to capacity bytes) into buffer [capacity].
+ * Returns the length of the whole text without its NUL; 0 where there was no error. */
+CLIPENGINE_API int64_t clipengine_error_message(char* buffer, int64_t capacity) CLIPENGINE_NOEXCEPT;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

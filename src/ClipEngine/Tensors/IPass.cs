@@ -1,0 +1,162 @@
+namespace ClipEngine.Tensors;
+
+/// <summary>
+/// A forward pass: the scope that results live in, and the operations models are written in.
+/// Operations enqueue and return at once; only <see cref="Read"/> waits. No operation works in place, and equal sequences of
+/// shapes get equal addresses from pass to pass.
+/// </summary>
+/// <remarks>
+/// <para>Not thread-safe: one pass, one thread. All tensors are row-major and contiguous; <c>n</c> is the batch, <c>t</c> tokens,
+/// <c>w</c> width. Wrong shapes are bugs of the caller and throw <see cref="ArgumentException"/>.</para>
+/// <para>Accumulation is at least in fp32 on every backend, and layer norm, softmax and L2 normalisation are computed in fp32
+/// whatever <see cref="IBackend.ComputeType"/> is.</para>
+/// </remarks>
+public interface IPass : IDisposable
+{
+    /// <summary>Brings values in. The span is copied before the call returns.</summary>
+    Tensor Upload(ReadOnlySpan<float> values, in Shape shape);
+
+    /// <summary>Brings token ids or indices in. The span is copied before the call returns.</summary>
+    Tensor Upload(ReadOnlySpan<int> values, in Shape shape);
+
+    /// <summary>Waits for everything enqueued and copies a tensor out as fp32.</summary>
+    /// <param name="tensor">Any floating-point tensor of this pass.</param>
+    /// <param name="destination">Exactly as many elements as the tensor has.</param>
+    void Read(in Tensor tensor, Span<float> destination);
+
+    /// <summary>Opens an inner scope: everything made until <see cref="LeaveScope"/> is scratch.</summary>
+    /// <returns>A mark that <see cref="LeaveScope"/> takes.</returns>
+    long EnterScope();
+
+    /// <summary>Closes the scope, keeps one tensor of it for the outer scope and releases the rest.</summary>
+    /// <returns>The kept tensor, possibly at another address; the one passed in is no longer valid.</returns>
+    Tensor LeaveScope(long mark, in Tensor kept);
+
+    /// <summary>y = activation(x W^T + b), then <c>* scale</c>, then <c>+ residual</c>, each where given.</summary>
+    /// <param name="input"><c>[..., in]</c>.</param>
+    /// <param name="weight"><see cref="WeightRole.Linear"/> <c>[out, in]</c> or <see cref="WeightRole.LinearTransposed"/> <c>[in, out]</c>.</param>
+    /// <param name="bias"><c>[out]</c> or null.</param>
+    /// <param name="epilogue">What is fused behind the product.</param>
+    /// <returns><c>[..., out]</c>.</returns>
+    Tensor Linear(in Tensor input, Weight weight, Weight? bias, in Epilogue epilogue = default);
+
+    /// <summary>y = (x - mean) / sqrt(variance + epsilon) * weight + bias over the last dimension; the variance is the biased one.</summary>
+    /// <param name="input"><c>[..., w]</c>.</param>
+    /// <param name="weight"><c>[w]</c>.</param>
+    /// <param name="bias"><c>[w]</c>.</param>
+    /// <param name="epsilon">1e-5 in CLIP, 1e-6 in SigLIP.</param>
+    Tensor LayerNorm(in Tensor input, Weight weight, Weight bias, float epsilon);
+
+    /// <summary>softmax(q k^T / sqrt(w / heads) + mask) v per head, from one fused projection.</summary>
+    /// <param name="queryKeyValue"><c>[n, t, 3 w]</c>: queries, then keys, then values, each <c>w</c> wide with heads side by side.</param>
+    /// <param name="heads">Divides <c>w</c>.</param>
+    /// <param name="mask">Which keys a query sees.</param>
+    /// <returns><c>[n, t, w]</c>.</returns>
+    Tensor SelfAttention(in Tensor queryKeyValue, int heads, in AttentionMask mask = default);
+
+    /// <summary>The same with queries from one place and keys and values from another.</summary>
+    /// <param name="query"><c>[n, q, w]</c>.</param>
+    /// <param name="key"><c>[n, k, w]</c>.</param>
+    /// <param name="value"><c>[n, k, w]</c>.</param>
+    /// <param name="heads">Divides <c>w</c>.</param>
+    /// <param name="mask">Which keys a query sees.</param>
+    /// <returns><c>[n, q, w]</c>.</returns>
+    Tensor CrossAttention(in Tensor query, in Tensor key, in Tensor value, int heads, in AttentionMask mask = default);
+
+    /// <summary>Cuts an image into patches and projects each: a convolution whose stride is its kernel. Rows and columns beyond the last whole patch are dropped.</summary>
+    /// <param name="pixels"><c>[n, channels, height, width]</c>.</param>
+    /// <param name="kernel"><see cref="WeightRole.PatchEmbedding"/> <c>[w, channels, patch, patch]</c>.</param>
+    /// <param name="bias"><c>[w]</c> or null.</param>
+    /// <returns><c>[n, (height / patch) * (width / patch), w]</c>, patches in reading order.</returns>
+    Tensor PatchEmbedding(in Tensor pixels, Weight kernel, Weight? bias);
+
+    /// <summary>Puts a token before the others and adds the positions.</summary>
+    /// <param name="tokens"><c>[n, t, w]</c>.</param>
+    /// <param name="firstToken"><c>[w]</c>, or null for none.</param>
+    /// <param name="positions"><c>[t (+ 1), w]</c>, or null for none.</param>
+    /// <returns><c>[n, t (+ 1), w]</c>.</returns>
+    Tensor AssembleTokens(in Tensor tokens, Weight? firstToken, Weight? positions);
+
+    /// <summary>Looks token ids up and adds the positions; a learned token may follow the last one.</summary>
+    /// <param name="ids"><c>[n, t]</c> int32.</param>
+    /// <param name="table"><see cref="WeightRole.EmbeddingTable"/> <c>[vocabulary, w]</c>.</param>
+    /// <param name="appendedToken"><c>[w]</c>, put behind the last token, or null (CoCa's class embedding).</param>
+    /// <param name="positions">At least <c>[t (+ 1), w]</c>; rows beyond are ignored.</param>
+    /// <returns><c>[n, t (+ 1), w]</c>.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">An id lies outside the table.</exception>
+    Tensor TokenEmbedding(in Tensor ids, Weight table, Weight? appendedToken, Weight positions);
+
+    /// <summary>One token of each sequence.</summary>
+    /// <param name="tokens"><c>[n, t, w]</c>.</param>
+    /// <param name="indices"><c>[n]</c> int32, each in <c>[0, t)</c>.</param>
+    /// <returns><c>[n, w]</c>.</returns>
+    Tensor SelectTokens(in Tensor tokens, in Tensor indices);
+
+    /// <summary>A run of tokens of each sequence.</summary>
+    /// <param name="tokens"><c>[n, t, w]</c>.</param>
+    /// <param name="start">The first token.</param>
+    /// <param name="count">How many.</param>
+    /// <returns><c>[n, count, w]</c>.</returns>
+    Tensor SliceTokens(in Tensor tokens, int start, int count);
+
+    /// <summary>The mean over a sequence's tokens.</summary>
+    /// <param name="tokens"><c>[n, t, w]</c>.</param>
+    /// <returns><c>[n, 1, w]</c>.</returns>
+    Tensor MeanTokens(in Tensor tokens);
+
+    /// <summary>Two runs of tokens, one behind the other.</summary>
+    /// <param name="first"><c>[n, a, w]</c>.</param>
+    /// <param name="second"><c>[n, b, w]</c>.</param>
+    /// <returns><c>[n, a + b, w]</c>.</returns>
+    Tensor ConcatenateTokens(in Tensor first, in Tensor second);
+
+    /// <summary>The same learned tokens for each member of a batch (an attentional pooler's queries).</summary>
+    /// <param name="tokens"><c>[t, w]</c>.</param>
+    /// <param name="batch">n.</param>
+    /// <returns><c>[n, t, w]</c>.</returns>
+    Tensor BroadcastTokens(Weight tokens, int batch);
+
+    /// <summary>Convolution with zero padding; then activation, then <c>+ residual</c> in the order that <see cref="ConvolutionOptions"/> states.</summary>
+    /// <param name="input"><c>[n, channels, height, width]</c>.</param>
+    /// <param name="kernel"><see cref="WeightRole.Convolution"/> <c>[out, channels / groups, kh, kw]</c>.</param>
+    /// <param name="bias"><c>[out]</c> or null; batch norm is folded into kernel and bias at load.</param>
+    /// <param name="options">Stride, padding, groups and epilogue.</param>
+    /// <returns><c>[n, out, (height + 2 padding - kh) / stride + 1, ...]</c>.</returns>
+    Tensor Convolution(in Tensor input, Weight kernel, Weight? bias, in ConvolutionOptions options);
+
+    /// <summary>Mean over non-overlapping squares; rows and columns beyond the last whole square are dropped.</summary>
+    /// <param name="input"><c>[n, channels, height, width]</c>.</param>
+    /// <param name="size">Side of the square, in pixels.</param>
+    Tensor AveragePool(in Tensor input, int size);
+
+    /// <summary>Turns a feature map into tokens: <c>[n, channels, height, width]</c> to <c>[n, height * width, channels]</c>.</summary>
+    Tensor MapToTokens(in Tensor map);
+
+    /// <summary>y = activation(x), element by element.</summary>
+    Tensor Activate(in Tensor input, Activation activation);
+
+    /// <summary>y = a + b, element by element; equal shapes.</summary>
+    Tensor Add(in Tensor left, in Tensor right);
+
+    /// <summary>y = x / max(||x||, 1e-12) over the last dimension, as <c>torch.nn.functional.normalize</c>.</summary>
+    Tensor L2Normalize(in Tensor input);
+
+    /// <summary>A pre-norm transformer block: x + ls1(attention(ln1(x))), then x + ls2(mlp(ln2(x))). Backends may replace it with a fused one.</summary>
+    /// <param name="input"><c>[n, t, w]</c>.</param>
+    /// <param name="block">The weights.</param>
+    /// <param name="mask">Which keys a query sees.</param>
+    /// <returns><c>[n, t, w]</c>.</returns>
+    Tensor TransformerBlock(in Tensor input, TransformerBlock block, in AttentionMask mask = default)
+    {
+        ArgumentNullException.ThrowIfNull(block);
+        long mark = EnterScope();
+        Tensor normed = LayerNorm(input, block.Norm1Weight, block.Norm1Bias, block.Epsilon);
+        Tensor queryKeyValue = Linear(normed, block.InProjectionWeight, block.InProjectionBias);
+        Tensor attended = SelfAttention(queryKeyValue, block.Heads, mask);
+        Tensor x = Linear(attended, block.OutProjectionWeight, block.OutProjectionBias, new Epilogue { Scale = block.LayerScale1, Residual = input });
+        normed = LayerNorm(x, block.Norm2Weight, block.Norm2Bias, block.Epsilon);
+        Tensor hidden = Linear(normed, block.ExpandWeight, block.ExpandBias, new Epilogue { Activation = block.Activation });
+        x = Linear(hidden, block.ContractWeight, block.ContractBias, new Epilogue { Scale = block.LayerScale2, Residual = x });
+        return LeaveScope(mark, x);
+    }
+}

@@ -1,0 +1,123 @@
+namespace ClipEngine.Tensors;
+
+/// <summary>An element-wise non-linearity.</summary>
+public enum Activation
+{
+    /// <summary>y = x.</summary>
+    None,
+
+    /// <summary>x * Phi(x) with the exact error function (<c>torch.nn.GELU()</c>).</summary>
+    Gelu,
+
+    /// <summary>0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).</summary>
+    GeluTanh,
+
+    /// <summary>x * sigmoid(1.702 x), what OpenAI's CLIP was trained with.</summary>
+    QuickGelu,
+
+    /// <summary>max(x, 0).</summary>
+    Relu,
+
+    /// <summary>x * sigmoid(x).</summary>
+    Silu,
+}
+
+/// <summary>What is fused behind a matrix product: <c>scale * activation(product + bias) + residual</c>.</summary>
+public readonly record struct Epilogue
+{
+    /// <summary>The non-linearity.</summary>
+    public Activation Activation { get; init; }
+
+    /// <summary>A layer scale's gamma <c>[out]</c>, or null.</summary>
+    public Weight? Scale { get; init; }
+
+    /// <summary>Added last; the shape of the result. <c>default</c> for none.</summary>
+    public Tensor Residual { get; init; }
+}
+
+/// <summary>Which keys a query may see. <c>default</c>: all of them.</summary>
+public readonly record struct AttentionMask
+{
+    /// <summary>A query sees the keys up to its own position.</summary>
+    public static AttentionMask CausalMask => new() { Causal = true };
+
+    /// <summary>Whether the mask is causal.</summary>
+    public bool Causal { get; init; }
+
+    /// <summary>Added to the scores of all heads: <c>[n, q, k]</c> fp32, 0 or negative infinity. <c>default</c> for none. Adds to <see cref="Causal"/>.</summary>
+    public Tensor Additive { get; init; }
+}
+
+/// <summary>How a convolution moves over its input and what is fused behind it: <c>activation(product + bias + residual)</c>, the order of a residual network's block.</summary>
+public readonly record struct ConvolutionOptions()
+{
+    /// <summary>Step in pixels, both directions.</summary>
+    public int Stride { get; init; } = 1;
+
+    /// <summary>Zeros added on every side, in pixels.</summary>
+    public int Padding { get; init; }
+
+    /// <summary>Channel groups; 1 for an ordinary convolution.</summary>
+    public int Groups { get; init; } = 1;
+
+    /// <summary>Added before the activation; the shape of the result. <c>default</c> for none.</summary>
+    public Tensor Residual { get; init; }
+
+    /// <summary>The non-linearity, applied last.</summary>
+    public Activation Activation { get; init; }
+}
+
+/// <summary>The weights of one pre-norm transformer block, by the names of the field; checkpoint keys stand in the models.</summary>
+public sealed class TransformerBlock
+{
+    /// <summary><c>ln_1.weight [w]</c>.</summary>
+    public required Weight Norm1Weight { get; init; }
+
+    /// <summary><c>ln_1.bias [w]</c>.</summary>
+    public required Weight Norm1Bias { get; init; }
+
+    /// <summary><c>attn.in_proj_weight [3 w, w]</c>: queries, keys, values.</summary>
+    public required Weight InProjectionWeight { get; init; }
+
+    /// <summary><c>attn.in_proj_bias [3 w]</c>.</summary>
+    public required Weight InProjectionBias { get; init; }
+
+    /// <summary><c>attn.out_proj.weight [w, w]</c>.</summary>
+    public required Weight OutProjectionWeight { get; init; }
+
+    /// <summary><c>attn.out_proj.bias [w]</c>.</summary>
+    public required Weight OutProjectionBias { get; init; }
+
+    /// <summary><c>ls_1.gamma [w]</c>, or null.</summary>
+    public Weight? LayerScale1 { get; init; }
+
+    /// <summary><c>ln_2.weight [w]</c>.</summary>
+    public required Weight Norm2Weight { get; init; }
+
+    /// <summary><c>ln_2.bias [w]</c>.</summary>
+    public required Weight Norm2Bias { get; init; }
+
+    /// <summary><c>mlp.c_fc.weight [hidden, w]</c>.</summary>
+    public required Weight ExpandWeight { get; init; }
+
+    /// <summary><c>mlp.c_fc.bias [hidden]</c>.</summary>
+    public required Weight ExpandBias { get; init; }
+
+    /// <summary><c>mlp.c_proj.weight [w, hidden]</c>.</summary>
+    public required Weight ContractWeight { get; init; }
+
+    /// <summary><c>mlp.c_proj.bias [w]</c>.</summary>
+    public required Weight ContractBias { get; init; }
+
+    /// <summary><c>ls_2.gamma [w]</c>, or null.</summary>
+    public Weight? LayerScale2 { get; init; }
+
+    /// <summary>Attention heads; divides the width.</summary>
+    public required int Heads { get; init; }
+
+    /// <summary>The MLP's non-linearity.</summary>
+    public required Activation Activation { get; init; }
+
+    /// <summary>The layer norms' epsilon.</summary>
+    public required float Epsilon { get; init; }
+}
