@@ -1,0 +1,144 @@
+namespace ClipEngine.Audit.Results;
+
+/// <summary>One arm of a comparison: checkpoints whose outcomes are averaged face by face.</summary>
+/// <param name="Name">What it is called: <c>400M</c>.</param>
+/// <param name="Models">Keys of its models.</param>
+/// <param name="TrainingRuns">How many training runs stand behind them; checkpoints of one run are not independent. Null where unknown.</param>
+public sealed record Arm(string Name, IReadOnlyList<string> Models, int? TrainingRuns);
+
+/// <summary>
+/// The second arm minus the first, on the same faces: one declared comparison (<c>ViT-B-32, LAION-400M to LAION-2B</c>) of one
+/// label in one group. Which checkpoints are paired or pooled is data of the spec.
+/// </summary>
+public sealed record ArmComparison
+{
+    /// <summary>The declared comparison's name; what is compared is the same for all entries of one name.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>What the comparison is about: <c>scaling</c>, <c>patch size</c>.</summary>
+    public required string Kind { get; init; }
+
+    /// <summary>The architecture that both arms share; empty where they differ in it.</summary>
+    public required string Architecture { get; init; }
+
+    /// <summary>Known confounders, in words; empty where none is declared.</summary>
+    public required string ConfoundedWith { get; init; }
+
+    /// <summary>What is compared with.</summary>
+    public required Arm First { get; init; }
+
+    /// <summary>What is compared.</summary>
+    public required Arm Second { get; init; }
+
+    /// <summary>The experiment's key.</summary>
+    public required string Experiment { get; init; }
+
+    /// <summary>The label's text.</summary>
+    public required string Label { get; init; }
+
+    /// <summary>The group's key.</summary>
+    public required string Group { get; init; }
+
+    /// <summary>The first arm's argmax frequency, averaged over its checkpoints.</summary>
+    public required Estimate FirstRate { get; init; }
+
+    /// <summary>The second arm's.</summary>
+    public required Estimate SecondRate { get; init; }
+
+    /// <summary>Difference of argmax frequencies (second minus first), paired by face; a share: 0.199 are 19.9 percentage points.</summary>
+    public required Estimate RateDifference { get; init; }
+
+    /// <summary>Exact McNemar test; only where each arm is one checkpoint, else null.</summary>
+    public required McNemarCounts? McNemar { get; init; }
+
+    /// <summary>Paired permutation test (signs of the faces' differences) of the rate difference. Null where there are no faces or no face data.</summary>
+    public required TestResult? RateTest { get; init; }
+
+    /// <summary>Difference of mean probabilities, paired by face.</summary>
+    public required Estimate MeanDifference { get; init; }
+
+    /// <summary>Paired permutation test of the difference of mean probabilities.</summary>
+    public required TestResult? MeanTest { get; init; }
+
+    /// <summary>Cohen's d of the paired differences in probability (mean over standard deviation); null where undefined.</summary>
+    public required double? EffectSize { get; init; }
+}
+
+/// <summary>Discordant pairs and McNemar's exact p.</summary>
+/// <param name="OnlyFirst">Faces that the first checkpoint alone gave the label.</param>
+/// <param name="OnlySecond">Faces that the second alone gave it.</param>
+/// <param name="PValue">Two-sided, exact binomial.</param>
+public sealed record McNemarCounts(int OnlyFirst, int OnlySecond, double PValue);
+
+/// <summary>A test within its declared family.</summary>
+/// <param name="Family">The family it was declared in before the data were seen: <c>primary</c>, or <c>exploratory: ...</c>.</param>
+/// <param name="IsPrimary">Whether the family is confirmatory.</param>
+/// <param name="FamilySize">How many tests the family has.</param>
+/// <param name="PValue">Two-sided, uncorrected.</param>
+/// <param name="Holm">Holm's step-down correction within the family.</param>
+/// <param name="BenjaminiHochberg">Benjamini and Hochberg's false-discovery correction within the family.</param>
+public sealed record TestResult(string Family, bool IsPrimary, int FamilySize, double PValue, double Holm, double BenjaminiHochberg);
+
+/// <summary>How one number depends on wording: the same statement over a grid of templates, synonyms and label sets.</summary>
+public sealed record SensitivityStatement
+{
+    /// <summary>What is stated: <c>criminal, BM, ViT-L-14/laion2b_s32b_b82k</c>.</summary>
+    public required string Statement { get; init; }
+
+    /// <summary>The model's key.</summary>
+    public required string Model { get; init; }
+
+    /// <summary>The group's key.</summary>
+    public required string Group { get; init; }
+
+    /// <summary>The concept: a label of the published set that the grid has synonyms for.</summary>
+    public required string Label { get; init; }
+
+    /// <summary>With the published wording.</summary>
+    public required Estimate Published { get; init; }
+
+    /// <summary>The smallest rate of the grid; null where the group is empty.</summary>
+    public required double? Lowest { get; init; }
+
+    /// <summary>The middle one.</summary>
+    public required double? Median { get; init; }
+
+    /// <summary>The largest.</summary>
+    public required double? Highest { get; init; }
+
+    /// <summary>Every wording.</summary>
+    public required IReadOnlyList<SensitivityCell> Cells { get; init; }
+}
+
+/// <summary>One wording of the grid.</summary>
+/// <param name="Template">The template: <c>A photo of {a} {label}</c>.</param>
+/// <param name="Synonym">What stood for the label.</param>
+/// <param name="LabelSet">The label set it competed in.</param>
+/// <param name="Kind">Part of the grid, or a control.</param>
+/// <param name="IsPublished">Whether this is the published wording.</param>
+/// <param name="Rate">Argmax frequency.</param>
+/// <param name="Mean">Mean probability.</param>
+public sealed record SensitivityCell(
+    string Template, string Synonym, string LabelSet, WordingKind Kind, bool IsPublished, Estimate Rate, Estimate Mean);
+
+/// <summary>What a wording is there for. Controls are shown beside the range and are no part of it.</summary>
+public enum WordingKind
+{
+    /// <summary>One of the wordings that the range goes over.</summary>
+    Grid,
+
+    /// <summary>Word-order control: the prompt's words in another order.</summary>
+    BagOfWords,
+
+    /// <summary>The label set with neutral labels added or in its place.</summary>
+    Neutral,
+}
+
+/// <summary>The correlation of a label's probability with a numeric attribute of the faces.</summary>
+/// <param name="Model">The model's key.</param>
+/// <param name="Experiment">The experiment's key.</param>
+/// <param name="Label">The label's text.</param>
+/// <param name="Attribute">The metadata column: <c>fWHR</c>.</param>
+/// <param name="Pearson">Pearson's r with a Fisher z interval; n counts faces that have the attribute.</param>
+/// <param name="Spearman">Spearman's rho with a Fisher z interval (Bonett and Wright's variance).</param>
+public sealed record AttributeCorrelation(string Model, string Experiment, string Label, string Attribute, Estimate Pearson, Estimate Spearman);
