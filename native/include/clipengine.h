@@ -37,9 +37,21 @@ enum {
 /* Returns CLIPENGINE_ABI_VERSION of the library that was loaded. */
 CLIPENGINE_API int32_t clipengine_abi_version(void) CLIPENGINE_NOEXCEPT;
 
+/* Returns sizeof of the struct of this name ("clipengine_..."), or -1 where this library has none: the managed side compares
+ * every struct that crosses the border when it loads the library. name is NUL-terminated. */
+CLIPENGINE_API int64_t clipengine_struct_size(const char* name) CLIPENGINE_NOEXCEPT;
+
 /* Copies this thread's last error text (UTF-8, NUL-terminated, cut to capacity bytes) into buffer [capacity].
  * Returns the length of the whole text without its NUL; 0 where there was no error. */
 CLIPENGINE_API int64_t clipengine_error_message(char* buffer, int64_t capacity) CLIPENGINE_NOEXCEPT;
+
+/* The one thread pool of the process. Results never depend on its size.
+ * threads < 1 means as many as clipengine_threads_available. Waits for work in progress. */
+CLIPENGINE_API clipengine_status clipengine_threads_set(int32_t threads) CLIPENGINE_NOEXCEPT;
+CLIPENGINE_API int32_t clipengine_threads_get(void) CLIPENGINE_NOEXCEPT;
+
+/* Processors this process may use: affinity mask cut by the cgroup's CPU quota. At least 1. */
+CLIPENGINE_API int32_t clipengine_threads_available(void) CLIPENGINE_NOEXCEPT;
 
 #ifdef __cplusplus
 }

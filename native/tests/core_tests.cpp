@@ -1,0 +1,83 @@
+#include <atomic>
+#include <cstring>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "core/status.h"
+#include "core/thread_pool.h"
+
+using clipengine::parallel_for;
+using clipengine::ThreadPool;
+
+CLIPENGINE_TEST(every_chunk_runs_exactly_once) {
+  for (int threads : {1, 2, 3, 8}) {
+    ThreadPool::instance().resize(threads);
+    CHECK_EQUAL(ThreadPool::instance().size(), threads);
+    for (int64_t chunks : {0, 1, 2, 7, 1000}) {
+      std::vector<std::atomic<int>> counts(static_cast<size_t>(chunks));
+      parallel_for(chunks, [&](int64_t chunk, int worker) {
+        CHECK(worker >= 0 && worker < threads);
+        counts[static_cast<size_t>(chunk)].fetch_add(1);
+      });
+      for (const auto& count : counts) CHECK_EQUAL(count.load(), 1);
+    }
+  }
+}
+
+CLIPENGINE_TEST(no_two_threads_share_a_worker_index) {
+  ThreadPool::instance().resize(4);
+  std::atomic<int> inside[4] = {};
+  for (int round = 0; round < 200; ++round) {
+    parallel_for(16, [&](int64_t, int worker) {
+      CHECK_EQUAL(inside[worker].fetch_add(1), 0);
+      inside[worker].fetch_sub(1);
+    });
+  }
+}
+
+CLIPENGINE_TEST(concurrent_callers_and_nested_jobs_finish) {
+  ThreadPool::instance().resize(3);
+  std::atomic<int64_t> total{0};
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([&] {
+      for (int round = 0; round < 100; ++round) {
+        parallel_for(5, [&](int64_t, int) { parallel_for(3, [&](int64_t, int) { total.fetch_add(1); }); });
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  CHECK_EQUAL(total.load(), int64_t{4 * 100 * 5 * 3});
+}
+
+CLIPENGINE_TEST(an_exception_reaches_the_caller_and_the_pool_survives) {
+  ThreadPool::instance().resize(2);
+  bool thrown = false;
+  try {
+    parallel_for(10, [](int64_t chunk, int) {
+      if (chunk == 4) throw std::runtime_error("chunk 4");
+    });
+  } catch (const std::runtime_error& error) {
+    thrown = std::strcmp(error.what(), "chunk 4") == 0;
+  }
+  CHECK(thrown);
+  std::atomic<int> count{0};
+  parallel_for(10, [&](int64_t, int) { count.fetch_add(1); });
+  CHECK_EQUAL(count.load(), 10);
+}
+
+CLIPENGINE_TEST(the_default_size_is_what_the_process_may_use) {
+  CHECK_EQUAL(clipengine_threads_set(0), CLIPENGINE_OK);
+  CHECK_EQUAL(clipengine_threads_get(), clipengine_threads_available());
+}
+
+CLIPENGINE_TEST(error_text_is_cut_to_the_buffer) {
+  CHECK_EQUAL(clipengine::guard([] { throw clipengine::Error(CLIPENGINE_BAD_INPUT, "0123456789"); }), CLIPENGINE_BAD_INPUT);
+  char buffer[5];
+  CHECK_EQUAL(clipengine_error_message(buffer, 5), int64_t{10});
+  CHECK_EQUAL(std::string(buffer), std::string("0123"));
+}
+
+CLIPENGINE_TEST_MAIN()

@@ -1,0 +1,52 @@
+using System.Text;
+
+namespace ClipEngine.Native;
+
+/// <summary>What a native function returns.</summary>
+internal enum NativeStatus
+{
+    Ok = 0,
+    InvalidArgument = 1,
+    BadInput = 2,
+    OutOfMemory = 3,
+    Unsupported = 4,
+    Internal = 5,
+}
+
+/// <summary>Turns a status into the exception it stands for; the only place that does.</summary>
+internal static class NativeStatusExtensions
+{
+    /// <summary>Throws for anything but <see cref="NativeStatus.Ok"/>. Call it right behind the native call, on the same thread.</summary>
+    /// <param name="status">What the call returned.</param>
+    /// <param name="source">The user's file, where the call worked on one: it becomes <see cref="BadInputException.InputSource"/>.</param>
+    /// <exception cref="BadInputException">The user's file or value is at fault.</exception>
+    /// <exception cref="ArgumentException">The caller broke the function's contract.</exception>
+    /// <exception cref="NotSupportedException">The combination is not supported.</exception>
+    /// <exception cref="InsufficientMemoryException">Memory ran out.</exception>
+    /// <exception cref="NativeLibraryException">The library failed.</exception>
+    internal static void ThrowIfFailed(this NativeStatus status, string? source = null)
+    {
+        if (status != NativeStatus.Ok)
+            Throw(status, source);
+    }
+
+    private static unsafe void Throw(NativeStatus status, string? source)
+    {
+        Span<byte> buffer = stackalloc byte[1024];
+        string message;
+        fixed (byte* pointer = buffer)
+        {
+            long length = NativeMethods.ErrorMessage(pointer, buffer.Length);
+            message = Encoding.UTF8.GetString(buffer[..(int)Math.Min(length, buffer.Length - 1)]);
+        }
+
+        throw status switch
+        {
+            NativeStatus.InvalidArgument => new ArgumentException(message, nameof(status)),
+            NativeStatus.BadInput => new BadInputException(source ?? "input", message),
+            NativeStatus.OutOfMemory => new InsufficientMemoryException(source is null ? message : $"{source}: {message}"),
+            NativeStatus.Unsupported => new NotSupportedException(message),
+            _ => new NativeLibraryException(message),
+        };
+    }
+}
