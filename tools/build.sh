@@ -1,0 +1,46 @@
+# Sourced by ./clipengine and ./test.sh, with $root set: builds what they need when a source has changed, one build at a time.
+
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_CLI_UI_LANGUAGE=en
+# A minimal container has no libicu; nothing here formats or sorts by a culture.
+export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
+# `docker run --user` leaves no home to write to, and the SDK refuses to start without one.
+[ -w "${HOME:-/nonexistent}" ] || export DOTNET_CLI_HOME="$root/artifacts/home" NUGET_PACKAGES="$root/artifacts/packages"
+
+cli="$root/src/ClipEngine.Cli/bin/Release/net10.0/ClipEngine.Cli.dll"
+
+say() { echo "$me: $*" >&2; }
+
+# The names, sizes and times of all sources as one hash: any change, addition or removal shows, whatever direction its time goes.
+fingerprint() { # fingerprint PATH...
+  (cd "$root" && find "$@" CMakeLists.txt Directory.Build.props Directory.Packages.props .editorconfig tools/build-native.sh \
+    \( -name bin -o -name obj -o -path tests/data \) -prune -o -type f -printf '%p %s %T@\n' | LC_ALL=C sort | sha256sum)
+}
+
+up_to_date() { # up_to_date NAME PATH...
+  local stamp="$root/artifacts/$1.built"
+  shift
+  [ -f "$stamp" ] && [ -f "$cli" ] && [ "$(fingerprint "$@")" = "$(cat "$stamp")" ]
+}
+
+# Waits for any other build in this tree, and holds the lock until unlock_build.
+lock_build() {
+  mkdir -p "$root/artifacts"
+  exec 9>"$root/artifacts/.build.lock"
+  flock -n 9 || { say "another build is running in this tree; waiting for it"; flock 9; }
+}
+unlock_build() { exec 9>&-; }
+
+# Runs a build step with its output in a log that is shown when the step fails. The log's name is NAME.log.
+logged() { # logged NAME COMMAND...
+  local log="$root/artifacts/$1.log"
+  shift
+  # 9>&-: no child may keep the lock alive.
+  "$@" >"$log" 2>&1 9>&- && return 0
+  grep -hE 'error|Error' "$log" | sort -u | head -n 30 >&2
+  say "the build failed; the whole output is in ${log#"$root"/}"
+  return 1
+}
+
+dotnet_build() { # dotnet_build NAME PROJECT
+  logged "$1" dotnet build "$root/$2" -c Release -nologo -v quiet --disable-build-servers
+}
