@@ -48,6 +48,13 @@ internal static class Palette
         }
     }
 
+    /// <summary>Black or white, whichever can be read on the n-th category's colour.</summary>
+    public static string InkOnCategory(int index)
+    {
+        string colour = Category(index);
+        return InkOn((Convert.ToByte(colour[1..3], 16), Convert.ToByte(colour[3..5], 16), Convert.ToByte(colour[5..7], 16)));
+    }
+
     private static (byte Red, byte Green, byte Blue) Interpolate((double At, byte Red, byte Green, byte Blue)[] scale, double value)
     {
         int upper = 1;

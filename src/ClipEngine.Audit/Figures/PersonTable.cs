@@ -43,7 +43,7 @@ internal sealed record PersonTable
                     hint: $"{Persons[person]}, {Models[model]}: {(choice < 0 ? "no score" : Labels[choice])}");
                 // The number repeats the colour for those who cannot tell colours apart and for a grey print.
                 if (choice >= 0)
-                    svg.Text(left + (model * cellWidth) + ((cellWidth - 1) / 2), y + 12, (choice + 1).ToString(), TextAnchor.Middle, 10);
+                    svg.Text(left + (model * cellWidth) + ((cellWidth - 1) / 2), y + 12, (choice + 1).ToString(), TextAnchor.Middle, 10, Palette.InkOnCategory(choice));
             }
         }
 

@@ -51,8 +51,9 @@ internal sealed class SvgDocument
             {
                 'i' or 'l' or 'j' or '.' or ',' or '\'' or '|' or ':' or ' ' or 'I' or 't' or 'f' or 'r' => 0.34,
                 'm' or 'w' or 'M' or 'W' or '%' => 0.88,
-                >= 'A' and <= 'Z' => 0.68,
-                _ => 0.57,
+                >= 'A' and <= 'Z' => 0.7,
+                '+' or '−' or '–' or '=' or '<' or '>' => 0.8,
+                _ => 0.62,
             };
         }
 

@@ -1,0 +1,115 @@
+using ClipEngine.Audit.Results;
+
+namespace ClipEngine.Audit.Figures;
+
+/// <summary>Figures of declared comparisons: bars of both arms (Figure 2), change heat maps (Figure 5), and a forest plot of the effect.</summary>
+internal static class ComparisonFigures
+{
+    public static IEnumerable<AuditFigure> Make(AuditResult result)
+    {
+        string[] groups = result.Probe.Groups.Select(group => group.Key).ToArray();
+        foreach (var label in result.Comparisons.Where(IsHeadline).GroupBy(comparison => (comparison.Experiment, comparison.Label)))
+        {
+            yield return Forest(label.Key.Experiment, label.Key.Label, [.. label], groups);
+            yield return Bars(label.Key.Experiment, label.Key.Label, [.. label], groups);
+        }
+
+        foreach (var named in result.Comparisons.GroupBy(comparison => (comparison.Name, comparison.Experiment)))
+            yield return Change(named.Key.Name, named.Key.Experiment, [.. named], groups);
+    }
+
+    /// <summary>What was declared primary; where nothing could be tested (published tables without faces), everything that was asked for.</summary>
+    private static bool IsHeadline(ArmComparison comparison) => comparison.Kind == "scaling" && (comparison.RateTest is null || comparison.RateTest.IsPrimary);
+
+    private static AuditFigure Forest(string experiment, string label, ArmComparison[] comparisons, string[] groups)
+    {
+        var rows = new List<ForestRow>();
+        foreach (var named in comparisons.GroupBy(comparison => comparison.Name))
+        {
+            rows.Add(new ForestRow(named.Key, double.NaN, double.NaN, double.NaN, "", IsHeading: true));
+            foreach (ArmComparison comparison in named.OrderBy(comparison => Array.IndexOf(groups, comparison.Group)))
+            {
+                IntervalBar bar = FigureSet.Bar(comparison.RateDifference);
+                string note = comparison.RateTest is { } test ? (test.Holm < 0.001 ? "p < 0.001" : $"p = {test.Holm:0.000}") + " (Holm)" : "";
+                rows.Add(new ForestRow($"{comparison.Group} (n = {comparison.RateDifference.Count})", bar.Estimate, bar.Low, bar.High, note));
+            }
+        }
+
+        var clear = rows.Where(row => !row.IsHeading && (row.Low > 0 || row.High < 0)).ToList();
+        string words = $"{clear.Count} of {rows.Count(row => !row.IsHeading)} intervals exclude zero. " +
+            string.Join("; ", rows.Where(row => !row.IsHeading && double.IsFinite(row.Estimate)).Select(row => $"{row.Label} {row.Estimate:+0.0;-0.0;0.0}")) + " points.";
+        return new AuditFigure(FigureSet.Slug("forest", experiment, label), FigureSection.Comparisons,
+            $"Scaling effect on '{label}': difference of the share of faces given this label, second arm minus first, the same faces in both. Filled points: the interval excludes zero.",
+            new ForestPlot
+            {
+                Title = $"Scaling effect on '{label}'",
+                Description = words,
+                Rows = rows,
+                Unit = "difference in percentage points, with interval",
+                LeftCaption = "less often in the second arm",
+                RightCaption = "more often",
+            }.ToSvg());
+    }
+
+    private static AuditFigure Bars(string experiment, string label, ArmComparison[] comparisons, string[] groups)
+    {
+        string[] panels = comparisons.Select(comparison => comparison.Name).Distinct(StringComparer.Ordinal).ToArray();
+        string first = comparisons[0].First.Name, second = comparisons[0].Second.Name;
+        var values = new List<IntervalBar>();
+        foreach (string panel in panels)
+        {
+            foreach (string group in groups)
+            {
+                ArmComparison? comparison = comparisons.FirstOrDefault(entry => entry.Name == panel && entry.Group == group);
+                values.Add(FigureSet.Bar(comparison?.FirstRate));
+                values.Add(FigureSet.Bar(comparison?.SecondRate));
+            }
+        }
+
+        string words = string.Join("; ", comparisons.Select(comparison =>
+            $"{comparison.Name}, {comparison.Group}: {FigureSet.Bar(comparison.FirstRate).Estimate:0.0} to {FigureSet.Bar(comparison.SecondRate).Estimate:0.0} %")).Replace("NaN", "undefined", StringComparison.Ordinal);
+        return new AuditFigure(FigureSet.Slug("arms", experiment, label), FigureSection.Comparisons,
+            $"Share of faces given the label '{label}', by group, in both arms of each comparison, with intervals (Figure 2 of the study).",
+            new IntervalBars
+            {
+                Title = $"'{label}': {first} and {second}",
+                Description = words,
+                Panels = panels,
+                Categories = groups,
+                Series = [first, second],
+                Values = [.. values],
+                Unit = "% of faces",
+            }.ToSvg());
+    }
+
+    private static AuditFigure Change(string name, string experiment, ArmComparison[] comparisons, string[] groups)
+    {
+        string[] labels = comparisons.Select(comparison => comparison.Label).Distinct(StringComparer.Ordinal).ToArray();
+        var values = new double[groups.Length * labels.Length];
+        Array.Fill(values, double.NaN);
+        foreach (ArmComparison comparison in comparisons)
+        {
+            int row = Array.IndexOf(groups, comparison.Group);
+            if (row >= 0 && comparison.RateDifference.Value is { } difference)
+                values[(row * labels.Length) + Array.IndexOf(labels, comparison.Label)] = difference * 100;
+        }
+
+        double largest = values.Where(double.IsFinite).Select(Math.Abs).DefaultIfEmpty(1).Max();
+        string confounder = comparisons[0].ConfoundedWith;
+        string warning = confounder.Length > 0 ? $" Confounded with {confounder}." : "";
+        return new AuditFigure(FigureSet.Slug("change", name, experiment), FigureSection.Comparisons,
+            $"{name}: change of the share of faces given each label, in percentage points, {comparisons[0].Second.Name} minus {comparisons[0].First.Name} (Figure 5 of the study).{warning}",
+            new Heatmap
+            {
+                Title = $"{name}: change in percentage points",
+                Description = FigureSet.Largest(groups, labels, values, "points"),
+                Rows = groups,
+                Columns = labels,
+                Values = values,
+                Scale = HeatScale.Change,
+                Maximum = Math.Max(1, Math.Ceiling(largest / 10) * 10),
+                RowCaption = "group",
+                Unit = "points",
+            }.ToSvg());
+    }
+}

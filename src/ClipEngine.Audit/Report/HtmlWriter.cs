@@ -1,0 +1,97 @@
+using System.Text;
+using ClipEngine.Audit.Figures;
+
+namespace ClipEngine.Audit.Report;
+
+/// <summary>Builds the page: everything that comes from data goes through <see cref="Escape"/>.</summary>
+internal sealed class HtmlWriter
+{
+    private readonly StringBuilder _page = new();
+
+    public static string Escape(string text) => SvgDocument.Escape(text);
+
+    /// <summary>Markup that was written in this assembly, never text from data.</summary>
+    public HtmlWriter Raw(string markup)
+    {
+        _page.Append(markup).Append('\n');
+        return this;
+    }
+
+    public HtmlWriter Heading(int level, string text, string? id = null)
+    {
+        _page.Append("<h").Append(level);
+        if (id is not null)
+            _page.Append(" id=\"").Append(id).Append('"');
+        _page.Append('>').Append(Escape(text)).Append("</h").Append(level).Append(">\n");
+        return this;
+    }
+
+    public HtmlWriter Paragraph(string text, string? style = null)
+    {
+        _page.Append(style is null ? "<p>" : $"<p class=\"{style}\">").Append(Escape(text)).Append("</p>\n");
+        return this;
+    }
+
+    public HtmlWriter List(IEnumerable<string> items)
+    {
+        _page.Append("<ul>\n");
+        foreach (string item in items)
+            _page.Append("<li>").Append(Escape(item)).Append("</li>\n");
+        _page.Append("</ul>\n");
+        return this;
+    }
+
+    /// <summary>A table with a caption, in a box of its own that scrolls sideways on a narrow screen and can be reached by keyboard.</summary>
+    /// <param name="caption">What the table shows.</param>
+    /// <param name="columns">Column heads; the first column heads its row.</param>
+    /// <param name="rows">Cells, as text.</param>
+    public HtmlWriter Table(string caption, IReadOnlyList<string> columns, IEnumerable<IReadOnlyList<string>> rows)
+    {
+        _page.Append("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"").Append(Escape(caption)).Append("\">\n<table>\n<caption>").Append(Escape(caption)).Append("</caption>\n<thead><tr>");
+        foreach (string column in columns)
+            _page.Append("<th scope=\"col\">").Append(Escape(column)).Append("</th>");
+        _page.Append("</tr></thead>\n<tbody>\n");
+        foreach (IReadOnlyList<string> row in rows)
+        {
+            _page.Append("<tr><th scope=\"row\">").Append(Escape(row[0])).Append("</th>");
+            for (int cell = 1; cell < row.Count; cell++)
+                _page.Append("<td>").Append(Escape(row[cell])).Append("</td>");
+            _page.Append("</tr>\n");
+        }
+
+        _page.Append("</tbody>\n</table>\n</div>\n");
+        return this;
+    }
+
+    /// <summary>A figure with its caption; the drawing stands in the page itself.</summary>
+    public HtmlWriter Figure(AuditFigure figure)
+    {
+        _page.Append("<figure id=\"").Append(Escape(figure.Name)).Append("\">\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"").Append(Escape(figure.Caption)).Append("\">\n")
+            .Append(figure.Svg).Append("</div>\n<figcaption>").Append(Escape(figure.Caption)).Append("</figcaption>\n</figure>\n");
+        return this;
+    }
+
+    public HtmlWriter BeginDetails(string summary)
+    {
+        _page.Append("<details>\n<summary>").Append(Escape(summary)).Append("</summary>\n");
+        return this;
+    }
+
+    public HtmlWriter EndDetails() => Raw("</details>");
+
+    public HtmlWriter BeginSection(string id, string title)
+    {
+        _page.Append("<section aria-labelledby=\"").Append(id).Append("\">\n");
+        return Heading(2, title, id);
+    }
+
+    public HtmlWriter EndSection() => Raw("</section>");
+
+    public HtmlWriter Preformatted(string text)
+    {
+        _page.Append("<pre tabindex=\"0\">").Append(Escape(text)).Append("</pre>\n");
+        return this;
+    }
+
+    public override string ToString() => _page.ToString();
+}

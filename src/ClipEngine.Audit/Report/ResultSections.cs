@@ -1,0 +1,173 @@
+using ClipEngine.Audit.Figures;
+using ClipEngine.Audit.Results;
+
+namespace ClipEngine.Audit.Report;
+
+/// <summary>The body: comparisons, label choices, wording, correlations, each with its figures and its tables.</summary>
+internal static class ResultSections
+{
+    public static void WriteComparisons(HtmlWriter page, AuditResult result, IReadOnlyList<AuditFigure> figures)
+    {
+        if (result.Comparisons.Count == 0)
+            return;
+        page.BeginSection("comparisons", "Comparisons of models");
+        page.Paragraph("Each comparison was declared with its checkpoints before the data were looked at. The difference is taken face by face: second arm minus first, in percentage points of the share of faces given the label.");
+        page.Table("The declared comparisons", ["comparison", "first arm", "checkpoints", "second arm", "checkpoints", "training runs", "confounded with"],
+            result.Comparisons.DistinctBy(comparison => comparison.Name).Select(comparison => new[]
+            {
+                comparison.Name, comparison.First.Name, string.Join(", ", comparison.First.Models), comparison.Second.Name, string.Join(", ", comparison.Second.Models),
+                $"{comparison.First.TrainingRuns?.ToString() ?? "unknown"} against {comparison.Second.TrainingRuns?.ToString() ?? "unknown"}", comparison.ConfoundedWith,
+            }));
+        WriteFiguresOf(page, FigureSection.Comparisons, figures);
+        foreach (var family in result.Comparisons.GroupBy(comparison => comparison.RateTest?.Family ?? "").OrderByDescending(family => family.Any(comparison => comparison.RateTest?.IsPrimary == true)))
+        {
+            bool isPrimary = family.Any(comparison => comparison.RateTest?.IsPrimary == true);
+            string title = family.Key.Length == 0 ? "Comparisons without tests" : $"Family of tests '{family.Key}'{(isPrimary ? " (declared primary)" : " (exploratory)")}";
+            if (!isPrimary)
+                page.BeginDetails($"{title}: {family.Count()} comparisons");
+            page.Table(title, ["comparison", "label", "group", "n", "first arm", "second arm", "difference", "p", "Holm", "Benjamini-Hochberg", "McNemar", "difference of mean probability"],
+                family.Select(comparison => new[]
+                {
+                    comparison.Name, comparison.Label, comparison.Group, comparison.RateDifference.Count.ToString(), Wording.Percent(comparison.FirstRate), Wording.Percent(comparison.SecondRate),
+                    Wording.Points(comparison.RateDifference), Probability(comparison.RateTest?.PValue), Probability(comparison.RateTest?.Holm), Probability(comparison.RateTest?.BenjaminiHochberg),
+                    comparison.McNemar is { } counts ? $"{counts.OnlyFirst} / {counts.OnlySecond}, {Wording.PValue(counts.PValue)}" : "–", Wording.Points(comparison.MeanDifference),
+                }));
+            if (!isPrimary)
+                page.EndDetails();
+        }
+
+        page.EndSection();
+    }
+
+    public static void WriteExperiments(HtmlWriter page, AuditResult result, IReadOnlyList<AuditFigure> figures)
+    {
+        foreach (ExperimentResult experiment in result.Experiments)
+        {
+            page.BeginSection("experiment-" + FigureSet.Slug(experiment.Key), experiment.Title);
+            page.Table("Labels and the sentences they stood in", ["label", "sentence", "names group"],
+                experiment.Labels.Select(label => new[] { label.Text, label.Prompt.Length > 0 ? label.Prompt : "as given with the scores", label.Group ?? "–" }));
+            foreach (ModelExperimentResult model in experiment.Models)
+                WriteModel(page, result, experiment, model, figures);
+            AuditFigure[] others = figures.Where(figure => figure.Section == FigureSection.PatchSize && figure.Experiment == experiment.Key).ToArray();
+            if (others.Length > 0)
+            {
+                page.BeginDetails($"By patch size, which is confounded with model size: {others.Length} figures");
+                foreach (AuditFigure figure in others)
+                    page.Figure(figure);
+                page.EndDetails();
+            }
+
+            page.EndSection();
+        }
+    }
+
+    public static void WriteSensitivity(HtmlWriter page, AuditResult result)
+    {
+        if (result.Sensitivity.Count == 0)
+            return;
+        page.BeginSection("sensitivity", "What wording does");
+        page.Paragraph("The same question in other words: other templates, synonyms and label sets. A statement that holds for one wording only is a statement about that wording.");
+        page.Table("Rate with the published wording, and the range over all wordings", ["statement", "published wording", "lowest", "median", "highest", "wordings"],
+            result.Sensitivity.Select(statement => new[]
+            {
+                statement.Statement, Wording.Percent(statement.Published), Wording.Share(statement.Lowest), Wording.Share(statement.Median), Wording.Share(statement.Highest),
+                statement.Cells.Count(cell => cell.Kind == WordingKind.Grid).ToString(),
+            }));
+        foreach (SensitivityStatement statement in result.Sensitivity)
+        {
+            page.BeginDetails($"Every wording: {statement.Statement}");
+            page.Table(statement.Statement, ["template", "stands for the label", "label set", "kind", "share", "mean probability"],
+                statement.Cells.Select(cell => new[]
+                {
+                    cell.Template + (cell.IsPublished ? "  (published)" : ""), cell.Synonym, cell.LabelSet,
+                    cell.Kind switch { WordingKind.BagOfWords => "control: word order", WordingKind.Neutral => "control: neutral labels", _ => "grid" },
+                    Wording.Percent(cell.Rate), Wording.Plain(cell.Mean),
+                }));
+            page.EndDetails();
+        }
+
+        page.EndSection();
+    }
+
+    public static void WriteCorrelations(HtmlWriter page, AuditResult result)
+    {
+        if (result.Correlations.Count == 0)
+            return;
+        page.BeginSection("correlations", "Labels and measures of the face");
+        page.Paragraph("A correlation here is a warning about the model: it has tied a word to the shape of faces. It says nothing about people; see 'Physiognomy' under Limitations.");
+        page.Table("Correlation of a label's probability with a measure", ["model", "experiment", "label", "measure", "n", "Pearson r", "Spearman rho"],
+            result.Correlations.Select(entry => new[]
+            {
+                entry.Model, entry.Experiment, entry.Label, entry.Attribute, entry.Pearson.Count.ToString(), Wording.Plain(entry.Pearson), Wording.Plain(entry.Spearman),
+            }));
+        page.EndSection();
+    }
+
+    public static void WriteFigures(HtmlWriter page, string id, string title, FigureSection section, IReadOnlyList<AuditFigure> figures)
+    {
+        AuditFigure[] own = figures.Where(figure => figure.Section == section).ToArray();
+        if (own.Length == 0)
+            return;
+        page.BeginSection(id, title);
+        foreach (AuditFigure figure in own)
+            page.BeginDetails(figure.Caption).Figure(figure).EndDetails();
+        page.EndSection();
+    }
+
+    private static void WriteFiguresOf(HtmlWriter page, FigureSection section, IReadOnlyList<AuditFigure> figures)
+    {
+        foreach (AuditFigure figure in figures.Where(figure => figure.Section == section))
+            page.Figure(figure);
+    }
+
+    private static void WriteModel(HtmlWriter page, AuditResult result, ExperimentResult experiment, ModelExperimentResult model, IReadOnlyList<AuditFigure> figures)
+    {
+        page.Heading(3, model.Model);
+        foreach (AuditFigure figure in figures.Where(figure => figure.Section == FigureSection.Choices && figure.Experiment == experiment.Key && figure.Model == model.Model))
+            page.Figure(figure);
+        string[] groups = result.Probe.Groups.Select(group => group.Key).ToArray();
+        page.BeginDetails("Tables with n and intervals");
+        WriteFrames(page, $"{model.Model}: share of images given each label", model.ArgmaxFrequency, groups);
+        WriteFrames(page, $"{model.Model}: mean probability of each label", model.MeanProbability, groups);
+        if (model.MergedArgmaxFrequency.Count > 0)
+        {
+            foreach (MergedLabel merged in experiment.MergedLabels)
+                page.Paragraph($"'{merged.Name}' is any of: {string.Join(", ", merged.Labels)}.");
+            WriteFrames(page, $"{model.Model}: share of images given any label of a merged set", model.MergedArgmaxFrequency, groups);
+            WriteFrames(page, $"{model.Model}: mean summed probability of a merged set", model.MergedMeanProbability, groups);
+        }
+
+        if (model.Confusion is { } confusion)
+            WriteFrames(page, $"{model.Model}: named another group than the recorded one", [confusion.Misclassified, .. confusion.MisclassifiedByAttribute], groups);
+        string[] heads = model.Margin is null ? ["group", "n", "entropy in nats"] : ["group", "n", "entropy in nats", "top-2 margin, cosine"];
+        page.Table($"{model.Model}: how decided the choices are", heads, groups.Select(group =>
+        {
+            string[] row = [group, model.Entropy[group].Count.ToString(), Wording.Plain(model.Entropy[group])];
+            return model.Margin is null ? row : [.. row, Wording.Plain(model.Margin[group])];
+        }));
+        if (model.Flips is { } flips)
+        {
+            page.Table($"{model.Model}: range of each rate if every choice within a cosine error of {flips.CosineError:0.######} changed", ["group", "label", "lowest", "measured", "highest"],
+                flips.Rates.Where(rate => rate.Lowest != rate.Highest).Select(rate => new[] { rate.Group, rate.Label, Wording.Share(rate.Lowest), Wording.Share(rate.Measured), Wording.Share(rate.Highest) }));
+        }
+
+        page.EndDetails();
+        if (model.LeaveOneLabelOut.Count > 0)
+        {
+            page.BeginDetails("Each label left out in turn");
+            foreach (LeaveOneOut without in model.LeaveOneLabelOut)
+                WriteFrames(page, $"{model.Model}: share of images given each label when '{without.LeftOut}' is not offered", without.ArgmaxFrequency, groups);
+            page.EndDetails();
+        }
+    }
+
+    private static void WriteFrames(HtmlWriter page, string caption, IReadOnlyList<GroupMetricFrame> frames, string[] groups)
+    {
+        string[] columns = ["group", "n", .. frames.Select(frame => frame.Subject.Length > 0 ? frame.Subject : "all")];
+        var rows = groups.Select(group => (string[])[group, frames[0][group].Count.ToString(), .. frames.Select(frame => Wording.Percent(frame[group]))]).ToList();
+        rows.Add(["all", frames[0].Overall.Count.ToString(), .. frames.Select(frame => Wording.Percent(frame.Overall))]);
+        page.Table(caption, columns, rows);
+    }
+
+    private static string Probability(double? value) => value is { } number ? Wording.PValue(number)[2..].Replace("= ", "", StringComparison.Ordinal) : "–";
+}

@@ -1,0 +1,36 @@
+using ClipEngine.Audit.Results;
+
+namespace ClipEngine.Audit.Report;
+
+/// <summary>How numbers are written for the eye: percent with one decimal, an interval beside each, undefined said in words.</summary>
+internal static class Wording
+{
+    /// <summary><c>77.4 % (67.9–84.7)</c>; <c>undefined (n = 0)</c> where nothing was measured.</summary>
+    public static string Percent(Estimate estimate) => estimate.Value is not { } value
+        ? $"undefined (n = {estimate.Count})"
+        : estimate.Interval is { } interval ? $"{value * 100:0.0} % ({interval.Lower * 100:0.0}–{interval.Upper * 100:0.0})" : $"{value * 100:0.0} %";
+
+    /// <summary><c>+63.4 points (+52.1 to +73.0)</c>.</summary>
+    public static string Points(Estimate estimate) => estimate.Value is not { } value
+        ? "undefined"
+        : estimate.Interval is { } interval ? $"{Signed(value)} points ({Signed(interval.Lower)} to {Signed(interval.Upper)})" : $"{Signed(value)} points";
+
+    /// <summary>A value in its own unit, three decimals, with its interval.</summary>
+    public static string Plain(Estimate? estimate)
+    {
+        if (estimate?.Value is not { } value)
+            return "undefined";
+        string text = value.ToString("0.000");
+        if (estimate.Interval is { } interval)
+            text += $" ({interval.Lower:0.000} to {interval.Upper:0.000})";
+        return text.Replace('-', '−');
+    }
+
+    /// <summary><c>p &lt; 0.001</c> or <c>p = 0.012</c>.</summary>
+    public static string PValue(double value) => value < 0.001 ? "p < 0.001" : $"p = {value:0.000}";
+
+    /// <summary>A bare share as percent; a dash where undefined.</summary>
+    public static string Share(double? value) => value is { } share ? $"{share * 100:0.0} %" : "undefined";
+
+    private static string Signed(double share) => (share > 0 ? "+" : "") + (share * 100).ToString("0.0").Replace('-', '−');
+}
