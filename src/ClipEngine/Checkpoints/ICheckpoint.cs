@@ -3,15 +3,21 @@ using ClipEngine.Tensors;
 
 namespace ClipEngine.Checkpoints;
 
-/// <summary>A tensor inside an open checkpoint: little-endian, row-major, contiguous, valid until the checkpoint is disposed.</summary>
+/// <summary>A tensor inside an open checkpoint: little-endian, row-major, contiguous. Its bytes are borrowed with <see cref="ICheckpoint.Borrow"/>.</summary>
 /// <param name="Name">The key, verbatim.</param>
 /// <param name="Type">The element type as stored.</param>
 /// <param name="Dimensions">Sizes, outermost first; none for a scalar.</param>
-/// <param name="Address">The first byte, usually inside a mapped file; may be unaligned.</param>
 /// <param name="ByteLength">Bytes; a tensor may be larger than 2 GiB.</param>
-public readonly record struct StoredTensor(string Name, ElementType Type, ImmutableArray<long> Dimensions, nint Address, long ByteLength);
+public readonly record struct StoredTensor(string Name, ElementType Type, ImmutableArray<long> Dimensions, long ByteLength)
+{
+    /// <summary>The number of elements; 1 for a scalar.</summary>
+    public long ElementCount => ByteLength / Type.SizeInBytes();
 
-/// <summary>An open checkpoint, whatever its file format: names, types, shapes and bytes, fully validated when it was opened.</summary>
+    /// <summary>Written as <c>F32 [512, 768]</c>.</summary>
+    public override string ToString() => $"{SafetensorsFormat.NameOf(Type)} [{string.Join(", ", Dimensions)}]";
+}
+
+/// <summary>An open checkpoint, whatever its file format: names, types, shapes and bytes, fully validated when it was opened. Thread-safe.</summary>
 public interface ICheckpoint : IDisposable
 {
     /// <summary>The file (or index of shards) as the user named it.</summary>
@@ -22,4 +28,56 @@ public interface ICheckpoint : IDisposable
 
     /// <summary>Free text that the file carries about itself; empty where the format has none.</summary>
     IReadOnlyDictionary<string, string> Metadata { get; }
+
+    /// <summary>
+    /// Makes a tensor's bytes readable. Disposing them gives their memory back at once, so that a model is never held twice
+    /// while it is loaded: borrow, hand over, dispose, tensor by tensor.
+    /// </summary>
+    /// <param name="name">A key of <see cref="Tensors"/>.</param>
+    /// <exception cref="KeyNotFoundException">No such tensor.</exception>
+    /// <exception cref="CheckpointException">The file shrank or was written to since it was opened.</exception>
+    TensorBytes Borrow(string name);
+}
+
+/// <summary>The bytes of one tensor, readable until disposed. The first byte is aligned to the element's size.</summary>
+public sealed unsafe class TensorBytes : IDisposable
+{
+    private readonly Action? _release;
+    private int _isReturned;
+
+    /// <summary>Lends bytes.</summary>
+    /// <param name="address">The first byte.</param>
+    /// <param name="byteLength">How many there are.</param>
+    /// <param name="release">Called once when the borrower is done.</param>
+    public TensorBytes(nint address, long byteLength, Action? release = null)
+    {
+        Address = address;
+        ByteLength = byteLength;
+        _release = release;
+    }
+
+    /// <summary>The first byte.</summary>
+    public nint Address { get; }
+
+    /// <summary>How many bytes there are.</summary>
+    public long ByteLength { get; }
+
+    /// <summary>A part of the bytes as a span, which cannot cover more than 2 GiB.</summary>
+    /// <param name="start">Counted from the tensor's first byte.</param>
+    /// <param name="length">How many bytes.</param>
+    public ReadOnlySpan<byte> Slice(long start, int length)
+    {
+        ObjectDisposedException.ThrowIf(_isReturned != 0, this);
+        ArgumentOutOfRangeException.ThrowIfNegative(start);
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(start, ByteLength - length);
+        return new ReadOnlySpan<byte>((byte*)Address + start, length);
+    }
+
+    /// <summary>Ends the loan.</summary>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _isReturned, 1) == 0)
+            _release?.Invoke();
+    }
 }

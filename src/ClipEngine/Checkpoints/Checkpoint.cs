@@ -1,0 +1,49 @@
+namespace ClipEngine.Checkpoints;
+
+/// <summary>Opens checkpoints of every known format, recognised by content and never by file name.</summary>
+public static class Checkpoint
+{
+    /// <summary>What weights are called in a model folder, in the order in which they are tried.</summary>
+    private static readonly string[] s_names =
+    [
+        "open_clip_model.safetensors",
+        "open_clip_pytorch_model.safetensors",
+        "model.safetensors",
+        "open_clip_model.safetensors.index.json",
+        "open_clip_pytorch_model.safetensors.index.json",
+        "model.safetensors.index.json",
+        "open_clip_pytorch_model.bin",
+        "pytorch_model.bin",
+        "open_clip_pytorch_model.bin.index.json",
+        "pytorch_model.bin.index.json",
+    ];
+
+    /// <summary>Opens a safetensors file, the index of a sharded one, or a folder that holds one of them under a usual name.</summary>
+    /// <param name="path">A file or a folder.</param>
+    /// <exception cref="CheckpointException">Not there, not a known format, or a departure from it.</exception>
+    public static ICheckpoint Open(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        string file = Directory.Exists(path) ? FindWeights(path) : path;
+        return CheckpointFormats.Recognize(file) == CheckpointFormat.Index ? ShardedCheckpoint.Open(file) : OpenShard(file);
+    }
+
+    /// <summary>Opens a single file that holds tensors itself.</summary>
+    internal static ICheckpoint OpenShard(string path) => SafetensorsFile.Open(path);
+
+    /// <summary>The file of weights in a model folder, by the usual names of OpenCLIP and transformers.</summary>
+    /// <param name="folder">A folder.</param>
+    /// <exception cref="CheckpointException">None of the names is there.</exception>
+    public static string FindWeights(string folder)
+    {
+        foreach (string name in s_names)
+        {
+            string path = Path.Combine(folder, name);
+            if (File.Exists(path))
+                return path;
+        }
+
+        throw new CheckpointException(folder, CheckpointError.NotFound,
+            $"the folder holds no weights under a usual name ({s_names[0]}, {s_names[2]}, {s_names[6]} and others).", "Name the file itself.");
+    }
+}

@@ -1,0 +1,151 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using ClipEngine.Files;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Checkpoints;
+
+/// <summary>
+/// Writes safetensors files: whole or not at all, and the same bytes for the same tensors, in whatever order they were added.
+/// Tensors lie as the reference lays them: widest type first, then by name; the header is padded with spaces to 8 bytes.
+/// </summary>
+public sealed class SafetensorsWriter
+{
+    private const int ChunkLength = 1 << 20;
+
+    private readonly Dictionary<string, Pending> _tensors = [];
+    private readonly SortedDictionary<string, string> _metadata = new(StringComparer.Ordinal);
+
+    /// <summary>A writer without tensors.</summary>
+    /// <param name="metadata">Free text about the file; null for none.</param>
+    public SafetensorsWriter(IReadOnlyDictionary<string, string>? metadata = null)
+    {
+        foreach ((string key, string value) in metadata ?? new Dictionary<string, string>())
+            _metadata.Add(key, value);
+    }
+
+    /// <summary>Adds a tensor of bytes as they shall be stored: little-endian, row-major.</summary>
+    /// <param name="name">The key.</param>
+    /// <param name="type">The element type.</param>
+    /// <param name="dimensions">Sizes, outermost first; none for a scalar.</param>
+    /// <param name="bytes">Exactly as many as shape and type ask for; read when the file is written.</param>
+    /// <exception cref="ArgumentException">The key exists, or the number of bytes is another.</exception>
+    public void Add(string name, ElementType type, ReadOnlySpan<long> dimensions, ReadOnlyMemory<byte> bytes) =>
+        Add(name, type, dimensions, bytes.Length, stream => stream.Write(bytes.Span));
+
+    /// <summary>Adds fp32 values.</summary>
+    /// <param name="name">The key.</param>
+    /// <param name="values">As many as the shape asks for, row-major; read when the file is written.</param>
+    /// <param name="dimensions">Sizes, outermost first.</param>
+    public void Add(string name, ReadOnlyMemory<float> values, params ReadOnlySpan<long> dimensions) =>
+        Add(name, ElementType.Float32, dimensions, (long)values.Length * sizeof(float), stream =>
+        {
+            ReadOnlySpan<float> rest = values.Span;
+            while (rest.Length > 0)
+            {
+                int count = Math.Min(rest.Length, ChunkLength);
+                stream.Write(MemoryMarshal.AsBytes(rest[..count]));
+                rest = rest[count..];
+            }
+        });
+
+    /// <summary>Adds a tensor of another checkpoint, which must stay open until the file is written.</summary>
+    /// <param name="source">Where it lies.</param>
+    /// <param name="name">Its key there.</param>
+    /// <param name="newName">Its key in the new file; null for the same.</param>
+    public void Add(ICheckpoint source, string name, string? newName = null)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        StoredTensor tensor = source.Tensors[name];
+        Add(newName ?? name, tensor.Type, tensor.Dimensions.AsSpan(), tensor.ByteLength, stream =>
+        {
+            using TensorBytes bytes = source.Borrow(name);
+            for (long start = 0; start < bytes.ByteLength; start += ChunkLength)
+                stream.Write(bytes.Slice(start, (int)Math.Min(ChunkLength, bytes.ByteLength - start)));
+        });
+    }
+
+    /// <summary>Writes the file under a private name and renames it.</summary>
+    /// <param name="path">The final name.</param>
+    /// <exception cref="IOException">No space, no permission, a bad disk: nothing is left under the final name.</exception>
+    public void Write(string path)
+    {
+        KeyValuePair<string, Pending>[] ordered = [.. _tensors
+            .OrderByDescending(static pair => pair.Value.Type.SizeInBytes())
+            .ThenBy(static pair => pair.Value.Type)
+            .ThenBy(static pair => pair.Key, StringComparer.Ordinal)];
+        byte[] header = WriteHeader(ordered);
+        AtomicFile.Write(path, stream =>
+        {
+            Span<byte> prefix = stackalloc byte[SafetensorsFormat.PrefixLength];
+            BinaryPrimitives.WriteInt64LittleEndian(prefix, header.Length);
+            stream.Write(prefix);
+            stream.Write(header);
+            foreach ((string name, Pending tensor) in ordered)
+            {
+                long start = stream.Position;
+                tensor.Write(stream);
+                if (stream.Position - start != tensor.ByteLength)
+                    throw new InvalidOperationException($"{name}: wrote {stream.Position - start} bytes instead of {tensor.ByteLength}.");
+            }
+        });
+    }
+
+    private void Add(string name, ElementType type, ReadOnlySpan<long> dimensions, long byteLength, Action<Stream> write)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        long expected = type.SizeInBytes();
+        foreach (long dimension in dimensions)
+            expected = checked(expected * dimension);
+        if (expected != byteLength)
+            throw new ArgumentException($"{name}: the shape takes {expected} bytes, found {byteLength}.", nameof(dimensions));
+        if (name == SafetensorsFormat.MetadataKey || !_tensors.TryAdd(name, new Pending(type, dimensions.ToArray(), byteLength, write)))
+            throw new ArgumentException($"{name}: the key exists already.", nameof(name));
+    }
+
+    private byte[] WriteHeader(KeyValuePair<string, Pending>[] ordered)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(buffer))
+        {
+            json.WriteStartObject();
+            if (_metadata.Count > 0)
+            {
+                json.WriteStartObject(SafetensorsFormat.MetadataKey);
+                foreach ((string key, string value) in _metadata)
+                    json.WriteString(key, value);
+                json.WriteEndObject();
+            }
+
+            long start = 0;
+            foreach ((string name, Pending tensor) in ordered)
+            {
+                json.WriteStartObject(name);
+                json.WriteString("dtype", SafetensorsFormat.NameOf(tensor.Type));
+                json.WriteStartArray("shape");
+                foreach (long dimension in tensor.Dimensions)
+                    json.WriteNumberValue(dimension);
+                json.WriteEndArray();
+                json.WriteStartArray("data_offsets");
+                json.WriteNumberValue(start);
+                json.WriteNumberValue(start += tensor.ByteLength);
+                json.WriteEndArray();
+                json.WriteEndObject();
+            }
+
+            json.WriteEndObject();
+        }
+
+        int padded = (buffer.WrittenCount + 7) / 8 * 8;
+        if (padded > SafetensorsFormat.MaximumHeaderLength)
+            throw new InvalidOperationException($"The safetensors header would take {padded} bytes; at most {SafetensorsFormat.MaximumHeaderLength} are allowed.");
+        byte[] header = new byte[padded];
+        header.AsSpan().Fill((byte)' ');
+        buffer.WrittenSpan.CopyTo(header);
+        return header;
+    }
+
+    private sealed record Pending(ElementType Type, long[] Dimensions, long ByteLength, Action<Stream> Write);
+}

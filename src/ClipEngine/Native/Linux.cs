@@ -1,0 +1,128 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace ClipEngine.Native;
+
+/// <summary>What the C library of Linux knows about files and .NET does not pass on. Everywhere else the callers do without.</summary>
+internal static unsafe partial class Linux
+{
+    private const int CurrentFolder = -100; // AT_FDCWD
+    private const int EmptyPath = 0x1000; // AT_EMPTY_PATH: the descriptor itself
+    private const uint BasicStatistics = 0x7ff; // STATX_BASIC_STATS
+    private const int DoNotNeed = 4; // MADV_DONTNEED
+
+    /// <summary>The status of a path, symbolic links followed, or null where it cannot be told.</summary>
+    public static FileStatus? GetStatus(string path)
+    {
+        if (!OperatingSystem.IsLinux())
+            return null;
+        StatX status;
+        return Statx(CurrentFolder, path, 0, BasicStatistics, &status) == 0 ? status.ToStatus() : null;
+    }
+
+    /// <summary>The status of an open file, or null where it cannot be told.</summary>
+    public static FileStatus? GetStatus(SafeFileHandle handle)
+    {
+        if (!OperatingSystem.IsLinux())
+            return null;
+        StatX status;
+        return Statx((int)handle.DangerousGetHandle(), "", EmptyPath, BasicStatistics, &status) == 0 ? status.ToStatus() : null;
+    }
+
+    /// <summary>Takes the whole pages of a mapped range out of resident memory; they come back from the file when touched again.</summary>
+    public static void ReleasePages(nint address, long length)
+    {
+        if (!OperatingSystem.IsLinux())
+            return;
+        nint page = Environment.SystemPageSize;
+        nint first = (address + page - 1) / page * page;
+        nint end = (nint)(address + length) / page * page;
+        if (end > first)
+            _ = Advise(first, (nuint)(end - first), DoNotNeed);
+    }
+
+    // statx(2) and not stat(2): its structure is the same on every processor.
+    [LibraryImport("libc", EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Statx(int folder, string path, int flags, uint mask, StatX* status);
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(nint address, nuint length, int advice);
+
+    [StructLayout(LayoutKind.Explicit, Size = 256)]
+    private struct StatX
+    {
+        [FieldOffset(28)]
+        public ushort Mode;
+
+        [FieldOffset(32)]
+        public ulong Inode;
+
+        [FieldOffset(40)]
+        public ulong Size;
+
+        [FieldOffset(96)]
+        public long ChangedSeconds;
+
+        [FieldOffset(104)]
+        public uint ChangedNanoseconds;
+
+        [FieldOffset(112)]
+        public long ModifiedSeconds;
+
+        [FieldOffset(120)]
+        public uint ModifiedNanoseconds;
+
+        [FieldOffset(136)]
+        public uint DeviceMajor;
+
+        [FieldOffset(140)]
+        public uint DeviceMinor;
+
+        public readonly FileStatus ToStatus() => new(
+            (Mode & 0xF000) switch
+            {
+                0x8000 => FileKind.Regular,
+                0x4000 => FileKind.Folder,
+                0x1000 => FileKind.NamedPipe,
+                0x2000 or 0x6000 => FileKind.Device,
+                0xC000 => FileKind.Socket,
+                _ => FileKind.Other,
+            },
+            ((ulong)DeviceMajor << 32) | DeviceMinor,
+            Inode,
+            (long)Size,
+            unchecked(ModifiedSeconds * 1_000_000_000 + ModifiedNanoseconds),
+            unchecked(ChangedSeconds * 1_000_000_000 + ChangedNanoseconds));
+    }
+}
+
+/// <summary>What a path leads to.</summary>
+internal enum FileKind
+{
+    /// <summary>An ordinary file.</summary>
+    Regular,
+
+    /// <summary>A folder.</summary>
+    Folder,
+
+    /// <summary>A named pipe; opening it would wait for a writer, perhaps for ever.</summary>
+    NamedPipe,
+
+    /// <summary>A character or block device.</summary>
+    Device,
+
+    /// <summary>A socket.</summary>
+    Socket,
+
+    /// <summary>Anything else.</summary>
+    Other,
+}
+
+/// <summary>The identity of a file and of its content as far as the file system vouches for it.</summary>
+/// <param name="Kind">What it is.</param>
+/// <param name="Device">The file system it lies on.</param>
+/// <param name="Inode">Its number there.</param>
+/// <param name="Size">Bytes.</param>
+/// <param name="ModifiedNanoseconds">When the content changed, since 1970.</param>
+/// <param name="ChangedNanoseconds">When content or status changed, since 1970; a program cannot set it back.</param>
+internal readonly record struct FileStatus(FileKind Kind, ulong Device, ulong Inode, long Size, long ModifiedNanoseconds, long ChangedNanoseconds);
