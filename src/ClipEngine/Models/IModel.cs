@@ -1,0 +1,83 @@
+using ClipEngine.Imaging;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Models;
+
+/// <summary>A model on a backend. Its weights are immutable: any number of threads may run passes over it at once, each with a pass of its own.</summary>
+public interface IModel
+{
+    /// <summary>The architecture's name, for run records and messages.</summary>
+    string Architecture { get; }
+
+    /// <summary>Where it runs.</summary>
+    IBackend Backend { get; }
+
+    /// <summary>The pixels that it was trained on: <c>[3, Height, Width]</c>, normalised.</summary>
+    PreprocessOptions Preprocess { get; }
+
+    /// <summary>The tokenizer that it was trained with.</summary>
+    TokenizerConfig Tokenizer { get; }
+
+    /// <summary>Token ids of one sentence, start and end included.</summary>
+    int ContextLength { get; }
+
+    /// <summary>One more than the largest token id.</summary>
+    int VocabularySize { get; }
+}
+
+/// <summary>Images and sentences in one space: their features are compared by cosine.</summary>
+public interface IDualEncoder : IModel
+{
+    /// <summary>The length of a feature.</summary>
+    int EmbedDimension { get; }
+
+    /// <summary>The factor on cosines, <c>exp(logit_scale)</c>; 100 in most trained models.</summary>
+    double LogitScale { get; }
+
+    /// <summary>Added after scaling (<c>logit_bias</c>); null where the model has none. With a bias a probability is a sigmoid, else a softmax over labels.</summary>
+    double? LogitBias { get; }
+
+    /// <summary>Enqueues the image tower.</summary>
+    /// <param name="pass">A pass of <see cref="IModel.Backend"/>.</param>
+    /// <param name="pixels"><c>[n, 3, height, width]</c>, preprocessed.</param>
+    /// <returns>
+    /// <c>[n, EmbedDimension]</c>, as the original returns them: not normalised, except by CoCa;
+    /// <c>[n, tokens, EmbedDimension]</c> where the model pools nothing.
+    /// </returns>
+    Tensor EncodeImages(IPass pass, in Tensor pixels);
+
+    /// <summary>Enqueues the text tower.</summary>
+    /// <param name="pass">A pass of <see cref="IModel.Backend"/>.</param>
+    /// <param name="ids"><c>[n, length]</c>, row-major; padded as the tokenizer does.</param>
+    /// <param name="length">Ids of one sentence; at most <see cref="IModel.ContextLength"/>.</param>
+    /// <returns>
+    /// <c>[n, EmbedDimension]</c>, as the original returns them: not normalised, except by CoCa;
+    /// <c>[n, tokens, EmbedDimension]</c> where the model pools nothing.
+    /// </returns>
+    /// <exception cref="ArgumentException">The length is not right, or an id lies outside the vocabulary.</exception>
+    Tensor EncodeTexts(IPass pass, ReadOnlySpan<int> ids, int length);
+}
+
+/// <summary>
+/// A score for an image and a sentence together, which does not factor into two features (BLIP's image-text matching).
+/// A model may be a dual encoder as well.
+/// </summary>
+public interface IPairScorer : IModel
+{
+    /// <summary>The length of an image token.</summary>
+    int ImageTokenWidth { get; }
+
+    /// <summary>Enqueues what of an image does not depend on the sentence; it is read out and kept beyond the pass, once for each image.</summary>
+    /// <param name="pass">A pass of <see cref="IModel.Backend"/>.</param>
+    /// <param name="pixels"><c>[n, 3, height, width]</c>, preprocessed.</param>
+    /// <returns><c>[n, tokens, ImageTokenWidth]</c>.</returns>
+    Tensor EncodeImageTokens(IPass pass, in Tensor pixels);
+
+    /// <summary>Enqueues the scores of n pairs: image i with sentence i.</summary>
+    /// <param name="pass">A pass of <see cref="IModel.Backend"/>.</param>
+    /// <param name="imageTokens"><c>[n, tokens, ImageTokenWidth]</c>, uploaded again or still of this pass.</param>
+    /// <param name="ids"><c>[n, length]</c>, row-major; padded as the tokenizer does, padding is hidden from attention.</param>
+    /// <param name="length">Ids of one sentence.</param>
+    /// <returns><c>[n, 2]</c> logits: does not match, matches.</returns>
+    Tensor ScorePairs(IPass pass, in Tensor imageTokens, ReadOnlySpan<int> ids, int length);
+}

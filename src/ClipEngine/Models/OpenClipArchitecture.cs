@@ -1,0 +1,39 @@
+using System.Text.Json;
+using ClipEngine.Checkpoints;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Models;
+
+/// <summary>OpenCLIP's own two-tower models: CLIP with a vision transformer or a ModifiedResNet, and CoCa's two towers.</summary>
+internal sealed class OpenClipArchitecture : IArchitecture
+{
+    public string Name => "open_clip";
+
+    public bool Recognizes(JsonElement configuration)
+    {
+        JsonElement model = configuration.TryGetProperty("model_cfg", out JsonElement inner) && inner.ValueKind == JsonValueKind.Object ? inner : configuration;
+        return model.TryGetProperty("vision_cfg", out _) || model.TryGetProperty("text_cfg", out _);
+    }
+
+    public IModel Build(JsonElement configuration, string source, WeightReader weights, IBackend backend, ArchitectureOptions options)
+    {
+        OpenClipConfig config = OpenClipConfigReader.Parse(configuration, source);
+        (int Height, int Width) trainedGrid = (config.Vision.GridHeight, config.Vision.GridWidth);
+        if (options.ImageSize is { } size)
+            config = AtSize(config, size);
+        return new OpenClipModel(config, trainedGrid, weights, backend);
+    }
+
+    private static OpenClipConfig AtSize(OpenClipConfig config, (int Height, int Width) size)
+    {
+        if (config.Vision.IsResNet)
+            throw new BadInputException("image size", "a ResNet's attention pool has no positions for another size; open_clip does not resize them either.", "Leave the image size out.");
+        if (size.Height < config.Vision.PatchHeight || size.Width < config.Vision.PatchWidth)
+            throw new BadInputException("image size", $"expected at least one patch, {config.Vision.PatchHeight} x {config.Vision.PatchWidth}; found {size.Height} x {size.Width}.");
+        return config with
+        {
+            Vision = config.Vision with { ImageHeight = size.Height, ImageWidth = size.Width },
+            Preprocess = config.Preprocess with { Height = size.Height, Width = size.Width },
+        };
+    }
+}

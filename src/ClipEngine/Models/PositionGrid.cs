@@ -1,0 +1,78 @@
+using ClipEngine.Checkpoints;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Models;
+
+/// <summary>
+/// A vision transformer's positions, resized where the model runs at another image size than it was trained at: as open_clip's
+/// <c>resize_pos_embed</c>, which is <c>torch.nn.functional.interpolate(mode="bicubic", antialias=True, align_corners=False)</c>.
+/// </summary>
+internal static class PositionGrid
+{
+    /// <summary>Reads <c>positional_embedding [1 + trained grid, width]</c>: the class token's row first.</summary>
+    /// <returns><c>[1 + grid, width]</c>.</returns>
+    public static Weight Read(WeightReader weights, (int Height, int Width) trained, (int Height, int Width) grid, int width)
+    {
+        const string Key = "positional_embedding";
+        int tokens = (trained.Height * trained.Width) + 1;
+        if (trained == grid)
+            return weights.Read(Key, WeightRole.Tokens, tokens, width);
+        float[] values = weights.ReadValues(Key, tokens, width);
+        float[] resized = new float[((grid.Height * grid.Width) + 1) * width];
+        values.AsSpan(0, width).CopyTo(resized);
+        Resize(values.AsSpan(width), trained, resized.AsSpan(width), grid, width);
+        return weights.CreateFromValues($"{Key} at {grid.Height} x {grid.Width}", WeightRole.Tokens, resized, (grid.Height * grid.Width) + 1, width);
+    }
+
+    /// <summary>Resizes a map of vectors <c>[from.Height, from.Width, width]</c> into <c>[to.Height, to.Width, width]</c>, columns first, each direction by itself.</summary>
+    internal static void Resize(ReadOnlySpan<float> source, (int Height, int Width) from, Span<float> destination, (int Height, int Width) to, int width)
+    {
+        float[] narrowed = new float[from.Height * to.Width * width];
+        ResizeMiddle(source, from.Height, from.Width, narrowed, to.Width, width);
+        ResizeMiddle(narrowed, 1, from.Height, destination, to.Height, to.Width * width);
+    }
+
+    /// <summary>Resizes the middle dimension of <c>[outer, from, inner]</c>.</summary>
+    private static void ResizeMiddle(ReadOnlySpan<float> source, int outer, int from, Span<float> destination, int to, int inner)
+    {
+        for (int i = 0; i < to; i++)
+        {
+            (int first, double[] taps) = Taps(from, to, i);
+            for (int o = 0; o < outer; o++)
+            {
+                for (int c = 0; c < inner; c++)
+                {
+                    double sum = 0;
+                    for (int tap = 0; tap < taps.Length; tap++)
+                        sum += taps[tap] * source[(((o * from) + first + tap) * inner) + c];
+                    destination[(((o * to) + i) * inner) + c] = (float)sum;
+                }
+            }
+        }
+    }
+
+    /// <summary>The weights of one output sample: Keys' cubic with a = -0.5, widened by the scale where the map shrinks, cut at the border and normalised.</summary>
+    private static (int First, double[] Taps) Taps(int from, int to, int index)
+    {
+        double scale = (double)from / to, stretch = Math.Max(scale, 1), support = 2 * stretch;
+        double centre = scale * (index + 0.5);
+        int first = Math.Max((int)(centre - support + 0.5), 0);
+        int end = Math.Min((int)(centre + support + 0.5), from);
+        double[] taps = new double[end - first];
+        double sum = 0;
+        for (int tap = 0; tap < taps.Length; tap++)
+            sum += taps[tap] = Cubic((first + tap - centre + 0.5) / stretch);
+        for (int tap = 0; tap < taps.Length; tap++)
+            taps[tap] /= sum;
+        return (first, taps);
+    }
+
+    private static double Cubic(double x)
+    {
+        const double A = -0.5;
+        x = Math.Abs(x);
+        if (x < 1)
+            return ((((A + 2) * x) - (A + 3)) * x * x) + 1;
+        return x < 2 ? A * ((((((x - 5) * x) + 8) * x) - 4)) : 0;
+    }
+}

@@ -1,0 +1,142 @@
+using System.Buffers;
+using ClipEngine.Checkpoints;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Models;
+
+/// <summary>
+/// The text transformer of CLIP (arXiv:2103.00020, section 2.4) with the options of open_clip's <c>TextTransformer</c>, CoCa's
+/// class embedding among them.
+/// </summary>
+internal sealed class TextTransformer
+{
+    private readonly TextConfig _config;
+    private readonly Weight _tokenTable, _positions, _finalNormWeight, _finalNormBias;
+    private readonly Weight? _classEmbedding, _projection, _projectionBias;
+    private readonly ResidualBlocks _blocks;
+
+    /// <summary>Loads the tower.</summary>
+    /// <param name="config">Its sizes and options.</param>
+    /// <param name="embedDimension">The length of a feature.</param>
+    /// <param name="weights">A reader at the top of a plain CLIP, or below <c>text</c>.</param>
+    public TextTransformer(TextConfig config, int embedDimension, WeightReader weights)
+    {
+        _config = config;
+        int width = config.Width;
+        _tokenTable = weights.Read("token_embedding.weight", WeightRole.EmbeddingTable, config.VocabularySize, width);
+        _classEmbedding = config.EmbedsClassToken ? weights.Read("cls_emb", WeightRole.Tokens, width) : null;
+        _positions = weights.Read("positional_embedding", WeightRole.Tokens, config.ContextLength + (config.EmbedsClassToken ? 1 : 0), width);
+        _blocks = new ResidualBlocks(weights.Scope("transformer"), config.Layers, width, config.Heads, config.HiddenWidth, config.HasLayerScale, config.Activation, config.Epsilon);
+        _finalNormWeight = weights.Read("ln_final.weight", WeightRole.Vector, width);
+        _finalNormBias = weights.Read("ln_final.bias", WeightRole.Vector, width);
+        if (!config.HasProjection)
+            return;
+        if (config.HasProjectionBias)
+        {
+            _projection = weights.Read("text_projection.weight", WeightRole.Linear, embedDimension, width);
+            _projectionBias = weights.Read("text_projection.bias", WeightRole.Vector, embedDimension);
+        }
+        else
+        {
+            _projection = weights.Read("text_projection", WeightRole.LinearTransposed, width, embedDimension);
+        }
+    }
+
+    /// <summary>Enqueues the tower.</summary>
+    /// <param name="pass">The pass.</param>
+    /// <param name="ids"><c>[n, length]</c>.</param>
+    /// <param name="length">Ids of one sentence.</param>
+    /// <returns><c>[n, embed_dim]</c>, or <c>[n, tokens, embed_dim]</c> without pooling.</returns>
+    public Tensor Forward(IPass pass, ReadOnlySpan<int> ids, int length)
+    {
+        int batch = ids.Length / length;
+        int[] rented = ArrayPool<int>.Shared.Rent(batch + ids.Length);
+        try
+        {
+            Span<int> pooled = rented.AsSpan(0, batch);
+            int needed = FindPooledTokens(ids, length, pooled);
+            Span<int> kept = rented.AsSpan(batch, batch * needed);
+            for (int n = 0; n < batch; n++)
+                ids.Slice(n * length, needed).CopyTo(kept[(n * needed)..]);
+            return Forward(pass, kept, needed, pooled);
+        }
+        finally
+        {
+            ArrayPool<int>.Shared.Return(rented);
+        }
+    }
+
+    private Tensor Forward(IPass pass, ReadOnlySpan<int> ids, int length, ReadOnlySpan<int> pooled)
+    {
+        int batch = pooled.Length;
+        long mark = pass.EnterScope();
+        Tensor tokens = pass.Upload(ids, new Shape(batch, length));                             // [n, length]
+        Tensor x = pass.TokenEmbedding(tokens, _tokenTable, _classEmbedding, _positions);       // [n, length (+ 1), width]
+        AttentionMask mask = new() { Causal = _config.IsCausal };
+        if (_config.EmbedsClassToken && _config.IsCausal)
+            mask = mask with { Additive = UploadClassMask(pass, ids, batch, length) };
+        x = _blocks.Forward(pass, x, mask);                                                     // [n, length (+ 1), width]
+        if (_config.EmbedsClassToken || _config.Pooling != TextPooling.None)
+            x = pass.SelectTokens(x, pass.Upload(pooled, new Shape(batch)));                    // [n, width]
+        x = pass.LayerNorm(x, _finalNormWeight, _finalNormBias, _config.Epsilon);               // a norm of single tokens: before or after pooling is the same
+        x = pass.LeaveScope(mark, x);
+        return _projection is null ? x : pass.Linear(x, _projection, _projectionBias);          // [n, embed_dim]
+    }
+
+    /// <summary>Which position is each sentence's feature, and how many positions have to be computed: a causal transformer's do not depend on what follows them.</summary>
+    private int FindPooledTokens(ReadOnlySpan<int> ids, int length, Span<int> pooled)
+    {
+        int furthest = 0;
+        for (int n = 0; n < pooled.Length; n++)
+        {
+            ReadOnlySpan<int> sentence = ids.Slice(n * length, length);
+            pooled[n] = _config switch
+            {
+                { EmbedsClassToken: true } => length, // the class embedding, behind the last id
+                { Pooling: TextPooling.First } => 0,
+                { Pooling: TextPooling.LargestId } => IndexOfLargest(sentence),
+                { Pooling: TextPooling.EndOfText } => Math.Max(sentence.IndexOf(_config.EndOfTextId), 0),
+                _ => length - 1,
+            };
+            furthest = Math.Max(furthest, pooled[n]);
+        }
+
+        bool needsAll = !_config.IsCausal || _config.EmbedsClassToken || _config.Pooling == TextPooling.None;
+        return needsAll ? length : furthest + 1;
+    }
+
+    private static int IndexOfLargest(ReadOnlySpan<int> ids)
+    {
+        int best = 0;
+        for (int i = 1; i < ids.Length; i++)
+        {
+            if (ids[i] > ids[best])
+                best = i;
+        }
+
+        return best;
+    }
+
+    /// <summary>
+    /// open_clip's <c>build_cls_mask</c>: only the class token's row hides anything, the columns of padding, moved by one to the
+    /// right as the original has it (column 0 is always seen, column j + 1 where id j is not padding).
+    /// </summary>
+    /// <returns><c>[n, length + 1, length + 1]</c>.</returns>
+    private Tensor UploadClassMask(IPass pass, ReadOnlySpan<int> ids, int batch, int length)
+    {
+        int side = length + 1;
+        float[] rented = ArrayPool<float>.Shared.Rent(batch * side * side);
+        Span<float> mask = rented.AsSpan(0, batch * side * side);
+        mask.Clear();
+        for (int n = 0; n < batch; n++)
+        {
+            Span<float> row = mask.Slice((((n * side) + length) * side) + 1, length);
+            for (int j = 0; j < length; j++)
+                row[j] = ids[(n * length) + j] == _config.PadId ? float.NegativeInfinity : 0;
+        }
+
+        Tensor uploaded = pass.Upload(mask, new Shape(batch, side, side));
+        ArrayPool<float>.Shared.Return(rented);
+        return uploaded;
+    }
+}
