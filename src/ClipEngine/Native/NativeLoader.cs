@@ -15,6 +15,8 @@ internal static class NativeLoader
     internal static (string Name, int Size)[] StructSizes =>
     [
         ("clipengine_status", Unsafe.SizeOf<NativeStatus>()),
+        ("clipengine_image_info", Unsafe.SizeOf<NativeImageInfo>()),
+        ("clipengine_image_transform", Unsafe.SizeOf<NativeImageTransform>()),
     ];
 
     /// <summary>Loads and compares; cheap after the first time.</summary>

@@ -30,16 +30,20 @@ internal static class NativeStatusExtensions
             Throw(status, source);
     }
 
-    private static unsafe void Throw(NativeStatus status, string? source)
+    /// <summary>The text of this thread's last error. For callers that throw a type of their own.</summary>
+    internal static unsafe string LastMessage()
     {
         Span<byte> buffer = stackalloc byte[1024];
-        string message;
         fixed (byte* pointer = buffer)
         {
             long length = NativeMethods.ErrorMessage(pointer, buffer.Length);
-            message = Encoding.UTF8.GetString(buffer[..(int)Math.Min(length, buffer.Length - 1)]);
+            return Encoding.UTF8.GetString(buffer[..(int)Math.Min(length, buffer.Length - 1)]);
         }
+    }
 
+    private static void Throw(NativeStatus status, string? source)
+    {
+        string message = LastMessage();
         throw status switch
         {
             NativeStatus.InvalidArgument => new ArgumentException(message, nameof(status)),

@@ -1,0 +1,72 @@
+/* Images: decode, convert to RGB, resize, crop, normalise. Bit for bit what Pillow 9.4 and torchvision give, so that features can match
+ * open_clip's. Included by clipengine.h.
+ *
+ * Formats are told from their first bytes, never from a name: JPEG (baseline, extended, progressive; gray, YCbCr, RGB, CMYK, YCCK),
+ * PNG (every colour type and depth), WebP (lossy, lossless; the first frame), BMP, GIF (the first frame). Orientation tags are
+ * ignored, as the reference does. All functions are thread-safe and work on the calling thread alone.
+ *
+ * Limits, checked from the header before anything is allocated for pixels: 178,956,970 pixels (where Pillow raises), 1,000,000 columns
+ * or rows, 100 scans of a progressive JPEG; a header that promises more pixels than the file's length can hold is refused too. */
+#ifndef CLIPENGINE_IMAGE_H
+#define CLIPENGINE_IMAGE_H
+
+#include "clipengine.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { CLIPENGINE_IMAGE_JPEG = 1, CLIPENGINE_IMAGE_PNG = 2, CLIPENGINE_IMAGE_WEBP = 3, CLIPENGINE_IMAGE_BMP = 4, CLIPENGINE_IMAGE_GIF = 5 };
+
+/* Why an image was refused: clipengine_image_problem. */
+enum {
+  CLIPENGINE_IMAGE_NOT_AN_IMAGE = 1, /* something else, or a format that is not read; the message names what it looks like */
+  CLIPENGINE_IMAGE_UNSUPPORTED = 2,  /* a variant of the format that is not read (12-bit JPEG, BMP holding a JPEG ...) */
+  CLIPENGINE_IMAGE_TOO_LARGE = 3,    /* beyond a limit */
+  CLIPENGINE_IMAGE_TRUNCATED = 4,    /* the file ends before the image does */
+  CLIPENGINE_IMAGE_CORRUPT = 5
+};
+
+enum { CLIPENGINE_RESIZE_SHORTEST = 0, CLIPENGINE_RESIZE_SQUASH = 1 };
+enum { CLIPENGINE_INTERPOLATION_BICUBIC = 0, CLIPENGINE_INTERPOLATION_BILINEAR = 1 };
+
+typedef struct clipengine_image_info {
+  int32_t format; /* CLIPENGINE_IMAGE_JPEG ... */
+  int32_t width;
+  int32_t height;
+} clipengine_image_info;
+
+typedef struct clipengine_image_transform {
+  int32_t height; /* of the result, 1 to 8192 */
+  int32_t width;
+  int32_t resize_mode;   /* CLIPENGINE_RESIZE_... */
+  int32_t interpolation; /* CLIPENGINE_INTERPOLATION_... */
+  float mean[3];         /* R, G, B, of values in [0, 1]; only clipengine_image_preprocess reads it */
+  float standard_deviation[3];
+} clipengine_image_transform;
+
+/* Reads the header of the image encoded [size] alone. */
+CLIPENGINE_API clipengine_status clipengine_image_probe(const uint8_t* encoded, int64_t size, clipengine_image_info* info) CLIPENGINE_NOEXCEPT;
+
+/* Decodes to rgb [height, width, 3]; capacity, in bytes, must be exactly that. */
+CLIPENGINE_API clipengine_status clipengine_image_decode(const uint8_t* encoded, int64_t size, uint8_t* rgb, int64_t capacity) CLIPENGINE_NOEXCEPT;
+
+/* Decodes, resizes and crops to crop [transform->height, transform->width, 3]. */
+CLIPENGINE_API clipengine_status clipengine_image_crop(const uint8_t* encoded, int64_t size, const clipengine_image_transform* transform,
+                                                       uint8_t* crop) CLIPENGINE_NOEXCEPT;
+
+/* The same, then (u8 / 255 - mean) / standard_deviation in single precision, to pixels [3, transform->height, transform->width]. */
+CLIPENGINE_API clipengine_status clipengine_image_preprocess(const uint8_t* encoded, int64_t size, const clipengine_image_transform* transform,
+                                                             float* pixels) CLIPENGINE_NOEXCEPT;
+
+/* Why this thread's last image call returned CLIPENGINE_BAD_INPUT: CLIPENGINE_IMAGE_NOT_AN_IMAGE ...; 0 where none did. */
+CLIPENGINE_API int32_t clipengine_image_problem(void) CLIPENGINE_NOEXCEPT;
+
+/* The instruction set that resizing uses in this process: "plain", "avx2" or "avx512". The same bits come out of each. */
+CLIPENGINE_API const char* clipengine_image_kernels(void) CLIPENGINE_NOEXCEPT;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

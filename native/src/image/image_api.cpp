@@ -1,0 +1,121 @@
+// The exported functions.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "image/transform.h"
+
+namespace {
+
+using namespace clipengine;
+using namespace clipengine::image;
+
+thread_local int32_t last_problem = 0;
+
+template <typename Body>
+clipengine_status guard_image(Body&& body) noexcept {
+  last_problem = 0;
+  return guard([&] {
+    try {
+      body();
+    } catch (const ImageError& error) {
+      last_problem = static_cast<int32_t>(error.problem());
+      throw;
+    }
+  });
+}
+
+Bytes check(const uint8_t* encoded, int64_t size, const void* result) {
+  if ((encoded == nullptr && size != 0) || size < 0 || result == nullptr) throw Error(CLIPENGINE_INVALID_ARGUMENT, "a null pointer or a negative size");
+  return {encoded, static_cast<size_t>(size)};
+}
+
+class CropSink final : public RowSink {
+ public:
+  CropSink(uint8_t* crop, size_t row_bytes) : crop_(crop), row_bytes_(row_bytes) {}
+  void row(int y, const uint8_t* rgb) override { std::memcpy(crop_ + static_cast<size_t>(y) * row_bytes_, rgb, row_bytes_); }
+
+ private:
+  uint8_t* crop_;
+  size_t row_bytes_;
+};
+
+// Each channel has 256 possible results, computed once by the formula itself.
+class PixelSink final : public RowSink {
+ public:
+  PixelSink(const clipengine_image_transform& transform, float* pixels)
+      : width_(static_cast<size_t>(transform.width)), plane_(width_ * static_cast<size_t>(transform.height)), pixels_(pixels) {
+    for (size_t c = 0; c < 3; ++c) {
+      if (!(transform.standard_deviation[c] > 0)) throw Error(CLIPENGINE_INVALID_ARGUMENT, "a standard deviation must be positive");
+      for (int value = 0; value < 256; ++value) {
+        table_[c][static_cast<size_t>(value)] = (static_cast<float>(value) / 255.0f - transform.mean[c]) / transform.standard_deviation[c];
+      }
+    }
+  }
+
+  void row(int y, const uint8_t* rgb) override {
+    float* red = pixels_ + static_cast<size_t>(y) * width_;
+    float* green = red + plane_;
+    float* blue = green + plane_;
+    for (size_t x = 0; x < width_; ++x, rgb += 3) {
+      red[x] = table_[0][rgb[0]];
+      green[x] = table_[1][rgb[1]];
+      blue[x] = table_[2][rgb[2]];
+    }
+  }
+
+ private:
+  size_t width_;
+  size_t plane_;
+  float* pixels_;
+  std::array<std::array<float, 256>, 3> table_;
+};
+
+}  // namespace
+
+extern "C" {
+
+clipengine_status clipengine_image_probe(const uint8_t* encoded, int64_t size, clipengine_image_info* info) noexcept {
+  return guard_image([&] {
+    const std::unique_ptr<Decoder> decoder = open_image(check(encoded, size, info));
+    *info = {decoder->format(), decoder->width(), decoder->height()};
+  });
+}
+
+clipengine_status clipengine_image_decode(const uint8_t* encoded, int64_t size, uint8_t* rgb, int64_t capacity) noexcept {
+  return guard_image([&] {
+    const std::unique_ptr<Decoder> decoder = open_image(check(encoded, size, rgb));
+    const int64_t row_bytes = int64_t{decoder->width()} * 3;
+    if (capacity != row_bytes * decoder->height()) {
+      throw Error(CLIPENGINE_INVALID_ARGUMENT, "the buffer has " + std::to_string(capacity) + " bytes; expected " + std::to_string(row_bytes * decoder->height()));
+    }
+    decoder->read_rows(rgb, static_cast<size_t>(row_bytes), decoder->height());
+    decoder->finish();
+  });
+}
+
+clipengine_status clipengine_image_crop(const uint8_t* encoded, int64_t size, const clipengine_image_transform* transform, uint8_t* crop) noexcept {
+  return guard_image([&] {
+    const Bytes bytes = check(encoded, size, crop);
+    if (transform == nullptr) throw Error(CLIPENGINE_INVALID_ARGUMENT, "no transform was given");
+    const std::unique_ptr<Decoder> decoder = open_image(bytes);
+    CropSink sink(crop, static_cast<size_t>(transform->width) * 3);
+    transform_image(*decoder, *transform, resample_kernels(), sink);
+  });
+}
+
+clipengine_status clipengine_image_preprocess(const uint8_t* encoded, int64_t size, const clipengine_image_transform* transform, float* pixels) noexcept {
+  return guard_image([&] {
+    const Bytes bytes = check(encoded, size, pixels);
+    if (transform == nullptr) throw Error(CLIPENGINE_INVALID_ARGUMENT, "no transform was given");
+    const std::unique_ptr<Decoder> decoder = open_image(bytes);
+    PixelSink sink(*transform, pixels);
+    transform_image(*decoder, *transform, resample_kernels(), sink);
+  });
+}
+
+int32_t clipengine_image_problem(void) noexcept { return last_problem; }
+
+const char* clipengine_image_kernels(void) noexcept { return resample_kernels().name; }
+
+}  // extern "C"

@@ -1,0 +1,99 @@
+// WebP through libwebp: a still image, or the first frame of an animation on its canvas. Alpha is dropped, not blended, as Pillow's
+// convert("RGB") does; canvas that the first frame leaves bare is black.
+#include <webp/decode.h>
+#include <webp/demux.h>
+
+#include <cstring>
+
+#include "image/decoder.h"
+
+namespace clipengine::image {
+namespace {
+
+struct DemuxerDeleter {
+  void operator()(WebPDemuxer* demuxer) const { WebPDemuxDelete(demuxer); }
+};
+
+class WebpDecoder final : public RowDecoder {
+ public:
+  explicit WebpDecoder(Bytes encoded) : encoded_(encoded) {
+    const WebPData data{encoded.data, encoded.size};
+    WebPDemuxState state = WEBP_DEMUX_PARSE_ERROR;
+    // The header alone first: a file that is cut off must still be refused for its size.
+    std::unique_ptr<WebPDemuxer, DemuxerDeleter> demuxer(WebPDemuxPartial(&data, &state));
+    if (demuxer == nullptr || state == WEBP_DEMUX_PARSE_ERROR) {
+      if (state == WEBP_DEMUX_PARSING_HEADER) truncated();
+      throw ImageError(Problem::kCorrupt, "WebP: its chunks make no sense");
+    }
+    if (state == WEBP_DEMUX_PARSING_HEADER) truncated();
+    set_size("WebP", WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_WIDTH), WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT));
+    if (state != WEBP_DEMUX_DONE) truncated();
+
+    WebPIterator frame;
+    if (!WebPDemuxGetFrame(demuxer.get(), 1, &frame)) throw ImageError(Problem::kCorrupt, "WebP: it holds no frame");
+    frame_ = {frame.x_offset, frame.x_offset + frame.width, frame.y_offset, frame.y_offset + frame.height};
+    payload_ = {frame.fragment.bytes, frame.fragment.size};
+    const bool complete = frame.complete != 0;
+    WebPDemuxReleaseIterator(&frame);
+    if (!complete) truncated();
+    if (frame_.width() <= 0 || frame_.height() <= 0 || frame_.left < 0 || frame_.top < 0 || frame_.right > width() || frame_.bottom > height()) {
+      throw ImageError(Problem::kCorrupt, "WebP: its first frame lies outside the canvas");
+    }
+  }
+
+  int format() const override { return CLIPENGINE_IMAGE_WEBP; }
+
+ protected:
+  void decode_row(uint8_t* rgb) override {
+    if (pixels_.empty()) decode_frame();
+    const int y = row_++;
+    const size_t frame_bytes = static_cast<size_t>(frame_.width()) * 3;
+    if (frame_.width() < width() || y < frame_.top || y >= frame_.bottom) std::memset(rgb, 0, static_cast<size_t>(width()) * 3);
+    if (y < frame_.top || y >= frame_.bottom) return;
+    std::memcpy(rgb + static_cast<size_t>(frame_.left) * 3, pixels_.data() + static_cast<size_t>(y - frame_.top) * frame_bytes, frame_bytes);
+  }
+
+  // The demuxer has seen every chunk whole before anything was decoded.
+  void finish_file() override {}
+
+ private:
+  [[noreturn]] void truncated() const {
+    throw ImageError(Problem::kTruncated, "WebP: the file ends too early, after " + std::to_string(encoded_.size) + " bytes");
+  }
+
+  void decode_frame() {
+    WebPDecoderConfig config;
+    if (!WebPInitDecoderConfig(&config)) throw Error(CLIPENGINE_INTERNAL, "libwebp is of another version than its header");
+    const size_t stride = static_cast<size_t>(frame_.width()) * 3;
+    pixels_.resize(stride * static_cast<size_t>(frame_.height()));
+    config.output.colorspace = MODE_RGB;
+    config.output.is_external_memory = 1;
+    config.output.u.RGBA.rgba = pixels_.data();
+    config.output.u.RGBA.stride = static_cast<int>(stride);
+    config.output.u.RGBA.size = pixels_.size();
+    const VP8StatusCode status = WebPDecode(payload_.data, payload_.size, &config);
+    switch (status) {
+      case VP8_STATUS_OK:
+        return;
+      case VP8_STATUS_OUT_OF_MEMORY:
+        throw std::bad_alloc();
+      case VP8_STATUS_SUSPENDED:
+      case VP8_STATUS_NOT_ENOUGH_DATA:
+        truncated();
+      default:
+        throw ImageError(Problem::kCorrupt, "WebP: the image data is damaged (libwebp status " + std::to_string(status) + ")");
+    }
+  }
+
+  Bytes encoded_;
+  Bytes payload_{};
+  Window frame_{};
+  int row_ = 0;
+  std::vector<uint8_t> pixels_;
+};
+
+}  // namespace
+
+std::unique_ptr<Decoder> open_webp(Bytes encoded) { return std::make_unique<WebpDecoder>(encoded); }
+
+}  // namespace clipengine::image

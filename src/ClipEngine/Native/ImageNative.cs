@@ -1,0 +1,60 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace ClipEngine.Native;
+
+/// <summary><c>clipengine_image_info</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NativeImageInfo
+{
+    internal int Format;
+    internal int Width;
+    internal int Height;
+}
+
+/// <summary><c>clipengine_image_transform</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NativeImageTransform
+{
+    internal int Height;
+    internal int Width;
+    internal int ResizeMode;
+    internal int Interpolation;
+    internal ChannelValues Mean;
+    internal ChannelValues StandardDeviation;
+
+    /// <summary>One value per channel: R, G, B.</summary>
+    [InlineArray(3)]
+    internal struct ChannelValues
+    {
+        private float _first;
+    }
+}
+
+/// <summary>The part of the border that <c>clipengine_image.h</c> declares.</summary>
+internal static partial class NativeMethods
+{
+    [LibraryImport(Library, EntryPoint = "clipengine_image_probe")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static unsafe partial NativeStatus ImageProbe(byte* encoded, long size, NativeImageInfo* info);
+
+    [LibraryImport(Library, EntryPoint = "clipengine_image_decode")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static unsafe partial NativeStatus ImageDecode(byte* encoded, long size, byte* rgb, long capacity);
+
+    [LibraryImport(Library, EntryPoint = "clipengine_image_crop")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static unsafe partial NativeStatus ImageCrop(byte* encoded, long size, NativeImageTransform* transform, byte* crop);
+
+    [LibraryImport(Library, EntryPoint = "clipengine_image_preprocess")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static unsafe partial NativeStatus ImagePreprocess(byte* encoded, long size, NativeImageTransform* transform, float* pixels);
+
+    [LibraryImport(Library, EntryPoint = "clipengine_image_problem")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ImageProblem();
+
+    [LibraryImport(Library, EntryPoint = "clipengine_image_kernels")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial nint ImageKernels();
+}
