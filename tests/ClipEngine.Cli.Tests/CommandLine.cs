@@ -1,0 +1,15 @@
+using System.Diagnostics;
+
+namespace ClipEngine.Cli.Tests;
+
+/// <summary>The built program as a process of its own, as users and scripts meet it.</summary>
+internal static class CommandLine
+{
+    private static readonly string s_program = Path.Combine(AppContext.BaseDirectory, "ClipEngine.Cli.dll");
+
+    /// <summary>Runs a verb to its end.</summary>
+    public static Task<ProcessOutcome> RunAsync(params string[] arguments) => ProcessRunner.RunAsync("dotnet", [s_program, .. arguments]);
+
+    /// <summary>Starts a verb and leaves it running.</summary>
+    public static Process Start(params string[] arguments) => ProcessRunner.Start("dotnet", [s_program, .. arguments]);
+}
