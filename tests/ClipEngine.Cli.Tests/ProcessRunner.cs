@@ -20,6 +20,7 @@ internal static class ProcessRunner
     {
         var start = new ProcessStartInfo(program, arguments)
         {
+            UseShellExecute = false,
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
@@ -45,10 +46,10 @@ internal static class ProcessRunner
                 await process.WaitForExitAsync(patience.Token);
                 return new ProcessOutcome(process.ExitCode, await output, await error);
             }
-            catch (OperationCanceledException)
+            catch (OperationCanceledException exception)
             {
                 process.Kill(entireProcessTree: true);
-                throw new TimeoutException($"{process.StartInfo.FileName} {string.Join(' ', process.StartInfo.ArgumentList)} had not ended after {Patience}");
+                throw new TimeoutException($"{process.StartInfo.FileName} {string.Join(' ', process.StartInfo.ArgumentList)} had not ended after {Patience}", exception);
             }
         }
     }

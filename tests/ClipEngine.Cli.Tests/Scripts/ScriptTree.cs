@@ -59,7 +59,7 @@ internal sealed class ScriptTree : IDisposable
         string path = Locate(relative);
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
         File.WriteAllText(path, text);
-        if (text.StartsWith("#!", StringComparison.Ordinal))
+        if (text.StartsWith("#!", StringComparison.Ordinal) && !OperatingSystem.IsWindows())
             File.SetUnixFileMode(path, (UnixFileMode)0b111_101_101);
     }
 
