@@ -9,7 +9,7 @@ internal static class CommandRunner
     public const int Failed = 1;
     public const int BadInput = 2;
 
-    public static async Task<int> InvokeAsync(RootCommand root, string[] arguments)
+    public static async Task<int> InvokeAsync(Command root, string[] arguments)
     {
         ParseResult parsed = root.Parse(arguments);
         if (parsed.Errors.Count > 0)

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 
 namespace ClipEngine.Cli;
 
@@ -7,7 +8,10 @@ internal static class Program
 {
     public static async Task<int> Main(string[] arguments)
     {
-        var root = new RootCommand("ClipEngine: raw OpenCLIP checkpoints in, audited numbers about images and sentences out.");
+        // Not a RootCommand: help would call the program by its assembly's name, and users start the script ./clipengine.
+        var root = new Command("clipengine", "ClipEngine: raw OpenCLIP checkpoints in, audited numbers about images and sentences out.");
+        root.Options.Add(new HelpOption());
+        root.Options.Add(new VersionOption());
         foreach (Command command in Verbs())
             root.Subcommands.Add(command);
         return await CommandRunner.InvokeAsync(root, arguments);
