@@ -58,5 +58,6 @@ CLIPENGINE_API int32_t clipengine_threads_available(void) CLIPENGINE_NOEXCEPT;
 #endif
 
 #include "clipengine_image.h"
+#include "clipengine_sweep.h"
 
 #endif

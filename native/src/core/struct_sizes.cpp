@@ -15,6 +15,9 @@ constexpr StructSize kStructSizes[] = {
     CLIPENGINE_STRUCT(clipengine_status),
     CLIPENGINE_STRUCT(clipengine_image_info),
     CLIPENGINE_STRUCT(clipengine_image_transform),
+    CLIPENGINE_STRUCT(clipengine_sweep_total),
+    CLIPENGINE_STRUCT(clipengine_sweep_plan),
+    CLIPENGINE_STRUCT(clipengine_sweep_batch),
 };
 
 }  // namespace

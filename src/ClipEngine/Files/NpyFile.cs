@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using ClipEngine.Native;
 using ClipEngine.Tensors;
 using Microsoft.Win32.SafeHandles;
 
@@ -17,14 +18,11 @@ namespace ClipEngine.Files;
 /// </remarks>
 public sealed class NpyFile : IDisposable
 {
-    private readonly SafeFileHandle _handle;
-    private readonly long _dataOffset;
-
     private NpyFile(string path, SafeFileHandle handle, NpyHeader header, long dataOffset)
     {
         Path = path;
-        _handle = handle;
-        _dataOffset = dataOffset;
+        Handle = handle;
+        DataOffset = dataOffset;
         Type = header.Type;
         Dimensions = header.Dimensions;
         ElementCount = header.ElementCount;
@@ -42,6 +40,22 @@ public sealed class NpyFile : IDisposable
     /// <summary>The product of <see cref="Dimensions"/>.</summary>
     public long ElementCount { get; }
 
+    /// <summary>The open file.</summary>
+    internal SafeFileHandle Handle { get; }
+
+    /// <summary>Where the first element lies, in bytes.</summary>
+    internal long DataOffset { get; }
+
+    /// <summary>Whether a file begins with NumPy's signature; false also where it cannot be opened, which opening it will report.</summary>
+    internal static bool IsNpy(string path)
+    {
+        if (Linux.GetStatus(path) is { Kind: not FileKind.Regular } || !File.Exists(path))
+            return path.EndsWith(".npy", StringComparison.OrdinalIgnoreCase);
+        using SafeFileHandle handle = File.OpenHandle(path);
+        Span<byte> start = stackalloc byte[6];
+        return path.EndsWith(".npy", StringComparison.OrdinalIgnoreCase) || (RandomAccess.Read(handle, start, 0) == 6 && start.SequenceEqual(NpyHeader.Magic));
+    }
+
     /// <summary>Opens a file and checks its header; no element is read.</summary>
     /// <param name="path">An existing <c>.npy</c> file.</param>
     /// <exception cref="BadInputException">The file is missing, is no <c>.npy</c>, is big-endian, in Fortran order, of a type that is not read here, or its length is not what its header says.</exception>
@@ -49,6 +63,9 @@ public sealed class NpyFile : IDisposable
     public static NpyFile Open(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
+        // A named pipe would wait for its writer, perhaps for ever.
+        if (Linux.GetStatus(path) is { Kind: not FileKind.Regular } status)
+            throw new BadInputException(path, status.Kind == FileKind.Folder ? "expected a .npy file, found a folder." : "is no regular file.");
         SafeFileHandle handle;
         try
         {
@@ -119,10 +136,10 @@ public sealed class NpyFile : IDisposable
         if (firstElement > ElementCount - (destination.Length / size))
             throw new ArgumentOutOfRangeException(nameof(firstElement), firstElement, $"{destination.Length / size} elements from there leave the file's {ElementCount}.");
 
-        long position = _dataOffset + (firstElement * size);
+        long position = DataOffset + (firstElement * size);
         while (!destination.IsEmpty)
         {
-            int read = RandomAccess.Read(_handle, destination, position);
+            int read = RandomAccess.Read(Handle, destination, position);
             if (read == 0)
                 throw new BadInputException(Path, "was cut short while it was being read.");
             destination = destination[read..];
@@ -209,7 +226,7 @@ public sealed class NpyFile : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _handle.Dispose();
+    public void Dispose() => Handle.Dispose();
 
     private void RequireType(ElementType expected)
     {

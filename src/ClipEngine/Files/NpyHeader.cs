@@ -15,7 +15,7 @@ internal sealed record NpyHeader(ElementType Type, ImmutableArray<long> Dimensio
     /// <summary>NumPy's own limit (64 since version 2).</summary>
     private const int MaximumRank = 64;
 
-    private static ReadOnlySpan<byte> Magic => [0x93, (byte)'N', (byte)'U', (byte)'M', (byte)'P', (byte)'Y'];
+    public static ReadOnlySpan<byte> Magic => [0x93, (byte)'N', (byte)'U', (byte)'M', (byte)'P', (byte)'Y'];
 
     public static (NpyHeader Header, long DataOffset) Read(string path, SafeFileHandle handle)
     {

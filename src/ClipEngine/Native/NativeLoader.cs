@@ -17,6 +17,9 @@ internal static class NativeLoader
         ("clipengine_status", Unsafe.SizeOf<NativeStatus>()),
         ("clipengine_image_info", Unsafe.SizeOf<NativeImageInfo>()),
         ("clipengine_image_transform", Unsafe.SizeOf<NativeImageTransform>()),
+        ("clipengine_sweep_total", Unsafe.SizeOf<Int128>()),
+        ("clipengine_sweep_plan", Unsafe.SizeOf<NativeSweepPlan>()),
+        ("clipengine_sweep_batch", Unsafe.SizeOf<NativeSweepBatch>()),
     ];
 
     /// <summary>Loads and compares; cheap after the first time.</summary>

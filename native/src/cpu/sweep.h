@@ -1,0 +1,27 @@
+// The probe sweep's driver: lays columns out in blocks, cuts rows into chunks, hands chunks to threads, adds up exactly.
+#pragma once
+
+#include "cpu/sweep_plan.h"
+
+namespace clipengine::sweep {
+
+// The kernel that this process uses: the best that build, processor and the override allow.
+const Kernel& best_kernel();
+
+// The kernel, or null where the processor lacks its instructions.
+const Kernel* usable(const Kernel* kernel);
+
+// As clipengine_sweep_create, with the kernel given: tests run every kernel that the processor has.
+clipengine_sweep* create(const clipengine_sweep_plan& plan, const Kernel& kernel, int64_t& failed_prompt);
+
+// total += value, exactly up to a rounding of value to a multiple of 2^-80. False where either is out of range (2^46, 2^47).
+bool add_to_total(clipengine_sweep_total& total, double value);
+
+// The plain twin: every output of a batch in double precision, one row and one column at a time. Totals are written as doubles
+// ([group_count, prompt_count] and [replicate_count, prompt_count]); other outputs of the batch as they are declared.
+void reference(const clipengine_sweep_plan& plan, const clipengine_sweep_batch& batch, double* sums, double* weighted_sums);
+
+// One feature of any stored type, exactly.
+double read_feature(const void* features, int32_t type, int64_t index);
+
+}  // namespace clipengine::sweep

@@ -1,0 +1,480 @@
+// The probe sweep over one chunk of rows, written once for every instruction set. Included inside a namespace of its own by
+// sweep_avx512.cpp, sweep_avx2.cpp and sweep_portable.cpp, after each has defined
+//
+//   Vec            kLanes floats: load, store, set, + - *, fma, max, min, greater, select, bits, keep (bitwise and with a mask),
+//                  round (to nearest integer), scale_by_power (x * 2^n for whole n in [-126, 126])
+//   DoubleVec      kLanes doubles: zero, from(Vec), load, store, +, fma, sum
+//   load_features  kLanes features of any stored type as a Vec
+//   transpose      kLanes x kLanes in registers
+//   kSteps         a full product is kSteps * kColumnStep columns by 2 vectors of rows
+//
+// Rows are lanes. A softmax over any run of columns is then vertical, whatever the segments' lengths, and no row's result
+// depends on the rows beside it.
+
+constexpr int kPanelRows = 2 * kLanes;
+constexpr int kProductColumns = kSteps * kColumnStep;
+
+// 2^x for x <= 126; 0 below -126. Relative error at most 1.5e-7 (about 1 unit in the last place):
+// the polynomial is a minimax fit of 2^r on [-0.5, 0.5] with relative error 2e-9, its constant term held at 1.
+inline Vec power_of_two(Vec x) {
+  const Vec floor = set(-126.0f);
+  const auto in_range = greater(x, floor);
+  x = max(x, floor);
+  const Vec n = round(x);
+  const Vec r = x - n;
+  Vec y = set(1.535336188e-04f);
+  y = fma(y, r, set(1.339887442e-03f));
+  y = fma(y, r, set(9.618437358e-03f));
+  y = fma(y, r, set(5.550332471e-02f));
+  y = fma(y, r, set(2.402264791e-01f));
+  y = fma(y, r, set(6.931472029e-01f));
+  y = fma(y, r, set(1.0f));
+  return select(in_range, scale_by_power(y, n), set(0.0f));
+}
+
+inline float* value_panel(const Plan& plan, const Workspace& workspace, const Block& block, int panel) {
+  return workspace.values + block.value_column * plan.tile_rows + static_cast<int64_t>(panel) * block.padded * kPanelRows;
+}
+
+// Rows [first, first + rows) of the chunk's order, transposed into panels. Refuses what has no score.
+template <int kType>
+inline Outcome pack(const Plan& plan, const Workspace& workspace, const Chunk& chunk, int first, int rows) {
+  const int64_t width = plan.width;
+  constexpr int64_t size = kType == CLIPENGINE_SWEEP_FLOAT64 ? 8 : kType == CLIPENGINE_SWEEP_FLOAT32 ? 4 : 2;
+  Outcome outcome{Refusal::kNone, 0};
+  const int vectors = (rows + kLanes - 1) / kLanes;
+  // An odd number of vectors leaves half a panel: it is filled with zeros.
+  const int filled = (vectors + 1) / 2 * 2;
+  for (int vector = 0; vector < filled; ++vector) {
+    const uint8_t* source[kLanes];
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const int place = vector * kLanes + lane;
+      source[lane] = place < rows ? chunk.rows + chunk.order[first + place] * (width * size) : reinterpret_cast<const uint8_t*>(workspace.zero_row);
+    }
+    float* destination = workspace.tile + (vector / 2) * width * kPanelRows + (vector % 2) * kLanes;
+    Magnitude magnitude = no_magnitude();
+    Vec block[kLanes];
+    int64_t k = 0;
+    for (; k + kLanes <= width; k += kLanes) {
+      for (int lane = 0; lane < kLanes; ++lane) block[lane] = load_features<kType>(source[lane] + k * size);
+      transpose(block);
+      for (int i = 0; i < kLanes; ++i) {
+        magnitude = larger(magnitude, block[i]);
+        store(destination + (k + i) * kPanelRows, block[i]);
+      }
+    }
+    if (k < width) {
+      alignas(64) uint8_t padded[kLanes * 8];
+      for (int lane = 0; lane < kLanes; ++lane) {
+        for (int byte = 0; byte < kLanes * 8; ++byte) padded[byte] = 0;
+        for (int64_t byte = 0; byte < (width - k) * size; ++byte) padded[byte] = source[lane][k * size + byte];
+        block[lane] = load_features<kType>(padded);
+      }
+      transpose(block);
+      for (int i = 0; k + i < width; ++i) {
+        magnitude = larger(magnitude, block[i]);
+        store(destination + (k + i) * kPanelRows, block[i]);
+      }
+    }
+    alignas(64) float largest[kLanes];
+    store(largest, as_vec(magnitude));
+    for (int lane = 0; lane < kLanes && vector * kLanes + lane < rows; ++lane) {
+      Refusal refusal = Refusal::kNone;
+      if (!(largest[lane] <= 3.402823466e38f)) {
+        refusal = Refusal::kNotFinite;
+      } else if (largest[lane] == 0.0f) {
+        refusal = Refusal::kZero;
+      } else if (largest[lane] > plan.largest_value) {
+        refusal = Refusal::kTooLarge;
+      }
+      const int row = chunk.order[first + vector * kLanes + lane];
+      if (refusal != Refusal::kNone && (outcome.refusal == Refusal::kNone || row < outcome.row)) outcome = {refusal, row};
+    }
+  }
+  return outcome;
+}
+
+inline Outcome pack(const Plan& plan, const Workspace& workspace, const Chunk& chunk, int first, int rows) {
+  switch (chunk.type) {
+    case CLIPENGINE_SWEEP_FLOAT16: return pack<CLIPENGINE_SWEEP_FLOAT16>(plan, workspace, chunk, first, rows);
+    case CLIPENGINE_SWEEP_BFLOAT16: return pack<CLIPENGINE_SWEEP_BFLOAT16>(plan, workspace, chunk, first, rows);
+    case CLIPENGINE_SWEEP_FLOAT64: return pack<CLIPENGINE_SWEEP_FLOAT64>(plan, workspace, chunk, first, rows);
+    default: return pack<CLIPENGINE_SWEEP_FLOAT32>(plan, workspace, chunk, first, rows);
+  }
+}
+
+// scores[column][kPanelRows] of one panel and kColumns packed prompts: every product keeps its sums in registers over the whole width.
+template <int kColumns>
+inline void product(const float* panel, const float* prompts, int64_t width, Vec scale, Vec bias, float* scores) {
+  Vec left[kColumns], right[kColumns];
+#pragma GCC unroll 16
+  for (int j = 0; j < kColumns; ++j) left[j] = right[j] = set(0.0f);
+  for (int64_t k = 0; k < width; ++k) {
+    const Vec a = load(panel), b = load(panel + kLanes);
+#pragma GCC unroll 16
+    for (int j = 0; j < kColumns; ++j) {
+      const Vec prompt = set(prompts[j]);
+      left[j] = fma(a, prompt, left[j]);
+      right[j] = fma(b, prompt, right[j]);
+    }
+    panel += kPanelRows;
+    prompts += kColumns;
+  }
+#pragma GCC unroll 16
+  for (int j = 0; j < kColumns; ++j) {
+    store(scores + j * kPanelRows, fma(left[j], scale, bias));
+    store(scores + j * kPanelRows + kLanes, fma(right[j], scale, bias));
+  }
+}
+
+inline void score_block(const Plan& plan, const Workspace& workspace, const Block& block, int panels) {
+  static_assert(kSteps == 3);
+  const Vec scale = set(plan.scale), bias = set(plan.bias);
+  const float* prompts = plan.packed + block.packed;
+  for (int column = 0; column < block.padded; column += kProductColumns) {
+    const int columns = block.padded - column < kProductColumns ? block.padded - column : kProductColumns;
+    for (int panel = 0; panel < panels; ++panel) {
+      const float* tile = workspace.tile + panel * plan.width * kPanelRows;
+      float* scores = value_panel(plan, workspace, block, panel) + column * kPanelRows;
+      if (columns == kProductColumns) {
+        product<kProductColumns>(tile, prompts, plan.width, scale, bias, scores);
+      } else if (columns == 2 * kColumnStep) {
+        product<2 * kColumnStep>(tile, prompts, plan.width, scale, bias, scores);
+      } else {
+        product<kColumnStep>(tile, prompts, plan.width, scale, bias, scores);
+      }
+    }
+    prompts += columns * plan.width;
+  }
+}
+
+// Keeps the best top_count columns of each row, best first; of equal scores the lower column, which comes first, stays ahead.
+inline void collect_top(const Plan& plan, const Workspace& workspace, const float* scores, int columns, int64_t column, int row) {
+  const int top = plan.top_count;
+  for (int c = 0; c < columns; ++c, scores += kPanelRows) {
+    for (int half = 0; half < 2; ++half) {
+      unsigned better = bits(greater(load(scores + half * kLanes), load(workspace.top_threshold + row + half * kLanes)));
+      while (better != 0) {
+        const int lane = half * kLanes + __builtin_ctz(better);
+        better &= better - 1;
+        float* values = workspace.top_values + static_cast<int64_t>(row + lane) * top;
+        int32_t* places = workspace.top_columns + static_cast<int64_t>(row + lane) * top;
+        int place = top - 1;
+        for (; place > 0 && scores[lane] > values[place - 1]; --place) {
+          values[place] = values[place - 1];
+          places[place] = places[place - 1];
+        }
+        values[place] = scores[lane];
+        places[place] = static_cast<int32_t>(column + c);
+        workspace.top_threshold[row + lane] = values[top - 1];
+      }
+    }
+  }
+}
+
+// One panel, one run of columns: best and second-best, the maximum, exponentials in place of scores, their sum and moment.
+inline void scan(const Plan& plan, const Workspace& workspace, float* scores, int columns, int64_t column, int slot, int panel, bool first) {
+  const int row = panel * kPanelRows;
+  const Vec lowest = set(-__builtin_inff());
+  Vec best[2], where[2], second[2], maximum[2];
+  for (int half = 0; half < 2; ++half) {
+    best[half] = first ? lowest : load(workspace.best + row + half * kLanes);
+    where[half] = first ? set(static_cast<float>(column)) : load(workspace.best_column + row + half * kLanes);
+    second[half] = first ? lowest : load(workspace.second + row + half * kLanes);
+    maximum[half] = lowest;
+  }
+  Vec index = set(static_cast<float>(column));
+  const Vec one = set(1.0f);
+  const float* score = scores;
+  for (int c = 0; c < columns; ++c, score += kPanelRows) {
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const Vec z = load(score + half * kLanes);
+      where[half] = select(greater(z, best[half]), index, where[half]);
+      second[half] = max(second[half], min(best[half], z));
+      best[half] = max(best[half], z);
+      maximum[half] = max(maximum[half], z);
+    }
+    index = index + one;
+  }
+  for (int half = 0; half < 2; ++half) {
+    store(workspace.best + row + half * kLanes, best[half]);
+    store(workspace.best_column + row + half * kLanes, where[half]);
+    store(workspace.second + row + half * kLanes, second[half]);
+  }
+
+  if (plan.top_count > 0) {
+    if (first) {
+      for (int lane = 0; lane < kPanelRows; ++lane) {
+        workspace.top_threshold[row + lane] = -__builtin_inff();
+        for (int place = 0; place < plan.top_count; ++place) workspace.top_values[static_cast<int64_t>(row + lane) * plan.top_count + place] = -__builtin_inff();
+      }
+    }
+    collect_top(plan, workspace, scores, columns, column, row);
+  }
+
+  float* value = scores;
+  const int64_t statistics = static_cast<int64_t>(slot) * plan.tile_rows + row;
+  if (plan.sigmoid) {
+    for (int c = 0; c < 2 * columns; ++c, value += kLanes) {
+      const Vec negated = min(set(0.0f) - load(value), set(126.0f));
+      store(value, one / (one + power_of_two(negated)));
+    }
+    return;
+  }
+
+  Vec sum[2] = {set(0.0f), set(0.0f)};
+  if (plan.entropy) {
+    Vec moment[2] = {set(0.0f), set(0.0f)};
+    for (int c = 0; c < columns; ++c, value += kPanelRows) {
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+        const Vec x = load(value + half * kLanes) - maximum[half];
+        const Vec e = power_of_two(x);
+        store(value + half * kLanes, e);
+        sum[half] = sum[half] + e;
+        moment[half] = fma(e, x, moment[half]);
+      }
+    }
+    store(workspace.slot_moment + statistics, moment[0]);
+    store(workspace.slot_moment + statistics + kLanes, moment[1]);
+  } else {
+    for (int c = 0; c < columns; ++c, value += kPanelRows) {
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+        const Vec e = power_of_two(load(value + half * kLanes) - maximum[half]);
+        store(value + half * kLanes, e);
+        sum[half] = sum[half] + e;
+      }
+    }
+  }
+  for (int half = 0; half < 2; ++half) {
+    store(workspace.slot_maximum + statistics + half * kLanes, maximum[half]);
+    store(workspace.slot_sum + statistics + half * kLanes, sum[half]);
+  }
+}
+
+// A segment is complete in one panel: brings its slots (pieces) to one maximum, and writes what is known of each row.
+inline void conclude(const Plan& plan, const Workspace& workspace, const Chunk& chunk, int segment, int slot, int slots, int panel, int first, int rows) {
+  const int row = panel * kPanelRows;
+  alignas(64) float total[kPanelRows], moments[kPanelRows];
+  for (int half = 0; half < 2; ++half) {
+    const int lanes = row + half * kLanes;
+    if (plan.sigmoid) {
+      for (int s = slot; s < slot + slots; ++s) store(workspace.slot_factor + static_cast<int64_t>(s) * plan.tile_rows + lanes, set(1.0f));
+      continue;
+    }
+    const Vec maximum = load(workspace.best + lanes);
+    Vec sum = set(0.0f), moment = set(0.0f);
+    for (int s = slot; s < slot + slots; ++s) {
+      const int64_t statistics = static_cast<int64_t>(s) * plan.tile_rows + lanes;
+      const Vec shift = load(workspace.slot_maximum + statistics) - maximum;
+      const Vec weight = power_of_two(shift);
+      const Vec slot_sum = load(workspace.slot_sum + statistics);
+      sum = fma(weight, slot_sum, sum);
+      if (plan.entropy) moment = fma(weight, fma(shift, slot_sum, load(workspace.slot_moment + statistics)), moment);
+      store(workspace.slot_factor + statistics, weight);
+    }
+    const Vec inverse = set(1.0f) / sum;
+    for (int s = slot; s < slot + slots; ++s) {
+      float* factor = workspace.slot_factor + static_cast<int64_t>(s) * plan.tile_rows + lanes;
+      store(factor, load(factor) * inverse);
+    }
+    store(total + half * kLanes, sum);
+    store(moments + half * kLanes, moment);
+  }
+
+  alignas(64) float gap[kPanelRows];
+  if (chunk.margin != nullptr) {
+    for (int half = 0; half < 2; ++half) {
+      const Vec best = load(workspace.best + row + half * kLanes), second = load(workspace.second + row + half * kLanes), one = set(1.0f), zero = set(0.0f);
+      if (plan.sigmoid) {
+        const Vec most = one / (one + power_of_two(min(zero - best, set(126.0f))));
+        const Vec next = one / (one + power_of_two(min(zero - second, set(126.0f))));
+        store(gap + half * kLanes, most - select(greater(second, set(-__builtin_inff())), next, zero));
+      } else {
+        store(gap + half * kLanes, (one - power_of_two(second - best)) / load(total + half * kLanes));
+      }
+    }
+  }
+
+  for (int lane = 0; lane < kPanelRows && row + lane < rows; ++lane) {
+    const int place = first + row + lane;
+    const int group = plan.groups > 0 ? chunk.groups[place] : -1;
+    if (group >= 0) ++workspace.counts[group * plan.prompts + static_cast<int64_t>(workspace.best_column[row + lane])];
+    const int64_t cell = chunk.order[place] * plan.segments + segment;
+    if (chunk.margin != nullptr) chunk.margin[cell] = gap[lane];
+    if (chunk.entropy != nullptr) {
+      const double sum = total[lane];
+      const double entropy = (__builtin_log2(sum) - moments[lane] / sum) * 0.69314718055994530942;
+      chunk.entropy[cell] = entropy > 0 ? static_cast<float>(entropy) : 0.0f;  // rounding may leave a hair below zero
+    }
+    if (plan.top_count > 0) {
+      const float* values = workspace.top_values + static_cast<int64_t>(row + lane) * plan.top_count;
+      const int32_t* columns = workspace.top_columns + static_cast<int64_t>(row + lane) * plan.top_count;
+      for (int t = 0; t < plan.top_count; ++t) {
+        if (chunk.top_indices != nullptr) chunk.top_indices[cell * plan.top_count + t] = columns[t];
+        if (chunk.top_probabilities != nullptr) {
+          const double value = plan.sigmoid ? 1 / (1 + __builtin_exp2(-static_cast<double>(values[t])))
+                                            : __builtin_exp2(static_cast<double>(values[t]) - workspace.best[row + lane]) / total[lane];
+          chunk.top_probabilities[cell * plan.top_count + t] = static_cast<float>(value);
+        }
+      }
+    }
+  }
+}
+
+// Which lanes of the tile belong to which group. Rows outside every group stand at the end and get no run.
+inline int find_runs(const Workspace& workspace, const Chunk& chunk, int first, int rows) {
+  int count = 0;
+  for (int vector = 0; vector * kLanes < rows; ++vector) {
+    const int end = rows - vector * kLanes < kLanes ? rows - vector * kLanes : kLanes;
+    for (int lane = 0; lane < end;) {
+      const int group = chunk.groups[first + vector * kLanes + lane];
+      int next = lane;
+      while (next < end && chunk.groups[first + vector * kLanes + next] == group) ++next;
+      if (group >= 0) {
+        if (count > 0) workspace.runs[count - 1].last = workspace.runs[count - 1].group != group;
+        workspace.runs[count] = {group, vector, true};
+        for (int l = 0; l < kLanes; ++l) {
+          const uint32_t mask = l >= lane && l < next ? 0xFFFFFFFFu : 0u;
+          __builtin_memcpy(workspace.run_masks + static_cast<int64_t>(count) * kLanes + l, &mask, sizeof mask);
+        }
+        ++count;
+      }
+      lane = next;
+    }
+  }
+  return count;
+}
+
+// Turns exponentials into probabilities in place; lanes beyond the last row hold whatever zeros gave and are never read.
+inline void normalise(const Plan& plan, const Workspace& workspace, float* values, int panels, int64_t panel_stride, int columns, int slot) {
+  for (int panel = 0; panel < panels; ++panel) {
+    const float* factor = workspace.slot_factor + static_cast<int64_t>(slot) * plan.tile_rows + panel * kPanelRows;
+    const Vec left = load(factor), right = load(factor + kLanes);
+    float* value = values + panel * panel_stride;
+    for (int c = 0; c < columns; ++c, value += kPanelRows) {
+      store(value, load(value) * left);
+      store(value + kLanes, load(value + kLanes) * right);
+    }
+  }
+}
+
+// sums[group][column] += probabilities of the group's rows, in double precision.
+inline void add_to_groups(const Plan& plan, const Workspace& workspace, const float* values, int64_t panel_stride, int columns, int64_t column, int slot, bool normalised, int runs) {
+  const float* factors = workspace.slot_factor + static_cast<int64_t>(slot) * plan.tile_rows;
+  for (int c = 0; c < columns; ++c) {
+    DoubleVec sum = zero_doubles();
+    for (int r = 0; r < runs; ++r) {
+      const GroupRun run = workspace.runs[r];
+      Vec value = load(values + (run.vector / 2) * panel_stride + c * kPanelRows + (run.vector % 2) * kLanes);
+      if (!normalised) value = value * load(factors + run.vector * kLanes);
+      sum = sum + to_doubles(keep(value, load(workspace.run_masks + static_cast<int64_t>(r) * kLanes)));
+      if (run.last) {
+        workspace.sums[run.group * plan.prompts + column + c] += sum_of(sum);
+        sum = zero_doubles();
+      }
+    }
+  }
+}
+
+// weighted[replicate][column] += weight * probability over the tile's rows, in double precision, four columns at a time.
+inline void add_weighted(const Plan& plan, const Workspace& workspace, const float* values, int64_t panel_stride, int panels, int columns, int64_t column) {
+  const int64_t rows = static_cast<int64_t>(panels) * kPanelRows;
+  for (int c = 0; c < columns; c += 4) {
+    for (int j = 0; j < 4; ++j) {
+      for (int64_t row = 0; row < rows; row += kLanes) {
+        const int64_t at = row / kPanelRows * panel_stride + (c + j) * kPanelRows + row % kPanelRows;
+        store_doubles(workspace.products + j * plan.tile_rows + row, c + j < columns ? to_doubles(load(values + at)) : zero_doubles());
+      }
+    }
+    for (int64_t replicate = 0; replicate < plan.replicates; ++replicate) {
+      const double* weights = workspace.weights + replicate * plan.tile_rows;
+      DoubleVec sum[4] = {zero_doubles(), zero_doubles(), zero_doubles(), zero_doubles()};
+      for (int64_t row = 0; row < rows; row += kLanes) {
+        const DoubleVec weight = load_doubles(weights + row);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) sum[j] = fma(weight, load_doubles(workspace.products + j * plan.tile_rows + row), sum[j]);
+      }
+      for (int j = 0; j < 4 && c + j < columns; ++j) workspace.weighted[replicate * plan.prompts + column + c + j] += sum_of(sum[j]);
+    }
+  }
+}
+
+inline void write_probabilities(const Plan& plan, const Chunk& chunk, const float* values, int64_t panel_stride, int columns, int64_t column, int first, int rows) {
+  Vec block[kLanes];
+  for (int place = 0; place < rows; place += kLanes) {
+    const float* source = values + place / kPanelRows * panel_stride + place % kPanelRows;
+    for (int c = 0; c < columns; c += kLanes) {
+      for (int j = 0; j < kLanes; ++j) block[j] = c + j < columns ? load(source + (c + j) * kPanelRows) : set(0.0f);
+      transpose(block);
+      for (int lane = 0; lane < kLanes && place + lane < rows; ++lane) {
+        float* destination = chunk.probabilities + chunk.order[first + place + lane] * plan.prompts + column + c;
+        if (c + kLanes <= columns) {
+          store_unaligned(destination, block[lane]);
+        } else {
+          alignas(64) float part[kLanes];
+          store(part, block[lane]);
+          for (int j = 0; c + j < columns; ++j) destination[j] = part[j];
+        }
+      }
+    }
+  }
+}
+
+// Everything that needs the probabilities themselves, for one block whose segments are complete.
+inline void emit(const Plan& plan, const Workspace& workspace, const Chunk& chunk, const Block& block, int panels, int first, int rows, int runs) {
+  const bool in_place = chunk.probabilities != nullptr || plan.replicates > 0;
+  const int64_t panel_stride = static_cast<int64_t>(block.padded) * kPanelRows;
+  float* values = value_panel(plan, workspace, block, 0);
+  for (int s = 0; s < block.segments; ++s) {
+    const int64_t start = block.whole ? plan.segment_starts[block.segment + s] - block.column : 0;
+    const int columns = static_cast<int>(block.whole ? plan.segment_starts[block.segment + s + 1] - plan.segment_starts[block.segment + s] : block.columns);
+    const int slot = block.whole ? s : block.piece;
+    if (in_place) normalise(plan, workspace, values + start * kPanelRows, panels, panel_stride, columns, slot);
+    if (runs > 0) add_to_groups(plan, workspace, values + start * kPanelRows, panel_stride, columns, block.column + start, slot, in_place, runs);
+  }
+  if (plan.replicates > 0) add_weighted(plan, workspace, values, panel_stride, panels, block.columns, block.column);
+  if (chunk.probabilities != nullptr) write_probabilities(plan, chunk, values, panel_stride, block.columns, block.column, first, rows);
+}
+
+inline Outcome run_chunk(const Plan& plan, const Workspace& workspace, const Chunk& chunk) {
+  const FlushDenormals flush;
+  Outcome worst{Refusal::kNone, 0};
+  for (int first = 0; first < chunk.count; first += plan.tile_rows) {
+    const int rows = chunk.count - first < plan.tile_rows ? chunk.count - first : plan.tile_rows;
+    const int panels = (rows + kPanelRows - 1) / kPanelRows;
+    const Outcome outcome = pack(plan, workspace, chunk, first, rows);
+    if (outcome.refusal != Refusal::kNone && (worst.refusal == Refusal::kNone || outcome.row < worst.row)) worst = outcome;
+    if (worst.refusal != Refusal::kNone) continue;  // only looks on for a lower row
+    const int runs = plan.groups > 0 ? find_runs(workspace, chunk, first, rows) : 0;
+    for (int64_t replicate = 0; replicate < plan.replicates; ++replicate) {
+      double* weights = workspace.weights + replicate * plan.tile_rows;
+      for (int place = 0; place < panels * kPanelRows; ++place)
+        weights[place] = place < rows ? chunk.weights[replicate * chunk.weight_stride + chunk.order[first + place]] : 0.0;
+    }
+    for (int64_t b = 0; b < plan.block_count; ++b) {
+      const Block& block = plan.blocks[b];
+      score_block(plan, workspace, block, panels);
+      for (int panel = 0; panel < panels; ++panel) {
+        float* scores = value_panel(plan, workspace, block, panel);
+        if (!block.whole) {
+          scan(plan, workspace, scores, block.columns, block.column, block.piece, panel, block.piece == 0);
+          if (block.last) conclude(plan, workspace, chunk, block.segment, 0, block.piece + 1, panel, first, rows);
+          continue;
+        }
+        for (int s = 0; s < block.segments; ++s) {
+          const int64_t start = plan.segment_starts[block.segment + s], end = plan.segment_starts[block.segment + s + 1];
+          scan(plan, workspace, scores + (start - block.column) * kPanelRows, static_cast<int>(end - start), start, s, panel, true);
+          conclude(plan, workspace, chunk, block.segment + s, s, 1, panel, first, rows);
+        }
+      }
+      if (!block.last) continue;
+      const int pieces = block.whole ? 1 : block.piece + 1;
+      if (runs == 0 && plan.replicates == 0 && chunk.probabilities == nullptr) continue;
+      for (int64_t piece = b - pieces + 1; piece <= b; ++piece) emit(plan, workspace, chunk, plan.blocks[piece], panels, first, rows, runs);
+    }
+  }
+  return worst;
+}

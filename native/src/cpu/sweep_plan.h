@@ -1,0 +1,122 @@
+// What the probe sweep's driver (sweep.cpp) and its kernels (one build of sweep_kernel.h for each instruction set) share.
+// Plain data only: a function here would be compiled with AVX-512 in one file and linked into another.
+#pragma once
+
+#include <cstdint>
+
+#include "clipengine_sweep.h"
+
+namespace clipengine::sweep {
+
+constexpr int kChunkRows = CLIPENGINE_SWEEP_CHUNK_ROWS;
+
+// Columns are worked through in blocks of at most this many: a block's scores for one tile of rows stay in the second-level cache.
+// A multiple of every kernel's product_columns.
+constexpr int kBlockColumns = 240;
+
+// A run of columns that is scored in one go: either whole segments, or one piece of a segment that is longer than a block.
+struct Block {
+  int64_t column;        // the first one
+  int64_t packed;        // offset of its packed prompts, in floats
+  int64_t value_column;  // where its scores stand in Workspace::values, in columns; pieces of one segment stand side by side
+  int32_t columns;
+  int32_t padded;        // columns rounded up to the kernel's column_step
+  int32_t segment;       // the first segment
+  int32_t segments;      // how many begin here; 1 for a piece
+  int32_t piece;         // 0-based; 0 where whole
+  bool whole;
+  bool last;             // the last piece of its segment
+};
+
+struct Plan {
+  int64_t prompts;
+  int64_t width;
+  int64_t segments;
+  int64_t groups;
+  int64_t replicates;
+  const int64_t* segment_starts;  // [segments + 1]
+  const Block* blocks;
+  int64_t block_count;
+  const float* packed;  // for each block: [columns / product_columns][width][product_columns], the last one narrower
+  int64_t value_columns;
+  int32_t slots;      // statistics kept a row: segments of a block, or pieces of a segment
+  int32_t tile_rows;  // rows that are packed and scored together; a multiple of panel_rows
+  int32_t top_count;
+  bool sigmoid;
+  bool entropy;
+  float scale;          // times log2(e): scores are kept in base 2
+  float bias;           // the same
+  float largest_value;  // a row with a greater absolute value could overflow
+};
+
+// One thread's memory. L is lanes, P panel_rows, R tile_rows.
+struct Workspace {
+  float* tile;          // packed rows: [R / P][width][P]
+  float* values;        // scores, then exponentials: for each block [R / P][padded][P]
+  float* slot_maximum;  // [slots][R], base-2 score
+  float* slot_sum;      // [slots][R] sum of 2^(score - maximum)
+  float* slot_moment;   // [slots][R] sum of 2^(score - maximum) * (score - maximum)
+  float* slot_factor;   // [slots][R] what an exponential is multiplied with to be a probability
+  float* best;          // [R] running over the pieces of a segment
+  float* best_column;   // [R]
+  float* second;        // [R]
+  float* top_values;    // [R][top_count]
+  int32_t* top_columns; // [R][top_count]
+  float* top_threshold; // [R]
+  double* sums;         // [groups][prompts] of this chunk
+  uint32_t* counts;     // [groups][prompts] of this chunk
+  double* weighted;     // [replicates][prompts] of this chunk
+  double* weights;      // [replicates][R]
+  double* products;     // [4][R]
+  float* zero_row;      // [width] doubles' worth of zeros, for rows beyond the last
+  uint8_t* rows;        // [kChunkRows][width] as stored, where rows come from a file
+  struct GroupRun* runs;  // [R + R / L]
+  float* run_masks;       // [R + R / L][L], all bits or none
+};
+
+// Lanes of one vector of rows that belong to one group; a group's runs follow each other.
+struct GroupRun {
+  int32_t group;
+  int32_t vector;  // in the tile
+  bool last;       // of its group in this tile
+};
+
+// A chunk's rows in the order in which they are worked on: sorted by group, so that a vector of rows rarely holds two.
+struct Chunk {
+  const uint8_t* rows;  // row r begins at rows + r * width * element size
+  int32_t type;
+  int32_t count;
+  const int32_t* order;   // [count] place -> row
+  const int32_t* groups;  // [count] place -> group, ascending, -1 moved to the end
+  const float* weights;   // weight of row r in replicate k: weights[k * weight_stride + r]
+  int64_t weight_stride;
+  float* probabilities;  // outputs of the chunk's row 0
+  int32_t* top_indices;
+  float* top_probabilities;
+  float* entropy;
+  float* margin;
+};
+
+enum class Refusal : int32_t { kNone, kNotFinite, kZero, kTooLarge };
+
+struct Outcome {
+  Refusal refusal;
+  int32_t row;  // of the chunk; the lowest that was refused
+};
+
+struct Kernel {
+  const char* name;
+  int32_t lanes;
+  int32_t panel_rows;       // rows that a product works on
+  int32_t product_columns;  // columns of a full product
+  int32_t column_step;      // narrower ones are a multiple of this
+  // Scores one chunk; adds to Workspace::{sums, counts, weighted}, writes the chunk's row outputs.
+  Outcome (*run)(const Plan& plan, const Workspace& workspace, const Chunk& chunk);
+};
+
+// Null where the build does not have the instruction set; whether the processor has it is the caller's question.
+const Kernel* avx512_kernel();
+const Kernel* avx2_kernel();
+const Kernel* portable_kernel();
+
+}  // namespace clipengine::sweep

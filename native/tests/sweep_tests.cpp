@@ -1,0 +1,512 @@
+// Every kernel of the probe sweep that this processor has, against the double-precision twin.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "core/thread_pool.h"
+#include "cpu/sweep.h"
+
+using namespace clipengine::sweep;
+
+namespace {
+
+// Scores of unit vectors are sums of `width` fp32 products: within width * 2^-24 of the truth, times the scale, in the exponent.
+// Exponentials and their sums add a few 1e-7 more.
+double relative_bound(double scale, int64_t width) { return 2e-6 + 4 * std::abs(scale) * std::sqrt(static_cast<double>(width)) * 6e-8; }
+
+std::vector<const Kernel*> kernels() {
+  std::vector<const Kernel*> found;
+  for (const Kernel* kernel : {portable_kernel(), avx2_kernel(), avx512_kernel()}) {
+    if (usable(kernel) != nullptr) found.push_back(kernel);
+  }
+  return found;
+}
+
+struct Deleter {
+  void operator()(clipengine_sweep* sweep) const { clipengine_sweep_destroy(sweep); }
+};
+
+std::unique_ptr<clipengine_sweep, Deleter> make(const clipengine_sweep_plan& plan, const Kernel& kernel) {
+  int64_t failed = -1;
+  return std::unique_ptr<clipengine_sweep, Deleter>(create(plan, kernel, failed));
+}
+
+double to_double(const clipengine_sweep_total& total) {
+  return std::ldexp(static_cast<double>(total.high), 64 - 80) + std::ldexp(static_cast<double>(total.low), -80);
+}
+
+uint16_t to_bfloat(float value) {
+  uint32_t word;
+  std::memcpy(&word, &value, sizeof word);
+  return static_cast<uint16_t>((word + 0x7FFF + (word >> 16 & 1)) >> 16);
+}
+
+// Good enough for |value| <= 1: truncates.
+uint16_t to_half(float value) {
+  int exponent;
+  const float mantissa = std::frexp(std::abs(value), &exponent);
+  uint16_t bits = 0;
+  if (value != 0 && exponent >= -13) {
+    bits = static_cast<uint16_t>((exponent + 14) << 10 | (static_cast<int>(mantissa * 2048) & 1023));
+  } else if (value != 0) {
+    bits = static_cast<uint16_t>(std::ldexp(std::abs(value), 24));
+  }
+  return static_cast<uint16_t>(bits | (value < 0 ? 0x8000 : 0));
+}
+
+std::vector<uint8_t> store_as(const std::vector<float>& values, int32_t type) {
+  std::vector<uint8_t> bytes;
+  for (float value : values) {
+    const double wide = value;
+    const uint16_t half = type == CLIPENGINE_SWEEP_FLOAT16 ? to_half(value) : to_bfloat(value);
+    const void* source = type == CLIPENGINE_SWEEP_FLOAT64 ? static_cast<const void*>(&wide) : type == CLIPENGINE_SWEEP_FLOAT32 ? static_cast<const void*>(&value) : &half;
+    const size_t size = type == CLIPENGINE_SWEEP_FLOAT64 ? 8 : type == CLIPENGINE_SWEEP_FLOAT32 ? 4 : 2;
+    bytes.insert(bytes.end(), static_cast<const uint8_t*>(source), static_cast<const uint8_t*>(source) + size);
+  }
+  return bytes;
+}
+
+std::vector<float> unit_rows(int64_t rows, int64_t width, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<size_t>(rows * width));
+  for (int64_t row = 0; row < rows; ++row) {
+    double norm = 0;
+    for (int64_t k = 0; k < width; ++k) {
+      values[row * width + k] = normal(random);
+      norm += static_cast<double>(values[row * width + k]) * values[row * width + k];
+    }
+    for (int64_t k = 0; k < width; ++k) values[row * width + k] = static_cast<float>(values[row * width + k] / std::sqrt(norm));
+  }
+  return values;
+}
+
+struct Case {
+  int64_t rows = 37;
+  int64_t width = 17;
+  std::vector<int32_t> segments = {8};
+  double scale = 100;
+  double bias = 0;
+  int32_t activation = CLIPENGINE_SWEEP_SOFTMAX;
+  int32_t row_type = CLIPENGINE_SWEEP_FLOAT32;
+  int32_t prompt_type = CLIPENGINE_SWEEP_FLOAT32;
+  int32_t top = 1;
+  int64_t groups = 3;
+  int64_t replicates = 2;
+};
+
+// All outputs of one run, with a canary behind each.
+struct Outputs {
+  static constexpr size_t kCanary = 64;
+  std::vector<float> probabilities, top_probabilities, entropy, margin;
+  std::vector<int32_t> top_indices;
+  std::vector<int64_t> group_rows, counts;
+  std::vector<clipengine_sweep_total> sums, weighted;
+  clipengine_sweep_batch batch{};
+
+  Outputs(const Case& c, int64_t prompts) {
+    const size_t cells = static_cast<size_t>(c.rows) * c.segments.size();
+    probabilities.assign(static_cast<size_t>(c.rows * prompts) + kCanary, -7);
+    top_probabilities.assign(cells * c.top + kCanary, -7);
+    top_indices.assign(cells * c.top + kCanary, -7);
+    entropy.assign(cells + kCanary, -7);
+    margin.assign(cells + kCanary, -7);
+    group_rows.assign(static_cast<size_t>(c.groups), 0);
+    counts.assign(static_cast<size_t>(c.groups * prompts), 0);
+    sums.assign(counts.size(), {0, 0});
+    weighted.assign(static_cast<size_t>(c.replicates * prompts), {0, 0});
+    batch.probabilities = probabilities.data();
+    batch.top_indices = c.top > 0 ? top_indices.data() : nullptr;
+    batch.top_probabilities = c.top > 0 ? top_probabilities.data() : nullptr;
+    batch.entropy = c.activation == CLIPENGINE_SWEEP_SOFTMAX ? entropy.data() : nullptr;
+    batch.margin = margin.data();
+    batch.group_rows = group_rows.data();
+    batch.argmax_counts = counts.data();
+    batch.sums = sums.data();
+    batch.weighted_sums = weighted.data();
+  }
+
+  void check_canaries() const {
+    for (size_t i = 1; i <= kCanary; ++i) {
+      CHECK_EQUAL(probabilities[probabilities.size() - i], -7.0f);
+      CHECK_EQUAL(top_probabilities[top_probabilities.size() - i], -7.0f);
+      CHECK_EQUAL(top_indices[top_indices.size() - i], -7);
+      CHECK_EQUAL(entropy[entropy.size() - i], -7.0f);
+      CHECK_EQUAL(margin[margin.size() - i], -7.0f);
+    }
+  }
+};
+
+struct Inputs {
+  std::vector<uint8_t> rows, prompts;
+  std::vector<int32_t> groups;
+  std::vector<float> weights;
+  int64_t prompt_count;
+  clipengine_sweep_plan plan{};
+
+  explicit Inputs(const Case& c) {
+    prompt_count = std::accumulate(c.segments.begin(), c.segments.end(), int64_t{0});
+    rows = store_as(unit_rows(c.rows, c.width, 1), c.row_type);
+    prompts = store_as(unit_rows(prompt_count, c.width, 2), c.prompt_type);
+    std::mt19937 random(3);
+    for (int64_t row = 0; row < c.rows; ++row) groups.push_back(static_cast<int32_t>(random() % (c.groups + 1)) - 1);
+    for (int64_t i = 0; i < c.rows * c.replicates; ++i) weights.push_back(static_cast<float>(random() % 4));
+    plan.prompts = prompts.data();
+    plan.prompt_count = prompt_count;
+    plan.width = c.width;
+    plan.segment_lengths = c.segments.data();
+    plan.segment_count = static_cast<int64_t>(c.segments.size());
+    plan.group_count = c.groups;
+    plan.replicate_count = c.replicates;
+    plan.scale = c.scale;
+    plan.bias = c.bias;
+    plan.prompt_type = c.prompt_type;
+    plan.activation = c.activation;
+    plan.top_count = c.top;
+    plan.entropy = c.activation == CLIPENGINE_SWEEP_SOFTMAX;
+  }
+
+  void give(const Case& c, clipengine_sweep_batch& batch) const {
+    batch.rows = rows.data();
+    batch.row_count = c.rows;
+    batch.row_type = c.row_type;
+    batch.groups = groups.data();
+    batch.weights = weights.data();
+    batch.weight_stride = c.rows;
+  }
+};
+
+void compare(const Case& c) {
+  const Inputs inputs(c);
+  const int64_t prompts = inputs.prompt_count, segments = static_cast<int64_t>(c.segments.size());
+  Outputs expected(c, prompts);
+  inputs.give(c, expected.batch);
+  std::vector<double> sums(static_cast<size_t>(c.groups * prompts)), weighted(static_cast<size_t>(c.replicates * prompts));
+  reference(inputs.plan, expected.batch, sums.data(), weighted.data());
+  const double bound = relative_bound(c.scale, c.width);
+
+  for (const Kernel* kernel : kernels()) {
+    const auto sweep = make(inputs.plan, *kernel);
+    Outputs found(c, prompts);
+    inputs.give(c, found.batch);
+    const clipengine_status status = clipengine_sweep_run(sweep.get(), &found.batch);
+    CHECK_EQUAL(status, CLIPENGINE_OK);
+    CHECK_EQUAL(found.batch.failed_row, -1);
+    found.check_canaries();
+    for (size_t i = 0; i < static_cast<size_t>(c.rows * prompts); ++i)
+      CHECK_NEAR(found.probabilities[i], expected.probabilities[i], bound * expected.probabilities[i] + 2e-38);
+    for (size_t i = 0; i < sums.size(); ++i) CHECK_NEAR(to_double(found.sums[i]), sums[i], bound * sums[i] + 1e-24);
+    for (size_t i = 0; i < weighted.size(); ++i) CHECK_NEAR(to_double(found.weighted[i]), weighted[i], bound * weighted[i] + 1e-24);
+    CHECK(found.group_rows == expected.group_rows);
+    for (int64_t row = 0; row < c.rows; ++row) {
+      for (int64_t s = 0; s < segments; ++s) {
+        const int64_t cell = row * segments + s;
+        // Two probabilities, each within the bound.
+        CHECK_NEAR(found.margin[cell], expected.margin[cell], 2 * bound);
+        if (found.batch.entropy != nullptr) CHECK_NEAR(found.entropy[cell], expected.entropy[cell], 4 * bound + 1e-6);
+        for (int32_t t = 0; t < c.top; ++t) {
+          const int32_t column = found.top_indices[cell * c.top + t];
+          CHECK(column >= 0 && column < prompts);
+          // Columns whose probabilities differ by less than the bound may change places; the probability at a place may not.
+          CHECK_NEAR(found.probabilities[row * prompts + column], expected.top_probabilities[cell * c.top + t], bound * expected.top_probabilities[cell * c.top + t] + 2e-38);
+          CHECK_NEAR(found.top_probabilities[cell * c.top + t], found.probabilities[row * prompts + column], bound * found.top_probabilities[cell * c.top + t] + 2e-38);
+          for (int32_t u = 0; u < t; ++u) CHECK(found.top_indices[cell * c.top + u] != column);
+        }
+      }
+    }
+    // Counts against the sweep's own first places: exact.
+    if (c.top > 0) {
+      std::vector<int64_t> counts(found.counts.size());
+      for (int64_t row = 0; row < c.rows; ++row) {
+        for (int64_t s = 0; s < segments; ++s) {
+          if (inputs.groups[row] >= 0) ++counts[inputs.groups[row] * prompts + found.top_indices[(row * segments + s) * c.top]];
+        }
+      }
+      CHECK(counts == found.counts);
+    }
+  }
+}
+
+}  // namespace
+
+CLIPENGINE_TEST(awkward_sizes) {
+  for (int64_t rows : {1, 7, 17, 50, 77, 257, 513}) {
+    for (int64_t width : {1, 7, 17, 50, 64}) {
+      Case c;
+      c.rows = rows;
+      c.width = width;
+      compare(c);
+    }
+  }
+}
+
+CLIPENGINE_TEST(segments_of_every_kind) {
+  for (const std::vector<int32_t>& segments : {std::vector<int32_t>(1, 1), std::vector<int32_t>(9, 1), std::vector<int32_t>(70, 8), std::vector<int32_t>{1000},
+                                               std::vector<int32_t>{1000, 1000}, std::vector<int32_t>{3, 1, 241, 7, 500, 240, 2, 2, 239, 5}, std::vector<int32_t>{240, 240},
+                                               std::vector<int32_t>{241}, std::vector<int32_t>{13}}) {
+    Case c;
+    c.segments = segments;
+    c.rows = 83;
+    compare(c);
+  }
+}
+
+CLIPENGINE_TEST(top_columns_over_pieces) {
+  for (int32_t top : {0, 2, 5, 100}) {
+    Case c;
+    c.segments = {700, 100, 300};
+    c.rows = 41;
+    c.top = top;
+    compare(c);
+  }
+}
+
+CLIPENGINE_TEST(every_stored_type) {
+  for (int32_t rows : {CLIPENGINE_SWEEP_FLOAT16, CLIPENGINE_SWEEP_BFLOAT16, CLIPENGINE_SWEEP_FLOAT32, CLIPENGINE_SWEEP_FLOAT64}) {
+    for (int32_t prompts : {CLIPENGINE_SWEEP_FLOAT16, CLIPENGINE_SWEEP_BFLOAT16, CLIPENGINE_SWEEP_FLOAT32, CLIPENGINE_SWEEP_FLOAT64}) {
+      Case c;
+      c.row_type = rows;
+      c.prompt_type = prompts;
+      c.width = 37;
+      compare(c);
+    }
+  }
+}
+
+CLIPENGINE_TEST(sigmoid_with_bias) {
+  Case c;
+  c.activation = CLIPENGINE_SWEEP_SIGMOID;
+  c.scale = 117.3;
+  c.bias = -12.9;
+  c.segments = {8, 1, 300};
+  c.top = 1;
+  compare(c);
+}
+
+CLIPENGINE_TEST(small_and_negative_scales) {
+  for (double scale : {0.0, 1.0, -20.0, 1000.0}) {
+    Case c;
+    c.scale = scale;
+    // With all scores equal every column ties; places are compared by probability.
+    compare(c);
+  }
+}
+
+CLIPENGINE_TEST(many_groups_and_replicates) {
+  Case c;
+  c.groups = 400;
+  c.replicates = 13;
+  c.rows = 700;
+  c.segments = {5, 9};
+  compare(c);
+}
+
+CLIPENGINE_TEST(equal_scores_go_to_the_lowest_column) {
+  const std::vector<float> image = {1, 0}, prompts = {0, 1, 1, 0, 1, 0, -1, 0};
+  const std::vector<int32_t> segments = {4};
+  clipengine_sweep_plan plan{};
+  plan.prompts = prompts.data();
+  plan.prompt_count = 4;
+  plan.width = 2;
+  plan.segment_lengths = segments.data();
+  plan.segment_count = 1;
+  plan.scale = 10;
+  plan.prompt_type = CLIPENGINE_SWEEP_FLOAT32;
+  plan.top_count = 3;
+  for (const Kernel* kernel : kernels()) {
+    const auto sweep = make(plan, *kernel);
+    std::vector<int32_t> top(3);
+    std::vector<float> margin(1);
+    clipengine_sweep_batch batch{};
+    batch.rows = image.data();
+    batch.row_count = 1;
+    batch.row_type = CLIPENGINE_SWEEP_FLOAT32;
+    batch.top_indices = top.data();
+    batch.margin = margin.data();
+    CHECK_EQUAL(clipengine_sweep_run(sweep.get(), &batch), CLIPENGINE_OK);
+    CHECK(top == (std::vector<int32_t>{1, 2, 0}));
+    CHECK_EQUAL(margin[0], 0.0f);
+  }
+}
+
+CLIPENGINE_TEST(threads_and_batches_do_not_change_a_bit) {
+  Case c;
+  c.rows = 3000;
+  c.segments = {8, 300, 5};
+  c.replicates = 3;
+  const Inputs inputs(c);
+  for (const Kernel* kernel : kernels()) {
+    std::vector<Outputs> results;
+    for (int threads : {1, 3}) {
+      clipengine::ThreadPool::instance().resize(threads);
+      for (int64_t batch_rows : {int64_t{3000}, int64_t{CLIPENGINE_SWEEP_CHUNK_ROWS}, int64_t{3 * CLIPENGINE_SWEEP_CHUNK_ROWS}}) {
+        const auto sweep = make(inputs.plan, *kernel);
+        Outputs found(c, inputs.prompt_count);
+        // Batches in reverse: the order of addition must not matter either.
+        for (int64_t first = (c.rows - 1) / batch_rows * batch_rows; first >= 0; first -= batch_rows) {
+          clipengine_sweep_batch batch = found.batch;
+          inputs.give(c, batch);
+          batch.rows = inputs.rows.data() + first * c.width * 4;
+          batch.row_count = std::min(batch_rows, c.rows - first);
+          batch.groups += first;
+          batch.weights += first;
+          batch.probabilities += first * inputs.prompt_count;
+          batch.entropy += first * 3;
+          batch.margin += first * 3;
+          batch.top_indices += first * 3;
+          batch.top_probabilities += first * 3;
+          CHECK_EQUAL(clipengine_sweep_run(sweep.get(), &batch), CLIPENGINE_OK);
+        }
+        results.push_back(std::move(found));
+      }
+    }
+    for (const Outputs& other : results) {
+      CHECK(std::memcmp(other.sums.data(), results[0].sums.data(), other.sums.size() * sizeof other.sums[0]) == 0);
+      CHECK(std::memcmp(other.weighted.data(), results[0].weighted.data(), other.weighted.size() * sizeof other.weighted[0]) == 0);
+      CHECK(other.counts == results[0].counts);
+      CHECK(other.probabilities == results[0].probabilities);
+      CHECK(other.entropy == results[0].entropy);
+      CHECK(other.top_probabilities == results[0].top_probabilities);
+    }
+  }
+  clipengine::ThreadPool::instance().resize(0);
+}
+
+CLIPENGINE_TEST(a_row_does_not_depend_on_its_place) {
+  Case c;
+  c.rows = 600;
+  c.segments = {8, 300};
+  const Inputs inputs(c);
+  std::vector<int64_t> shuffled(static_cast<size_t>(c.rows));
+  std::iota(shuffled.begin(), shuffled.end(), 0);
+  std::shuffle(shuffled.begin(), shuffled.end(), std::mt19937(5));
+  std::vector<uint8_t> rows(inputs.rows.size());
+  std::vector<int32_t> groups;
+  const size_t bytes = static_cast<size_t>(c.width) * 4;
+  for (size_t i = 0; i < shuffled.size(); ++i) {
+    std::memcpy(rows.data() + i * bytes, inputs.rows.data() + shuffled[i] * bytes, bytes);
+    groups.push_back(inputs.groups[shuffled[i]]);
+  }
+  for (const Kernel* kernel : kernels()) {
+    const auto sweep = make(inputs.plan, *kernel);
+    Outputs straight(c, inputs.prompt_count), mixed(c, inputs.prompt_count);
+    inputs.give(c, straight.batch);
+    CHECK_EQUAL(clipengine_sweep_run(sweep.get(), &straight.batch), CLIPENGINE_OK);
+    inputs.give(c, mixed.batch);
+    mixed.batch.rows = rows.data();
+    mixed.batch.groups = groups.data();
+    CHECK_EQUAL(clipengine_sweep_run(sweep.get(), &mixed.batch), CLIPENGINE_OK);
+    for (size_t i = 0; i < shuffled.size(); ++i) {
+      CHECK(std::memcmp(mixed.probabilities.data() + i * inputs.prompt_count, straight.probabilities.data() + shuffled[i] * inputs.prompt_count,
+                        static_cast<size_t>(inputs.prompt_count) * 4) == 0);
+    }
+    CHECK(mixed.counts == straight.counts);
+  }
+}
+
+CLIPENGINE_TEST(rows_from_a_file) {
+  Case c;
+  c.rows = 1100;
+  const Inputs inputs(c);
+  const int file = memfd_create("sweep", 0);
+  CHECK(file >= 0);
+  const char header[13] = "twelve bytes";
+  CHECK_EQUAL(pwrite(file, header, 12, 0), 12);
+  CHECK_EQUAL(pwrite(file, inputs.rows.data(), inputs.rows.size(), 12), static_cast<ssize_t>(inputs.rows.size()));
+  const auto sweep = make(inputs.plan, best_kernel());
+  Outputs memory(c, inputs.prompt_count), disk(c, inputs.prompt_count);
+  inputs.give(c, memory.batch);
+  CHECK_EQUAL(clipengine_sweep_run(sweep.get(), &memory.batch), CLIPENGINE_OK);
+  inputs.give(c, disk.batch);
+  disk.batch.rows = nullptr;
+  disk.batch.file = file;
+  disk.batch.file_offset = 12;
+  CHECK_EQUAL(clipengine_sweep_run(sweep.get(), &disk.batch), CLIPENGINE_OK);
+  CHECK(disk.probabilities == memory.probabilities);
+  CHECK_EQUAL(ftruncate(file, 12 + static_cast<off_t>(inputs.rows.size()) - 1), 0);
+  CHECK_EQUAL(clipengine_sweep_run(sweep.get(), &disk.batch), CLIPENGINE_BAD_INPUT);
+  CHECK_EQUAL(disk.batch.failed_row, -1);
+  close(file);
+}
+
+CLIPENGINE_TEST(the_first_bad_row_is_named) {
+  Case c;
+  c.rows = 2000;
+  for (const Kernel* kernel : kernels()) {
+    for (float bad : {std::nanf(""), HUGE_VALF, -HUGE_VALF, 1e37f, 0.0f}) {
+      Inputs inputs(c);
+      for (int64_t row : {1999, 700, 1203, 699}) {
+        for (int64_t k = 0; k < c.width; ++k) {
+          if (bad == 0 || k == c.width - 1) std::memcpy(inputs.rows.data() + (row * c.width + k) * 4, &bad, 4);
+        }
+      }
+      const auto sweep = make(inputs.plan, *kernel);
+      Outputs found(c, inputs.prompt_count);
+      inputs.give(c, found.batch);
+      CHECK_EQUAL(clipengine_sweep_run(sweep.get(), &found.batch), CLIPENGINE_BAD_INPUT);
+      CHECK_EQUAL(found.batch.failed_row, 699);
+    }
+  }
+}
+
+CLIPENGINE_TEST(bad_prompts_and_plans_are_refused) {
+  Case c;
+  for (float bad : {std::nanf(""), HUGE_VALF, 0.0f}) {
+    Inputs inputs(c);
+    for (int64_t k = 0; k < c.width; ++k) std::memcpy(inputs.prompts.data() + (5 * c.width + k) * 4, &bad, 4);
+    clipengine_sweep* sweep = nullptr;
+    int64_t failed = -1;
+    CHECK_EQUAL(clipengine_sweep_create(&inputs.plan, &sweep, &failed), CLIPENGINE_BAD_INPUT);
+    CHECK_EQUAL(failed, 5);
+  }
+  const auto refused = [&](auto change) {
+    Inputs inputs(c);
+    change(inputs.plan);
+    clipengine_sweep* sweep = nullptr;
+    int64_t failed = -1;
+    CHECK_EQUAL(clipengine_sweep_create(&inputs.plan, &sweep, &failed), CLIPENGINE_INVALID_ARGUMENT);
+  };
+  refused([](clipengine_sweep_plan& plan) { plan.prompt_count = 7; });
+  refused([](clipengine_sweep_plan& plan) { plan.width = 0; });
+  refused([](clipengine_sweep_plan& plan) { plan.scale = HUGE_VAL; });
+  refused([](clipengine_sweep_plan& plan) { plan.top_count = 9; });
+  refused([](clipengine_sweep_plan& plan) { plan.prompt_type = 9; });
+  refused([](clipengine_sweep_plan& plan) { plan.activation = CLIPENGINE_SWEEP_SIGMOID; });
+  refused([](clipengine_sweep_plan& plan) { plan.prompt_count = int64_t{1} << 40; });
+}
+
+CLIPENGINE_TEST(totals_are_exact) {
+  clipengine_sweep_total total{0, 0};
+  CHECK(add_to_total(total, 0.1));
+  CHECK(add_to_total(total, -0.1));
+  CHECK_EQUAL(total.low, 0u);
+  CHECK_EQUAL(total.high, 0);
+  CHECK(add_to_total(total, 0x1p-80));
+  CHECK_EQUAL(total.low, 1u);
+  CHECK(add_to_total(total, 0x1p-81));  // rounds up
+  CHECK_EQUAL(total.low, 2u);
+  CHECK(add_to_total(total, 0x1.8p-82));  // rounds down to nothing
+  CHECK(add_to_total(total, 0x1p-300));
+  CHECK(add_to_total(total, 0.0));
+  CHECK_EQUAL(total.low, 2u);
+  CHECK(!add_to_total(total, 0x1p46));
+  CHECK(!add_to_total(total, std::nan("")));
+  std::mt19937_64 random(1);
+  std::vector<double> values;
+  for (int i = 0; i < 1000; ++i) values.push_back(std::ldexp(static_cast<double>(random() >> 11), static_cast<int>(random() % 60) - 70));
+  clipengine_sweep_total forward{0, 0}, backward{0, 0};
+  for (size_t i = 0; i < values.size(); ++i) CHECK(add_to_total(forward, values[i]) && add_to_total(backward, values[values.size() - 1 - i]));
+  CHECK_EQUAL(forward.low, backward.low);
+  CHECK_EQUAL(forward.high, backward.high);
+}
+
+CLIPENGINE_TEST_MAIN()

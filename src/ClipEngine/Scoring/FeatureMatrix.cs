@@ -1,0 +1,201 @@
+using System.Buffers;
+using ClipEngine.Checkpoints;
+using ClipEngine.Files;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Scoring;
+
+/// <summary>
+/// Features, one row each: <c>[rows, width]</c>, row-major, in memory or in a file. A file is read as it is needed and never held
+/// as a whole, so that it may be larger than memory.
+/// </summary>
+/// <remarks>Float16, BFloat16 (safetensors only), Float32 and Float64; computed with in fp32, to which Float64 is rounded. Thread-safe to read.</remarks>
+public sealed class FeatureMatrix : IDisposable
+{
+    private readonly ReadOnlyMemory<float> _values;
+    private readonly NpyFile? _npy;
+    private readonly ICheckpoint? _checkpoint;
+    private readonly TensorBytes? _tensor;
+
+    private FeatureMatrix(string name, long rows, long width, ElementType type)
+    {
+        Name = name;
+        Rows = rows;
+        Width = width;
+        Type = type;
+    }
+
+    private FeatureMatrix(ReadOnlyMemory<float> values, int width, string name)
+        : this(name, values.Length / width, width, ElementType.Float32) => _values = values;
+
+    private FeatureMatrix(NpyFile npy)
+        : this(npy.Path, npy.Dimensions[0], npy.Dimensions[1], npy.Type) => _npy = npy;
+
+    private FeatureMatrix(ICheckpoint checkpoint, StoredTensor tensor)
+        : this(checkpoint.Path, tensor.Dimensions[0], tensor.Dimensions[1], tensor.Type)
+    {
+        _checkpoint = checkpoint;
+        _tensor = checkpoint.Borrow(tensor.Name);
+    }
+
+    /// <summary>What messages call it: the file, or the name given.</summary>
+    public string Name { get; }
+
+    /// <summary>The number of rows; at least 1 for a file.</summary>
+    public long Rows { get; }
+
+    /// <summary>Features of a row; at least 1.</summary>
+    public long Width { get; }
+
+    /// <summary>How features are stored.</summary>
+    public ElementType Type { get; }
+
+    /// <summary>Wraps features in memory; nothing is copied, and they must not change while they are used.</summary>
+    /// <param name="values"><c>[rows, width]</c>, row-major.</param>
+    /// <param name="width">Features of a row.</param>
+    /// <param name="name">What messages call them.</param>
+    /// <exception cref="ArgumentException">The number of values is no multiple of the width.</exception>
+    public static FeatureMatrix FromMemory(ReadOnlyMemory<float> values, int width, string name = "features")
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
+        if (values.Length % width != 0)
+            throw new ArgumentException($"{values.Length} values do not make rows of {width}.", nameof(values));
+        return new FeatureMatrix(values, width, name);
+    }
+
+    /// <summary>Opens features in a <c>.npy</c> or safetensors file, told apart by content.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="key">The tensor in a safetensors file; null where the file holds only one floating-point matrix.</param>
+    /// <exception cref="BadInputException">Missing, malformed, no matrix, empty, not floating-point, or the key is missing or needed.</exception>
+    /// <exception cref="IOException">The file exists but cannot be read.</exception>
+    public static FeatureMatrix Open(string path, string? key = null)
+    {
+        if (NpyFile.IsNpy(path))
+        {
+            if (key is not null)
+                throw new BadInputException(path, $"a .npy file holds one array and no key '{BadInputException.Escape(key, 80)}'.", "Leave the key out.");
+            NpyFile npy = NpyFile.Open(path);
+            try
+            {
+                Check(path, npy.Type, npy.Dimensions.AsSpan());
+                return new FeatureMatrix(npy);
+            }
+            catch
+            {
+                npy.Dispose();
+                throw;
+            }
+        }
+
+        ICheckpoint checkpoint = Checkpoint.Open(path);
+        try
+        {
+            StoredTensor tensor = Find(checkpoint, key);
+            Check($"{path} ({BadInputException.Escape(tensor.Name, 80)})", tensor.Type, tensor.Dimensions.AsSpan());
+            return new FeatureMatrix(checkpoint, tensor);
+        }
+        catch
+        {
+            checkpoint.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _tensor?.Dispose();
+        _checkpoint?.Dispose();
+        _npy?.Dispose();
+    }
+
+    /// <summary>Makes the rows reachable for native code until the result is disposed.</summary>
+    internal Access Pin() => new(this);
+
+    /// <summary>Copies rows out as fp32.</summary>
+    internal unsafe void ReadRows(long firstRow, Span<float> destination)
+    {
+        if (_npy is not null)
+            _npy.ReadAsSingle(firstRow * Width, destination);
+        else if (_tensor is not null)
+            ElementConversion.ToSingle(_tensor.Slice(firstRow * Width * Type.SizeInBytes(), destination.Length * Type.SizeInBytes()), Type, destination);
+        else
+            _values.Span.Slice(checked((int)(firstRow * Width)), destination.Length).CopyTo(destination);
+    }
+
+    private static StoredTensor Find(ICheckpoint checkpoint, string? key)
+    {
+        if (key is not null)
+        {
+            return checkpoint.Tensors.TryGetValue(key, out StoredTensor tensor)
+                ? tensor
+                : throw new BadInputException(checkpoint.Path, $"holds no tensor '{BadInputException.Escape(key, 80)}'.", Offer(checkpoint));
+        }
+
+        StoredTensor[] matrices = [.. checkpoint.Tensors.Values.Where(static tensor => tensor.Dimensions.Length == 2 && tensor.Type.IsFloatingPoint()).Take(2)];
+        return matrices.Length == 1
+            ? matrices[0]
+            : throw new BadInputException(checkpoint.Path, "expected exactly one floating-point matrix, or a key to choose by.", Offer(checkpoint));
+    }
+
+    private static string Offer(ICheckpoint checkpoint)
+    {
+        IEnumerable<string> names = checkpoint.Tensors.Values.Take(8).Select(static tensor => $"{BadInputException.Escape(tensor.Name, 60)} ({tensor})");
+        return $"It holds: {string.Join(", ", names)}{(checkpoint.Tensors.Count > 8 ? ", …" : "")}.";
+    }
+
+    private static void Check(string name, ElementType type, ReadOnlySpan<long> dimensions)
+    {
+        if (dimensions.Length != 2)
+            throw new BadInputException(name, $"expected a matrix [rows, width], found [{string.Join(", ", dimensions.ToArray())}].");
+        if (!type.IsFloatingPoint())
+            throw new BadInputException(name, $"expected floating-point features, found {type}.");
+        if (dimensions[0] == 0 || dimensions[1] == 0)
+            throw new BadInputException(name, $"is empty: [{dimensions[0]}, {dimensions[1]}].");
+    }
+
+    /// <summary>Where the rows are: in memory at <see cref="Address"/>, or in an open file.</summary>
+    internal sealed unsafe class Access : IDisposable
+    {
+        private readonly MemoryHandle _pin;
+        private readonly Microsoft.Win32.SafeHandles.SafeFileHandle? _file;
+        private readonly bool _isReferenced;
+
+        internal Access(FeatureMatrix matrix)
+        {
+            if (matrix._npy is not null)
+            {
+                _file = matrix._npy.Handle;
+                _file.DangerousAddRef(ref _isReferenced);
+                File = (int)_file.DangerousGetHandle();
+                FileOffset = matrix._npy.DataOffset;
+            }
+            else if (matrix._tensor is not null)
+            {
+                ObjectDisposedException.ThrowIf(matrix._tensor.ByteLength == 0, matrix);
+                Address = matrix._tensor.Address;
+            }
+            else
+            {
+                _pin = matrix._values.Pin();
+                Address = (nint)_pin.Pointer;
+            }
+        }
+
+        /// <summary>The first feature, or 0 where the rows are read from <see cref="File"/>.</summary>
+        public nint Address { get; }
+
+        /// <summary>A descriptor.</summary>
+        public int File { get; }
+
+        /// <summary>The first feature in the file, in bytes.</summary>
+        public long FileOffset { get; }
+
+        public void Dispose()
+        {
+            if (_isReferenced)
+                _file!.DangerousRelease();
+            _pin.Dispose();
+        }
+    }
+}
