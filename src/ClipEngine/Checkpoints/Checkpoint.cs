@@ -18,18 +18,23 @@ public static class Checkpoint
         "pytorch_model.bin.index.json",
     ];
 
-    /// <summary>Opens a safetensors file, the index of a sharded one, or a folder that holds one of them under a usual name.</summary>
+    /// <summary>Opens a safetensors file, a PyTorch archive, the index of a sharded checkpoint, or a folder that holds one of them under a usual name.</summary>
     /// <param name="path">A file or a folder.</param>
     /// <exception cref="CheckpointException">Not there, not a known format, or a departure from it.</exception>
     public static ICheckpoint Open(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         string file = Directory.Exists(path) ? FindWeights(path) : path;
-        return CheckpointFormats.Recognize(file) == CheckpointFormat.Index ? ShardedCheckpoint.Open(file) : OpenShard(file);
+        CheckpointFormat format = CheckpointFormats.Recognize(file);
+        return format == CheckpointFormat.Index ? ShardedCheckpoint.Open(file) : OpenAs(format, file);
     }
 
     /// <summary>Opens a single file that holds tensors itself.</summary>
-    internal static ICheckpoint OpenShard(string path) => SafetensorsFile.Open(path);
+    internal static ICheckpoint OpenShard(string path) => OpenAs(CheckpointFormats.Recognize(path), path);
+
+    // An index among the shards is opened as what it should be, and so refused.
+    private static ICheckpoint OpenAs(CheckpointFormat format, string path) =>
+        format == CheckpointFormat.Archive ? PyTorchArchive.Open(path) : SafetensorsFile.Open(path);
 
     /// <summary>The file of weights in a model folder, by the usual names of OpenCLIP and transformers.</summary>
     /// <param name="folder">A folder.</param>

@@ -27,4 +27,20 @@ internal static class SafeNames
             && (stem.StartsWith("COM", StringComparison.OrdinalIgnoreCase) || stem.StartsWith("LPT", StringComparison.OrdinalIgnoreCase));
         return !isNumbered && !s_devices.Contains(stem, StringComparer.OrdinalIgnoreCase);
     }
+
+    /// <summary>Whether the name is a relative path that stays inside the archive; a final slash marks a folder.</summary>
+    public static bool IsArchivePath(string name)
+    {
+        if (name.Length is 0 or > 1024)
+            return false;
+        string[] steps = name.Split('/');
+        for (int i = 0; i < steps.Length; i++)
+        {
+            bool isFolderMark = i > 0 && i == steps.Length - 1 && steps[i].Length == 0;
+            if (!isFolderMark && (steps[i].Length == 0 || steps[i] is "." or ".."))
+                return false;
+        }
+
+        return !name.AsSpan().ContainsAny("\\:") && !name.Any(char.IsControl);
+    }
 }

@@ -1,0 +1,296 @@
+using System.Collections.Immutable;
+using System.IO.Hashing;
+using System.Runtime.InteropServices;
+using System.Text;
+using ClipEngine.Checkpoints.Archives;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Checkpoints;
+
+/// <summary>
+/// A PyTorch archive (<c>.pt</c>, <c>.pth</c>, <c>.bin</c>) as <c>torch.save</c> and <c>torch.jit.save</c> write it since 1.6,
+/// read without executing anything: the pickle is parsed by a closed set of opcodes into inert records, code in it is never
+/// looked at, and nothing but the file itself is read. There is no switch that changes this.
+/// </summary>
+/// <remarks>
+/// Storages are mapped, not copied; tensors that share one share its bytes here too. A storage's checksum is compared when one
+/// of its tensors is first borrowed.
+/// </remarks>
+public sealed class PyTorchArchive : ICheckpoint
+{
+    private const int MaximumPickleLength = 256_000_000;
+
+    private readonly MappedFile _file;
+    private readonly Dictionary<string, Storage> _storages = [];
+    private readonly Dictionary<string, View> _views = [];
+    private readonly Dictionary<string, StoredTensor> _tensors = [];
+
+    private PyTorchArchive(MappedFile file) => _file = file;
+
+    /// <inheritdoc/>
+    public string Path => _file.Path;
+
+    /// <inheritdoc/>
+    public IReadOnlyDictionary<string, StoredTensor> Tensors => _tensors;
+
+    /// <summary>Plain values that were saved beside the weights, such as the epoch of a training checkpoint.</summary>
+    public IReadOnlyDictionary<string, string> Metadata { get; private set; } = new Dictionary<string, string>();
+
+    /// <summary>Whether the archive is a TorchScript module, as OpenAI publishes its models. Its code is not used.</summary>
+    public bool IsScript { get; private set; }
+
+    /// <summary>Opens and validates an archive.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="CheckpointException">Any departure from the format, anything that could be called, or weights that cannot be told from others.</exception>
+    public static PyTorchArchive Open(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        MappedFile file = MappedFile.Open(path);
+        var archive = new PyTorchArchive(file);
+        try
+        {
+            archive.Read();
+            return archive;
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public TensorBytes Borrow(string name)
+    {
+        StoredTensor tensor = _tensors[name];
+        View view = _views[name];
+        CheckSum(view.Storage);
+        int size = tensor.Type.SizeInBytes();
+        long start = view.Storage.Member.Start + view.Tensor.Offset * size;
+        return tensor.ByteLength == 0 || IsContiguous(view.Tensor)
+            ? _file.Borrow(start, tensor.ByteLength, size)
+            : Gather(view, tensor.ByteLength, size);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _file.Dispose();
+
+    private void Read()
+    {
+        ZipDirectory zip = ZipDirectory.Read(_file);
+        string prefix = FindPrefix(zip);
+        CheckVersion(zip, prefix);
+        IsScript = zip.Members.ContainsKey(prefix + "constants.pkl");
+        (object? value, IReadOnlyList<PickleTensor> tensors) = ReadPickle(zip, prefix + "data.pkl");
+        AddStorages(zip, prefix + "data/", tensors);
+        if (IsScript)
+            AddStorages(zip, prefix + "constants/", ReadPickle(zip, prefix + "constants.pkl").Tensors);
+        StateDictionary state = StateDictionary.Find(value, Path);
+        Metadata = state.Metadata;
+        foreach ((string key, PickleTensor tensor) in state.Tensors)
+        {
+            long count = 1;
+            foreach (long length in tensor.Sizes)
+                count *= length;
+            _views.Add(key, new View(_storages[prefix + "data/" + tensor.Storage.Key], tensor));
+            _tensors.Add(key, new StoredTensor(key, tensor.Type, ImmutableCollectionsMarshal.AsImmutableArray(tensor.Sizes), count * tensor.Type.SizeInBytes()));
+        }
+    }
+
+    private string FindPrefix(ZipDirectory zip)
+    {
+        string[] pickles = [.. zip.Members.Keys.Where(static name => name == "data.pkl" || name.EndsWith("/data.pkl", StringComparison.Ordinal))];
+        if (pickles.Length == 0)
+            throw Refuse("is a zip archive without 'data.pkl': no PyTorch checkpoint.", CheckpointError.UnknownFormat);
+        if (pickles.Length > 1)
+            throw Refuse($"has {pickles.Length} members named data.pkl.", CheckpointError.Ambiguous);
+        string prefix = pickles[0][..^"data.pkl".Length];
+        if (prefix.Count(static character => character == '/') != 1)
+            throw Refuse($"has its data.pkl at '{BadInputException.Escape(pickles[0], 80)}' instead of in one top folder.");
+        foreach (string name in zip.Members.Keys)
+        {
+            if (!name.StartsWith(prefix, StringComparison.Ordinal))
+                throw Refuse($"has the member '{BadInputException.Escape(name, 80)}' outside its folder '{BadInputException.Escape(prefix, 80)}'.");
+        }
+
+        return prefix;
+    }
+
+    private void CheckVersion(ZipDirectory zip, string prefix)
+    {
+        foreach (string name in new[] { "version", ".data/version" })
+        {
+            if (ReadText(zip, prefix + name) is { } version && (version.Length is 0 or > 8 || !version.All(char.IsAsciiDigit)))
+                throw Refuse($"has '{BadInputException.Escape(version, 40)}' as its version; a number is expected.");
+        }
+
+        string? order = ReadText(zip, prefix + "byteorder");
+        if (order is "big")
+            throw Refuse("was saved on a big-endian machine.", CheckpointError.Unsupported);
+        if (order is not (null or "little"))
+            throw Refuse($"has '{BadInputException.Escape(order, 40)}' as its byte order; 'little' is expected.");
+    }
+
+    private string? ReadText(ZipDirectory zip, string name)
+    {
+        const int Longest = 64;
+        return zip.Members.ContainsKey(name) ? Encoding.Latin1.GetString(ReadMember(zip, name, Longest)).TrimEnd('\n') : null;
+    }
+
+    private (object? Value, IReadOnlyList<PickleTensor> Tensors) ReadPickle(ZipDirectory zip, string name) =>
+        PickleReader.Read(ReadMember(zip, name, MaximumPickleLength), Path, BadInputException.Escape(name, 80), IsScript);
+
+    private byte[] ReadMember(ZipDirectory zip, string name, int longest)
+    {
+        ZipMember member = Stored(zip, name);
+        if (member.Length > longest)
+            throw Refuse($"has a member '{BadInputException.Escape(name, 80)}' of {member.Length} bytes; at most {longest} are read.", CheckpointError.TooComplex);
+        byte[] bytes = _file.Read(member.Start, (int)member.Length);
+        return Crc32.HashToUInt32(bytes) == member.Crc ? bytes : throw RefuseSum(name);
+    }
+
+    private ZipMember Stored(ZipDirectory zip, string name)
+    {
+        if (!zip.Members.TryGetValue(name, out ZipMember member))
+            throw Refuse($"has no member '{BadInputException.Escape(name, 80)}'.");
+        return member.IsStored
+            ? member
+            : throw Refuse($"has the compressed member '{BadInputException.Escape(name, 80)}'; PyTorch stores its data as it is.", CheckpointError.Unsupported);
+    }
+
+    private void AddStorages(ZipDirectory zip, string folder, IReadOnlyList<PickleTensor> tensors)
+    {
+        foreach (PickleTensor tensor in tensors)
+        {
+            string name = folder + tensor.Storage.Key;
+            if (!_storages.TryGetValue(name, out Storage? storage))
+            {
+                storage = new Storage(Stored(zip, name), tensor.Storage);
+                _storages.Add(name, storage);
+            }
+            else if (storage.Declared != tensor.Storage)
+            {
+                throw Refuse($"declares the storage '{BadInputException.Escape(name, 80)}' twice, differently.", CheckpointError.InvalidStorage);
+            }
+
+            CheckBounds(tensor, storage.Member);
+        }
+
+        foreach (string name in zip.Members.Keys)
+        {
+            if (name.StartsWith(folder, StringComparison.Ordinal) && !_storages.ContainsKey(name))
+                throw Refuse($"has the member '{BadInputException.Escape(name, 80)}', which no tensor uses.");
+        }
+    }
+
+    private void CheckBounds(PickleTensor tensor, ZipMember member)
+    {
+        int size = tensor.Type.SizeInBytes();
+        UInt128 declared = (UInt128)tensor.Storage.Length * (UInt128)(tensor.Storage.Type is null ? 1 : size);
+        if (declared != (UInt128)member.Length)
+        {
+            throw Refuse($"has a storage '{BadInputException.Escape(member.Name, 80)}' that should take {declared} bytes; the member has {member.Length}.",
+                CheckpointError.InvalidStorage);
+        }
+
+        if (tensor.Offset < 0 || tensor.Sizes.Length != tensor.Strides.Length)
+            throw Refuse($"has a tensor of storage '{BadInputException.Escape(member.Name, 80)}' with a negative offset, or with as many strides as no shape.", CheckpointError.InvalidStorage);
+        // The last element's index decides; an empty tensor touches nothing.
+        UInt128 last = (UInt128)tensor.Offset;
+        UInt128 count = 1;
+        for (int i = 0; i < tensor.Sizes.Length; i++)
+        {
+            if (tensor.Sizes[i] > 0)
+                last += (UInt128)(tensor.Sizes[i] - 1) * (UInt128)tensor.Strides[i];
+            count = count > long.MaxValue && tensor.Sizes[i] > 0 ? count : count * (UInt128)tensor.Sizes[i];
+        }
+
+        UInt128 length = (UInt128)(member.Length / size);
+        bool fits = count == 0 ? (UInt128)tensor.Offset <= length : last < length;
+        if (!fits)
+        {
+            throw Refuse($"has a tensor that reaches to element {last} of the storage '{BadInputException.Escape(member.Name, 80)}', which has {length}.",
+                CheckpointError.InvalidStorage);
+        }
+
+        if (count > length)
+        {
+            throw Refuse($"has a tensor of {count} elements in a storage of {length}: an expanded view.", CheckpointError.Unsupported);
+        }
+    }
+
+    private void CheckSum(Storage storage)
+    {
+        if (storage.IsVerified)
+            return;
+        const int ChunkLength = 1 << 24;
+        var sum = new Crc32();
+        using (TensorBytes bytes = _file.Borrow(storage.Member.Start, storage.Member.Length, alignment: 1))
+        {
+            for (long start = 0; start < bytes.ByteLength; start += ChunkLength)
+                sum.Append(bytes.Slice(start, (int)Math.Min(ChunkLength, bytes.ByteLength - start)));
+        }
+
+        if (sum.GetCurrentHashAsUInt32() != storage.Member.Crc)
+            throw RefuseSum(storage.Member.Name);
+        storage.IsVerified = true;
+    }
+
+    private static bool IsContiguous(PickleTensor tensor)
+    {
+        long expected = 1;
+        for (int i = tensor.Sizes.Length - 1; i >= 0; i--)
+        {
+            // The stride of a dimension of one element is never used, and PyTorch writes anything there.
+            if (tensor.Sizes[i] != 1 && tensor.Strides[i] != expected)
+                return false;
+            expected *= tensor.Sizes[i];
+        }
+
+        return true;
+    }
+
+    /// <summary>Copies a transposed or otherwise strided view into row-major order.</summary>
+    private unsafe TensorBytes Gather(View view, long byteLength, int size)
+    {
+        using TensorBytes source = _file.Borrow(view.Storage.Member.Start, view.Storage.Member.Length, size);
+        byte* copy = (byte*)NativeMemory.AlignedAlloc((nuint)byteLength, 64);
+        long[] sizes = view.Tensor.Sizes;
+        long[] strides = view.Tensor.Strides;
+        Span<long> index = stackalloc long[sizes.Length];
+        long element = view.Tensor.Offset;
+        for (long i = 0; i < byteLength; i += size)
+        {
+            Buffer.MemoryCopy((byte*)source.Address + element * size, copy + i, size, size);
+            for (int dimension = sizes.Length - 1; dimension >= 0; dimension--)
+            {
+                element += strides[dimension];
+                if (++index[dimension] < sizes[dimension])
+                    break;
+                element -= sizes[dimension] * strides[dimension];
+                index[dimension] = 0;
+            }
+        }
+
+        return new TensorBytes((nint)copy, byteLength, () => NativeMemory.AlignedFree(copy));
+    }
+
+    private CheckpointException RefuseSum(string name) =>
+        Refuse($"has a member '{BadInputException.Escape(name, 80)}' whose bytes do not match their checksum.");
+
+    private CheckpointException Refuse(string problem, CheckpointError error = CheckpointError.InvalidArchive) =>
+        new(Path, error, problem, error == CheckpointError.Unsupported
+            ? "Load the file with PyTorch and save only the weights, contiguous."
+            : "The file is damaged, or is no PyTorch checkpoint: get it again from its source.");
+
+    private sealed class Storage(ZipMember member, PickleStorage declared)
+    {
+        public ZipMember Member { get; } = member;
+
+        public PickleStorage Declared { get; } = declared;
+
+        public bool IsVerified { get; set; }
+    }
+
+    private sealed record View(Storage Storage, PickleTensor Tensor);
+}
