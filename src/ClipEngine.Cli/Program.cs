@@ -20,6 +20,6 @@ internal static class Program
     /// <summary>The verbs in the order that help shows them.</summary>
     private static IEnumerable<Command> Verbs()
     {
-        yield break;
+        yield return Commands.ScoreCommand.Create();
     }
 }

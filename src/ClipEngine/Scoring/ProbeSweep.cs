@@ -41,7 +41,7 @@ public sealed class ProbeSweep : IDisposable
     /// <exception cref="BadInputException">A prompt is not finite or all zeros, or there are more than 2^24.</exception>
     /// <exception cref="ArgumentException">The options contradict each other or the prompts.</exception>
     /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
-    public unsafe ProbeSweep(FeatureMatrix prompts, ProbeSweepOptions options)
+    public unsafe ProbeSweep(FeatureSource prompts, ProbeSweepOptions options)
     {
         ArgumentNullException.ThrowIfNull(prompts);
         ArgumentNullException.ThrowIfNull(options);
@@ -179,7 +179,7 @@ public sealed class ProbeSweep : IDisposable
 
     private long CheckInput(ProbeSweepInput input)
     {
-        FeatureMatrix images = input.Images;
+        FeatureSource images = input.Images;
         if (images.Width != Width)
             throw new BadInputException(images.Name, $"expected features {Width} wide, as the prompts are; found {images.Width}.", "Images and texts must come from the same model.");
         long count = input.RowCount ?? images.Rows - input.FirstRow;
@@ -205,7 +205,7 @@ public sealed class ProbeSweep : IDisposable
         return count;
     }
 
-    private long BatchRows(FeatureMatrix images, long count)
+    private long BatchRows(FeatureSource images, long count)
     {
         long threads = NativeThreads.Count;
         long chunks = (long)(BatchOperations * threads / (2.0 * PromptCount * Width * ChunkRows));
@@ -220,7 +220,7 @@ public sealed class ProbeSweep : IDisposable
 
     private unsafe void RunBatches(ProbeSweepInput input, long count, SweepTotals totals, CancellationToken cancellationToken)
     {
-        FeatureMatrix images = input.Images;
+        FeatureSource images = input.Images;
         int batchRows = checked((int)BatchRows(images, count));
         long cells = SegmentLengths.Length;
         using var probabilities = new NativeBuffer<float>(Options.Probabilities ? batchRows * (long)PromptCount : 0);
@@ -229,7 +229,7 @@ public sealed class ProbeSweep : IDisposable
         using var entropy = new NativeBuffer<float>(Options.Entropy ? batchRows * cells : 0);
         using var margin = new NativeBuffer<float>(Options.Margin ? batchRows * cells : 0);
         using var weights = new NativeBuffer<float>(batchRows * (long)Options.ReplicateCount);
-        using FeatureMatrix.Access access = images.Pin();
+        using FeatureSource.Access access = images.Pin();
         using System.Buffers.MemoryHandle groups = input.Groups.Pin();
         long rowBytes = Width * images.Type.SizeInBytes();
 

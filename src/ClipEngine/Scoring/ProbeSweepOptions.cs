@@ -85,7 +85,7 @@ public readonly ref struct SweepRows
 public sealed class ProbeSweepInput
 {
     /// <summary>The images' features <c>[rows, width]</c>, as wide as the prompts'.</summary>
-    public required FeatureMatrix Images { get; init; }
+    public required FeatureSource Images { get; init; }
 
     /// <summary>The first row of this run: a multiple of <see cref="ProbeSweep.ChunkRows"/>.</summary>
     public long FirstRow { get; init; }

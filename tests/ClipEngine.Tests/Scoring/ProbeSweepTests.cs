@@ -61,7 +61,7 @@ public sealed class ProbeSweepTests : IDisposable
         int seen = 0;
         sweep.Run(new ProbeSweepInput
         {
-            Images = FeatureMatrix.FromMemory(images, Width),
+            Images = FeatureSource.FromMemory(images, Width),
             Rows = (in SweepRows rows) =>
             {
                 Assert.Equal(seen, rows.FirstRow);
@@ -92,7 +92,7 @@ public sealed class ProbeSweepTests : IDisposable
         double[][] truth = SweepReference.Probabilities(images, prompts, Width, [7, 3], 100);
         using var sweep = Sweep(prompts, new ProbeSweepOptions { SegmentLengths = [7, 3], GroupCount = Groups, ReplicateCount = Replicates });
 
-        SweepTotals totals = sweep.Run(new ProbeSweepInput { Images = FeatureMatrix.FromMemory(images, Width), Groups = groups, Weights = Weights });
+        SweepTotals totals = sweep.Run(new ProbeSweepInput { Images = FeatureSource.FromMemory(images, Width), Groups = groups, Weights = Weights });
 
         Assert.Equal(Rows, totals.RowCount);
         for (int group = 0; group < Groups; group++)
@@ -123,7 +123,7 @@ public sealed class ProbeSweepTests : IDisposable
     public void AGroupWithoutImagesHasNoMean()
     {
         using var sweep = Sweep(SweepReference.UnitRows(2, Width, 4), new ProbeSweepOptions { GroupCount = 2 });
-        SweepTotals totals = sweep.Run(new ProbeSweepInput { Images = FeatureMatrix.FromMemory(SweepReference.UnitRows(3, Width, 1), Width), Groups = new[] { 0, 0, -1 } });
+        SweepTotals totals = sweep.Run(new ProbeSweepInput { Images = FeatureSource.FromMemory(SweepReference.UnitRows(3, Width, 1), Width), Groups = new[] { 0, 0, -1 } });
         Assert.Equal(2, totals.GroupRows(0));
         Assert.True(double.IsNaN(totals.MeanProbability(1, 0)));
     }
@@ -142,14 +142,14 @@ public sealed class ProbeSweepTests : IDisposable
             long start = Math.Min(borders[i] * ProbeSweep.ChunkRows, Rows);
             return sweep.Run(new ProbeSweepInput
             {
-                Images = FeatureMatrix.FromMemory(images, Width),
+                Images = FeatureSource.FromMemory(images, Width),
                 Groups = groups,
                 Weights = Weights,
                 FirstRow = borders[i] * ProbeSweep.ChunkRows > Rows ? 0 : start,
                 RowCount = borders[i] * ProbeSweep.ChunkRows > Rows ? 0 : Math.Min(borders[i + 1] * ProbeSweep.ChunkRows, Rows) - start,
             });
         })];
-        byte[] whole = Bytes(sweep.Run(new ProbeSweepInput { Images = FeatureMatrix.FromMemory(images, Width), Groups = groups, Weights = Weights }));
+        byte[] whole = Bytes(sweep.Run(new ProbeSweepInput { Images = FeatureSource.FromMemory(images, Width), Groups = groups, Weights = Weights }));
 
         SweepTotals left = Sum(Sum(parts[0], parts[1]), parts[2]);
         SweepTotals right = Sum(parts[0], Sum(parts[2], parts[1]));
@@ -166,8 +166,8 @@ public sealed class ProbeSweepTests : IDisposable
         new Random(seed).Shuffle(order);
         float[] shuffled = [.. order.SelectMany(row => images[(row * Width)..((row + 1) * Width)])];
         using var sweep = Sweep(SweepReference.UnitRows(8, Width, 4), new ProbeSweepOptions { GroupCount = 5 });
-        SweepTotals straight = sweep.Run(new ProbeSweepInput { Images = FeatureMatrix.FromMemory(images, Width), Groups = groups });
-        SweepTotals mixed = sweep.Run(new ProbeSweepInput { Images = FeatureMatrix.FromMemory(shuffled, Width), Groups = order.Select(row => groups[row]).ToArray() });
+        SweepTotals straight = sweep.Run(new ProbeSweepInput { Images = FeatureSource.FromMemory(images, Width), Groups = groups });
+        SweepTotals mixed = sweep.Run(new ProbeSweepInput { Images = FeatureSource.FromMemory(shuffled, Width), Groups = order.Select(row => groups[row]).ToArray() });
         return (from @group in Enumerable.Range(0, 5) from column in Enumerable.Range(0, 8) select (@group, column))
             .All(cell => straight.ArgmaxCount(cell.group, cell.column) == mixed.ArgmaxCount(cell.group, cell.column)
                 && Math.Abs(straight.ProbabilitySum(cell.group, cell.column) - mixed.ProbabilitySum(cell.group, cell.column)) < 1e-9).ToProperty();
@@ -191,7 +191,7 @@ public sealed class ProbeSweepTests : IDisposable
         {
             NativeThreads.Count = threads;
             using var sweep = Sweep(prompts, new ProbeSweepOptions { GroupCount = 1 });
-            return Bytes(sweep.Run(new ProbeSweepInput { Images = FeatureMatrix.FromMemory(images, Width) }));
+            return Bytes(sweep.Run(new ProbeSweepInput { Images = FeatureSource.FromMemory(images, Width) }));
         })];
         NativeThreads.Count = before;
         Assert.Equal(results[0], results[1]);
@@ -213,7 +213,7 @@ public sealed class ProbeSweepTests : IDisposable
         writer.Write(_folder.File("f4.safetensors"));
         foreach (string name in new[] { "f4.npy", "f2.npy", "f8.npy", "f4.safetensors" })
         {
-            using FeatureMatrix matrix = FeatureMatrix.Open(_folder.File(name));
+            using FeatureSource matrix = FeatureSource.Open(_folder.File(name));
             Assert.Equal((Rows, Width), (matrix.Rows, matrix.Width));
             Assert.Equal(expected, Probabilities(matrix, prompts, new ProbeSweepOptions()));
         }
@@ -230,8 +230,8 @@ public sealed class ProbeSweepTests : IDisposable
         writer.Write(_folder.File("bf16.safetensors"));
         float[] prompts = SweepReference.UnitRows(8, Width, 2);
 
-        Assert.Contains("image_features (BF16 [40, 24])", Assert.Throws<BadInputException>(() => FeatureMatrix.Open(_folder.File("bf16.safetensors"))).Message);
-        using FeatureMatrix matrix = FeatureMatrix.Open(_folder.File("bf16.safetensors"), "image_features");
+        Assert.Contains("image_features (BF16 [40, 24])", Assert.Throws<BadInputException>(() => FeatureSource.Open(_folder.File("bf16.safetensors"))).Message);
+        using FeatureSource matrix = FeatureSource.Open(_folder.File("bf16.safetensors"), "image_features");
         Assert.Equal(Probabilities(images, prompts, new ProbeSweepOptions()), Probabilities(matrix, prompts, new ProbeSweepOptions()));
 
         static float Truncate(float value) => BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(value) & 0xFFFF0000);
@@ -248,7 +248,7 @@ public sealed class ProbeSweepTests : IDisposable
         images.AsSpan(2600 * Width, Width).Fill(float.NaN);
         float[] prompts = SweepReference.UnitRows(8, Width, 2);
         using var sweep = Sweep(prompts, new ProbeSweepOptions { GroupCount = 1 });
-        var exception = Assert.Throws<BadInputException>(() => sweep.Run(new ProbeSweepInput { Images = FeatureMatrix.FromMemory(images, Width, "images.npy") }));
+        var exception = Assert.Throws<BadInputException>(() => sweep.Run(new ProbeSweepInput { Images = FeatureSource.FromMemory(images, Width, "images.npy") }));
         Assert.Contains("images.npy: row 2345 ", exception.Message);
         Assert.Contains(reason, exception.Message);
 
@@ -272,14 +272,14 @@ public sealed class ProbeSweepTests : IDisposable
         }
 
         float[] images = SweepReference.UnitRows(600, Width, 2);
-        FeatureMatrix matrix = FeatureMatrix.FromMemory(images, Width);
+        FeatureSource matrix = FeatureSource.FromMemory(images, Width);
         using var sweep = Sweep(prompts, new ProbeSweepOptions { GroupCount = 2 });
         Assert.Throws<ArgumentException>(() => sweep.Run(new ProbeSweepInput { Images = matrix, Groups = new int[599] }));
         Assert.Throws<ArgumentException>(() => sweep.Run(new ProbeSweepInput { Images = matrix, Groups = Enumerable.Repeat(2, 600).ToArray() }));
         Assert.Throws<ArgumentException>(() => sweep.Run(new ProbeSweepInput { Images = matrix, FirstRow = 100 }));
         Assert.Throws<ArgumentException>(() => sweep.Run(new ProbeSweepInput { Images = matrix, RowCount = 513 }));
         Assert.Throws<ArgumentException>(() => sweep.Run(new ProbeSweepInput { Images = matrix }, new SweepTotals(2, 7)));
-        Assert.Throws<BadInputException>(() => sweep.Run(new ProbeSweepInput { Images = FeatureMatrix.FromMemory(images, 25) }));
+        Assert.Throws<BadInputException>(() => sweep.Run(new ProbeSweepInput { Images = FeatureSource.FromMemory(images, 25) }));
         using var perRow = Sweep(prompts, new ProbeSweepOptions { Margin = true, ReplicateCount = 1 });
         Assert.Throws<ArgumentException>(() => perRow.Run(new ProbeSweepInput { Images = matrix, Weights = Weights }));
         Assert.Throws<ArgumentException>(() => perRow.Run(new ProbeSweepInput { Images = matrix, Rows = (in SweepRows _) => { } }));
@@ -289,7 +289,7 @@ public sealed class ProbeSweepTests : IDisposable
     [Fact]
     public void ASteadyStateAllocatesNothing()
     {
-        FeatureMatrix matrix = FeatureMatrix.FromMemory(SweepReference.UnitRows(20000, Width, 2), Width);
+        FeatureSource matrix = FeatureSource.FromMemory(SweepReference.UnitRows(20000, Width, 2), Width);
         using var sweep = Sweep(SweepReference.UnitRows(8, Width, 2), new ProbeSweepOptions { GroupCount = 2, Margin = true, TopCount = 1 });
         var totals = new SweepTotals(2, 8);
         long Allocated(long rows)
@@ -309,7 +309,7 @@ public sealed class ProbeSweepTests : IDisposable
     public void TotalsComeBackFromAFile()
     {
         using var sweep = Sweep(SweepReference.UnitRows(8, Width, 4), new ProbeSweepOptions { GroupCount = 3, ReplicateCount = 2 });
-        SweepTotals totals = sweep.Run(new ProbeSweepInput { Images = FeatureMatrix.FromMemory(SweepReference.UnitRows(900, Width, 1), Width), Groups = Groupings(900, 3), Weights = Weights });
+        SweepTotals totals = sweep.Run(new ProbeSweepInput { Images = FeatureSource.FromMemory(SweepReference.UnitRows(900, Width, 1), Width), Groups = Groupings(900, 3), Weights = Weights });
         totals.Save(_folder.File("totals.safetensors"));
         SweepTotals loaded = SweepTotals.Load(_folder.File("totals.safetensors"));
         Assert.Equal(900, loaded.RowCount);
@@ -320,12 +320,12 @@ public sealed class ProbeSweepTests : IDisposable
         Assert.Contains("no totals", Assert.Throws<BadInputException>(() => SweepTotals.Load(_folder.File("other.safetensors"))).Message);
     }
 
-    private static ProbeSweep Sweep(float[] prompts, ProbeSweepOptions options) => new(FeatureMatrix.FromMemory(prompts, Width, "prompts"), options);
+    private static ProbeSweep Sweep(float[] prompts, ProbeSweepOptions options) => new(FeatureSource.FromMemory(prompts, Width, "prompts"), options);
 
     private static float[] Probabilities(float[] images, float[] prompts, ProbeSweepOptions options) =>
-        Probabilities(FeatureMatrix.FromMemory(images, Width), prompts, options);
+        Probabilities(FeatureSource.FromMemory(images, Width), prompts, options);
 
-    private static float[] Probabilities(FeatureMatrix images, float[] prompts, ProbeSweepOptions options)
+    private static float[] Probabilities(FeatureSource images, float[] prompts, ProbeSweepOptions options)
     {
         using var sweep = Sweep(prompts, options with { Probabilities = true });
         float[] result = new float[images.Rows * sweep.PromptCount];

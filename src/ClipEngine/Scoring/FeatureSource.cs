@@ -10,14 +10,14 @@ namespace ClipEngine.Scoring;
 /// as a whole, so that it may be larger than memory.
 /// </summary>
 /// <remarks>Float16, BFloat16 (safetensors only), Float32 and Float64; computed with in fp32, to which Float64 is rounded. Thread-safe to read.</remarks>
-public sealed class FeatureMatrix : IDisposable
+public sealed class FeatureSource : IDisposable
 {
     private readonly ReadOnlyMemory<float> _values;
     private readonly NpyFile? _npy;
     private readonly ICheckpoint? _checkpoint;
     private readonly TensorBytes? _tensor;
 
-    private FeatureMatrix(string name, long rows, long width, ElementType type)
+    private FeatureSource(string name, long rows, long width, ElementType type)
     {
         Name = name;
         Rows = rows;
@@ -25,13 +25,13 @@ public sealed class FeatureMatrix : IDisposable
         Type = type;
     }
 
-    private FeatureMatrix(ReadOnlyMemory<float> values, int width, string name)
+    private FeatureSource(ReadOnlyMemory<float> values, int width, string name)
         : this(name, values.Length / width, width, ElementType.Float32) => _values = values;
 
-    private FeatureMatrix(NpyFile npy)
+    private FeatureSource(NpyFile npy)
         : this(npy.Path, npy.Dimensions[0], npy.Dimensions[1], npy.Type) => _npy = npy;
 
-    private FeatureMatrix(ICheckpoint checkpoint, StoredTensor tensor)
+    private FeatureSource(ICheckpoint checkpoint, StoredTensor tensor)
         : this(checkpoint.Path, tensor.Dimensions[0], tensor.Dimensions[1], tensor.Type)
     {
         _checkpoint = checkpoint;
@@ -55,12 +55,12 @@ public sealed class FeatureMatrix : IDisposable
     /// <param name="width">Features of a row.</param>
     /// <param name="name">What messages call them.</param>
     /// <exception cref="ArgumentException">The number of values is no multiple of the width.</exception>
-    public static FeatureMatrix FromMemory(ReadOnlyMemory<float> values, int width, string name = "features")
+    public static FeatureSource FromMemory(ReadOnlyMemory<float> values, int width, string name = "features")
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
         if (values.Length % width != 0)
             throw new ArgumentException($"{values.Length} values do not make rows of {width}.", nameof(values));
-        return new FeatureMatrix(values, width, name);
+        return new FeatureSource(values, width, name);
     }
 
     /// <summary>Opens features in a <c>.npy</c> or safetensors file, told apart by content.</summary>
@@ -68,7 +68,7 @@ public sealed class FeatureMatrix : IDisposable
     /// <param name="key">The tensor in a safetensors file; null where the file holds only one floating-point matrix.</param>
     /// <exception cref="BadInputException">Missing, malformed, no matrix, empty, not floating-point, or the key is missing or needed.</exception>
     /// <exception cref="IOException">The file exists but cannot be read.</exception>
-    public static FeatureMatrix Open(string path, string? key = null)
+    public static FeatureSource Open(string path, string? key = null)
     {
         if (NpyFile.IsNpy(path))
         {
@@ -78,7 +78,7 @@ public sealed class FeatureMatrix : IDisposable
             try
             {
                 Check(path, npy.Type, npy.Dimensions.AsSpan());
-                return new FeatureMatrix(npy);
+                return new FeatureSource(npy);
             }
             catch
             {
@@ -92,7 +92,7 @@ public sealed class FeatureMatrix : IDisposable
         {
             StoredTensor tensor = Find(checkpoint, key);
             Check($"{path} ({BadInputException.Escape(tensor.Name, 80)})", tensor.Type, tensor.Dimensions.AsSpan());
-            return new FeatureMatrix(checkpoint, tensor);
+            return new FeatureSource(checkpoint, tensor);
         }
         catch
         {
@@ -113,7 +113,9 @@ public sealed class FeatureMatrix : IDisposable
     internal Access Pin() => new(this);
 
     /// <summary>Copies rows out as fp32.</summary>
-    internal unsafe void ReadRows(long firstRow, Span<float> destination)
+    /// <param name="firstRow">The first row.</param>
+    /// <param name="destination">Whole rows.</param>
+    public void ReadRows(long firstRow, Span<float> destination)
     {
         if (_npy is not null)
             _npy.ReadAsSingle(firstRow * Width, destination);
@@ -161,7 +163,7 @@ public sealed class FeatureMatrix : IDisposable
         private readonly Microsoft.Win32.SafeHandles.SafeFileHandle? _file;
         private readonly bool _isReferenced;
 
-        internal Access(FeatureMatrix matrix)
+        internal Access(FeatureSource matrix)
         {
             if (matrix._npy is not null)
             {
