@@ -28,6 +28,9 @@ class WebpDecoder final : public RowDecoder {
     if (state == WEBP_DEMUX_PARSING_HEADER) truncated();
     set_size("WebP", WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_WIDTH), WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT));
     if (state != WEBP_DEMUX_DONE) truncated();
+    // A still image can be "done" although its container goes on; only the strict parser minds.
+    demuxer.reset(WebPDemux(&data));
+    if (demuxer == nullptr) truncated();
 
     WebPIterator frame;
     if (!WebPDemuxGetFrame(demuxer.get(), 1, &frame)) throw ImageError(Problem::kCorrupt, "WebP: it holds no frame");
