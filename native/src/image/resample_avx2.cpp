@@ -9,6 +9,8 @@ namespace {
 
 constexpr int kRows = 4;
 
+typedef int unaligned_int __attribute__((may_alias, aligned(1)));
+
 template <int Rows>
 void horizontal_rows(const HorizontalPass& pass, const uint8_t* rows, size_t stride, uint8_t* out, size_t out_stride) {
   const __m256i first_two = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
@@ -45,10 +47,10 @@ void horizontal_rows(const HorizontalPass& pass, const uint8_t* rows, size_t str
     const __m128i bytes = _mm_packus_epi16(_mm_packs_epi32(sums[0], sums[1]), _mm_packs_epi32(sums[2], sums[3]));
     // Four bytes are stored for three: the next pixel overwrites the fourth.
     uint8_t* o = out + static_cast<size_t>(x) * 3;
-    *reinterpret_cast<int __attribute__((may_alias, aligned(1)))*>(o) = _mm_extract_epi32(bytes, 0);
-    if constexpr (Rows > 1) *reinterpret_cast<int __attribute__((may_alias, aligned(1)))*>(o + out_stride) = _mm_extract_epi32(bytes, 1);
-    if constexpr (Rows > 2) *reinterpret_cast<int __attribute__((may_alias, aligned(1)))*>(o + 2 * out_stride) = _mm_extract_epi32(bytes, 2);
-    if constexpr (Rows > 3) *reinterpret_cast<int __attribute__((may_alias, aligned(1)))*>(o + 3 * out_stride) = _mm_extract_epi32(bytes, 3);
+    *reinterpret_cast<unaligned_int*>(o) = _mm_extract_epi32(bytes, 0);
+    if constexpr (Rows > 1) *reinterpret_cast<unaligned_int*>(o + out_stride) = _mm_extract_epi32(bytes, 1);
+    if constexpr (Rows > 2) *reinterpret_cast<unaligned_int*>(o + 2 * out_stride) = _mm_extract_epi32(bytes, 2);
+    if constexpr (Rows > 3) *reinterpret_cast<unaligned_int*>(o + 3 * out_stride) = _mm_extract_epi32(bytes, 3);
   }
 }
 

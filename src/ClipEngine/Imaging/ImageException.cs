@@ -17,6 +17,9 @@ public enum ImageProblem
 
     /// <summary>The file contradicts its format.</summary>
     Corrupt = 5,
+
+    /// <summary>There is no such file, it may not be read, or it is a folder, a pipe or a device.</summary>
+    Unreadable = 6,
 }
 
 /// <summary>An image file is refused; the message names the file, what is wrong with it and what to do.</summary>
@@ -38,6 +41,7 @@ public sealed class ImageException : BadInputException
         ImageProblem.NotAnImage => "Give a JPEG, PNG, WebP, BMP or GIF file, or leave this one out.",
         ImageProblem.Unsupported => "Save it again as PNG or as an ordinary JPEG.",
         ImageProblem.TooLarge => "Shrink it first, or leave it out.",
+        ImageProblem.Unreadable => "Correct the name, or leave it out.",
         ImageProblem.Truncated => "Fetch or copy it again.",
         _ => "Fetch it again, or leave it out.",
     };
