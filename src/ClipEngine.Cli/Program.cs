@@ -21,5 +21,6 @@ internal static class Program
     private static IEnumerable<Command> Verbs()
     {
         yield return Commands.ScoreCommand.Create();
+        yield return Commands.AuditCommand.Create();
     }
 }

@@ -36,6 +36,9 @@ public enum Metric
 
     /// <summary>Mean difference of the highest and the second-highest cosine.</summary>
     TopTwoMargin,
+
+    /// <summary>Share of images whose label a stated numeric error could change.</summary>
+    FlippableShare,
 }
 
 /// <summary>A confidence interval.</summary>
@@ -87,7 +90,7 @@ public sealed record GroupMetricFrame
     /// <summary>Over all images together.</summary>
     public required Estimate Overall { get; init; }
 
-    /// <summary>All pairs of groups (i before j in <see cref="Groups"/>), the first minus the second.</summary>
+    /// <summary>All pairs of groups (i before j in <see cref="Groups"/>), the first minus the second. Empty in leave-one-label-out frames.</summary>
     public required IReadOnlyList<GroupGap> Gaps { get; init; }
 
     /// <summary>The estimate of one group.</summary>

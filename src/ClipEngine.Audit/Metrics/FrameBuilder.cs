@@ -1,0 +1,154 @@
+using ClipEngine.Audit.Probes;
+using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Statistics;
+
+namespace ClipEngine.Audit.Metrics;
+
+/// <summary>How intervals are made; the same for every number of a run.</summary>
+public sealed record IntervalOptions
+{
+    /// <summary>Nominal coverage.</summary>
+    public double Level { get; init; } = 0.95;
+
+    /// <summary>Bootstrap resamples, and drawn patterns of a permutation test.</summary>
+    public int Resamples { get; init; } = 9999;
+
+    /// <summary>Seed of both.</summary>
+    public long Seed { get; init; } = 20240508;
+
+    /// <summary>How a bootstrap distribution becomes an interval.</summary>
+    public BootstrapMethod Method { get; init; } = BootstrapMethod.BiasCorrectedAccelerated;
+}
+
+/// <summary>
+/// Makes group frames. Shares get Wilson's interval where every person has one image, else the bootstrap over persons; means
+/// get the bootstrap over persons; gaps of shares get Newcombe's interval, gaps of means the bootstrap with both groups drawn
+/// independently. Groups without images stay undefined.
+/// </summary>
+internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
+{
+    public IntervalOptions Options => options;
+
+    public Grouping Grouping => grouping;
+
+    /// <summary>A frame of the share of images that have something.</summary>
+    public GroupMetricFrame Share(Metric metric, string subject, ReadOnlySpan<bool> hasIt, bool withGaps = true)
+    {
+        bool onePersonAnImage = grouping.AllPersons.Length == grouping.RowCount;
+        if (!onePersonAnImage)
+        {
+            var values = new double[hasIt.Length];
+            for (int row = 0; row < values.Length; row++)
+                values[row] = hasIt[row] ? 1 : 0;
+            return Means(metric, MetricUnit.Proportion, [subject], values, withGaps)[0];
+        }
+
+        int groups = grouping.Keys.Count;
+        var successes = new int[groups];
+        for (int row = 0; row < hasIt.Length; row++)
+        {
+            if (hasIt[row])
+                successes[grouping.GroupOf[row]]++;
+        }
+
+        var entries = new GroupEstimate[groups];
+        for (int group = 0; group < groups; group++)
+            entries[group] = new GroupEstimate(grouping.Keys[group], Share(successes[group], grouping.Images[group].Length));
+        var gaps = new List<GroupGap>();
+        foreach ((int first, int second) in Pairs(withGaps ? groups : 0))
+        {
+            int firstCount = grouping.Images[first].Length;
+            int secondCount = grouping.Images[second].Length;
+            Estimate gap = firstCount == 0 || secondCount == 0
+                ? new Estimate(firstCount + secondCount, null, null)
+                : new Estimate(firstCount + secondCount, ((double)successes[first] / firstCount) - ((double)successes[second] / secondCount),
+                    Proportions.Newcombe(successes[first], firstCount, successes[second], secondCount, options.Level));
+            gaps.Add(new GroupGap(grouping.Keys[first], grouping.Keys[second], gap));
+        }
+
+        return new GroupMetricFrame
+        {
+            Metric = metric,
+            Unit = MetricUnit.Proportion,
+            Subject = subject,
+            Groups = entries,
+            Overall = Share(successes.Sum(), hasIt.Length),
+            Gaps = gaps,
+        };
+    }
+
+    /// <summary>Frames of the means of several columns, resampled together.</summary>
+    /// <param name="metric">What is measured.</param>
+    /// <param name="unit">Its unit.</param>
+    /// <param name="subjects">A name for each column.</param>
+    /// <param name="values"><c>[images, columns]</c>, row-major.</param>
+    /// <param name="withGaps">Whether the pairwise gaps are wanted.</param>
+    public GroupMetricFrame[] Means(Metric metric, MetricUnit unit, IReadOnlyList<string> subjects, double[] values, bool withGaps = true)
+    {
+        int columns = subjects.Count;
+        int groups = grouping.Keys.Count;
+        var samples = new Resampled[groups];
+        for (int group = 0; group < groups; group++)
+            samples[group] = new Resampled(Sample(grouping.Persons[group], values, columns), options, grouping.Keys[group]);
+        var overall = new Resampled(Sample(grouping.AllPersons, values, columns), options, "overall");
+        var frames = new GroupMetricFrame[columns];
+        for (int column = 0; column < columns; column++)
+        {
+            int current = column;
+            (int First, int Second)[] pairs = [.. Pairs(withGaps ? groups : 0)];
+            var gaps = new GroupGap[pairs.Length];
+            // Sorting 28 distributions of thousands is what takes the time.
+            Parallel.For(0, pairs.Length, pair =>
+            {
+                (int first, int second) = pairs[pair];
+                gaps[pair] = new GroupGap(grouping.Keys[first], grouping.Keys[second], Resampled.Gap(samples[first], samples[second], current, options));
+            });
+            frames[column] = new GroupMetricFrame
+            {
+                Metric = metric,
+                Unit = unit,
+                Subject = subjects[column],
+                Groups = [.. Enumerable.Range(0, groups).Select(group => new GroupEstimate(grouping.Keys[group], samples[group].Mean(current, options)))],
+                Overall = overall.Mean(column, options),
+                Gaps = gaps,
+            };
+        }
+
+        return frames;
+    }
+
+    /// <summary>A share of a number of images, each of another person.</summary>
+    public Estimate Share(double successes, int count) => count == 0
+        ? Estimate.Undefined
+        : new Estimate(count, successes / count, Proportions.Wilson(successes, count, options.Level));
+
+    /// <summary>The mean of one column over some persons, with its bootstrap interval.</summary>
+    public Estimate Mean(int[][] persons, double[] values, string stream) =>
+        new Resampled(Sample(persons, values, 1), options, stream).Mean(0, options);
+
+    internal static PersonSample Sample(int[][] persons, double[] values, int columns)
+    {
+        var sums = new double[persons.Length * columns];
+        var counts = new int[persons.Length];
+        for (int person = 0; person < persons.Length; person++)
+        {
+            counts[person] = persons[person].Length;
+            foreach (int row in persons[person])
+            {
+                for (int column = 0; column < columns; column++)
+                    sums[(person * columns) + column] += values[((long)row * columns) + column];
+            }
+        }
+
+        return new PersonSample(columns, sums, counts);
+    }
+
+    private static IEnumerable<(int First, int Second)> Pairs(int count)
+    {
+        for (int first = 0; first < count; first++)
+        {
+            for (int second = first + 1; second < count; second++)
+                yield return (first, second);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+using ClipEngine.Audit.Probes;
+using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Statistics;
+
+namespace ClipEngine.Audit.Metrics;
+
+/// <summary>One model's scores of one experiment.</summary>
+internal sealed record ExperimentScores
+{
+    /// <summary>Softmax probabilities, <c>[images, labels]</c>.</summary>
+    public required ScoreMatrix Probabilities { get; init; }
+
+    /// <summary>Cosines, <c>[images, labels]</c>, where they are known.</summary>
+    public ScoreMatrix? Cosines { get; init; }
+
+    /// <summary>The scale of the softmax, where it is known: margins in cosine follow from probabilities and scale.</summary>
+    public double? Scale { get; init; }
+}
+
+/// <summary>Everything that follows from one matrix of probabilities and the probe's groups.</summary>
+internal static class ScoreAnalysis
+{
+    /// <summary>Analyses one model's scores of one experiment.</summary>
+    /// <param name="model">The model's key.</param>
+    /// <param name="experiment">The labels and what is made of them.</param>
+    /// <param name="probe">The images and their groups.</param>
+    /// <param name="scores">The scores, already checked against both.</param>
+    /// <param name="options">How intervals are made.</param>
+    /// <param name="cosineError">The stated largest error of a cosine, for the flip report; null for none.</param>
+    public static ModelExperimentResult Analyse(
+        string model, LabelExperiment experiment, Probe probe, ExperimentScores scores, IntervalOptions options, double? cosineError)
+    {
+        var builder = new FrameBuilder(probe.Grouping, options);
+        ScoreMatrix probabilities = scores.Probabilities;
+        string[] labels = [.. experiment.Labels.Select(label => label.Text)];
+        int[] winners = [.. Enumerable.Range(0, probabilities.Rows).Select(probabilities.Argmax)];
+        double[] values = Array.ConvertAll(probabilities.Values, value => (double)value);
+        double[]? margins = Margins.TopTwo(scores);
+        return new ModelExperimentResult
+        {
+            Model = model,
+            ArgmaxFrequency = [.. labels.Select((label, column) => builder.Share(Metric.ArgmaxFrequency, label, Equal(winners, column)))],
+            MeanProbability = builder.Means(Metric.MeanProbability, MetricUnit.Proportion, labels, values),
+            Distributions = Distributions(probe.Grouping, labels, probabilities),
+            MergedArgmaxFrequency = [.. experiment.MergedLabels.Select(merged =>
+            {
+                int[] columns = [.. merged.Labels.Select(experiment.Column)];
+                return builder.Share(Metric.MergedArgmaxFrequency, merged.Name, Array.ConvertAll(winners, winner => columns.Contains(winner)));
+            })],
+            MergedMeanProbability = experiment.MergedLabels.Count == 0
+                ? []
+                : builder.Means(Metric.MergedMeanProbability, MetricUnit.Proportion, [.. experiment.MergedLabels.Select(merged => merged.Name)], Merged(experiment, probabilities)),
+            Entropy = builder.Means(Metric.Entropy, MetricUnit.Nats, [""], Entropies(probabilities))[0],
+            Margin = margins is null ? null : builder.Means(Metric.TopTwoMargin, MetricUnit.Cosine, [""], margins)[0],
+            Flips = cosineError is double error ? Margins.Flips(scores, labels, winners, builder, error) : null,
+            LeaveOneLabelOut = LeaveOneOut(labels, probabilities, builder),
+            Confusion = experiment.Labels.Any(label => label.Group is not null) ? ConfusionAnalysis.Analyse(experiment, probe, winners, builder) : null,
+            TextSimilarity = null,
+            ImageSimilarity = null,
+            Probabilities = probabilities,
+        };
+    }
+
+    private static bool[] Equal(int[] winners, int column) => Array.ConvertAll(winners, winner => winner == column);
+
+    /// <summary>Summed probabilities of the merged labels, <c>[images, merged]</c>.</summary>
+    private static double[] Merged(LabelExperiment experiment, ScoreMatrix probabilities)
+    {
+        int count = experiment.MergedLabels.Count;
+        var sums = new double[(long)probabilities.Rows * count];
+        for (int merged = 0; merged < count; merged++)
+        {
+            int[] columns = [.. experiment.MergedLabels[merged].Labels.Select(experiment.Column).Distinct()];
+            for (int row = 0; row < probabilities.Rows; row++)
+            {
+                foreach (int column in columns)
+                    sums[((long)row * count) + merged] += probabilities[row, column];
+            }
+        }
+
+        return sums;
+    }
+
+    private static double[] Entropies(ScoreMatrix probabilities)
+    {
+        var entropies = new double[probabilities.Rows];
+        for (int row = 0; row < entropies.Length; row++)
+        {
+            foreach (float probability in probabilities.Row(row))
+            {
+                if (probability > 0)
+                    entropies[row] -= probability * Math.Log(probability);
+            }
+        }
+
+        return entropies;
+    }
+
+    private static List<LeaveOneOut> LeaveOneOut(string[] labels, ScoreMatrix probabilities, FrameBuilder builder)
+    {
+        // Taking one label away leaves the order of the others: the softmax over the rest is the same up to a factor.
+        var results = new List<LeaveOneOut>();
+        if (labels.Length < 3)
+            return results;
+        for (int left = 0; left < labels.Length; left++)
+        {
+            var winners = new int[probabilities.Rows];
+            for (int row = 0; row < winners.Length; row++)
+            {
+                ReadOnlySpan<float> scores = probabilities.Row(row);
+                int best = left == 0 ? 1 : 0;
+                for (int column = best + 1; column < scores.Length; column++)
+                {
+                    if (column != left && scores[column] > scores[best])
+                        best = column;
+                }
+
+                winners[row] = best;
+            }
+
+            IEnumerable<GroupMetricFrame> frames = labels.Select((label, column) => (label, column)).Where(entry => entry.column != left)
+                .Select(entry => builder.Share(Metric.ArgmaxFrequency, entry.label, Equal(winners, entry.column), withGaps: false));
+            results.Add(new LeaveOneOut(labels[left], [.. frames]));
+        }
+
+        return results;
+    }
+
+    private static List<Distribution> Distributions(Grouping grouping, string[] labels, ScoreMatrix probabilities)
+    {
+        var distributions = new List<Distribution>();
+        for (int group = 0; group < grouping.Keys.Count; group++)
+        {
+            int[] rows = grouping.Images[group];
+            for (int column = 0; column < labels.Length && rows.Length > 0; column++)
+            {
+                int current = column;
+                double[] sorted = Array.ConvertAll(rows, row => (double)probabilities[row, current]);
+                Array.Sort(sorted);
+                double lower = Bootstrap.Quantile(sorted, 0.25);
+                double upper = Bootstrap.Quantile(sorted, 0.75);
+                double reach = 1.5 * (upper - lower);
+                distributions.Add(new Distribution(
+                    grouping.Keys[group], labels[column], sorted.Length, sorted[0], sorted.First(value => value >= lower - reach), lower,
+                    Bootstrap.Quantile(sorted, 0.5), upper, sorted.Last(value => value <= upper + reach), sorted[^1], sorted.Average()));
+            }
+        }
+
+        return distributions;
+    }
+}

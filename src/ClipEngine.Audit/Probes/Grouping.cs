@@ -1,0 +1,46 @@
+using ClipEngine.Audit.Results;
+
+namespace ClipEngine.Audit.Probes;
+
+/// <summary>Which rows belong to which group, and within it to which person.</summary>
+internal sealed class Grouping
+{
+    public Grouping(IReadOnlyList<string> keys, IReadOnlyList<ProbeImage> images)
+    {
+        Keys = keys;
+        RowCount = images.Count;
+        Images = new int[keys.Count][];
+        Persons = new int[keys.Count][][];
+        GroupOf = new int[images.Count];
+        for (int group = 0; group < keys.Count; group++)
+        {
+            Images[group] = [.. Enumerable.Range(0, images.Count).Where(row => images[row].Group == keys[group])];
+            Persons[group] = ByPerson(images, Images[group]);
+            foreach (int row in Images[group])
+                GroupOf[row] = group;
+        }
+
+        AllPersons = ByPerson(images, Enumerable.Range(0, images.Count));
+    }
+
+    /// <summary>The groups' keys.</summary>
+    public IReadOnlyList<string> Keys { get; }
+
+    /// <summary>Rows of the probe.</summary>
+    public int RowCount { get; }
+
+    /// <summary>Each group's rows.</summary>
+    public int[][] Images { get; }
+
+    /// <summary>Each group's persons, each with its rows.</summary>
+    public int[][][] Persons { get; }
+
+    /// <summary>All persons with their rows, whatever their group.</summary>
+    public int[][] AllPersons { get; }
+
+    /// <summary>The group of each row.</summary>
+    public int[] GroupOf { get; }
+
+    private static int[][] ByPerson(IReadOnlyList<ProbeImage> images, IEnumerable<int> rows) =>
+        [.. rows.GroupBy(row => images[row].Person).Select(person => person.ToArray())];
+}

@@ -1,0 +1,107 @@
+using ClipEngine.Audit.Results;
+
+namespace ClipEngine.Audit.Probes;
+
+/// <summary>Which columns of a metadata table mean what.</summary>
+public sealed record ProbeColumns
+{
+    /// <summary>The id of the row; unique. Null: the table's first column.</summary>
+    public string? Id { get; init; }
+
+    /// <summary>Whom the image shows. Null: every row is another person.</summary>
+    public string? Person { get; init; }
+
+    /// <summary>The image's file, relative to the images' folder. Null: the id stands for it.</summary>
+    public string? File { get; init; }
+
+    /// <summary>What groups are made of: one column, or several whose combinations are the groups.</summary>
+    public required IReadOnlyList<string> Group { get; init; }
+}
+
+/// <summary>Images with their people, groups and attributes, in the order of the rows of all score matrices.</summary>
+public sealed class Probe
+{
+    private readonly Dictionary<string, string[]> _attributes;
+
+    internal Probe(
+        string name, string source, string groupAttribute, IReadOnlyList<ProbeImage> images, Dictionary<string, string[]> attributes,
+        IReadOnlyList<string> warnings)
+    {
+        Name = name;
+        Source = source;
+        GroupAttribute = groupAttribute;
+        Images = images;
+        Warnings = warnings;
+        _attributes = attributes;
+        GroupKeys = [.. images.Select(image => image.Group).Distinct().Order(StringComparer.Ordinal)];
+        Grouping = new Grouping(GroupKeys, images);
+    }
+
+    /// <summary>What the probe is called.</summary>
+    public string Name { get; }
+
+    /// <summary>The file that it was read from, for messages.</summary>
+    public string Source { get; }
+
+    /// <summary>The column or columns that groups are made of.</summary>
+    public string GroupAttribute { get; }
+
+    /// <summary>The images.</summary>
+    public IReadOnlyList<ProbeImage> Images { get; }
+
+    /// <summary>The groups' keys in ordinal order.</summary>
+    public IReadOnlyList<string> GroupKeys { get; }
+
+    /// <summary>Oddities that were found and left alone.</summary>
+    public IReadOnlyList<string> Warnings { get; }
+
+    /// <summary>The names of all attributes.</summary>
+    public IReadOnlyCollection<string> AttributeNames => _attributes.Keys;
+
+    internal Grouping Grouping { get; }
+
+    /// <summary>An attribute of every image, as the metadata writes it.</summary>
+    /// <exception cref="BadInputException">There is no such attribute.</exception>
+    public IReadOnlyList<string> Attribute(string name) => _attributes.TryGetValue(name, out string[]? values)
+        ? values
+        : throw new BadInputException(Source, $"there is no attribute '{BadInputException.Escape(name)}'; there are {string.Join(", ", _attributes.Keys.Take(30))}.", "Name one of them (case matters).");
+
+    /// <summary>An attribute as numbers; null where a cell is empty.</summary>
+    /// <exception cref="BadInputException">There is no such attribute, or a cell of it is no finite number.</exception>
+    public IReadOnlyList<double?> NumericAttribute(string name)
+    {
+        IReadOnlyList<string> cells = Attribute(name);
+        var values = new double?[cells.Count];
+        for (int row = 0; row < values.Length; row++)
+        {
+            if (cells[row].Length == 0)
+                continue;
+            if (!double.TryParse(cells[row], System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture, out double value) || !double.IsFinite(value))
+                throw new BadInputException(Source, $"column '{name}' of image '{BadInputException.Escape(Images[row].Id)}' is '{BadInputException.Escape(cells[row], 40)}', a finite number was expected.", "Write it with a decimal point, or leave the cell empty.");
+            values[row] = value;
+        }
+
+        return values;
+    }
+
+    /// <summary>The value that all images of a group share in an attribute.</summary>
+    /// <exception cref="BadInputException">They do not share one.</exception>
+    internal string SharedAttribute(string group, string name)
+    {
+        IReadOnlyList<string> cells = Attribute(name);
+        string[] values = [.. Enumerable.Range(0, Images.Count).Where(row => Images[row].Group == group).Select(row => cells[row]).Distinct()];
+        return values.Length == 1
+            ? values[0]
+            : throw new BadInputException(Source, $"the images of group '{BadInputException.Escape(group)}' have {values.Length} values of '{name}'; one was expected.", "Misclassification by attribute needs attributes that the group decides.");
+    }
+
+    internal ProbeSummary Summary(IReadOnlyDictionary<string, string> descriptions) => new()
+    {
+        Name = Name,
+        GroupAttribute = GroupAttribute,
+        Groups = [.. GroupKeys.Select((key, group) => new GroupSummary(key, descriptions.GetValueOrDefault(key, key), Grouping.Images[group].Length, Grouping.Persons[group].Length))],
+        Images = Images,
+        PersonCount = Images.Select(image => image.Person).Distinct().Count(),
+        Warnings = Warnings,
+    };
+}

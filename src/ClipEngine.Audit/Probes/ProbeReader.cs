@@ -1,0 +1,71 @@
+using System.Text;
+using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Tables;
+
+namespace ClipEngine.Audit.Probes;
+
+/// <summary>Reads a probe from its metadata table.</summary>
+public static class ProbeReader
+{
+    /// <summary>Reads a CSV file with one row an image.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="columns">Which columns mean what.</param>
+    /// <param name="name">What the probe is called; null: the file's name.</param>
+    /// <exception cref="BadInputException">No such file or column, no rows, an empty or duplicate id, an image without group; names line and column.</exception>
+    public static Probe ReadCsv(string path, ProbeColumns columns, string? name = null)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        ArgumentNullException.ThrowIfNull(columns);
+        return Create(CsvTable.Read(path), columns, name ?? System.IO.Path.GetFileNameWithoutExtension(path));
+    }
+
+    internal static Probe Create(CsvTable table, ProbeColumns columns, string name)
+    {
+        if (table.RowCount == 0)
+            throw new BadInputException(table.Path, "there is a header but no row.");
+        if (columns.Group.Count == 0)
+            throw new BadInputException(table.Path, "no column was named to make groups of.");
+        int id = columns.Id is null ? 0 : table.Column(columns.Id);
+        int person = columns.Person is null ? id : table.Column(columns.Person);
+        int file = columns.File is null ? id : table.Column(columns.File);
+        int[] group = [.. columns.Group.Select(table.Column)];
+        var images = new ProbeImage[table.RowCount];
+        var seen = new Dictionary<string, int>();
+        for (int row = 0; row < images.Length; row++)
+        {
+            string key = Cell(table, row, id);
+            if (!seen.TryAdd(key, row))
+                throw new BadInputException(table.Path, $"{table.Where(row)}: the id '{BadInputException.Escape(key)}' is already that of {table.Where(seen[key])}.", "Ids must be unique; name another id column or mend the table.");
+            images[row] = new ProbeImage(key, Cell(table, row, file), Cell(table, row, person), string.Join(' ', group.Select(column => Cell(table, row, column))));
+        }
+
+        var attributes = table.Header.Select((header, column) => (header, column)).Where(entry => entry.header.Length > 0)
+            .ToDictionary(entry => entry.header, entry => table.Cells(entry.column));
+        return new Probe(name, table.Path, string.Join(" x ", columns.Group), images, attributes, LookAlikes(table, [id, person, .. group]));
+    }
+
+    private static string Cell(CsvTable table, int row, int column)
+    {
+        string cell = table[row, column];
+        return !string.IsNullOrWhiteSpace(cell)
+            ? cell
+            : throw new BadInputException(table.Path, $"{table.Where(row)}: column '{table.Header[column]}' is empty.", "Every image needs an id, a person and a group; take the row out or fill the cell.");
+    }
+
+    /// <summary>Values that differ only by case, spaces or Unicode composition: reported, never merged.</summary>
+    private static List<string> LookAlikes(CsvTable table, IEnumerable<int> columns)
+    {
+        var warnings = new List<string>();
+        foreach (int column in columns.Distinct())
+        {
+            IEnumerable<IGrouping<string, string>> alike = table.Cells(column).Distinct().GroupBy(Fold).Where(values => values.Count() > 1);
+            warnings.AddRange(alike.Take(20).Select(values =>
+                $"Column '{table.Header[column]}' holds {string.Join(" and ", values.Order(StringComparer.Ordinal).Select(value => $"'{BadInputException.Escape(value, 60)}'"))}: they differ only by case, spaces or Unicode form and were kept apart."));
+        }
+
+        return warnings;
+    }
+
+    private static string Fold(string value) =>
+        string.Join(' ', value.Normalize(NormalizationForm.FormKC).ToUpperInvariant().Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+}

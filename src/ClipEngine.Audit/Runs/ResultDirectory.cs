@@ -1,0 +1,83 @@
+using System.Security.Cryptography;
+using System.Text.Json;
+using ClipEngine.Audit.Results;
+using ClipEngine.Files;
+
+namespace ClipEngine.Audit.Runs;
+
+/// <summary>Where a finished result lies on the disk: <c>results.json</c>, <c>tables/*.csv</c> and <c>scores/*.npy</c>.</summary>
+public static class ResultDirectory
+{
+    /// <summary>The stored result's file name.</summary>
+    public const string ResultFile = "results.json";
+
+    /// <summary>Writes scores, tables and, last, the result; each file whole or not at all.</summary>
+    /// <param name="result">What was found.</param>
+    /// <param name="directory">Created where missing.</param>
+    /// <exception cref="IOException">It cannot be written.</exception>
+    public static void Write(AuditResult result, string directory)
+    {
+        ArgumentNullException.ThrowIfNull(result);
+        ArgumentException.ThrowIfNullOrEmpty(directory);
+        foreach (ExperimentResult experiment in result.Experiments)
+        {
+            foreach (ModelExperimentResult model in experiment.Models)
+            {
+                if (model.Probabilities is { } matrix)
+                    NpyFile.Write<float>(ScoreFile(directory, model.Model, experiment.Key), matrix.Values, matrix.Rows, matrix.Columns);
+            }
+        }
+
+        foreach ((string name, string text) in ResultTables.All(result))
+            AtomicFile.WriteAllText(Path.Combine(directory, "tables", name), text);
+        byte[] json = JsonSerializer.SerializeToUtf8Bytes(result, AuditJson.Default.AuditResult);
+        AtomicFile.Write(Path.Combine(directory, ResultFile), stream => stream.Write(json));
+    }
+
+    /// <summary>Reads a result back, its score matrices included.</summary>
+    /// <exception cref="BadInputException">The folder holds no finished run, or one whose files contradict each other.</exception>
+    public static AuditResult Read(string directory)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(directory);
+        string path = Path.Combine(directory, ResultFile);
+        if (!File.Exists(path))
+            throw new BadInputException(directory, $"there is no {ResultFile}: this is no folder of a finished audit.", "Name the folder that was given as --out; run the same command again if it was interrupted.");
+        AuditResult result;
+        try
+        {
+            result = JsonSerializer.Deserialize(File.ReadAllBytes(path), AuditJson.Default.AuditResult)
+                ?? throw new BadInputException(path, "the file holds no result.");
+        }
+        catch (JsonException exception)
+        {
+            throw new BadInputException(path, $"not a result that this version reads: {BadInputException.Escape(exception.Message, 300)}", "Run the audit again with this version.", exception);
+        }
+
+        return result with
+        {
+            Experiments = [.. result.Experiments.Select(experiment => experiment with
+            {
+                Models = [.. experiment.Models.Select(model => model with
+                {
+                    Probabilities = Scores.ScoreMatrixReader.ReadProbabilities(
+                        ScoreFile(directory, model.Model, experiment.Key), result.Probe.Images.Count, experiment.Labels.Count),
+                })],
+            })],
+        };
+    }
+
+    /// <summary>The file of a model's probabilities.</summary>
+    public static string ScoreFile(string directory, string model, string experiment) =>
+        Path.Combine(directory, "scores", $"{FileName(model)}.{FileName(experiment)}.softmax.npy");
+
+    /// <summary>A key as part of a file name: letters, digits, dot, dash and underscore stay; where anything else was, a dot and a short hash keep different keys apart.</summary>
+    internal static string FileName(string key)
+    {
+        string plain = string.Concat(key.Select(character => char.IsAsciiLetterOrDigit(character) || character is '.' or '-' or '_' ? character : '.')).TrimStart('.');
+        bool isExact = plain == key.Replace('/', '.') && key.Count(character => character == '/') <= 1 && plain.Length is > 0 and <= 80;
+        if (isExact)
+            return plain;
+        string hash = Convert.ToHexStringLower(SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(key)))[..8];
+        return $"{(plain.Length > 80 ? plain[..80] : plain)}.{hash}";
+    }
+}

@@ -1,0 +1,243 @@
+using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Tables;
+
+namespace ClipEngine.Audit.Runs;
+
+/// <summary>
+/// The result as tables: every number unrounded, shares in [0, 1], undefined values as empty cells. Each table names the model's
+/// hash and the software's version in every row, so that a table that travels alone still says where it comes from.
+/// </summary>
+internal static class ResultTables
+{
+    /// <summary>All tables that have rows, by file name.</summary>
+    public static IEnumerable<(string Name, string Text)> All(AuditResult result)
+    {
+        yield return ("groups.csv", Groups(result));
+        yield return ("gaps.csv", Gaps(result));
+        yield return ("predictions.csv", Predictions(result));
+        yield return ("leave-one-label-out.csv", LeaveOneOut(result));
+        if (result.Experiments.Any(experiment => experiment.NamesGroups))
+            yield return ("confusion.csv", ConfusionShares(result));
+        if (result.Experiments.Any(experiment => experiment.Models.Any(model => model.Flips is not null)))
+            yield return ("flips.csv", Flips(result));
+        if (result.Comparisons.Count > 0)
+            yield return ("comparisons.csv", Comparisons(result));
+        if (result.Sensitivity.Count > 0)
+            yield return ("sensitivity.csv", Sensitivity(result));
+        if (result.Correlations.Count > 0)
+            yield return ("correlations.csv", Correlations(result));
+    }
+
+    private static string Groups(AuditResult result)
+    {
+        var text = new CsvText("experiment", "model", "metric", "unit", "subject", "prompt", "group", "n", "estimate", "lower", "upper", "level", "interval", "model_sha256", "version");
+        foreach ((ExperimentResult experiment, ModelExperimentResult model, GroupMetricFrame frame) in Frames(result))
+        {
+            string prompt = experiment.Labels.FirstOrDefault(label => label.Text == frame.Subject)?.Prompt ?? "";
+            foreach ((string group, Estimate estimate) in frame.Groups.Select(entry => (entry.Group, entry.Estimate)).Append(("(all)", frame.Overall)))
+            {
+                text.Add(experiment.Key).Add(model.Model).Add(frame.Metric.ToString()).Add(frame.Unit.ToString()).Add(frame.Subject).Add(prompt).Add(group);
+                Add(text, estimate);
+                End(text, result, model.Model);
+            }
+        }
+
+        return text.ToString();
+    }
+
+    private static string Gaps(AuditResult result)
+    {
+        var text = new CsvText("experiment", "model", "metric", "unit", "subject", "first", "second", "n", "difference", "lower", "upper", "level", "interval", "model_sha256", "version");
+        foreach ((ExperimentResult experiment, ModelExperimentResult model, GroupMetricFrame frame) in Frames(result))
+        {
+            foreach (GroupGap gap in frame.Gaps)
+            {
+                text.Add(experiment.Key).Add(model.Model).Add(frame.Metric.ToString()).Add(frame.Unit.ToString()).Add(frame.Subject).Add(gap.First).Add(gap.Second);
+                Add(text, gap.Difference);
+                End(text, result, model.Model);
+            }
+        }
+
+        return text.ToString();
+    }
+
+    private static string Predictions(AuditResult result)
+    {
+        var text = new CsvText("experiment", "model", "image", "file", "person", "group", "label", "probability", "runner_up", "runner_up_probability", "model_sha256", "version");
+        foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
+        {
+            if (model.Probabilities is not { } scores)
+                continue;
+            for (int row = 0; row < scores.Rows; row++)
+            {
+                ProbeImage image = result.Probe.Images[row];
+                int winner = scores.Argmax(row);
+                text.Add(experiment.Key).Add(model.Model).Add(image.Id).Add(image.File).Add(image.Person).Add(image.Group)
+                    .Add(experiment.Labels[winner].Text).Add((double)scores[row, winner]);
+                int second = -1;
+                for (int column = 0; column < scores.Columns; column++)
+                {
+                    if (column != winner && (second < 0 || scores[row, column] > scores[row, second]))
+                        second = column;
+                }
+
+                if (second >= 0)
+                    text.Add(experiment.Labels[second].Text).Add((double)scores[row, second]);
+                else
+                    text.Add("").Add((double?)null);
+                End(text, result, model.Model);
+            }
+        }
+
+        return text.ToString();
+    }
+
+    private static string LeaveOneOut(AuditResult result)
+    {
+        var text = new CsvText("experiment", "model", "left_out", "label", "group", "n", "estimate", "lower", "upper", "level", "interval", "model_sha256", "version");
+        foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
+        {
+            foreach (LeaveOneOut left in model.LeaveOneLabelOut)
+            {
+                foreach (GroupMetricFrame frame in left.ArgmaxFrequency)
+                {
+                    foreach ((string group, Estimate estimate) in frame.Groups.Select(entry => (entry.Group, entry.Estimate)).Append(("(all)", frame.Overall)))
+                    {
+                        text.Add(experiment.Key).Add(model.Model).Add(left.LeftOut).Add(frame.Subject).Add(group);
+                        Add(text, estimate);
+                        End(text, result, model.Model);
+                    }
+                }
+            }
+        }
+
+        return text.ToString();
+    }
+
+    private static string ConfusionShares(AuditResult result)
+    {
+        var text = new CsvText("experiment", "model", "group", "label", "label_group", "n", "share", "model_sha256", "version");
+        foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
+        {
+            if (model.Confusion is not { } confusion)
+                continue;
+            for (int group = 0; group < result.Probe.Groups.Count; group++)
+            {
+                for (int column = 0; column < experiment.Labels.Count; column++)
+                {
+                    text.Add(experiment.Key).Add(model.Model).Add(result.Probe.Groups[group].Key).Add(experiment.Labels[column].Text)
+                        .Add(experiment.Labels[column].Group ?? "").Add(result.Probe.Groups[group].ImageCount).Add(confusion.Shares[group][column]);
+                    End(text, result, model.Model);
+                }
+            }
+        }
+
+        return text.ToString();
+    }
+
+    private static string Flips(AuditResult result)
+    {
+        var text = new CsvText("experiment", "model", "cosine_error", "group", "label", "lowest", "measured", "highest", "model_sha256", "version");
+        foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
+        {
+            foreach (FlipRange range in model.Flips?.Rates ?? [])
+            {
+                text.Add(experiment.Key).Add(model.Model).Add(model.Flips!.CosineError).Add(range.Group).Add(range.Label).Add(range.Lowest).Add(range.Measured).Add(range.Highest);
+                End(text, result, model.Model);
+            }
+        }
+
+        return text.ToString();
+    }
+
+    private static string Comparisons(AuditResult result)
+    {
+        var text = new CsvText("comparison", "kind", "architecture", "first_arm", "first_models", "second_arm", "second_models", "confounded_with", "experiment", "label", "group", "n",
+            "first_rate", "first_lower", "first_upper", "second_rate", "second_lower", "second_upper",
+            "rate_difference", "rate_lower", "rate_upper", "rate_interval", "mcnemar_only_first", "mcnemar_only_second", "mcnemar_p",
+            "family", "primary", "family_size", "rate_p", "rate_p_holm", "rate_p_bh",
+            "mean_difference", "mean_lower", "mean_upper", "mean_interval", "mean_p", "mean_p_holm", "mean_p_bh", "effect_size_d", "version");
+        foreach (ArmComparison entry in result.Comparisons)
+        {
+            text.Add(entry.Name).Add(entry.Kind).Add(entry.Architecture).Add(entry.First.Name).Add(string.Join("; ", entry.First.Models))
+                .Add(entry.Second.Name).Add(string.Join("; ", entry.Second.Models)).Add(entry.ConfoundedWith).Add(entry.Experiment).Add(entry.Label).Add(entry.Group).Add(entry.RateDifference.Count);
+            AddEnds(text, entry.FirstRate);
+            AddEnds(text, entry.SecondRate);
+            AddEnds(text, entry.RateDifference).Add(entry.RateDifference.Interval?.Method ?? "");
+            if (entry.McNemar is { } counts)
+                text.Add(counts.OnlyFirst).Add(counts.OnlySecond).Add(counts.PValue);
+            else
+                text.Add("").Add("").Add((double?)null);
+            TestResult? test = entry.RateTest ?? entry.MeanTest;
+            text.Add(test?.Family ?? "").Add(test is null ? "" : test.IsPrimary ? "yes" : "no").Add((double?)test?.FamilySize);
+            text.Add(entry.RateTest?.PValue).Add(entry.RateTest?.Holm).Add(entry.RateTest?.BenjaminiHochberg);
+            AddEnds(text, entry.MeanDifference).Add(entry.MeanDifference.Interval?.Method ?? "");
+            text.Add(entry.MeanTest?.PValue).Add(entry.MeanTest?.Holm).Add(entry.MeanTest?.BenjaminiHochberg).Add(entry.EffectSize).Add(result.Provenance.Version).EndRow();
+        }
+
+        return text.ToString();
+    }
+
+    private static string Sensitivity(AuditResult result)
+    {
+        var text = new CsvText("statement", "model", "group", "label", "kind", "template", "synonym", "label_set", "published", "n", "rate", "lower", "upper", "level", "interval", "mean_probability", "model_sha256", "version");
+        foreach (SensitivityStatement statement in result.Sensitivity)
+        {
+            foreach (SensitivityCell cell in statement.Cells)
+            {
+                text.Add(statement.Statement).Add(statement.Model).Add(statement.Group).Add(statement.Label).Add(cell.Kind.ToString())
+                    .Add(cell.Template).Add(cell.Synonym).Add(cell.LabelSet).Add(cell.IsPublished ? "yes" : "no");
+                Add(text, cell.Rate);
+                text.Add(cell.Mean.Value);
+                End(text, result, statement.Model);
+            }
+        }
+
+        return text.ToString();
+    }
+
+    private static string Correlations(AuditResult result)
+    {
+        var text = new CsvText("experiment", "model", "label", "attribute", "coefficient", "n", "estimate", "lower", "upper", "level", "interval", "model_sha256", "version");
+        foreach (AttributeCorrelation entry in result.Correlations)
+        {
+            foreach ((string coefficient, Estimate estimate) in new[] { ("Pearson", entry.Pearson), ("Spearman", entry.Spearman) })
+            {
+                text.Add(entry.Experiment).Add(entry.Model).Add(entry.Label).Add(entry.Attribute).Add(coefficient);
+                Add(text, estimate);
+                End(text, result, entry.Model);
+            }
+        }
+
+        return text.ToString();
+    }
+
+    internal static IEnumerable<(ExperimentResult Experiment, ModelExperimentResult Model, GroupMetricFrame Frame)> Frames(AuditResult result)
+    {
+        foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
+        {
+            IEnumerable<GroupMetricFrame?> frames =
+            [
+                .. model.ArgmaxFrequency, .. model.MeanProbability, .. model.MergedArgmaxFrequency, .. model.MergedMeanProbability,
+                model.Entropy, model.Margin, model.Flips?.Flippable, model.Confusion?.Misclassified, .. model.Confusion?.MisclassifiedByAttribute ?? [],
+            ];
+            foreach (GroupMetricFrame? frame in frames)
+            {
+                if (frame is not null)
+                    yield return (experiment, model, frame);
+            }
+        }
+    }
+
+    private static IEnumerable<(ExperimentResult Experiment, ModelExperimentResult Model)> Models(AuditResult result) =>
+        result.Experiments.SelectMany(experiment => experiment.Models, (experiment, model) => (experiment, model));
+
+    private static void Add(CsvText text, Estimate estimate) =>
+        text.Add(estimate.Count).Add(estimate.Value).Add(estimate.Interval?.Lower).Add(estimate.Interval?.Upper).Add(estimate.Interval?.Level).Add(estimate.Interval?.Method ?? "");
+
+    private static CsvText AddEnds(CsvText text, Estimate estimate) =>
+        text.Add(estimate.Value).Add(estimate.Interval?.Lower).Add(estimate.Interval?.Upper);
+
+    private static void End(CsvText text, AuditResult result, string model) =>
+        text.Add(result.Models.First(entry => entry.Key == model).Sha256).Add(result.Provenance.Version).EndRow();
+}

@@ -1,0 +1,305 @@
+using System.Text.Json.Serialization;
+
+namespace ClipEngine.Audit.Specs;
+
+/// <summary>
+/// An audit as data: who is shown to which models, with which words, and what is made of the answers. Paths are relative to the
+/// spec's own folder. Unknown keys are refused: a misspelt option must not be an option that was never taken.
+/// </summary>
+/// <remarks>Optional members have setters, not initialisers: generated deserialisation would overwrite the defaults of absent ones.</remarks>
+public sealed record AuditSpec
+{
+    /// <summary>What the run is called.</summary>
+    public required string Title { get; init; }
+
+    /// <summary>The question in a sentence.</summary>
+    public string Question { get; set; } = "";
+
+    /// <summary>The images and their groups.</summary>
+    public required ProbeSpec Probe { get; init; }
+
+    /// <summary>The models, in the order of all tables.</summary>
+    public required IReadOnlyList<ModelSpec> Models { get; init; }
+
+    /// <summary>The label sets; every model scores all of them.</summary>
+    public required IReadOnlyList<ExperimentSpec> Experiments { get; init; }
+
+    /// <summary>What cosines are multiplied with before the softmax: a number (the published study's is 100), or <c>checkpoint</c> for the model's own.</summary>
+    public string Scale { get; set; } = "100";
+
+    /// <summary>fp32, bf16, fp16 or int8.</summary>
+    public string ElementType { get; set; } = "fp32";
+
+    /// <summary>How intervals are made.</summary>
+    public IntervalSpec Intervals { get; set; } = new();
+
+    /// <summary>The stated largest error of a cosine, for the flip report; absent for none.</summary>
+    public double? CosineError { get; set; }
+
+    /// <summary>Which checkpoints are compared with which.</summary>
+    public IReadOnlyList<ComparisonSpec> Comparisons { get; set; } = [];
+
+    /// <summary>Families of tests, declared before the data are seen. A test belongs to the first that names it; what none names is exploratory, a family for each comparison and experiment.</summary>
+    public IReadOnlyList<FamilySpec> Families { get; set; } = [];
+
+    /// <summary>How far the statements depend on the wording; absent for no grid.</summary>
+    public SensitivitySpec? Sensitivity { get; set; }
+
+    /// <summary>Labels whose probability is correlated with numeric attributes of the images.</summary>
+    public IReadOnlyList<CorrelationSpec> Correlations { get; set; } = [];
+}
+
+/// <summary>How a probe's metadata is laid out.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<ProbeLayout>))]
+public enum ProbeLayout
+{
+    /// <summary>A CSV file with one row an image.</summary>
+    Csv,
+
+    /// <summary>The Chicago Face Database: <c>cfd.csv</c> with <c>person_id</c>, <c>img_neutral</c>, <c>r_g</c>, <c>race</c>, <c>gender</c>; images found by name anywhere below the folder.</summary>
+    Cfd,
+
+    /// <summary>FairFace: a CSV file with <c>file</c>, <c>age</c>, <c>gender</c>, <c>race</c>.</summary>
+    FairFace,
+
+    /// <summary>UTKFace: a folder of images named <c>age_gender_race_date.jpg</c>; no metadata file.</summary>
+    UtkFace,
+}
+
+/// <summary>The images and their groups.</summary>
+public sealed record ProbeSpec
+{
+    /// <summary>What the probe is called.</summary>
+    public string? Name { get; set; }
+
+    /// <summary>How the metadata is laid out.</summary>
+    public ProbeLayout Layout { get; set; } = ProbeLayout.Csv;
+
+    /// <summary>The metadata file; for UTKFace absent.</summary>
+    public string? Metadata { get; set; }
+
+    /// <summary>The images' folder; absent where all models bring features or scores of their own.</summary>
+    public string? Images { get; set; }
+
+    /// <summary>The id column; absent: the layout's own, or the first column.</summary>
+    public string? Id { get; set; }
+
+    /// <summary>The column that says whom an image shows; absent: the layout's own, or every image is another person.</summary>
+    public string? Person { get; set; }
+
+    /// <summary>The column with the image's path below the images' folder; absent: the layout's own, or the id.</summary>
+    public string? File { get; set; }
+
+    /// <summary>The columns whose combinations are the groups; absent: the layout's own.</summary>
+    public IReadOnlyList<string> Group { get; set; } = [];
+
+    /// <summary>What readers call the groups.</summary>
+    public IReadOnlyDictionary<string, string> GroupNames { get; set; } = new Dictionary<string, string>();
+
+    /// <summary>For the Chicago Face Database: the expressions to use, of N (neutral), A (angry), F (fearful), HC and HO (happy, mouth closed and open); all images of a person count as one person.</summary>
+    public IReadOnlyList<string> Expressions { get; set; } = ["N"];
+}
+
+/// <summary>A model, or what it computed elsewhere.</summary>
+public sealed record ModelSpec
+{
+    /// <summary>The key that results refer to.</summary>
+    public required string Key { get; init; }
+
+    /// <summary>A folder in the OpenCLIP layout or a catalogue name; absent where scores or features are given.</summary>
+    public string? Model { get; set; }
+
+    /// <summary>The architecture without activation suffix.</summary>
+    public string Architecture { get; set; } = "";
+
+    /// <summary>The training set.</summary>
+    public string TrainingSet { get; set; } = "";
+
+    /// <summary>The training run: checkpoints that share it are not independent.</summary>
+    public string TrainingRun { get; set; } = "";
+
+    /// <summary>Patch size in pixels.</summary>
+    public int? PatchSize { get; set; }
+
+    /// <summary>Parameters in millions.</summary>
+    public double? MillionParameters { get; set; }
+
+    /// <summary>SHA-256 of the weights, or its first digits (8 or more): other weights are refused.</summary>
+    public string? Sha256 { get; set; }
+
+    /// <summary>What a reader must know about this entry.</summary>
+    public IReadOnlyList<string> Remarks { get; set; } = [];
+
+    /// <summary>Score matrices computed elsewhere, by experiment.</summary>
+    public IReadOnlyDictionary<string, ScoreFiles> Scores { get; set; } = new Dictionary<string, ScoreFiles>();
+
+    /// <summary>Image features computed elsewhere, <c>[images, width]</c>, <c>.npy</c> or <c>.safetensors</c>.</summary>
+    public string? ImageFeatures { get; set; }
+
+    /// <summary>Text features computed elsewhere, by experiment, <c>[labels, width]</c>, <c>.npy</c> or <c>.safetensors</c>.</summary>
+    public IReadOnlyDictionary<string, string> TextFeatures { get; set; } = new Dictionary<string, string>();
+}
+
+/// <summary>A score matrix computed elsewhere; one of the two must be given.</summary>
+public sealed record ScoreFiles
+{
+    /// <summary>Softmax probabilities, <c>[images, labels]</c>.</summary>
+    public string? Softmax { get; set; }
+
+    /// <summary>Cosines, <c>[images, labels]</c>; with probabilities given too, used for margins only.</summary>
+    public string? Cosine { get; set; }
+}
+
+/// <summary>A label set.</summary>
+public sealed record ExperimentSpec
+{
+    /// <summary>Short name for files and tables.</summary>
+    public required string Key { get; init; }
+
+    /// <summary>What a reader calls it.</summary>
+    public required string Title { get; init; }
+
+    /// <summary>The sentence: <c>{label}</c> becomes the label, <c>{a}</c> becomes <c>a</c> or <c>an</c> as the label asks.</summary>
+    public required string Template { get; init; }
+
+    /// <summary>The labels, in the columns' order.</summary>
+    public required IReadOnlyList<LabelSpec> Labels { get; init; }
+
+    /// <summary>Merged labels to report beside the single ones.</summary>
+    public IReadOnlyList<MergedLabelSpec> Merged { get; set; } = [];
+
+    /// <summary>Where the labels name groups: the attributes in which a wrong label can be wrong.</summary>
+    public IReadOnlyList<string> Factors { get; set; } = [];
+}
+
+/// <summary>A label.</summary>
+public sealed record LabelSpec
+{
+    /// <summary>The class.</summary>
+    public required string Text { get; init; }
+
+    /// <summary>The group that it names, where it names one.</summary>
+    public string? Group { get; set; }
+}
+
+/// <summary>A merged label: its rate is that of the winner being any of its labels, its probability their sum.</summary>
+public sealed record MergedLabelSpec
+{
+    /// <summary>What it is called.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Its labels.</summary>
+    public required IReadOnlyList<string> Labels { get; init; }
+}
+
+/// <summary>How intervals are made.</summary>
+public sealed record IntervalSpec
+{
+    /// <summary>Nominal coverage, between 0.5 and 1.</summary>
+    public double Level { get; set; } = 0.95;
+
+    /// <summary>Bootstrap resamples and drawn permutations, 99 to 1,000,000.</summary>
+    public int Resamples { get; set; } = 9999;
+
+    /// <summary>Seed of both.</summary>
+    public long Seed { get; set; } = 20240508;
+
+    /// <summary><c>bca</c> or <c>percentile</c>.</summary>
+    public string Method { get; set; } = "bca";
+}
+
+/// <summary>One arm of checkpoints against another, on the same images.</summary>
+public sealed record ComparisonSpec
+{
+    /// <summary>Its name.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>What it is about: <c>scaling</c>, <c>patch size</c>.</summary>
+    public string Kind { get; set; } = "scaling";
+
+    /// <summary>The architecture that both arms share.</summary>
+    public string Architecture { get; set; } = "";
+
+    /// <summary>Known confounders.</summary>
+    public string ConfoundedWith { get; set; } = "";
+
+    /// <summary>What is compared with.</summary>
+    public required ArmSpec First { get; init; }
+
+    /// <summary>What is compared.</summary>
+    public required ArmSpec Second { get; init; }
+}
+
+/// <summary>Checkpoints whose outcomes are averaged image by image.</summary>
+public sealed record ArmSpec
+{
+    /// <summary>What it is called.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Keys of models of the spec.</summary>
+    public required IReadOnlyList<string> Models { get; init; }
+}
+
+/// <summary>A family of tests that are corrected together.</summary>
+public sealed record FamilySpec
+{
+    /// <summary>Its name.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Whether it is confirmatory.</summary>
+    public bool Primary { get; set; }
+
+    /// <summary>The comparisons in it.</summary>
+    public required IReadOnlyList<string> Comparisons { get; init; }
+
+    /// <summary>The experiment.</summary>
+    public required string Experiment { get; init; }
+
+    /// <summary>The labels; all groups are in.</summary>
+    public required IReadOnlyList<string> Labels { get; init; }
+}
+
+/// <summary>A grid of wordings: every template with every synonym in every label set, and controls.</summary>
+public sealed record SensitivitySpec
+{
+    /// <summary>The experiment whose wording is varied.</summary>
+    public required string Experiment { get; init; }
+
+    /// <summary>Other templates than the experiment's own.</summary>
+    public IReadOnlyList<string> Templates { get; set; } = [];
+
+    /// <summary>For each label that statements are made of: other words for it.</summary>
+    public required IReadOnlyDictionary<string, IReadOnlyList<string>> Synonyms { get; init; }
+
+    /// <summary>Other label sets than the experiment's own; a statement is made in those that have its label.</summary>
+    public IReadOnlyList<LabelSetSpec> LabelSets { get; set; } = [];
+
+    /// <summary>Label sets with neutral labels, shown beside the range and no part of it.</summary>
+    public IReadOnlyList<LabelSetSpec> NeutralSets { get; set; } = [];
+
+    /// <summary>Whether the words of the published prompts are also tried in reverse order.</summary>
+    public bool BagOfWords { get; set; }
+}
+
+/// <summary>A named list of labels.</summary>
+public sealed record LabelSetSpec
+{
+    /// <summary>Its name.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Its labels.</summary>
+    public required IReadOnlyList<string> Labels { get; init; }
+}
+
+/// <summary>A correlation to report.</summary>
+public sealed record CorrelationSpec
+{
+    /// <summary>The experiment.</summary>
+    public required string Experiment { get; init; }
+
+    /// <summary>The label.</summary>
+    public required string Label { get; init; }
+
+    /// <summary>The metadata column, numeric.</summary>
+    public required string Attribute { get; init; }
+}

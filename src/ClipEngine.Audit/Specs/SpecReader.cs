@@ -1,0 +1,193 @@
+using System.Text.Json;
+using ClipEngine.Audit.Metrics;
+using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Statistics;
+
+namespace ClipEngine.Audit.Specs;
+
+/// <summary>Reads and checks specs.</summary>
+public static class SpecReader
+{
+    /// <summary>The published study: 14 models, its two label sets and its pairings. Its paths are relative to the spec's folder once it is written to a file.</summary>
+    public static AuditSpec Paper() => Parse("the shipped spec", PaperText());
+
+    /// <summary>The shipped spec's text, to be copied and changed.</summary>
+    public static byte[] PaperText()
+    {
+        using Stream stream = typeof(SpecReader).Assembly.GetManifestResourceStream("paper.json")
+            ?? throw new InvalidOperationException("the shipped spec is not in the assembly");
+        using var memory = new MemoryStream();
+        stream.CopyTo(memory);
+        return memory.ToArray();
+    }
+
+    /// <summary>Reads a spec file.</summary>
+    /// <exception cref="BadInputException">Missing, no JSON, an unknown or missing key, or contents that contradict each other.</exception>
+    public static AuditSpec Read(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        if (!File.Exists(path))
+            throw new BadInputException(path, "there is no such file.", "Name a spec; 'clipengine audit spec' prints the published study's.");
+        return Parse(path, File.ReadAllBytes(path));
+    }
+
+    internal static AuditSpec Parse(string source, byte[] json)
+    {
+        AuditSpec spec;
+        try
+        {
+            spec = JsonSerializer.Deserialize(json, SpecJson.Default.AuditSpec) ?? throw new BadInputException(source, "the file holds null, a spec was expected.");
+        }
+        catch (JsonException exception)
+        {
+            throw new BadInputException(source, $"not a spec: {BadInputException.Escape(exception.Message, 400)}", "Keys are spelt as in the shipped spec; unknown ones are refused.", exception);
+        }
+
+        Check(source, spec);
+        return spec;
+    }
+
+    /// <summary>The experiment of a spec, with its prompts filled in.</summary>
+    internal static LabelExperiment Experiment(ExperimentSpec spec, string source) => new()
+    {
+        Key = spec.Key,
+        Title = spec.Title,
+        Labels = [.. spec.Labels.Select(label => new LabelSummary(label.Text, PromptTemplate.Fill(spec.Template, label.Text), label.Group))],
+        MergedLabels = [.. spec.Merged.Select(merged => new MergedLabel(merged.Name, merged.Labels))],
+        FactorAttributes = spec.Factors,
+        Source = source,
+    };
+
+    internal static IntervalOptions Intervals(IntervalSpec spec) => new()
+    {
+        Level = spec.Level,
+        Resamples = spec.Resamples,
+        Seed = spec.Seed,
+        Method = spec.Method == "bca" ? BootstrapMethod.BiasCorrectedAccelerated : BootstrapMethod.Percentile,
+    };
+
+    /// <summary>The fixed scale of a spec, or null for the checkpoint's own.</summary>
+    internal static double? FixedScale(AuditSpec spec) => spec.Scale == "checkpoint" ? null
+        : double.Parse(spec.Scale, System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture);
+
+    private static void Check(string source, AuditSpec spec)
+    {
+        var problems = new List<string>();
+        void Require(bool holds, string problem)
+        {
+            if (!holds)
+                problems.Add(problem);
+        }
+
+        Require(spec.Models.Count > 0, "models is empty");
+        Require(spec.Experiments.Count > 0, "experiments is empty");
+        Require(spec.Scale == "checkpoint" || (double.TryParse(spec.Scale, System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture, out double scale) && double.IsFinite(scale) && scale > 0),
+            $"scale is '{spec.Scale}'; a positive number or 'checkpoint' was expected");
+        Require(spec.ElementType is "fp32" or "bf16" or "fp16" or "int8", $"elementType is '{spec.ElementType}'; fp32, bf16, fp16 or int8 was expected");
+        Require(spec.Intervals.Level is > 0.5 and < 1, $"intervals.level is {spec.Intervals.Level}; between 0.5 and 1 was expected");
+        Require(spec.Intervals.Resamples is >= 99 and <= 1_000_000, $"intervals.resamples is {spec.Intervals.Resamples}; 99 to 1000000 was expected");
+        Require(spec.Intervals.Method is "bca" or "percentile", $"intervals.method is '{spec.Intervals.Method}'; bca or percentile was expected");
+        Require(spec.CosineError is null or (> 0 and < 1), $"cosineError is {spec.CosineError}; between 0 and 1 was expected");
+        Unique(problems, "models", spec.Models.Select(model => model.Key));
+        Unique(problems, "experiments", spec.Experiments.Select(experiment => experiment.Key));
+        Unique(problems, "comparisons", spec.Comparisons.Select(comparison => comparison.Name));
+        foreach (ModelSpec model in spec.Models)
+            CheckModel(problems, spec, model);
+        foreach (ExperimentSpec experiment in spec.Experiments)
+            CheckExperiment(problems, experiment);
+        foreach (ComparisonSpec comparison in spec.Comparisons)
+        {
+            foreach (ArmSpec arm in new[] { comparison.First, comparison.Second })
+            {
+                Require(arm.Models.Count > 0, $"comparison '{comparison.Name}': arm '{arm.Name}' has no models");
+                Unique(problems, $"comparison '{comparison.Name}', arm '{arm.Name}'", arm.Models);
+                foreach (string key in arm.Models.Where(key => spec.Models.All(model => model.Key != key)))
+                    problems.Add($"comparison '{comparison.Name}' names model '{key}', which is not among the models");
+            }
+        }
+
+        foreach (FamilySpec family in spec.Families)
+        {
+            foreach (string name in family.Comparisons.Where(name => spec.Comparisons.All(comparison => comparison.Name != name)))
+                problems.Add($"family '{family.Name}' names comparison '{name}', which is not declared");
+            CheckLabels(problems, spec, $"family '{family.Name}'", family.Experiment, family.Labels);
+        }
+
+        foreach (CorrelationSpec correlation in spec.Correlations)
+            CheckLabels(problems, spec, "a correlation", correlation.Experiment, [correlation.Label]);
+        if (spec.Sensitivity is { } sensitivity)
+            CheckSensitivity(problems, spec, sensitivity);
+        if (problems.Count > 0)
+            throw new BadInputException(source, string.Join("; ", problems.Take(20)) + ".", "Mend the spec.");
+    }
+
+    private static void CheckModel(List<string> problems, AuditSpec spec, ModelSpec model)
+    {
+        bool hasScores = model.Scores.Count > 0;
+        bool hasFeatures = model.ImageFeatures is not null || model.TextFeatures.Count > 0;
+        int sources = (model.Model is null ? 0 : 1) + (hasScores ? 1 : 0) + (hasFeatures ? 1 : 0);
+        if (model.Key.Length == 0)
+            problems.Add("a model's key is empty");
+        if (sources != 1 && !(hasScores && model.Model is null))
+            problems.Add($"model '{model.Key}' needs exactly one of model, scores, or imageFeatures with textFeatures");
+        if (hasFeatures && !hasScores && (model.ImageFeatures is null || spec.Experiments.Any(experiment => !model.TextFeatures.ContainsKey(experiment.Key))))
+            problems.Add($"model '{model.Key}' needs imageFeatures, and textFeatures of every experiment");
+        if (hasScores && spec.Experiments.Any(experiment => !model.Scores.ContainsKey(experiment.Key)))
+            problems.Add($"model '{model.Key}' needs scores of every experiment");
+        foreach ((string key, ScoreFiles files) in model.Scores)
+        {
+            if (files.Softmax is null && files.Cosine is null)
+                problems.Add($"model '{model.Key}': scores of '{key}' name neither softmax nor cosine");
+        }
+
+        foreach (string key in model.Scores.Keys.Concat(model.TextFeatures.Keys).Distinct().Where(key => spec.Experiments.All(experiment => experiment.Key != key)))
+            problems.Add($"model '{model.Key}' has scores or features of '{key}', which is no experiment");
+        if (model.Sha256 is { } hash && (hash.Length is < 8 or > 64 || !hash.All(char.IsAsciiHexDigitLower)))
+            problems.Add($"model '{model.Key}': sha256 needs 8 to 64 lower-case hexadecimal digits");
+    }
+
+    private static void CheckExperiment(List<string> problems, ExperimentSpec experiment)
+    {
+        if (experiment.Labels.Count < 2)
+            problems.Add($"experiment '{experiment.Key}' needs two labels or more");
+        Unique(problems, $"experiment '{experiment.Key}', labels", experiment.Labels.Select(label => label.Text));
+        string[] labels = [.. experiment.Labels.Select(label => label.Text)];
+        foreach (MergedLabelSpec merged in experiment.Merged)
+        {
+            foreach (string label in merged.Labels.Where(label => !labels.Contains(label)))
+                problems.Add($"experiment '{experiment.Key}': merged label '{merged.Name}' names '{label}', which is no label of it");
+        }
+    }
+
+    private static void CheckSensitivity(List<string> problems, AuditSpec spec, SensitivitySpec sensitivity)
+    {
+        CheckLabels(problems, spec, "sensitivity", sensitivity.Experiment, [.. sensitivity.Synonyms.Keys]);
+        ExperimentSpec? experiment = spec.Experiments.FirstOrDefault(entry => entry.Key == sensitivity.Experiment);
+        Unique(problems, "sensitivity, templates", experiment is null ? sensitivity.Templates : sensitivity.Templates.Prepend(experiment.Template));
+        Unique(problems, "sensitivity, label sets", sensitivity.LabelSets.Concat(sensitivity.NeutralSets).Select(set => set.Name));
+        foreach (LabelSetSpec set in sensitivity.LabelSets.Concat(sensitivity.NeutralSets))
+        {
+            if (set.Labels.Count < 2)
+                problems.Add($"sensitivity: label set '{set.Name}' needs two labels or more");
+            Unique(problems, $"sensitivity, label set '{set.Name}'", set.Labels);
+        }
+
+        foreach ((string label, IReadOnlyList<string> synonyms) in sensitivity.Synonyms)
+            Unique(problems, $"sensitivity, synonyms of '{label}'", synonyms.Prepend(label));
+    }
+
+    private static void CheckLabels(List<string> problems, AuditSpec spec, string where, string experiment, IReadOnlyList<string> labels)
+    {
+        ExperimentSpec? found = spec.Experiments.FirstOrDefault(entry => entry.Key == experiment);
+        if (found is null)
+            problems.Add($"{where} names experiment '{experiment}', which is not declared");
+        foreach (string label in labels.Where(label => found is not null && found.Labels.All(entry => entry.Text != label)))
+            problems.Add($"{where} names label '{label}', which experiment '{experiment}' does not have");
+    }
+
+    private static void Unique(List<string> problems, string where, IEnumerable<string> keys)
+    {
+        foreach (string key in keys.GroupBy(key => key).Where(group => group.Count() > 1).Select(group => group.Key))
+            problems.Add($"{where}: '{key}' is there more than once");
+    }
+}

@@ -1,0 +1,128 @@
+using System.Text;
+using CsvHelper;
+
+namespace ClipEngine.Audit.Tables;
+
+/// <summary>
+/// A CSV file as text, nothing guessed: every cell stays what it is (an id <c>007</c> keeps its zeros). Comma-separated, quoted
+/// as RFC 4180 says, UTF-8 (or UTF-16 with a byte order mark), one header row, as many cells in each row as in the header.
+/// </summary>
+internal sealed class CsvTable
+{
+    private static readonly CsvReaderOptions _options = new()
+    {
+        Separator = ',',
+        HasHeader = false,
+        TrackLineNumbers = true,
+        // A quote that is never closed must not swallow a file of any size.
+        MaxRecordSize = 1 << 20,
+        MalformedData = CsvMalformedDataHandling.Throw,
+    };
+
+    private readonly string[] _header;
+    private readonly List<string[]> _rows;
+    private readonly List<long> _lines;
+
+    private CsvTable(string path, string[] header, List<string[]> rows, List<long> lines)
+    {
+        Path = path;
+        _header = header;
+        _rows = rows;
+        _lines = lines;
+    }
+
+    /// <summary>The file as the caller named it.</summary>
+    public string Path { get; }
+
+    /// <summary>The column names. One may be empty: the index column that pandas writes.</summary>
+    public IReadOnlyList<string> Header => _header;
+
+    /// <summary>Rows below the header.</summary>
+    public int RowCount => _rows.Count;
+
+    /// <summary>One cell.</summary>
+    public string this[int row, int column] => _rows[row][column];
+
+    /// <summary>Where a row is, for messages.</summary>
+    public string Where(int row) => $"line {_lines[row]}";
+
+    /// <summary>The column of a name, or -1.</summary>
+    public int Find(string name) => Array.IndexOf(_header, name);
+
+    /// <summary>The column of a name.</summary>
+    /// <exception cref="BadInputException">There is none; the message lists those there are.</exception>
+    public int Column(string name)
+    {
+        int column = Find(name);
+        if (column >= 0)
+            return column;
+        string known = string.Join(", ", _header.Take(30).Select(entry => $"'{BadInputException.Escape(entry, 60)}'"));
+        throw new BadInputException(Path, $"there is no column '{BadInputException.Escape(name)}'; the columns are {known}.", "Name one of them (case matters).");
+    }
+
+    /// <summary>All cells of one column.</summary>
+    public string[] Cells(int column) => [.. _rows.Select(row => row[column])];
+
+    /// <summary>Reads a file.</summary>
+    /// <exception cref="BadInputException">It is missing, empty, not text, not comma-separated, ragged, or has duplicate columns.</exception>
+    public static CsvTable Read(string path)
+    {
+        if (!File.Exists(path))
+            throw new BadInputException(path, "there is no such file.", "Check the path; nothing is put in the place of missing data.");
+        try
+        {
+            using var text = new StreamReader(path, new UTF8Encoding(false, throwOnInvalidBytes: true), detectEncodingFromByteOrderMarks: true);
+            using CsvReader reader = CsvReader.Create(text, _options);
+            return Read(path, reader);
+        }
+        catch (DecoderFallbackException exception)
+        {
+            throw new BadInputException(path, "the file is not UTF-8.", "Save it as UTF-8.", exception);
+        }
+        catch (CsvFormatException exception)
+        {
+            throw new BadInputException(path, $"line {exception.LineNumber} begins a record that is no CSV: {BadInputException.Escape(exception.Message, 300)}", "Quote whole cells, double the quotes in them, and close every quote.", exception);
+        }
+    }
+
+    private static CsvTable Read(string path, CsvReader reader)
+    {
+        if (!reader.Read())
+            throw new BadInputException(path, "the file is empty; a header row was expected.");
+        string[] header = Record(reader);
+        if (header.Length == 1 && header[0].AsSpan().IndexOfAny(';', '\t') >= 0)
+            throw new BadInputException(path, "the header row has no comma but semicolons or tabs.", "Save the table with commas.");
+        CheckHeader(path, header);
+        var rows = new List<string[]>();
+        var lines = new List<long>();
+        while (reader.Read())
+        {
+            if (reader.FieldCount != header.Length)
+                throw new BadInputException(path, $"line {reader.LineNumber} has {reader.FieldCount} cells, the header has {header.Length}.", "Every row needs as many cells as the header; quote cells that hold commas.");
+            string[] record = Record(reader);
+            if (record.Any(cell => cell.Contains('\0', StringComparison.Ordinal)))
+                throw new BadInputException(path, $"line {reader.LineNumber} holds a NUL character.", "Save the table as UTF-8 text.");
+            rows.Add(record);
+            lines.Add(reader.LineNumber);
+        }
+
+        return new CsvTable(path, header, rows, lines);
+    }
+
+    private static string[] Record(CsvReader reader)
+    {
+        var cells = new string[reader.FieldCount];
+        for (int column = 0; column < cells.Length; column++)
+            cells[column] = reader.GetString(column);
+        return cells;
+    }
+
+    private static void CheckHeader(string path, string[] header)
+    {
+        if (header.Count(string.IsNullOrWhiteSpace) > 1)
+            throw new BadInputException(path, "more than one column has no name.", "Name them.");
+        string? twice = header.GroupBy(name => name).FirstOrDefault(names => names.Count() > 1)?.Key;
+        if (twice is not null)
+            throw new BadInputException(path, $"column '{BadInputException.Escape(twice)}' is there more than once.", "Rename or remove one of them.");
+    }
+}

@@ -1,0 +1,14 @@
+using System.CommandLine;
+
+namespace ClipEngine.Cli.Commands;
+
+/// <summary><c>clipengine audit</c>: the verbs below it, each in a file of its own.</summary>
+internal static class AuditCommand
+{
+    public static Command Create()
+    {
+        var command = new Command("audit", "Measure which labels models choose for whom: group tables with intervals, comparisons, a report.");
+        command.Subcommands.Add(AuditScoresCommand.Create());
+        return command;
+    }
+}

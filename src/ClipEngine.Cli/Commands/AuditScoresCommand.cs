@@ -1,0 +1,75 @@
+using System.CommandLine;
+using ClipEngine.Audit.Metrics;
+using ClipEngine.Audit.Probes;
+using ClipEngine.Audit.Report;
+using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Runs;
+using ClipEngine.Audit.Scores;
+using ClipEngine.Audit.Specs;
+
+namespace ClipEngine.Cli.Commands;
+
+/// <summary><c>audit scores</c>: audits one matrix of probabilities that was computed elsewhere.</summary>
+internal static class AuditScoresCommand
+{
+    public static Command Create()
+    {
+        var softmax = new Option<string>("--softmax") { Description = "Probabilities, .npy, one row an image, one column a label; rows add up to one.", Required = true };
+        var metadata = new Option<string>("--metadata") { Description = "CSV with a row for each row of the matrix, in its order.", Required = true };
+        var group = new Option<string>("--group") { Description = "Column that groups are made of; several with commas between them for their combinations.", Required = true };
+        var labels = new Option<string>("--labels") { Description = "Labels of the columns: a shipped set (human, racegender), a text file with one in each line, or labels with commas between them.", Required = true };
+        var output = new Option<string>("--out") { Description = "Folder for tables/*.csv, results.json, figures/*.svg and report.html.", Required = true };
+        var id = new Option<string?>("--id") { Description = "Column with the image's id. Default: the first." };
+        var person = new Option<string?>("--person") { Description = "Column that says whom an image shows. Default: every image is another person." };
+        var file = new Option<string?>("--file") { Description = "Column with the image's file name. Default: the id." };
+        var expect = new Option<string[]>("--expect") { Description = "GROUP=label, once for each label: the labels name the groups, a confusion matrix is made." };
+        var factors = new Option<string[]>("--factor") { Description = "Metadata column by which a wrong group is wrong (race, gender); may be repeated." };
+        var model = new Option<string?>("--model") { Description = "What the model is called in the results. Default: the matrix's file name." };
+        var scale = new Option<double?>("--scale") { Description = "The scale that the softmax was made with (the published matrices: 100); margins in cosine need it." };
+        var error = new Option<double?>("--cosine-error") { Description = "Stated largest error of a cosine: reports which labels it could flip." };
+        var resamples = new Option<int>("--resamples") { Description = "Bootstrap resamples.", DefaultValueFactory = _ => 9999 };
+        var seed = new Option<long>("--seed") { Description = "Seed of the bootstrap.", DefaultValueFactory = _ => new IntervalOptions().Seed };
+        var command = new Command("scores", "Audit a matrix of probabilities that was computed elsewhere.");
+        foreach (Option option in new Option[] { softmax, metadata, group, labels, output, id, person, file, expect, factors, model, scale, error, resamples, seed })
+            command.Options.Add(option);
+        command.SetAction(parsed =>
+        {
+            LabelExperiment experiment = LabelSets.Resolve(parsed.GetValue(labels)!);
+            if (parsed.GetValue(expect) is { Length: > 0 } pairs)
+                experiment = LabelSets.WithGroups(experiment, pairs);
+            if (parsed.GetValue(factors) is { Length: > 0 } named)
+                experiment = experiment with { FactorAttributes = named };
+            if (parsed.GetValue(resamples) is < 99 or > 1_000_000)
+                throw new BadInputException("--resamples", "99 to 1000000 were expected.");
+            if (parsed.GetValue(scale) is <= 0)
+                throw new BadInputException("--scale", "a positive number was expected.");
+            if (parsed.GetValue(error) is <= 0 or >= 1)
+                throw new BadInputException("--cosine-error", "a number between 0 and 1 was expected.");
+            AuditResult result = ScoreAudit.Run(new ScoreAuditRequest
+            {
+                SoftmaxFile = parsed.GetValue(softmax)!,
+                MetadataFile = parsed.GetValue(metadata)!,
+                Columns = new ProbeColumns
+                {
+                    Group = parsed.GetValue(group)!.Split(',', StringSplitOptions.TrimEntries),
+                    Id = parsed.GetValue(id),
+                    Person = parsed.GetValue(person),
+                    File = parsed.GetValue(file),
+                },
+                Experiment = experiment,
+                Model = parsed.GetValue(model),
+                Scale = parsed.GetValue(scale),
+                CosineError = parsed.GetValue(error),
+                Intervals = new IntervalOptions { Resamples = parsed.GetValue(resamples), Seed = parsed.GetValue(seed) },
+            });
+            string directory = parsed.GetValue(output)!;
+            ResultDirectory.Write(result, directory);
+            new ReportWriter().Write(result, directory);
+            Console.Error.WriteLine($"{result.Probe.Images.Count} images in {result.Probe.Groups.Count} groups; tables, results.json and report.html are in {directory}");
+            foreach (string warning in result.Probe.Warnings)
+                Console.Error.WriteLine($"warning: {warning}");
+            return CommandRunner.Done;
+        });
+        return command;
+    }
+}

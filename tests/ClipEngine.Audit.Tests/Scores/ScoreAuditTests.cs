@@ -1,0 +1,197 @@
+using ClipEngine.Audit.Metrics;
+using ClipEngine.Audit.Probes;
+using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Runs;
+using ClipEngine.Audit.Scores;
+using ClipEngine.Audit.Specs;
+using ClipEngine.Files;
+using ClipEngine.Testing;
+
+namespace ClipEngine.Audit.Tests.Scores;
+
+/// <summary>Six faces, three groups, three labels; every expected number is worked out by hand.</summary>
+public class ScoreAuditTests
+{
+    private static readonly float[] _softmax =
+    [
+        0.7f, 0.2f, 0.1f, // 01, A: x
+        0.1f, 0.6f, 0.3f, // 02, A: y
+        0.5f, 0.3f, 0.2f, // 03, A: x
+        0.2f, 0.2f, 0.6f, // 04, B: z
+        0.4f, 0.4f, 0.2f, // 05, B: x (the first of equal ones)
+        0.1f, 0.8f, 0.1f, // 06, C: y
+    ];
+
+    private const string Metadata = "id,group\n01,A\n02,A\n03,A\n04,B\n05,B\n06,C\n";
+
+    [Fact]
+    public void ArgmaxFrequenciesAndMeansAreThoseWorkedOutByHand()
+    {
+        using var folder = new TemporaryFolder();
+        AuditResult result = ScoreAudit.Run(Request(folder));
+        ModelExperimentResult model = result.Experiments[0].Models[0];
+
+        GroupMetricFrame x = model.ArgmaxFrequency[0];
+        Assert.Equal("x", x.Subject);
+        Assert.Equal(2 / 3.0, x["A"].Value!.Value, 12);
+        Assert.Equal(0.5, x["B"].Value);
+        Assert.Equal(0, x["C"].Value);
+        Assert.Equal(0.5, x.Overall.Value);
+        Assert.Equal((3, 2, 1, 6), (x["A"].Count, x["B"].Count, x["C"].Count, x.Overall.Count));
+        // Wilson, 2 of 3 at 95 %: (2/3 + z²/6 ± z sqrt(2/27 + z²/36)) / (1 + z²/3), z = 1.959964.
+        Assert.Equal(0.20765960080204, x["A"].Interval!.Lower, 8);
+        Assert.Equal(0.93850805529937, x["A"].Interval!.Upper, 8);
+
+        GroupMetricFrame y = model.MeanProbability[1];
+        Assert.Equal((0.2 + 0.6 + 0.3) / 3, y["A"].Value!.Value, 7);
+        Assert.Equal(0.3, y["B"].Value!.Value, 7);
+        Assert.Equal(0.8, y["C"].Value!.Value, 7);
+        Assert.Null(y["C"].Interval);
+        Assert.Equal(2.5 / 6, y.Overall.Value!.Value, 7);
+
+        GroupGap gap = x.Gaps.Single(entry => entry.First == "A" && entry.Second == "B");
+        Assert.Equal((2 / 3.0) - 0.5, gap.Difference.Value!.Value, 12);
+        Assert.True(gap.Difference.Interval!.Lower < 0 && gap.Difference.Interval.Upper > 0);
+    }
+
+    [Fact]
+    public void LeavingALabelOutHandsItsImagesToTheRunnerUp()
+    {
+        using var folder = new TemporaryFolder();
+        ModelExperimentResult model = ScoreAudit.Run(Request(folder)).Experiments[0].Models[0];
+
+        LeaveOneOut withoutX = model.LeaveOneLabelOut.Single(entry => entry.LeftOut == "x");
+        Assert.Equal(["y", "z"], withoutX.ArgmaxFrequency.Select(frame => frame.Subject));
+        Assert.Equal(1, withoutX.ArgmaxFrequency[0]["A"].Value);
+        Assert.Equal(0.5, withoutX.ArgmaxFrequency[0]["B"].Value);
+    }
+
+    [Fact]
+    public void MergedLabelsCountTheWinnerOnceAndAddProbabilities()
+    {
+        using var folder = new TemporaryFolder();
+        ScoreAuditRequest request = Request(folder);
+        ModelExperimentResult model = ScoreAudit.Run(request with
+        {
+            Experiment = request.Experiment with { MergedLabels = [new MergedLabel("x or z", ["x", "z"])] },
+        }).Experiments[0].Models[0];
+
+        Assert.Equal(2 / 3.0, model.MergedArgmaxFrequency[0]["A"].Value!.Value, 12);
+        Assert.Equal(1, model.MergedArgmaxFrequency[0]["B"].Value);
+        Assert.Equal((0.8 + 0.4 + 0.7) / 3, model.MergedMeanProbability[0]["A"].Value!.Value, 7);
+    }
+
+    [Fact]
+    public void AStatedErrorFlipsWhatIsCloserThanTwiceOfIt()
+    {
+        using var folder = new TemporaryFolder();
+        // Margins in cosine are ln(p1 / p2) / 100: 0.0125, 0.0069, 0.0051, 0.0110, 0, 0.0208.
+        ModelExperimentResult model = ScoreAudit.Run(Request(folder) with { Scale = 100, CosineError = 0.003 }).Experiments[0].Models[0];
+
+        Assert.Equal(1 / 3.0, model.Flips!.Flippable["A"].Value!.Value, 12);
+        Assert.Equal(0.5, model.Flips.Flippable["B"].Value);
+        FlipRange x = model.Flips.Rates.Single(range => range.Group == "A" && range.Label == "x");
+        Assert.Equal((1 / 3.0, 2 / 3.0, 2 / 3.0), (x.Lowest!.Value, x.Measured!.Value, x.Highest!.Value));
+        FlipRange y = model.Flips.Rates.Single(range => range.Group == "B" && range.Label == "y");
+        Assert.Equal((0, 0, 0.5), (y.Lowest!.Value, y.Measured!.Value, y.Highest!.Value));
+        Assert.Equal((Math.Log(0.7 / 0.2) + Math.Log(2) + Math.Log(0.5 / 0.3)) / 300, model.Margin!["A"].Value!.Value, 7);
+    }
+
+    [Fact]
+    public void ConfusionCountsWholeLabelsAndEachAttribute()
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder.File("groups.csv"), "id,group,race,gender\n1,PF,P,F\n2,PF,P,F\n3,PM,P,M\n4,QF,Q,F\n");
+        // Predicted: PF, PM (gender wrong), QM (race wrong), PM (both wrong).
+        NpyFile.Write<float>(folder.File("s.npy"), [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0], 4, 4);
+        LabelExperiment experiment = LabelSets.WithGroups(LabelSets.Resolve("p woman,p man,q woman,q man"), ["PF=p woman", "PM=p man", "QF=q woman", "QM=q man"]) with { FactorAttributes = ["race", "gender"] };
+        File.AppendAllText(folder.File("groups.csv"), "5,QM,Q,M\n");
+        NpyFile.Write<float>(folder.File("s.npy"), [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 1], 5, 4);
+
+        Confusion confusion = ScoreAudit.Run(Request(folder) with { SoftmaxFile = folder.File("s.npy"), MetadataFile = folder.File("groups.csv"), Experiment = experiment }).Experiments[0].Models[0].Confusion!;
+
+        Assert.Equal([0.5, 0.5, 0, 0], confusion.Shares[0].Select(share => share!.Value));
+        Assert.Equal(3 / 5.0, confusion.Misclassified.Overall.Value!.Value, 12);
+        Assert.Equal(["race", "gender"], confusion.MisclassifiedByAttribute.Select(frame => frame.Subject));
+        Assert.Equal(2 / 5.0, confusion.MisclassifiedByAttribute[0].Overall.Value!.Value, 12);
+        Assert.Equal(2 / 5.0, confusion.MisclassifiedByAttribute[1].Overall.Value!.Value, 12);
+    }
+
+    [Fact]
+    public void PersonsShownTwiceAreResampledAsOne()
+    {
+        using var folder = new TemporaryFolder();
+        ScoreAuditRequest request = Request(folder);
+        File.WriteAllText(request.MetadataFile, "id,group,who\n01,A,p\n02,A,p\n03,A,q\n04,B,r\n05,B,r\n06,C,s\n");
+        ModelExperimentResult model = ScoreAudit.Run(request with { Columns = request.Columns with { Person = "who" } }).Experiments[0].Models[0];
+
+        Assert.Equal(2 / 3.0, model.ArgmaxFrequency[0]["A"].Value!.Value, 12);
+        Assert.StartsWith("bootstrap", model.ArgmaxFrequency[0]["A"].Interval!.Method, StringComparison.Ordinal);
+        // Both images of B are one person's: no interval can be had of one person.
+        Assert.Null(model.ArgmaxFrequency[0]["B"].Interval);
+    }
+
+    [Theory]
+    [InlineData(2, 0.9f, "row 2 adds up to")]
+    [InlineData(4, float.NaN, "row 4, column 0 is NaN")]
+    [InlineData(1, -0.1f, "row 1, column 0 is -0.1")]
+    public void AMatrixThatIsNoSoftmaxIsRefused(int row, float value, string message)
+    {
+        using var folder = new TemporaryFolder();
+        ScoreAuditRequest request = Request(folder);
+        float[] broken = [.. _softmax];
+        broken[row * 3] = value;
+        NpyFile.Write<float>(request.SoftmaxFile, broken, 6, 3);
+
+        var exception = Assert.Throws<BadInputException>(() => ScoreAudit.Run(request));
+        Assert.Contains(message, exception.Message);
+        Assert.Contains(request.SoftmaxFile, exception.Message);
+    }
+
+    [Fact]
+    public void MissingFilesAndOtherSizesAreRefused()
+    {
+        using var folder = new TemporaryFolder();
+        ScoreAuditRequest request = Request(folder);
+
+        Assert.Contains("5 rows", Refusal(() =>
+        {
+            NpyFile.Write<float>(folder.File("short.npy"), _softmax.AsSpan(0, 15), 5, 3);
+            ScoreAudit.Run(request with { SoftmaxFile = folder.File("short.npy") });
+        }));
+        Assert.Contains("3 columns, 2 labels", Refusal(() => ScoreAudit.Run(request with { Experiment = LabelSets.Resolve("x,y") })));
+        Assert.Contains("none.npy", Refusal(() => ScoreAudit.Run(request with { SoftmaxFile = folder.File("none.npy") })));
+        Assert.Contains("none.csv", Refusal(() => ScoreAudit.Run(request with { MetadataFile = folder.File("none.csv") })));
+    }
+
+    [Fact]
+    public void AResultReadsBackAsItWasWritten()
+    {
+        using var folder = new TemporaryFolder();
+        AuditResult result = ScoreAudit.Run(Request(folder) with { Scale = 100, CosineError = 0.003 });
+        ResultDirectory.Write(result, folder.File("a"));
+        ResultDirectory.Write(ResultDirectory.Read(folder.File("a")), folder.File("b"));
+
+        string[] files = [.. Directory.GetFiles(folder.File("a"), "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(folder.File("a"), file))];
+        Assert.Contains("results.json", files);
+        Assert.Contains(Path.Combine("tables", "groups.csv"), files);
+        foreach (string file in files)
+            Assert.Equal(File.ReadAllBytes(folder.File("a", file)), File.ReadAllBytes(folder.File("b", file)));
+    }
+
+    private static string Refusal(Action action) => Assert.Throws<BadInputException>(action).Message;
+
+    private static ScoreAuditRequest Request(TemporaryFolder folder)
+    {
+        File.WriteAllText(folder.File("probe.csv"), Metadata);
+        NpyFile.Write<float>(folder.File("softmax.npy"), _softmax, 6, 3);
+        return new ScoreAuditRequest
+        {
+            SoftmaxFile = folder.File("softmax.npy"),
+            MetadataFile = folder.File("probe.csv"),
+            Columns = new ProbeColumns { Group = ["group"] },
+            Experiment = LabelSets.Resolve("x,y,z"),
+            Intervals = new IntervalOptions { Resamples = 999 },
+        };
+    }
+}
