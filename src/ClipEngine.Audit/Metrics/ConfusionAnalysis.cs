@@ -35,7 +35,7 @@ internal static class ConfusionAnalysis
     }
 
     /// <summary>The group that each label names; all labels must name one that the probe has.</summary>
-    private static string[] NamedGroups(LabelExperiment experiment, Probe probe)
+    internal static string[] NamedGroups(LabelExperiment experiment, Probe probe)
     {
         var named = new string[experiment.Labels.Count];
         for (int column = 0; column < named.Length; column++)

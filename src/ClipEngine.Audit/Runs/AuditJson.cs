@@ -12,4 +12,6 @@ namespace ClipEngine.Audit.Runs;
     UseStringEnumConverter = true,
     NewLine = "\n")]
 [JsonSerializable(typeof(AuditResult))]
+[JsonSerializable(typeof(RunRecord))]
+[JsonSerializable(typeof(TimingRecord))]
 internal sealed partial class AuditJson : JsonSerializerContext;

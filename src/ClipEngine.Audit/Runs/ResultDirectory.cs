@@ -28,8 +28,8 @@ public static class ResultDirectory
             }
         }
 
-        foreach ((string name, string text) in ResultTables.All(result))
-            AtomicFile.WriteAllText(Path.Combine(directory, "tables", name), text);
+        foreach (Tables.ResultTable table in ResultTables.All(result))
+            AtomicFile.WriteAllText(Path.Combine(directory, "tables", table.Name + ".csv"), table.ToCsv());
         byte[] json = JsonSerializer.SerializeToUtf8Bytes(result, AuditJson.Default.AuditResult);
         AtomicFile.Write(Path.Combine(directory, ResultFile), stream => stream.Write(json));
     }

@@ -9,28 +9,29 @@ namespace ClipEngine.Audit.Runs;
 /// </summary>
 internal static class ResultTables
 {
-    /// <summary>All tables that have rows, by file name.</summary>
-    public static IEnumerable<(string Name, string Text)> All(AuditResult result)
+    /// <summary>All tables that the result has something for.</summary>
+    public static IEnumerable<ResultTable> All(AuditResult result)
     {
-        yield return ("groups.csv", Groups(result));
-        yield return ("gaps.csv", Gaps(result));
-        yield return ("predictions.csv", Predictions(result));
-        yield return ("leave-one-label-out.csv", LeaveOneOut(result));
+        yield return Groups(result);
+        yield return Gaps(result);
+        yield return Predictions(result);
+        yield return LeaveOneOut(result);
         if (result.Experiments.Any(experiment => experiment.NamesGroups))
-            yield return ("confusion.csv", ConfusionShares(result));
+            yield return ConfusionShares(result);
         if (result.Experiments.Any(experiment => experiment.Models.Any(model => model.Flips is not null)))
-            yield return ("flips.csv", Flips(result));
+            yield return Flips(result);
         if (result.Comparisons.Count > 0)
-            yield return ("comparisons.csv", Comparisons(result));
+            yield return Comparisons(result);
         if (result.Sensitivity.Count > 0)
-            yield return ("sensitivity.csv", Sensitivity(result));
+            yield return Sensitivity(result);
         if (result.Correlations.Count > 0)
-            yield return ("correlations.csv", Correlations(result));
+            yield return Correlations(result);
     }
 
-    private static string Groups(AuditResult result)
+    private static ResultTable Groups(AuditResult result)
     {
-        var text = new CsvText("experiment", "model", "metric", "unit", "subject", "prompt", "group", "n", "estimate", "lower", "upper", "level", "interval", "model_sha256", "version");
+        var text = new ResultTable("groups", "A metric of one model in one group (group \"(all)\": all images together), with n and interval.",
+            "experiment", "model", "metric", "unit", "subject", "prompt", "group", "n", "estimate", "lower", "upper", "level", "interval", "model_sha256", "version");
         foreach ((ExperimentResult experiment, ModelExperimentResult model, GroupMetricFrame frame) in Frames(result))
         {
             string prompt = experiment.Labels.FirstOrDefault(label => label.Text == frame.Subject)?.Prompt ?? "";
@@ -42,12 +43,13 @@ internal static class ResultTables
             }
         }
 
-        return text.ToString();
+        return text;
     }
 
-    private static string Gaps(AuditResult result)
+    private static ResultTable Gaps(AuditResult result)
     {
-        var text = new CsvText("experiment", "model", "metric", "unit", "subject", "first", "second", "n", "difference", "lower", "upper", "level", "interval", "model_sha256", "version");
+        var text = new ResultTable("gaps", "The signed difference of two groups in a metric, first minus second, with interval.",
+            "experiment", "model", "metric", "unit", "subject", "first", "second", "n", "difference", "lower", "upper", "level", "interval", "model_sha256", "version");
         foreach ((ExperimentResult experiment, ModelExperimentResult model, GroupMetricFrame frame) in Frames(result))
         {
             foreach (GroupGap gap in frame.Gaps)
@@ -58,12 +60,13 @@ internal static class ResultTables
             }
         }
 
-        return text.ToString();
+        return text;
     }
 
-    private static string Predictions(AuditResult result)
+    private static ResultTable Predictions(AuditResult result)
     {
-        var text = new CsvText("experiment", "model", "image", "file", "person", "group", "label", "probability", "runner_up", "runner_up_probability", "model_sha256", "version");
+        var text = new ResultTable("predictions", "What one model chose for one image, and the runner-up.",
+            "experiment", "model", "image", "file", "person", "group", "label", "probability", "runner_up", "runner_up_probability", "model_sha256", "version");
         foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
         {
             if (model.Probabilities is not { } scores)
@@ -89,12 +92,13 @@ internal static class ResultTables
             }
         }
 
-        return text.ToString();
+        return text;
     }
 
-    private static string LeaveOneOut(AuditResult result)
+    private static ResultTable LeaveOneOut(AuditResult result)
     {
-        var text = new CsvText("experiment", "model", "left_out", "label", "group", "n", "estimate", "lower", "upper", "level", "interval", "model_sha256", "version");
+        var text = new ResultTable("leave-one-label-out", "Argmax frequency by group after one label was taken away.",
+            "experiment", "model", "left_out", "label", "group", "n", "estimate", "lower", "upper", "level", "interval", "model_sha256", "version");
         foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
         {
             foreach (LeaveOneOut left in model.LeaveOneLabelOut)
@@ -111,12 +115,13 @@ internal static class ResultTables
             }
         }
 
-        return text.ToString();
+        return text;
     }
 
-    private static string ConfusionShares(AuditResult result)
+    private static ResultTable ConfusionShares(AuditResult result)
     {
-        var text = new CsvText("experiment", "model", "group", "label", "label_group", "n", "share", "model_sha256", "version");
+        var text = new ResultTable("confusion", "Share of a group that was given a label that names a group.",
+            "experiment", "model", "group", "label", "label_group", "n", "share", "model_sha256", "version");
         foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
         {
             if (model.Confusion is not { } confusion)
@@ -132,12 +137,13 @@ internal static class ResultTables
             }
         }
 
-        return text.ToString();
+        return text;
     }
 
-    private static string Flips(AuditResult result)
+    private static ResultTable Flips(AuditResult result)
     {
-        var text = new CsvText("experiment", "model", "cosine_error", "group", "label", "lowest", "measured", "highest", "model_sha256", "version");
+        var text = new ResultTable("flips", "Range of an argmax frequency under the stated numeric error.",
+            "experiment", "model", "cosine_error", "group", "label", "lowest", "measured", "highest", "model_sha256", "version");
         foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
         {
             foreach (FlipRange range in model.Flips?.Rates ?? [])
@@ -147,12 +153,13 @@ internal static class ResultTables
             }
         }
 
-        return text.ToString();
+        return text;
     }
 
-    private static string Comparisons(AuditResult result)
+    private static ResultTable Comparisons(AuditResult result)
     {
-        var text = new CsvText("comparison", "kind", "architecture", "first_arm", "first_models", "second_arm", "second_models", "confounded_with", "experiment", "label", "group", "n",
+        var text = new ResultTable("comparisons", "A declared comparison of two arms of checkpoints on the same faces, for one label in one group.",
+            "comparison", "kind", "architecture", "first_arm", "first_models", "second_arm", "second_models", "confounded_with", "experiment", "label", "group", "n",
             "first_rate", "first_lower", "first_upper", "second_rate", "second_lower", "second_upper",
             "rate_difference", "rate_lower", "rate_upper", "rate_interval", "mcnemar_only_first", "mcnemar_only_second", "mcnemar_p",
             "family", "primary", "family_size", "rate_p", "rate_p_holm", "rate_p_bh",
@@ -175,12 +182,13 @@ internal static class ResultTables
             text.Add(entry.MeanTest?.PValue).Add(entry.MeanTest?.Holm).Add(entry.MeanTest?.BenjaminiHochberg).Add(entry.EffectSize).Add(result.Provenance.Version).EndRow();
         }
 
-        return text.ToString();
+        return text;
     }
 
-    private static string Sensitivity(AuditResult result)
+    private static ResultTable Sensitivity(AuditResult result)
     {
-        var text = new CsvText("statement", "model", "group", "label", "kind", "template", "synonym", "label_set", "published", "n", "rate", "lower", "upper", "level", "interval", "mean_probability", "model_sha256", "version");
+        var text = new ResultTable("sensitivity", "One wording of a statement.",
+            "statement", "model", "group", "label", "kind", "template", "synonym", "label_set", "published", "n", "rate", "lower", "upper", "level", "interval", "mean_probability", "model_sha256", "version");
         foreach (SensitivityStatement statement in result.Sensitivity)
         {
             foreach (SensitivityCell cell in statement.Cells)
@@ -193,12 +201,13 @@ internal static class ResultTables
             }
         }
 
-        return text.ToString();
+        return text;
     }
 
-    private static string Correlations(AuditResult result)
+    private static ResultTable Correlations(AuditResult result)
     {
-        var text = new CsvText("experiment", "model", "label", "attribute", "coefficient", "n", "estimate", "lower", "upper", "level", "interval", "model_sha256", "version");
+        var text = new ResultTable("correlations", "Correlation of a label's probability with a numeric attribute.",
+            "experiment", "model", "label", "attribute", "coefficient", "n", "estimate", "lower", "upper", "level", "interval", "model_sha256", "version");
         foreach (AttributeCorrelation entry in result.Correlations)
         {
             foreach ((string coefficient, Estimate estimate) in new[] { ("Pearson", entry.Pearson), ("Spearman", entry.Spearman) })
@@ -209,7 +218,7 @@ internal static class ResultTables
             }
         }
 
-        return text.ToString();
+        return text;
     }
 
     internal static IEnumerable<(ExperimentResult Experiment, ModelExperimentResult Model, GroupMetricFrame Frame)> Frames(AuditResult result)
@@ -232,12 +241,12 @@ internal static class ResultTables
     private static IEnumerable<(ExperimentResult Experiment, ModelExperimentResult Model)> Models(AuditResult result) =>
         result.Experiments.SelectMany(experiment => experiment.Models, (experiment, model) => (experiment, model));
 
-    private static void Add(CsvText text, Estimate estimate) =>
+    private static void Add(ResultTable text, Estimate estimate) =>
         text.Add(estimate.Count).Add(estimate.Value).Add(estimate.Interval?.Lower).Add(estimate.Interval?.Upper).Add(estimate.Interval?.Level).Add(estimate.Interval?.Method ?? "");
 
-    private static CsvText AddEnds(CsvText text, Estimate estimate) =>
+    private static ResultTable AddEnds(ResultTable text, Estimate estimate) =>
         text.Add(estimate.Value).Add(estimate.Interval?.Lower).Add(estimate.Interval?.Upper);
 
-    private static void End(CsvText text, AuditResult result, string model) =>
+    private static void End(ResultTable text, AuditResult result, string model) =>
         text.Add(result.Models.First(entry => entry.Key == model).Sha256).Add(result.Provenance.Version).EndRow();
 }

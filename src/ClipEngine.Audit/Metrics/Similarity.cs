@@ -1,0 +1,62 @@
+using ClipEngine.Audit.Probes;
+
+namespace ClipEngine.Audit.Metrics;
+
+/// <summary>How alike features are among themselves.</summary>
+internal static class Similarity
+{
+    /// <summary>Cosines of all pairs of unit rows.</summary>
+    public static IReadOnlyList<IReadOnlyList<double>> Pairs(float[] features, int width)
+    {
+        int rows = features.Length / width;
+        var cosines = new double[rows][];
+        for (int i = 0; i < rows; i++)
+        {
+            cosines[i] = new double[rows];
+            for (int j = 0; j < rows; j++)
+            {
+                for (int k = 0; k < width; k++)
+                    cosines[i][j] += (double)features[(i * width) + k] * features[(j * width) + k];
+            }
+        }
+
+        return cosines;
+    }
+
+    /// <summary>Mean cosine of unit rows of two groups, a row never with itself. From the groups' sums: the mean over pairs of dot products is the dot product of means.</summary>
+    public static IReadOnlyList<IReadOnlyList<double?>> Groups(float[] features, int width, Grouping grouping)
+    {
+        int groups = grouping.Keys.Count;
+        var sums = new double[groups][];
+        var squares = new double[groups];
+        for (int group = 0; group < groups; group++)
+        {
+            sums[group] = new double[width];
+            foreach (int row in grouping.Images[group])
+            {
+                for (int k = 0; k < width; k++)
+                {
+                    double value = features[((long)row * width) + k];
+                    sums[group][k] += value;
+                    squares[group] += value * value;
+                }
+            }
+        }
+
+        var means = new double?[groups][];
+        for (int i = 0; i < groups; i++)
+        {
+            means[i] = new double?[groups];
+            for (int j = 0; j < groups; j++)
+            {
+                double dot = 0;
+                for (int k = 0; k < width; k++)
+                    dot += sums[i][k] * sums[j][k];
+                double pairs = (double)grouping.Images[i].Length * (grouping.Images[j].Length - (i == j ? 1 : 0));
+                means[i][j] = pairs > 0 ? (dot - (i == j ? squares[i] : 0)) / pairs : null;
+            }
+        }
+
+        return means;
+    }
+}

@@ -1,0 +1,237 @@
+using System.Diagnostics;
+using System.Text.Json;
+using ClipEngine.Audit.Metrics;
+using ClipEngine.Audit.Probes;
+using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Scores;
+using ClipEngine.Audit.Specs;
+using ClipEngine.Files;
+
+namespace ClipEngine.Audit.Runs;
+
+/// <summary>
+/// Runs a spec into a folder. Every file appears whole under its final name; features are stages that are kept where nothing
+/// that they depend on has changed, so that a killed run goes on where it was and ends with the same bytes. Clock times are in
+/// <c>timings.json</c> and nowhere else. The folder is held by one process at a time.
+/// </summary>
+public sealed class AuditRun
+{
+    /// <summary>Images encoded between two points that a killed run can go on from.</summary>
+    internal const int ChunkImages = 256;
+
+    private const string LockFile = ".lock";
+    private const string WorkFolder = ".work";
+
+    private readonly AuditSpec _spec;
+    private readonly string _specFile;
+    private readonly string _directory;
+    private readonly IProbeModelSource _source;
+    private readonly IReportWriter _report;
+    private readonly Action<string> _progress;
+    private readonly SortedDictionary<string, double> _timings = new(StringComparer.Ordinal);
+
+    /// <summary>Prepares a run; nothing is read but the spec.</summary>
+    /// <param name="specFile">The spec; paths in it are relative to its folder.</param>
+    /// <param name="directory">The run's folder; created where missing, gone on with where it holds a run.</param>
+    /// <param name="source">Opens the models.</param>
+    /// <param name="report">Makes the report.</param>
+    /// <param name="progress">Told in a line what is being done; null for silence.</param>
+    /// <exception cref="BadInputException">The spec cannot be used.</exception>
+    public AuditRun(string specFile, string directory, IProbeModelSource source, IReportWriter report, Action<string>? progress = null)
+    {
+        _spec = SpecReader.Read(specFile);
+        _specFile = specFile;
+        _directory = directory;
+        _source = source;
+        _report = report;
+        _progress = progress ?? (_ => { });
+    }
+
+    /// <summary>Does all stages that are not done and writes all results.</summary>
+    /// <param name="cancellationToken">Stops between batches; what is done is kept.</param>
+    /// <returns>The result; models that failed are in it with the reason.</returns>
+    /// <exception cref="BadInputException">The probe or the spec is at fault, or another process holds the folder.</exception>
+    /// <exception cref="IOException">The folder cannot be written.</exception>
+    public AuditResult Execute(CancellationToken cancellationToken = default)
+    {
+        Directory.CreateDirectory(_directory);
+        using FileStream held = Hold();
+        foreach (string leftover in Directory.EnumerateFiles(_directory, "*" + AtomicFile.TemporarySuffix, SearchOption.AllDirectories).ToList())
+            File.Delete(leftover);
+        // A finished run says so by its database: gone first, it comes last.
+        File.Delete(Path.Combine(_directory, ResultDatabase.FileName));
+
+        Probe probe = ProbeLayouts.Read(_spec.Probe, Resolve);
+        LabelExperiment[] experiments = [.. _spec.Experiments.Select(experiment => SpecReader.Experiment(experiment, _specFile))];
+        CheckFactors(probe, experiments);
+        IReadOnlyList<Wording> wordings = _spec.Sensitivity is { } grid
+            ? SensitivityAnalysis.Wordings(grid, _spec.Experiments.First(experiment => experiment.Key == grid.Experiment))
+            : [];
+        IntervalOptions intervals = SpecReader.Intervals(_spec.Intervals);
+        var inputs = new List<InputFile> { InputFiles.Describe("spec", _specFile) };
+        if (_spec.Probe.Metadata is { } metadata)
+            inputs.Add(InputFiles.Describe("metadata", Resolve(metadata)));
+
+        StageLedger ledger = StageLedger.Open(_directory);
+        var scorer = new ModelScorer(_spec, _directory, Resolve, _source, ledger, probe, experiments, wordings, _progress);
+        var models = new List<ModelSummary>();
+        var analysed = experiments.ToDictionary(experiment => experiment.Key, _ => new List<ModelExperimentResult>());
+        var scores = new Dictionary<(string Experiment, string Model), ScoreMatrix>();
+        var sensitivity = new List<SensitivityStatement>();
+        foreach (ModelSpec model in _spec.Models)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            var watch = Stopwatch.StartNew();
+            ScoredModel scored;
+            try
+            {
+                scored = scorer.Score(model, cancellationToken);
+            }
+            catch (Exception exception) when (exception is BadInputException or NotSupportedException or FileNotFoundException or DirectoryNotFoundException or Native.NativeLibraryException)
+            {
+                _progress($"{model.Key}: failed: {exception.Message}");
+                models.Add(ModelScorer.Failed(model, exception.Message));
+                continue;
+            }
+
+            _timings[$"score {model.Key}"] = watch.Elapsed.TotalSeconds;
+            watch.Restart();
+            _progress($"{model.Key}: intervals");
+            models.Add(scored.Summary);
+            inputs.AddRange(scored.Inputs);
+            foreach (LabelExperiment experiment in experiments)
+            {
+                ScoredExperiment own = scored.Experiments[experiment.Key];
+                scores[(experiment.Key, model.Key)] = own.Scores.Probabilities;
+                analysed[experiment.Key].Add(ScoreAnalysis.Analyse(model.Key, experiment, probe, own.Scores, intervals, _spec.CosineError) with
+                {
+                    TextSimilarity = own.TextSimilarity,
+                    ImageSimilarity = scored.ImageSimilarity,
+                });
+            }
+
+            if (scored.Wordings.Count > 0)
+                sensitivity.AddRange(SensitivityAnalysis.Statements(model.Key, wordings, scored.Wordings, new FrameBuilder(probe.Grouping, intervals)));
+            _timings[$"analyse {model.Key}"] = watch.Elapsed.TotalSeconds;
+        }
+
+        inputs.AddRange(scorer.ImageInputs);
+        ledger.Prune();
+        var result = new AuditResult
+        {
+            Title = _spec.Title,
+            Question = _spec.Question,
+            Probe = probe.Summary(AuditAssembly.GroupNames(_spec.Probe.GroupNames, experiments)),
+            Models = models,
+            Experiments = [.. experiments.Select(experiment => AuditAssembly.Experiment(experiment, analysed[experiment.Key]))],
+            Comparisons = new ArmComparisons(probe, _spec, experiments, intervals).All(scores),
+            Sensitivity = sensitivity,
+            Correlations = Correlate(probe, experiments, scores, intervals),
+            Notes = [],
+            Provenance = new Provenance
+            {
+                Version = AuditAssembly.Version,
+                Command = "clipengine audit run SPEC.json --out DIR",
+                Spec = File.ReadAllText(_specFile),
+                Device = scorer.Device,
+                ElementType = scorer.Device.Length > 0 ? _spec.ElementType : "as given",
+                ConfidenceLevel = intervals.Level,
+                Resamples = intervals.Resamples,
+                Seed = intervals.Seed,
+                Inputs = inputs,
+            },
+        };
+        result = AuditAssembly.WithNotes(result);
+        WriteAll(result);
+        return result;
+    }
+
+    private void WriteAll(AuditResult result)
+    {
+        _progress("writing results");
+        var watch = Stopwatch.StartNew();
+        AtomicFile.Write(Path.Combine(_directory, "run.json"), stream => stream.Write(
+            JsonSerializer.SerializeToUtf8Bytes(new RunRecord(result.Title, result.Provenance, result.Models), AuditJson.Default.RunRecord)));
+        RemoveOthers("scores", "*.npy", [.. result.Experiments.SelectMany(experiment => experiment.Models, (experiment, model) => ResultDirectory.ScoreFile(_directory, model.Model, experiment.Key))]);
+        RemoveOthers("tables", "*.csv", [.. ResultTables.All(result).Select(table => Path.Combine(_directory, "tables", table.Name + ".csv"))]);
+        ResultDirectory.Write(result, _directory);
+        _report.Write(result, _directory);
+        string work = Path.Combine(_directory, "embeddings", WorkFolder);
+        if (Directory.Exists(work))
+            Directory.Delete(work, recursive: true);
+        _timings["write"] = watch.Elapsed.TotalSeconds;
+        AtomicFile.Write(Path.Combine(_directory, "timings.json"), stream => stream.Write(
+            JsonSerializer.SerializeToUtf8Bytes(new TimingRecord(DateTimeOffset.UtcNow, _timings), AuditJson.Default.TimingRecord)));
+        ResultDatabase.Write(result, _directory);
+    }
+
+    /// <summary>Files of an earlier run in this folder that this one does not have must not lie there as if they were its own.</summary>
+    private void RemoveOthers(string folder, string pattern, HashSet<string> own)
+    {
+        string path = Path.Combine(_directory, folder);
+        if (!Directory.Exists(path))
+            return;
+        foreach (string file in Directory.EnumerateFiles(path, pattern).Where(file => !own.Contains(file)).ToList())
+            File.Delete(file);
+    }
+
+    private List<AttributeCorrelation> Correlate(
+        Probe probe, LabelExperiment[] experiments, Dictionary<(string Experiment, string Model), ScoreMatrix> scores, IntervalOptions intervals)
+    {
+        var correlations = new List<AttributeCorrelation>();
+        foreach (CorrelationSpec wanted in _spec.Correlations)
+        {
+            IReadOnlyList<double?> attribute = probe.NumericAttribute(wanted.Attribute);
+            int column = experiments.First(experiment => experiment.Key == wanted.Experiment).Column(wanted.Label);
+            int[] rows = [.. Enumerable.Range(0, attribute.Count).Where(row => attribute[row] is not null)];
+            double[] x = Array.ConvertAll(rows, row => attribute[row]!.Value);
+            foreach (ModelSpec model in _spec.Models)
+            {
+                if (!scores.TryGetValue((wanted.Experiment, model.Key), out ScoreMatrix? matrix))
+                    continue;
+                double[] y = Array.ConvertAll(rows, row => (double)matrix[row, column]);
+                correlations.Add(new AttributeCorrelation(model.Key, wanted.Experiment, wanted.Label, wanted.Attribute,
+                    Statistics.Correlations.Pearson(x, y, intervals.Level), Statistics.Correlations.Spearman(x, y, intervals.Level)));
+            }
+        }
+
+        return correlations;
+    }
+
+    /// <summary>What is wrong with attributes is the spec's fault, not that of the model that comes first.</summary>
+    private void CheckFactors(Probe probe, LabelExperiment[] experiments)
+    {
+        foreach (LabelExperiment experiment in experiments)
+        {
+            foreach (string attribute in experiment.FactorAttributes)
+                probe.Attribute(attribute);
+            if (experiment.Labels.Any(label => label.Group is not null))
+                ConfusionAnalysis.NamedGroups(experiment, probe);
+        }
+
+        foreach (CorrelationSpec correlation in _spec.Correlations)
+            probe.NumericAttribute(correlation.Attribute);
+    }
+
+    private string Resolve(string path) => Path.IsPathRooted(path) ? path : Path.Combine(Path.GetDirectoryName(Path.GetFullPath(_specFile))!, path);
+
+    private FileStream Hold()
+    {
+        string path = Path.Combine(_directory, LockFile);
+        try
+        {
+            // The system lets go of it when the process dies, however it dies.
+            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
+        }
+        catch (IOException exception) when (File.Exists(path))
+        {
+            throw new BadInputException(_directory, "another process is running an audit into this folder.", "Wait for it, or give another --out.", exception);
+        }
+    }
+}
+
+/// <summary>The content of <c>run.json</c>.</summary>
+internal sealed record RunRecord(string Title, Provenance Provenance, IReadOnlyList<ModelSummary> Models);
+
+/// <summary>The content of <c>timings.json</c>: seconds by stage.</summary>
+internal sealed record TimingRecord(DateTimeOffset Finished, SortedDictionary<string, double> Seconds);

@@ -1,0 +1,218 @@
+using ClipEngine.Audit.Metrics;
+using ClipEngine.Audit.Probes;
+using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Scores;
+using ClipEngine.Audit.Specs;
+
+namespace ClipEngine.Audit.Runs;
+
+/// <summary>One experiment's scores of one model.</summary>
+internal sealed record ScoredExperiment(ExperimentScores Scores, IReadOnlyList<IReadOnlyList<double>>? TextSimilarity);
+
+/// <summary>All scores of one model.</summary>
+internal sealed record ScoredModel(
+    ModelSummary Summary, IReadOnlyList<InputFile> Inputs, IReadOnlyDictionary<string, ScoredExperiment> Experiments,
+    IReadOnlyList<ScoreMatrix> Wordings, IReadOnlyList<IReadOnlyList<double?>>? ImageSimilarity);
+
+/// <summary>Turns a model of the spec into scores, whether it is a checkpoint, features or matrices: all go the same way from there.</summary>
+internal sealed class ModelScorer(
+    AuditSpec spec, string directory, Func<string, string> resolve, IProbeModelSource source, StageLedger ledger, Probe probe,
+    IReadOnlyList<LabelExperiment> experiments, IReadOnlyList<Wording> wordings, Action<string> progress)
+{
+    private (string[] Files, string Hash)? _images;
+
+    /// <summary>What computed; empty until a checkpoint was loaded.</summary>
+    public string Device { get; private set; } = "";
+
+    /// <summary>The images, where any model needed them.</summary>
+    public IReadOnlyList<InputFile> ImageInputs { get; private set; } = [];
+
+    public ScoredModel Score(ModelSpec model, CancellationToken cancellationToken)
+    {
+        if (model.Scores.Count > 0)
+            return FromMatrices(model);
+        return model.ImageFeatures is not null ? FromFeatures(model, cancellationToken) : FromCheckpoint(model, cancellationToken);
+    }
+
+    /// <summary>A model without results.</summary>
+    public static ModelSummary Failed(ModelSpec model, string reason) =>
+        Summary(model, "none", model.Sha256 ?? "", "failed", []) with { Failure = reason };
+
+    private ScoredModel FromMatrices(ModelSpec model)
+    {
+        var inputs = new List<InputFile>();
+        var scored = new Dictionary<string, ScoredExperiment>();
+        double? scale = SpecReader.FixedScale(spec);
+        bool areGiven = model.Scores.Values.All(files => files.Softmax is not null);
+        foreach (LabelExperiment experiment in experiments)
+        {
+            ScoreFiles files = model.Scores[experiment.Key];
+            ScoreMatrix? cosines = null;
+            ScoreMatrix? probabilities = null;
+            if (files.Cosine is { } cosineFile)
+            {
+                cosines = ScoreMatrixReader.ReadCosines(resolve(cosineFile), probe.Images.Count, experiment.Labels.Count);
+                inputs.Add(InputFiles.Describe("cosines", resolve(cosineFile)));
+            }
+
+            if (files.Softmax is { } softmaxFile)
+            {
+                probabilities = ScoreMatrixReader.ReadProbabilities(resolve(softmaxFile), probe.Images.Count, experiment.Labels.Count);
+                inputs.Add(InputFiles.Describe("probabilities", resolve(softmaxFile)));
+            }
+
+            probabilities ??= FeatureScorer.Softmax(cosines!, scale
+                ?? throw new BadInputException(model.Key, "cosines were given, and the spec asks for the checkpoint's own scale, which nobody gave.", "Give probabilities, or a number as scale."));
+            scored[experiment.Key] = new ScoredExperiment(new ExperimentScores { Probabilities = probabilities, Cosines = cosines, Scale = scale }, Texts(model, experiment, inputs)?.Similarity);
+        }
+
+        string hash = inputs.Count == 1 ? inputs[0].Sha256 : StageLedger.Key(inputs.Select(input => input.Sha256));
+        ModelSummary summary = Summary(model, areGiven ? "softmax, as given" : $"softmax({spec.Scale} · cosine)", hash, "scores computed elsewhere", []);
+        return new ScoredModel(summary, inputs, scored, [], null);
+    }
+
+    private ScoredModel FromFeatures(ModelSpec model, CancellationToken cancellationToken)
+    {
+        double scale = SpecReader.FixedScale(spec)
+            ?? throw new BadInputException(model.Key, "features were given, and the spec asks for the checkpoint's own scale, which nobody gave.", "Give a number as scale.");
+        string imageFile = resolve(model.ImageFeatures!);
+        (float[] images, int width) = FeatureFiles.Read(imageFile, probe.Images.Count);
+        FeatureFiles.Normalize(images, width, imageFile);
+        var inputs = new List<InputFile> { InputFiles.Describe("image features", imageFile) };
+        var prompts = new List<float>();
+        var similarity = new List<IReadOnlyList<IReadOnlyList<double>>>();
+        foreach (LabelExperiment experiment in experiments)
+        {
+            (float[] texts, int textWidth, IReadOnlyList<IReadOnlyList<double>> alike) = Texts(model, experiment, inputs)!.Value;
+            if (textWidth != width)
+                throw new BadInputException(model.TextFeatures[experiment.Key], $"the features are {textWidth} wide, those of the images {width}.", "Both must come from the same model.");
+            prompts.AddRange(texts);
+            similarity.Add(alike);
+        }
+
+        ScoreMatrix[] matrices = FeatureScorer.Score(images, [.. prompts], width, [.. experiments.Select(experiment => experiment.Labels.Count)], scale, cancellationToken);
+        ModelSummary summary = Summary(model, $"softmax({spec.Scale} · cosine)", StageLedger.Key(inputs.Select(input => input.Sha256)), "features computed elsewhere", []);
+        return new ScoredModel(summary, inputs, Named(matrices, scale, similarity), [], Similarity.Groups(images, width, probe.Grouping));
+    }
+
+    private ScoredModel FromCheckpoint(ModelSpec model, CancellationToken cancellationToken)
+    {
+        string name = Directory.Exists(resolve(model.Model!)) || File.Exists(resolve(model.Model!)) ? resolve(model.Model!) : model.Model!;
+        progress($"{model.Key}: hashing weights");
+        InputFile[] files = [.. source.Files(name).Select(file => InputFiles.Describe("weights", file))];
+        InputFile[] weights = [.. files.Where(file => Path.GetExtension(file.Name) is ".safetensors" or ".bin" or ".pt" or ".pth")];
+        string hash = weights.Length == 1 ? weights[0].Sha256 : StageLedger.Key(files.Select(file => file.Name + file.Sha256));
+        if (model.Sha256 is { } expected && !hash.StartsWith(expected, StringComparison.Ordinal))
+            throw new BadInputException(name, $"the weights' SHA-256 begins with {hash[..Math.Min(hash.Length, expected.Length)]}, the spec asks for {expected}.", "These are other weights than the spec means.");
+        using IProbeModel opened = source.Open(name, spec.ElementType);
+        Device = opened.Device;
+        double scale = SpecReader.FixedScale(spec) ?? opened.Scale
+            ?? throw new BadInputException(name, "the checkpoint has no scale of its own.", "Give a number as scale.");
+        string identity = StageLedger.Key([AuditAssembly.Version, opened.Device, spec.ElementType, .. files.Select(file => file.Name + file.Sha256)]);
+        float[] images = Images(model, identity, opened, cancellationToken);
+        (float[] texts, int[] segments) = Prompts(model, identity, opened, cancellationToken);
+        progress($"{model.Key}: scoring {texts.Length / opened.Width} prompts");
+        ScoreMatrix[] matrices = FeatureScorer.Score(images, texts, opened.Width, segments, scale, cancellationToken);
+        var similarity = new List<IReadOnlyList<IReadOnlyList<double>>>();
+        int start = 0;
+        for (int index = 0; index < experiments.Count; index++)
+        {
+            similarity.Add(Similarity.Pairs(texts[(start * opened.Width)..((start + segments[index]) * opened.Width)], opened.Width));
+            start += segments[index];
+        }
+
+        string scoring = $"softmax({scale:R} · cosine){(spec.Scale == "checkpoint" ? ", the checkpoint's own scale" : ", fixed by the spec")}";
+        return new ScoredModel(
+            Summary(model, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices), files, Named(matrices, scale, similarity),
+            [.. matrices.Skip(experiments.Count)], Similarity.Groups(images, opened.Width, probe.Grouping));
+    }
+
+    /// <summary>The images' features; encoded in chunks, each of which a killed run need not repeat.</summary>
+    private float[] Images(ModelSpec model, string identity, IProbeModel opened, CancellationToken cancellationToken)
+    {
+        (string[] files, string imagesHash) = ImageFiles();
+        string key = StageLedger.Key("images", identity, imagesHash);
+        string name = $"embeddings/{ResultDirectory.FileName(model.Key)}.images.safetensors";
+        ledger.Ensure(name, key, path =>
+        {
+            string work = Path.Combine(directory, "embeddings", ".work", key[..32]);
+            var all = new List<float>();
+            int width = opened.Width;
+            for (int first = 0; first < files.Length; first += AuditRun.ChunkImages)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                int count = Math.Min(AuditRun.ChunkImages, files.Length - first);
+                string part = Path.Combine(work, $"{first:d8}.safetensors");
+                if (!File.Exists(part))
+                    FeatureFiles.Write(part, opened.EncodeImages(files[first..(first + count)], cancellationToken), width, Metadata(model, key));
+                all.AddRange(FeatureFiles.Read(part, count).Values);
+                progress($"{model.Key}: {first + count} of {files.Length} images");
+            }
+
+            FeatureFiles.Write(path, [.. all], width, Metadata(model, key));
+        });
+        return FeatureFiles.Read(Path.Combine(directory, name), files.Length).Values;
+    }
+
+    /// <summary>The features of all prompts: the experiments' and the wordings', segment after segment.</summary>
+    private (float[] Features, int[] Segments) Prompts(ModelSpec model, string identity, IProbeModel opened, CancellationToken cancellationToken)
+    {
+        string[][] segments = [.. experiments.Select(experiment => experiment.Labels.Select(label => label.Prompt).ToArray()), .. wordings.Select(wording => wording.Prompts.ToArray())];
+        // A sentence that several wordings share is encoded once.
+        string[] sentences = [.. segments.SelectMany(segment => segment).Distinct()];
+        string key = StageLedger.Key(["texts", identity, .. sentences]);
+        string name = $"embeddings/{ResultDirectory.FileName(model.Key)}.texts.safetensors";
+        ledger.Ensure(name, key, path => FeatureFiles.Write(path, opened.EncodeTexts(sentences, cancellationToken), opened.Width, Metadata(model, key)));
+        (float[] values, int width) = FeatureFiles.Read(Path.Combine(directory, name), sentences.Length);
+        var place = sentences.Select((sentence, index) => (sentence, index)).ToDictionary(entry => entry.sentence, entry => entry.index);
+        var features = new List<float>();
+        foreach (string sentence in segments.SelectMany(segment => segment))
+            features.AddRange(values.AsSpan(place[sentence] * width, width));
+        return ([.. features], [.. segments.Select(segment => segment.Length)]);
+    }
+
+    private (string[] Files, string Hash) ImageFiles()
+    {
+        if (_images is { } known)
+            return known;
+        string[] files = ProbeLayouts.Files(spec.Probe, probe, resolve);
+        progress($"hashing {files.Length} images");
+        var hashes = new InputFile[files.Length];
+        Parallel.For(0, files.Length, index => hashes[index] = InputFiles.Describe("image", files[index]));
+        string hash = StageLedger.Key(hashes.Select(file => file.Sha256));
+        ImageInputs = [new InputFile("images", $"{files.Length} images", hash, hashes.Sum(file => file.Length))];
+        _images = (files, hash);
+        return _images.Value;
+    }
+
+    private (float[] Values, int Width, IReadOnlyList<IReadOnlyList<double>> Similarity)? Texts(ModelSpec model, LabelExperiment experiment, List<InputFile> inputs)
+    {
+        if (!model.TextFeatures.TryGetValue(experiment.Key, out string? named))
+            return null;
+        string file = resolve(named);
+        (float[] values, int width) = FeatureFiles.Read(file, experiment.Labels.Count);
+        FeatureFiles.Normalize(values, width, file);
+        inputs.Add(InputFiles.Describe("text features", file));
+        return (values, width, Similarity.Pairs(values, width));
+    }
+
+    private Dictionary<string, ScoredExperiment> Named(ScoreMatrix[] matrices, double scale, List<IReadOnlyList<IReadOnlyList<double>>> similarity) =>
+        experiments.Select((experiment, index) => (experiment.Key, Scored: new ScoredExperiment(new ExperimentScores { Probabilities = matrices[index], Scale = scale }, similarity[index])))
+            .ToDictionary(entry => entry.Key, entry => entry.Scored);
+
+    private static Dictionary<string, string> Metadata(ModelSpec model, string key) => new() { ["model"] = model.Key, ["stage"] = key };
+
+    private static ModelSummary Summary(ModelSpec model, string scoring, string hash, string from, IReadOnlyList<string> notices) => new()
+    {
+        Key = model.Key,
+        Architecture = model.Architecture,
+        TrainingSet = model.TrainingSet,
+        TrainingRun = model.TrainingRun,
+        PatchSize = model.PatchSize,
+        MillionParameters = model.MillionParameters,
+        Scoring = scoring,
+        Sha256 = hash,
+        Source = from,
+        Remarks = [.. model.Remarks, .. notices],
+    };
+}
