@@ -20,8 +20,8 @@ internal static class FeatureScorer
         int rows = images.Length / width;
         int columns = segments.Sum();
         ScoreMatrix[] matrices = [.. segments.Select(length => new ScoreMatrix(rows, length, new float[(long)rows * length]))];
-        using FeatureMatrix promptFeatures = FeatureMatrix.FromMemory(prompts, width, "prompts");
-        using FeatureMatrix imageFeatures = FeatureMatrix.FromMemory(images, width, "images");
+        using FeatureSource promptFeatures = FeatureSource.FromMemory(prompts, width, "prompts");
+        using FeatureSource imageFeatures = FeatureSource.FromMemory(images, width, "images");
         using var sweep = new ProbeSweep(promptFeatures, new ProbeSweepOptions
         {
             Scale = scale,
