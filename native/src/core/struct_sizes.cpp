@@ -2,6 +2,8 @@
 #include <cstring>
 
 #include "clipengine.h"
+#include "clipengine_cpu.h"
+#include "clipengine_image.h"
 
 namespace {
 
@@ -18,6 +20,9 @@ constexpr StructSize kStructSizes[] = {
     CLIPENGINE_STRUCT(clipengine_sweep_total),
     CLIPENGINE_STRUCT(clipengine_sweep_plan),
     CLIPENGINE_STRUCT(clipengine_sweep_batch),
+    CLIPENGINE_STRUCT(clipengine_cpu_attention),
+    CLIPENGINE_STRUCT(clipengine_cpu_block),
+    CLIPENGINE_STRUCT(clipengine_cpu_convolution),
 };
 
 }  // namespace

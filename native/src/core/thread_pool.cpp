@@ -135,14 +135,14 @@ void ThreadPool::work(int worker) {
       seen = generation_.load(std::memory_order_relaxed);
       joined_.fetch_add(1, std::memory_order_relaxed);
     }
-    take_chunks(worker);
+    if (worker < limit_) take_chunks(worker);
     // Under the lock, so that the caller cannot miss the last one leaving between its check and its wait.
     std::lock_guard lock(mutex_);
     if (joined_.fetch_sub(1, std::memory_order_release) == 1 && !open_) finished_.notify_one();
   }
 }
 
-void ThreadPool::run(int64_t chunks, Body body, void* context) {
+void ThreadPool::run(int64_t chunks, Body body, void* context, int workers) {
   if (chunks <= 0) return;
   if (current_worker >= 0) {
     const int worker = current_worker;
@@ -156,6 +156,7 @@ void ThreadPool::run(int64_t chunks, Body body, void* context) {
     body_ = body;
     context_ = context;
     chunks_ = chunks;
+    limit_ = workers;
     next_.store(0, std::memory_order_relaxed);
     if (parallel) {
       open_ = true;

@@ -8,6 +8,7 @@
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace clipengine {
@@ -33,10 +34,12 @@ class ThreadPool {
 
   // Calls body(context, chunk, worker) once for every chunk in [0, chunks) and returns when all are done. The chunks are the
   // caller's: their borders do not depend on the number of threads, only who takes which does, so results cannot depend on it
-  // either. worker is in [0, size()) and no two threads share one at a time. Called from inside a job, the chunks run on the
+  // either. worker is in [0, workers) and no two threads share one at a time; workers is what the caller has scratch for, read from
+  // size() before, since another thread may resize the pool in between. Called from inside a job, the chunks run on the
   // calling worker alone. Several callers take turns. The first exception that a body throws is rethrown here.
   using Body = void (*)(void* context, int64_t chunk, int worker);
-  void run(int64_t chunks, Body body, void* context);
+  void run(int64_t chunks, Body body, void* context, int workers = kAllWorkers);
+  static constexpr int kAllWorkers = 1 << 30;
 
  private:
   void start_workers(int threads);
@@ -60,16 +63,17 @@ class ThreadPool {
   Body body_ = nullptr;
   void* context_ = nullptr;
   int64_t chunks_ = 0;
+  int limit_ = 0;  // workers of this index and above stay out of the job
   std::atomic<int64_t> next_{0};
 };
 
 // The same for a callable: function(chunk, worker).
 template <typename Function>
-void parallel_for(int64_t chunks, Function&& function) {
+void parallel_for(int64_t chunks, Function&& function, int workers = ThreadPool::kAllWorkers) {
   struct Call {
-    static void body(void* context, int64_t chunk, int worker) { (*static_cast<Function*>(context))(chunk, worker); }
+    static void body(void* context, int64_t chunk, int worker) { (*static_cast<std::remove_reference_t<Function>*>(context))(chunk, worker); }
   };
-  ThreadPool::instance().run(chunks, &Call::body, const_cast<void*>(static_cast<const void*>(&function)));
+  ThreadPool::instance().run(chunks, &Call::body, const_cast<void*>(static_cast<const void*>(&function)), workers);
 }
 
 }  // namespace clipengine

@@ -1,0 +1,135 @@
+// Convolutions as products: every output pixel's neighbourhood is a row.
+#include <algorithm>
+#include <cstring>
+
+#include "clipengine_cpu.h"
+#include "core/status.h"
+#include "core/thread_pool.h"
+#include "cpu/linear.h"
+
+namespace clipengine::cpu {
+namespace {
+
+struct Window {
+  int64_t channels, height, width;  // of one image, one group
+  int64_t kernel_height, kernel_width, stride, padding;
+  int64_t out_height, out_width;
+
+  int64_t depth() const { return channels * kernel_height * kernel_width; }
+};
+
+// Row p of the output holds the window of output pixel p as [channels, kernel_height, kernel_width]; zeros outside the image.
+void gather(const float* image, const Window& window, float* rows) {
+  parallel_for(window.out_height, [&](int64_t oy, int) {
+    for (int64_t ox = 0; ox < window.out_width; ++ox) {
+      float* row = rows + (oy * window.out_width + ox) * window.depth();
+      const int64_t left = ox * window.stride - window.padding;
+      const int64_t from = std::clamp<int64_t>(-left, 0, window.kernel_width), to = std::clamp<int64_t>(window.width - left, from, window.kernel_width);
+      for (int64_t c = 0; c < window.channels; ++c) {
+        for (int64_t ky = 0; ky < window.kernel_height; ++ky, row += window.kernel_width) {
+          const int64_t y = oy * window.stride - window.padding + ky;
+          if (y < 0 || y >= window.height) {
+            std::fill(row, row + window.kernel_width, 0.0f);
+            continue;
+          }
+          std::fill(row, row + from, 0.0f);
+          const float* line = image + (c * window.height + y) * window.width + left;
+          for (int64_t kx = from; kx < to; ++kx) row[kx] = line[kx];
+          std::fill(row + to, row + window.kernel_width, 0.0f);
+        }
+      }
+    }
+  });
+}
+
+void convolve(Pass& pass, const clipengine_cpu_convolution& call) {
+  const Weight& kernel = *call.kernel;
+  const int64_t groups = kernel.groups, out = kernel.columns, group_out = kernel.group_columns();
+  Window window{call.channels / groups, call.height, call.width, call.kernel_height, call.kernel_width, call.stride, call.padding, 0, 0};
+  window.out_height = (call.height + 2 * call.padding - call.kernel_height) / call.stride + 1;
+  window.out_width = (call.width + 2 * call.padding - call.kernel_width) / call.stride + 1;
+  const int64_t pixels = window.out_height * window.out_width;
+  Scratch scratch(pass.arena);
+  float* rows = pass.arena.allocate_array<float>(pixels * window.depth());
+  float* products = pass.arena.allocate_array<float>(pixels * out);
+  float* sums = pass.arena.allocate_array<float>(pixels * out);
+  for (int64_t n = 0; n < call.batch; ++n) {
+    for (int64_t g = 0; g < groups; ++g) {
+      Scratch inner(pass.arena);
+      gather(call.input + (n * call.channels + g * window.channels) * call.height * call.width, window, rows);
+      Finish finish{};
+      finish.bias = call.bias == nullptr ? nullptr : call.bias->values() + g * group_out;
+      finish.output = products + g * group_out;
+      finish.output_stride = out;
+      multiply(pass, pack(pass, rows, window.depth(), pixels, kernel), kernel, finish, g);
+    }
+    float* output = call.output + n * out * pixels;
+    const float* residual = call.residual == nullptr ? nullptr : call.residual + n * out * pixels;
+    // Back to channels outermost, sixteen channels (a cache line of the products) at a time.
+    parallel_for(divide_up(out, kLine), [&](int64_t chunk, int) {
+      const int64_t first = chunk * kLine, last = std::min(out, first + kLine);
+      for (int64_t p = 0; p < pixels; p += kLine) {
+        for (int64_t c = first; c < last; ++c) {
+          for (int64_t i = p; i < std::min(pixels, p + kLine); ++i) sums[c * pixels + i] = products[i * out + c];
+        }
+      }
+      const int64_t offset = first * pixels, count = (last - first) * pixels;
+      if (residual != nullptr) pass.kernels->add(sums + offset, residual + offset, sums + offset, count);
+      pass.kernels->activate(sums + offset, output + offset, count, static_cast<Activation>(call.activation));
+    });
+  }
+}
+
+void embed_patches(Pass& pass, const float* pixels, int64_t batch, int64_t channels, int64_t height, int64_t width, int64_t patch, const Weight& kernel, const Weight* bias,
+                   float* output) {
+  const int64_t down = height / patch, across = width / patch, count = down * across, depth = channels * patch * patch;
+  Scratch scratch(pass.arena);
+  float* rows = pass.arena.allocate_array<float>(batch * count * depth);
+  parallel_for(batch * down, [&](int64_t chunk, int) {
+    const int64_t n = chunk / down, y = chunk % down;
+    for (int64_t c = 0; c < channels; ++c) {
+      for (int64_t py = 0; py < patch; ++py) {
+        const float* line = pixels + ((n * channels + c) * height + y * patch + py) * width;
+        float* row = rows + (n * count + y * across) * depth + (c * patch + py) * patch;
+        for (int64_t x = 0; x < across; ++x) std::memcpy(row + x * depth, line + x * patch, static_cast<size_t>(patch) * sizeof(float));
+      }
+    }
+  });
+  Finish finish{};
+  finish.bias = values_of(bias);
+  finish.output = output;
+  finish.output_stride = kernel.columns;
+  multiply(pass, pack(pass, rows, depth, batch * count, kernel), kernel, finish);
+}
+
+}  // namespace
+}  // namespace clipengine::cpu
+
+extern "C" clipengine_status clipengine_cpu_convolve(clipengine_cpu_pass* pass, const clipengine_cpu_convolution* call) noexcept {
+  return clipengine::guard([&] { clipengine::cpu::convolve(*pass, *call); });
+}
+
+extern "C" clipengine_status clipengine_cpu_patch_embedding(clipengine_cpu_pass* pass, const float* pixels, int64_t batch, int64_t channels, int64_t height, int64_t width,
+                                                            int64_t patch, const clipengine_cpu_weight* kernel, const clipengine_cpu_weight* bias, float* output) noexcept {
+  return clipengine::guard([&] {
+    if (batch > 0) clipengine::cpu::embed_patches(*pass, pixels, batch, channels, height, width, patch, *kernel, bias, output);
+  });
+}
+
+extern "C" clipengine_status clipengine_cpu_average_pool(clipengine_cpu_pass*, const float* input, int64_t maps, int64_t height, int64_t width, int64_t size,
+                                                         float* output) noexcept {
+  return clipengine::guard([&] {
+    const int64_t down = height / size, across = width / size;
+    clipengine::parallel_for(maps, [&](int64_t map, int) {
+      for (int64_t y = 0; y < down; ++y) {
+        for (int64_t x = 0; x < across; ++x) {
+          float sum = 0;
+          for (int64_t dy = 0; dy < size; ++dy) {
+            for (int64_t dx = 0; dx < size; ++dx) sum += input[(map * height + y * size + dy) * width + x * size + dx];
+          }
+          output[(map * down + y) * across + x] = sum / static_cast<float>(size * size);
+        }
+      }
+    });
+  });
+}

@@ -1,0 +1,75 @@
+// Steps of the products for AVX-512. Included inside an anonymous namespace.
+
+struct FloatDot {
+  using Sum = __m512;
+  using Left = __m512;
+  using Right = __m512;
+  static inline Sum zero() { return _mm512_setzero_ps(); }
+  static inline Sum load(const uint32_t* p) { return _mm512_loadu_ps(p); }
+  static inline void store(uint32_t* p, Sum v) { _mm512_storeu_ps(p, v); }
+  static inline Left left(const uint32_t* p) {
+    float x;
+    __builtin_memcpy(&x, p, 4);
+    return _mm512_set1_ps(x);
+  }
+  static inline Right right(const uint32_t* p) { return _mm512_loadu_ps(p); }
+  static inline Sum step(Left a, Right b, Sum c) { return _mm512_fmadd_ps(a, b, c); }
+};
+
+#ifdef __AVX512VNNI__
+// Four unsigned bytes of a row times four signed bytes of a channel, summed in 32 bits without saturation.
+struct ByteDot {
+  using Sum = __m512i;
+  using Left = __m512i;
+  using Right = __m512i;
+  static inline Sum zero() { return _mm512_setzero_si512(); }
+  static inline Sum load(const uint32_t* p) { return _mm512_loadu_si512(p); }
+  static inline void store(uint32_t* p, Sum v) { _mm512_storeu_si512(p, v); }
+  static inline Left left(const uint32_t* p) { return _mm512_set1_epi32(static_cast<int>(*p)); }
+  static inline Right right(const uint32_t* p) { return _mm512_loadu_si512(p); }
+  static inline Sum step(Left a, Right b, Sum c) { return _mm512_dpbusd_epi32(c, a, b); }
+};
+#else
+// The same without VNNI: even and odd bytes widened to 16 bits and multiplied in pairs; 255 * 127 * 2 fits 32 bits exactly.
+struct ByteDot {
+  struct Halves {
+    __m512i even, odd;
+  };
+  using Sum = __m512i;
+  using Left = Halves;
+  using Right = Halves;
+  static inline Sum zero() { return _mm512_setzero_si512(); }
+  static inline Sum load(const uint32_t* p) { return _mm512_loadu_si512(p); }
+  static inline void store(uint32_t* p, Sum v) { _mm512_storeu_si512(p, v); }
+  static inline Left left(const uint32_t* p) {
+    const __m512i a = _mm512_set1_epi32(static_cast<int>(*p));
+    return {_mm512_and_si512(a, _mm512_set1_epi16(0xff)), _mm512_srli_epi16(a, 8)};
+  }
+  static inline Right right(const uint32_t* p) {
+    const __m512i b = _mm512_loadu_si512(p);
+    return {_mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8), _mm512_srai_epi16(b, 8)};
+  }
+  static inline Sum step(Left a, Right b, Sum c) {
+    return _mm512_add_epi32(c, _mm512_add_epi32(_mm512_madd_epi16(a.even, b.even), _mm512_madd_epi16(a.odd, b.odd)));
+  }
+};
+#endif
+
+#ifdef __AVX512BF16__
+// Two bf16 of a row times two bf16 of a channel.
+struct PairDot {
+  using Sum = __m512;
+  using Left = __m512bh;
+  using Right = __m512bh;
+  static inline Sum zero() { return _mm512_setzero_ps(); }
+  static inline Sum load(const uint32_t* p) { return _mm512_loadu_ps(p); }
+  static inline void store(uint32_t* p, Sum v) { _mm512_storeu_ps(p, v); }
+  static inline Left left(const uint32_t* p) { return (Left)_mm512_set1_epi32(static_cast<int>(*p)); }
+  static inline Right right(const uint32_t* p) { return (Right)_mm512_loadu_si512(p); }
+  static inline Sum step(Left a, Right b, Sum c) { return _mm512_dpbf16_ps(c, a, b); }
+};
+constexpr bool kBf16Pairs = true;
+#else
+using PairDot = FloatDot;  // operands rounded to bf16, kept as floats
+constexpr bool kBf16Pairs = false;
+#endif

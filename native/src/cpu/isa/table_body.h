@@ -1,0 +1,6 @@
+// The table of this instruction set. Included outside the anonymous namespace, last.
+extern const Kernels CLIPENGINE_TABLE;
+const Kernels CLIPENGINE_TABLE = {
+    CLIPENGINE_TABLE_NAME, kTileRows, kPanelColumns, kBf16Pairs, kDepthBlock,
+    pack_rows, product, attention, layer_norm, l2_normalize, activate, add_arrays,
+};

@@ -1,0 +1,87 @@
+// One AVX2 register of floats. Included inside an anonymous namespace: nothing here may be shared between instruction sets.
+
+using Vector = __m256;
+constexpr int64_t kWidth = 8;
+
+static inline __m256i first_lanes(int64_t count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline Vector load(const float* p) { return _mm256_loadu_ps(p); }
+static inline Vector load_first(const float* p, int64_t count) { return _mm256_maskload_ps(p, first_lanes(count)); }
+static inline void store(float* p, Vector v) { _mm256_storeu_ps(p, v); }
+static inline void store_first(float* p, Vector v, int64_t count) { _mm256_maskstore_ps(p, first_lanes(count), v); }
+static inline Vector spread(float x) { return _mm256_set1_ps(x); }
+static inline Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
+static inline Vector subtract(Vector a, Vector b) { return _mm256_sub_ps(a, b); }
+static inline Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
+static inline Vector divide(Vector a, Vector b) { return _mm256_div_ps(a, b); }
+static inline Vector multiply_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+// Like maxps: the second operand where one is NaN.
+static inline Vector maximum(Vector a, Vector b) { return _mm256_max_ps(a, b); }
+static inline Vector minimum(Vector a, Vector b) { return _mm256_min_ps(a, b); }
+static inline Vector absolute(Vector a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+static inline Vector round_to_even(Vector a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+// n integral in [-254, 254]: two steps, so that results down to the smallest denormal come out right.
+static inline Vector times_power_of_two(Vector a, Vector n) {
+  const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1), rest = _mm256_sub_epi32(whole, half);
+  const __m256 one = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, _mm256_set1_epi32(127)), 23));
+  const __m256 two = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, _mm256_set1_epi32(127)), 23));
+  return _mm256_mul_ps(_mm256_mul_ps(a, one), two);
+}
+static inline float sum_of(Vector a) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+static inline float maximum_of(Vector a) {
+  __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+
+static inline Vector widen_bf16(const uint16_t* p) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
+}
+static inline Vector widen_fp16(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+
+// Round to nearest even, kept as a float; NaN stays as it is.
+static inline Vector round_to_bf16(Vector v) {
+  const __m256i bits = _mm256_castps_si256(v);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_and_si256(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), _mm256_set1_epi32(static_cast<int>(0xffff0000u)));
+  return _mm256_blendv_ps(_mm256_castsi256_ps(rounded), v, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+}
+
+// Integers in [-128, 127] to offset bytes (0 .. 255), four of them a word.
+static inline void store_offset_bytes(uint8_t* p, Vector v) {
+  const __m256i words = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(128));
+  const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(halves, halves));
+}
+static inline Vector load_int32_difference(const int32_t* p, const int32_t* q) {
+  return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q))));
+}
+
+// output[c][r] = input[r][c] for 8 rows and 8 columns.
+static inline void transpose_square(const float* input, int64_t input_stride, float* output, int64_t output_stride) {
+  __m256 a[8], b[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) a[i] = _mm256_loadu_ps(input + i * input_stride);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    b[2 * i] = _mm256_unpacklo_ps(a[2 * i], a[2 * i + 1]);
+    b[2 * i + 1] = _mm256_unpackhi_ps(a[2 * i], a[2 * i + 1]);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {
+    a[4 * i + 0] = _mm256_shuffle_ps(b[4 * i], b[4 * i + 2], 0x44);
+    a[4 * i + 1] = _mm256_shuffle_ps(b[4 * i], b[4 * i + 2], 0xee);
+    a[4 * i + 2] = _mm256_shuffle_ps(b[4 * i + 1], b[4 * i + 3], 0x44);
+    a[4 * i + 3] = _mm256_shuffle_ps(b[4 * i + 1], b[4 * i + 3], 0xee);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    _mm256_storeu_ps(output + j * output_stride, _mm256_permute2f128_ps(a[j], a[4 + j], 0x20));
+    _mm256_storeu_ps(output + (4 + j) * output_stride, _mm256_permute2f128_ps(a[j], a[4 + j], 0x31));
+  }
+}

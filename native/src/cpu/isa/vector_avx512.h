@@ -1,0 +1,75 @@
+// One AVX-512 register of floats. Included inside an anonymous namespace: nothing here may be shared between instruction sets.
+
+using Vector = __m512;
+constexpr int64_t kWidth = 16;
+
+static inline __mmask16 first_lanes(int64_t count) { return static_cast<__mmask16>((1u << count) - 1u); }
+static inline Vector load(const float* p) { return _mm512_loadu_ps(p); }
+static inline Vector load_first(const float* p, int64_t count) { return _mm512_maskz_loadu_ps(first_lanes(count), p); }
+static inline void store(float* p, Vector v) { _mm512_storeu_ps(p, v); }
+static inline void store_first(float* p, Vector v, int64_t count) { _mm512_mask_storeu_ps(p, first_lanes(count), v); }
+static inline Vector spread(float x) { return _mm512_set1_ps(x); }
+static inline Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
+static inline Vector subtract(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
+static inline Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
+static inline Vector divide(Vector a, Vector b) { return _mm512_div_ps(a, b); }
+static inline Vector multiply_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+// Like maxps: the second operand where one is NaN.
+static inline Vector maximum(Vector a, Vector b) { return _mm512_max_ps(a, b); }
+static inline Vector minimum(Vector a, Vector b) { return _mm512_min_ps(a, b); }
+static inline Vector absolute(Vector a) { return _mm512_abs_ps(a); }
+static inline Vector round_to_even(Vector a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+static inline Vector times_power_of_two(Vector a, Vector n) { return _mm512_scalef_ps(a, n); }
+static inline float sum_of(Vector a) { return _mm512_reduce_add_ps(a); }
+static inline float maximum_of(Vector a) { return _mm512_reduce_max_ps(a); }
+
+static inline Vector widen_bf16(const uint16_t* p) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
+}
+static inline Vector widen_fp16(const uint16_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+
+// Round to nearest even, kept as a float. NaN stays NaN: adding to its payload cannot clear the upper bits of a quiet one.
+static inline Vector round_to_bf16(Vector v) {
+  const __m512i bits = _mm512_castps_si512(v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_and_si512(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), _mm512_set1_epi32(static_cast<int>(0xffff0000u)));
+  return _mm512_mask_mov_ps(_mm512_castsi512_ps(rounded), _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), v);
+}
+
+// Integers in [-128, 127] to offset bytes (0 .. 255), four of them a word.
+static inline void store_offset_bytes(uint8_t* p, Vector v) {
+  const __m512i bytes = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(128));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(bytes));
+}
+static inline Vector load_int32_difference(const int32_t* p, const int32_t* q) {
+  return _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(p), _mm512_loadu_si512(q)));
+}
+
+// output[c][r] = input[r][c] for 16 rows and 16 columns.
+static inline void transpose_square(const float* input, int64_t input_stride, float* output, int64_t output_stride) {
+  __m512 a[16], b[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_ps(input + i * input_stride);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    b[2 * i] = _mm512_unpacklo_ps(a[2 * i], a[2 * i + 1]);
+    b[2 * i + 1] = _mm512_unpackhi_ps(a[2 * i], a[2 * i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    a[4 * i + 0] = _mm512_shuffle_ps(b[4 * i], b[4 * i + 2], 0x44);
+    a[4 * i + 1] = _mm512_shuffle_ps(b[4 * i], b[4 * i + 2], 0xee);
+    a[4 * i + 2] = _mm512_shuffle_ps(b[4 * i + 1], b[4 * i + 3], 0x44);
+    a[4 * i + 3] = _mm512_shuffle_ps(b[4 * i + 1], b[4 * i + 3], 0xee);
+  }
+  // a[4i + j] holds columns j, 4 + j, 8 + j, 12 + j of rows 4i .. 4i + 3, one column a 128-bit lane.
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const __m512 low0 = _mm512_shuffle_f32x4(a[j], a[4 + j], 0x44), high0 = _mm512_shuffle_f32x4(a[j], a[4 + j], 0xee);
+    const __m512 low1 = _mm512_shuffle_f32x4(a[8 + j], a[12 + j], 0x44), high1 = _mm512_shuffle_f32x4(a[8 + j], a[12 + j], 0xee);
+    _mm512_storeu_ps(output + (0 + j) * output_stride, _mm512_shuffle_f32x4(low0, low1, 0x88));
+    _mm512_storeu_ps(output + (4 + j) * output_stride, _mm512_shuffle_f32x4(low0, low1, 0xdd));
+    _mm512_storeu_ps(output + (8 + j) * output_stride, _mm512_shuffle_f32x4(high0, high1, 0x88));
+    _mm512_storeu_ps(output + (12 + j) * output_stride, _mm512_shuffle_f32x4(high0, high1, 0xdd));
+  }
+}

@@ -1,0 +1,140 @@
+// What every instruction set provides: a table of single-threaded kernels over plain pointers. The drivers beside this file
+// choose a table once, cut the work into chunks and call through it; nothing else of an instruction set is visible.
+//
+// Tiled rows: the left operand of every product. Rows stand in tiles of at most Kernels::tile_rows, as equal as they can be
+// (tile_begin), and inside a tile 16 "words" (32 bits: one float, two bf16, four bytes) of each row lie side by side:
+// word w of row r of a tile with R rows is at [(w / 16) * R * 16 + r * 16 + w % 16]. So a kernel walks a tile with one pointer
+// and constant offsets, and whatever writes a row writes whole cache lines.
+//
+// Panels: the right operand. Kernels::panel_columns output channels stand side by side, word by word:
+// word w of channel c of panel p is at [(p * words + w) * panel_columns + c]. Missing channels are zero.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace clipengine::cpu {
+
+enum class Activation : int32_t { None = 0, Gelu = 1, GeluTanh = 2, QuickGelu = 3, Relu = 4, Silu = 5 };
+
+// How a product's operands are kept. Sums are fp32 in all (int32 inside Int8).
+enum class Precision : int32_t {
+  Float32 = 0,
+  BFloat16 = 1,  // both operands rounded to bf16
+  Int8 = 2,      // channels of the weight and rows of the input scaled to 8 bits each
+  Float16 = 3,   // the weight kept as fp16, the input as fp32
+};
+
+constexpr int64_t kLine = 16;  // words in a cache line
+
+constexpr int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
+constexpr int64_t divide_up(int64_t value, int64_t step) { return (value + step - 1) / step; }
+
+// The first row of a tile when rows are dealt to tiles as equally as possible.
+constexpr int64_t tile_begin(int64_t tile, int64_t tiles, int64_t rows) {
+  const int64_t height = rows / tiles, taller = rows % tiles;
+  return tile * height + (tile < taller ? tile : taller);
+}
+
+// Words of one row in tiled form, a multiple of kLine.
+constexpr int64_t words_of(int64_t depth, Precision precision, bool pairs) {
+  const int64_t per_word = precision == Precision::Int8 ? 4 : (precision == Precision::BFloat16 && pairs ? 2 : 1);
+  return round_up(divide_up(depth, per_word), kLine);
+}
+
+// Rows in, tiled rows out, through a layer norm where norm_weight is given. One call handles whole tiles.
+struct PackRows {
+  const float* input;      // row-major
+  int64_t input_stride;    // floats from row to row
+  int64_t rows;            // of the whole operand
+  int64_t tiles;           // of the whole operand
+  int64_t depth;           // floats of a row
+  int64_t tile_from, tile_to;
+  const float* norm_weight;  // [depth] or null: plain copy
+  const float* norm_bias;
+  float epsilon;
+  Precision precision;
+  void* output;            // the whole operand, rows * words words
+  int64_t words;           // words of a row: words_of(depth)
+  float* row_scales;       // [rows], Int8 only: value = (byte - 128) * scale
+  float* row_buffer;       // scratch, round_up(depth, 16) floats
+};
+
+// output = scale * activation(product + bias) + residual.
+struct Finish {
+  const float* bias;      // [columns] or null
+  const float* scale;     // [columns] or null
+  const float* residual;  // row-major or null
+  int64_t residual_stride;
+  Activation activation;
+  float* output;          // row-major with output_stride, or tiled (fp32 words, same tiles) when output_stride is 0
+  int64_t output_stride;
+  int64_t output_words;   // words of a row when tiled
+};
+
+// A range of tiles times a range of panels.
+struct Product {
+  const void* rows_data;   // tiled
+  int64_t rows, tiles;     // of the whole operand
+  int64_t words;           // stored words of a row (the tiled stride)
+  int64_t depth_words;     // words that count: divide_up(depth, per word)
+  const void* panels;      // first panel of the weight
+  int64_t columns;         // output channels in all
+  int64_t tile_from, tile_to;
+  int64_t panel_from, panel_to;
+  Precision precision;
+  const float* row_scales;      // Int8
+  const float* column_scales;   // Int8
+  const int32_t* column_sums;   // Int8: 128 * sum of the channel's bytes
+  Finish finish;
+  void* scratch;           // product_scratch_words words
+};
+
+// softmax(q k^T * scale + masks) v for one head of one sequence.
+struct AttentionHead {
+  const float* query;
+  const float* key;
+  const float* value;
+  int64_t query_stride, key_stride, value_stride;  // floats from token to token
+  int64_t queries, keys, width;                    // width of one head
+  bool causal;                // query i sees keys 0 .. i
+  const float* mask;          // [queries, keys] added to the scores, or null
+  float scale;
+  float* output;              // row-major
+  int64_t output_stride;
+  float* scratch;             // attention_scratch_floats
+};
+
+struct Kernels {
+  const char* name;
+  int64_t tile_rows;       // largest tile
+  int64_t panel_columns;   // a multiple of kLine
+  bool bf16_pairs;         // whether BFloat16 panels and rows hold pairs (VDPBF16PS); else panels hold 16-bit values, rows floats
+  int64_t depth_block;     // words of one pass over the depth
+
+  void (*pack_rows)(const PackRows&);
+  void (*product)(const Product&);
+  void (*attention)(const AttentionHead&);
+  void (*layer_norm)(const float* input, float* output, int64_t rows, int64_t width, const float* weight, const float* bias, float epsilon);
+  void (*l2_normalize)(const float* input, float* output, int64_t rows, int64_t width);
+  void (*activate)(const float* input, float* output, int64_t count, Activation activation);
+  void (*add)(const float* left, const float* right, float* output, int64_t count);
+};
+
+inline int64_t product_scratch_words(const Kernels& kernels, int64_t tiles, int64_t panels, int64_t depth_words) {
+  const int64_t tile = kernels.tile_rows * kernels.panel_columns;
+  const int64_t partial = depth_words > kernels.depth_block ? tiles * panels * tile : tile;
+  return partial + kernels.depth_block * kernels.panel_columns;  // behind: one 16-bit panel block widened
+}
+
+inline int64_t attention_scratch_floats(const Kernels& kernels, int64_t keys, int64_t width) {
+  const int64_t wide_keys = round_up(keys, kernels.panel_columns), wide_width = round_up(width, kernels.panel_columns);
+  return wide_keys * round_up(width, kLine)         // keys as panels
+       + wide_width * keys                          // values as panels
+       + kernels.tile_rows * round_up(width, kLine)  // one tile of queries
+       + kernels.tile_rows * wide_keys              // its scores
+       + kernels.tile_rows * kernels.panel_columns  // a tile of the output
+       + kernels.tile_rows * kLine;                 // row sums
+}
+
+}  // namespace clipengine::cpu

@@ -1,0 +1,125 @@
+#include "cpu/linear.h"
+
+#include <algorithm>
+
+#include "clipengine_cpu.h"
+#include "core/status.h"
+#include "core/thread_pool.h"
+
+namespace clipengine::cpu {
+namespace {
+
+// Rows of a chunk: with a depth block of 1024 words they take half of a 1 MiB second-level cache.
+constexpr int64_t kChunkRows = 128;
+// Chunks for each thread, so that one that is held up does not hold the others up.
+constexpr int64_t kChunksPerThread = 4;
+
+}  // namespace
+
+TiledRows allocate_rows(Pass& pass, int64_t rows, const Weight& weight) {
+  TiledRows tiled;
+  tiled.rows = rows;
+  tiled.tiles = divide_up(rows, weight.kernels->tile_rows);
+  tiled.depth = weight.depth;
+  tiled.words = words_of(weight.depth, weight.precision, weight.kernels->bf16_pairs);
+  tiled.precision = weight.precision;
+  tiled.data = pass.arena.allocate(rows * tiled.words * 4);
+  if (weight.precision == Precision::Int8) tiled.scales = pass.arena.allocate_array<float>(rows);
+  return tiled;
+}
+
+TiledRows pack(Pass& pass, const float* input, int64_t input_stride, int64_t rows, const Weight& weight, const Norm& norm) {
+  TiledRows tiled = allocate_rows(pass, rows, weight);
+  const int64_t threads = ThreadPool::instance().size();
+  // A few hundred thousand floats take less time than waking a thread.
+  const int64_t chunks = rows * weight.depth < 32768 ? 1 : std::min(tiled.tiles, threads == 1 ? 1 : threads * kChunksPerThread);
+  Scratch scratch(pass.arena);
+  const int64_t buffer = round_up(weight.depth, kLine);
+  float* buffers = pass.arena.allocate_array<float>(buffer * threads);
+  parallel_for(chunks, [&](int64_t chunk, int worker) {
+    PackRows call{};
+    call.input = input;
+    call.input_stride = input_stride;
+    call.rows = rows;
+    call.tiles = tiled.tiles;
+    call.depth = weight.depth;
+    call.tile_from = tiled.tiles * chunk / chunks;
+    call.tile_to = tiled.tiles * (chunk + 1) / chunks;
+    call.norm_weight = norm.weight;
+    call.norm_bias = norm.bias;
+    call.epsilon = norm.epsilon;
+    call.precision = weight.precision;
+    call.output = tiled.data;
+    call.words = tiled.words;
+    call.row_scales = tiled.scales;
+    call.row_buffer = buffers + worker * buffer;
+    weight.kernels->pack_rows(call);
+  }, static_cast<int>(threads));
+  return tiled;
+}
+
+void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Finish& finish, int64_t group) {
+  const Kernels& kernels = *weight.kernels;
+  const int64_t threads = ThreadPool::instance().size();
+  const int64_t panels = weight.group_panels();
+  const int64_t row_chunks = std::min(rows.tiles, divide_up(rows.rows, kChunkRows));
+  int64_t panel_chunks = threads == 1 ? 1 : divide_up(threads * kChunksPerThread, row_chunks);
+  // Sums that wait for the next depth block stay small beside the operands.
+  if (weight.depth_words > kernels.depth_block) panel_chunks = std::max(panel_chunks, divide_up(panels * kernels.panel_columns, 384));
+  panel_chunks = std::min(panel_chunks, panels);
+
+  Scratch scratch(pass.arena);
+  const int64_t words = round_up(product_scratch_words(kernels, divide_up(rows.tiles, row_chunks), divide_up(panels, panel_chunks), weight.depth_words), kLine);
+  uint32_t* scratches = pass.arena.allocate_array<uint32_t>(words * threads);
+  const int64_t column = group * panels * kernels.panel_columns;
+  const bool sixteen = weight.precision == Precision::Float16 || (weight.precision == Precision::BFloat16 && !kernels.bf16_pairs);
+  const char* data = weight.data.as<char>() + column * weight.depth_words * (sixteen ? 2 : 4);
+  parallel_for(row_chunks * panel_chunks, [&](int64_t chunk, int worker) {
+    // Neighbouring chunks share panels: a weight streams through the caches once.
+    const int64_t row_chunk = chunk % row_chunks, panel_chunk = chunk / row_chunks;
+    Product call{};
+    call.rows_data = rows.data;
+    call.rows = rows.rows;
+    call.tiles = rows.tiles;
+    call.words = rows.words;
+    call.depth_words = weight.depth_words;
+    call.panels = data;
+    call.columns = weight.group_columns();
+    call.tile_from = rows.tiles * row_chunk / row_chunks;
+    call.tile_to = rows.tiles * (row_chunk + 1) / row_chunks;
+    call.panel_from = panels * panel_chunk / panel_chunks;
+    call.panel_to = panels * (panel_chunk + 1) / panel_chunks;
+    call.precision = weight.precision;
+    call.row_scales = rows.scales;
+    if (weight.precision == Precision::Int8) {
+      call.column_scales = weight.column_scales.as<float>() + column;
+      call.column_sums = weight.column_sums.as<int32_t>() + column;
+    }
+    call.finish = finish;
+    call.scratch = scratches + worker * words;
+    kernels.product(call);
+  }, static_cast<int>(threads));
+}
+
+}  // namespace clipengine::cpu
+
+extern "C" clipengine_status clipengine_cpu_linear(clipengine_cpu_pass* pass, const float* input, int64_t rows, const clipengine_cpu_weight* weight,
+                                                   const clipengine_cpu_weight* bias, int32_t activation, const clipengine_cpu_weight* scale, const float* residual,
+                                                   float* output) noexcept {
+  using namespace clipengine::cpu;
+  return clipengine::guard([&] {
+    if (rows == 0) return;
+    if (weight->kernels == nullptr) throw clipengine::Error(CLIPENGINE_INVALID_ARGUMENT, "a product needs a matrix");
+    Scratch scratch(pass->arena);
+    const TiledRows packed = pack(*pass, input, weight->depth, rows, *weight);
+    Finish finish{};
+    finish.bias = values_of(bias);
+    finish.scale = values_of(scale);
+    finish.residual = residual;
+    finish.residual_stride = weight->columns;
+    finish.activation = static_cast<Activation>(activation);
+    finish.output = output;
+    finish.output_stride = weight->columns;
+    multiply(*pass, packed, *weight, finish);
+  });
+}

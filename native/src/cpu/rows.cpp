@@ -1,0 +1,55 @@
+// Operations that treat every row or element alike, over the thread pool.
+#include <algorithm>
+
+#include "clipengine_cpu.h"
+#include "core/status.h"
+#include "core/thread_pool.h"
+#include "cpu/pass.h"
+#include "cpu/weight.h"
+
+namespace clipengine::cpu {
+namespace {
+
+// Floats that one thread handles faster than it could wake another.
+constexpr int64_t kWorthSharing = 32768;
+
+// Calls body(first, count) over [0, count) in chunks of about kWorthSharing floats.
+template <typename Body>
+void share(int64_t count, int64_t floats_each, const Body& body) {
+  const int64_t step = std::max<int64_t>(1, kWorthSharing / std::max<int64_t>(1, floats_each));
+  parallel_for(divide_up(count, step), [&](int64_t chunk, int) { body(chunk * step, std::min(step, count - chunk * step)); });
+}
+
+}  // namespace
+}  // namespace clipengine::cpu
+
+using clipengine::cpu::share;
+
+extern "C" clipengine_status clipengine_cpu_layer_norm(clipengine_cpu_pass* pass, const float* input, int64_t rows, int64_t width, const clipengine_cpu_weight* weight,
+                                                       const clipengine_cpu_weight* bias, float epsilon, float* output) noexcept {
+  return clipengine::guard([&] {
+    share(rows, width, [&](int64_t first, int64_t count) {
+      pass->kernels->layer_norm(input + first * width, output + first * width, count, width, weight->values(), bias->values(), epsilon);
+    });
+  });
+}
+
+extern "C" clipengine_status clipengine_cpu_l2_normalize(clipengine_cpu_pass* pass, const float* input, int64_t rows, int64_t width, float* output) noexcept {
+  return clipengine::guard([&] {
+    share(rows, width, [&](int64_t first, int64_t count) { pass->kernels->l2_normalize(input + first * width, output + first * width, count, width); });
+  });
+}
+
+extern "C" clipengine_status clipengine_cpu_activate(clipengine_cpu_pass* pass, const float* input, int64_t count, int32_t activation, float* output) noexcept {
+  return clipengine::guard([&] {
+    share(count, 1, [&](int64_t first, int64_t here) {
+      pass->kernels->activate(input + first, output + first, here, static_cast<clipengine::cpu::Activation>(activation));
+    });
+  });
+}
+
+extern "C" clipengine_status clipengine_cpu_add(clipengine_cpu_pass* pass, const float* left, const float* right, int64_t count, float* output) noexcept {
+  return clipengine::guard([&] {
+    share(count, 1, [&](int64_t first, int64_t here) { pass->kernels->add(left + first, right + first, output + first, here); });
+  });
+}

@@ -1,0 +1,130 @@
+#include "cpu/transformer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/status.h"
+#include "core/thread_pool.h"
+#include "cpu/linear.h"
+
+namespace clipengine::cpu {
+namespace {
+
+// Rows of a block that are taken through it together: enough to keep the products at full speed, few enough for the results
+// between them to stay in the last-level cache.
+constexpr int64_t kBlockRows = 832;
+
+}  // namespace
+
+void attend(Pass& pass, const clipengine_cpu_attention& call) {
+  const Kernels& kernels = *pass.kernels;
+  const int64_t width = call.width / call.heads;
+  Scratch scratch(pass.arena);
+  const int64_t floats = round_up(attention_scratch_floats(kernels, call.keys, width), kLine);
+  const int threads = ThreadPool::instance().size();
+  float* scratches = pass.arena.allocate_array<float>(floats * threads);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(width));
+  parallel_for(call.batch * call.heads, [&](int64_t chunk, int worker) {
+    const int64_t n = chunk / call.heads, offset = chunk % call.heads * width;
+    AttentionHead head{};
+    head.query = call.query + n * call.queries * call.query_stride + offset;
+    head.key = call.key + n * call.keys * call.key_stride + offset;
+    head.value = call.value + n * call.keys * call.value_stride + offset;
+    head.query_stride = call.query_stride;
+    head.key_stride = call.key_stride;
+    head.value_stride = call.value_stride;
+    head.queries = call.queries;
+    head.keys = call.keys;
+    head.width = width;
+    head.causal = call.causal != 0;
+    head.mask = call.mask == nullptr ? nullptr : call.mask + n * call.queries * call.keys;
+    head.scale = scale;
+    head.output = call.output + n * call.queries * call.width + offset;
+    head.output_stride = call.width;
+    head.scratch = scratches + worker * floats;
+    kernels.attention(head);
+  }, threads);
+}
+
+namespace {
+
+void run_block(Pass& pass, const clipengine_cpu_block& call, int64_t first, int64_t count) {
+  Scratch scratch(pass.arena);
+  const int64_t width = call.width, tokens = call.tokens, rows = count * tokens;
+  const float* input = call.input + first * tokens * width;
+  float* output = call.output + first * tokens * width;
+  const Weight &in = *call.in_weight, &out = *call.out_weight, &expand = *call.expand_weight, &contract = *call.contract_weight;
+
+  const TiledRows normed = pack(pass, input, width, rows, in, {values_of(call.norm1_weight), values_of(call.norm1_bias), call.epsilon});
+  float* projected = pass.arena.allocate_array<float>(rows * 3 * width);
+  Finish finish{};
+  finish.bias = values_of(call.in_bias);
+  finish.output = projected;
+  finish.output_stride = 3 * width;
+  multiply(pass, normed, in, finish);
+
+  clipengine_cpu_attention attention{};
+  attention.query = projected;
+  attention.key = projected + width;
+  attention.value = projected + 2 * width;
+  attention.mask = call.mask == nullptr ? nullptr : call.mask + first * tokens * tokens;
+  attention.output = pass.arena.allocate_array<float>(rows * width);
+  attention.query_stride = attention.key_stride = attention.value_stride = 3 * width;
+  attention.batch = count;
+  attention.queries = attention.keys = tokens;
+  attention.width = width;
+  attention.heads = call.heads;
+  attention.causal = call.causal;
+  attend(pass, attention);
+
+  float* middle = pass.arena.allocate_array<float>(rows * width);
+  finish = {};
+  finish.bias = values_of(call.out_bias);
+  finish.scale = values_of(call.scale1);
+  finish.residual = input;
+  finish.residual_stride = width;
+  finish.output = middle;
+  finish.output_stride = width;
+  multiply(pass, pack(pass, attention.output, width, rows, out), out, finish);
+
+  const TiledRows normed_again = pack(pass, middle, width, rows, expand, {values_of(call.norm2_weight), values_of(call.norm2_bias), call.epsilon});
+  finish = {};
+  finish.bias = values_of(call.expand_bias);
+  finish.activation = static_cast<Activation>(call.activation);
+  // What the next product reads as floats is written where it reads it; what must be scaled or rounded first goes through rows.
+  const bool direct = contract.precision == Precision::Float32 || contract.precision == Precision::Float16;
+  TiledRows hidden;
+  if (direct) {
+    hidden = allocate_rows(pass, rows, contract);
+    finish.output = static_cast<float*>(hidden.data);
+    finish.output_words = hidden.words;
+  } else {
+    finish.output = pass.arena.allocate_array<float>(rows * expand.columns);
+    finish.output_stride = expand.columns;
+  }
+  multiply(pass, normed_again, expand, finish);
+  if (!direct) hidden = pack(pass, finish.output, expand.columns, rows, contract);
+
+  finish = {};
+  finish.bias = values_of(call.contract_bias);
+  finish.scale = values_of(call.scale2);
+  finish.residual = middle;
+  finish.residual_stride = width;
+  finish.output = output;
+  finish.output_stride = width;
+  multiply(pass, hidden, contract, finish);
+}
+
+}  // namespace
+}  // namespace clipengine::cpu
+
+extern "C" clipengine_status clipengine_cpu_attend(clipengine_cpu_pass* pass, const clipengine_cpu_attention* call) noexcept {
+  return clipengine::guard([&] { clipengine::cpu::attend(*pass, *call); });
+}
+
+extern "C" clipengine_status clipengine_cpu_transformer_block(clipengine_cpu_pass* pass, const clipengine_cpu_block* call) noexcept {
+  return clipengine::guard([&] {
+    const int64_t together = std::max<int64_t>(1, clipengine::cpu::kBlockRows / std::max<int64_t>(1, call->tokens));
+    for (int64_t first = 0; first < call->batch; first += together) clipengine::cpu::run_block(*pass, *call, first, std::min(together, call->batch - first));
+  });
+}

@@ -1,0 +1,12 @@
+// Attention over the thread pool.
+#pragma once
+
+#include "clipengine_cpu.h"
+#include "cpu/pass.h"
+
+namespace clipengine::cpu {
+
+// See clipengine_cpu_attend. One chunk is one head of one sequence.
+void attend(Pass& pass, const clipengine_cpu_attention& call);
+
+}  // namespace clipengine::cpu

@@ -1,0 +1,214 @@
+#include "cpu/weight.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "clipengine_cpu.h"
+#include "core/status.h"
+#include "core/thread_pool.h"
+#include "cpu/isa.h"
+
+namespace clipengine::cpu {
+namespace {
+
+float from_half(uint16_t half) {
+  const uint32_t magnitude = half & 0x7fffu;
+  uint32_t bits = magnitude << 13;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  value *= 5.192296858534828e33f;  // 2^112: the difference of the exponents' biases; exact, denormals included
+  if (magnitude >= 0x7c00u) {
+    bits |= 0x7f800000u;
+    std::memcpy(&value, &bits, sizeof value);
+  }
+  return (half & 0x8000u) != 0 ? -value : value;
+}
+
+// Round to nearest even.
+uint16_t to_half(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  const uint32_t sign = bits >> 16 & 0x8000u;
+  const float magnitude = std::abs(value);
+  if (!(magnitude < 65520.0f)) return static_cast<uint16_t>(sign | (std::isnan(value) ? 0x7e00u : 0x7c00u));
+  if (magnitude < 6.103515625e-05f) {
+    return static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyintf(magnitude * 16777216.0f)));  // in steps of 2^-24
+  }
+  bits &= 0x7fffffffu;
+  bits += 0xfffu + (bits >> 13 & 1u);
+  return static_cast<uint16_t>(sign | ((bits >> 13) - (112u << 10)));
+}
+
+uint16_t to_bf16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  if (std::isnan(value)) return static_cast<uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+template <typename Stored, typename Convert>
+void convert(const void* data, int64_t first, int64_t count, float* output, const Convert& one) {
+  const char* bytes = static_cast<const char*>(data) + first * static_cast<int64_t>(sizeof(Stored));
+  for (int64_t i = 0; i < count; ++i) {
+    Stored stored;
+    std::memcpy(&stored, bytes + i * static_cast<int64_t>(sizeof(Stored)), sizeof stored);
+    output[i] = one(stored);
+  }
+}
+
+// One panel: channels [channel, channel + here) of a matrix as [words, panel_columns].
+struct PanelPacker {
+  const void* data;
+  int32_t type;
+  int64_t columns, depth;  // of the whole matrix as stored
+  bool transposed;
+  Weight& weight;
+
+  void pack(int64_t group, int64_t panel, std::vector<float>& rows) const {
+    const int64_t width = weight.kernels->panel_columns, group_columns = weight.group_columns();
+    const int64_t first = panel * width, here = std::min(width, group_columns - first), channel = group * group_columns + first;
+    // As [depth][width] where transposed, as [here][depth] else.
+    if (transposed) {
+      for (int64_t k = 0; k < depth; ++k) convert_to_float(data, type, k * columns + channel, here, rows.data() + k * width);
+    } else {
+      for (int64_t c = 0; c < here; ++c) convert_to_float(data, type, (channel + c) * depth, depth, rows.data() + c * depth);
+    }
+    const auto at = [&](int64_t c, int64_t k) { return transposed ? rows[static_cast<size_t>(k * width + c)] : rows[static_cast<size_t>(c * depth + k)]; };
+    const int64_t index = group * weight.group_panels() + panel, words = weight.depth_words;
+    switch (weight.precision) {
+      case Precision::Float32: {
+        float* out = weight.data.as<float>() + index * words * width;
+        for (int64_t from = 0; from < depth; from += kLine) {  // a cache line of every channel at a time
+          for (int64_t k = from; k < std::min(depth, from + kLine); ++k) {
+            for (int64_t c = 0; c < here; ++c) out[k * width + c] = at(c, k);
+            for (int64_t c = here; c < width; ++c) out[k * width + c] = 0;
+          }
+        }
+        break;
+      }
+      case Precision::Float16:
+      case Precision::BFloat16: {
+        const bool half = weight.precision == Precision::Float16;
+        const int64_t per_word = !half && weight.kernels->bf16_pairs ? 2 : 1;
+        uint16_t* out = weight.data.as<uint16_t>() + index * words * per_word * width;
+        for (int64_t k = 0; k < words * per_word; ++k) {
+          for (int64_t c = 0; c < width; ++c) {
+            const float value = c < here && k < depth ? at(c, k) : 0.0f;
+            out[((k / per_word) * width + c) * per_word + k % per_word] = half ? to_half(value) : to_bf16(value);
+          }
+        }
+        break;
+      }
+      case Precision::Int8: {
+        int8_t* out = weight.data.as<int8_t>() + index * words * width * 4;
+        for (int64_t c = 0; c < width; ++c) {
+          float peak = 0;
+          for (int64_t k = 0; c < here && k < depth; ++k) peak = std::max(peak, std::abs(at(c, k)));
+          const float inverse = peak > 0 ? 127.0f / peak : 0.0f;
+          int32_t sum = 0;
+          for (int64_t k = 0; k < words * 4; ++k) {
+            const float scaled = c < here && k < depth ? std::nearbyintf(at(c, k) * inverse) : 0.0f;
+            const int8_t byte = static_cast<int8_t>(std::clamp(scaled, -127.0f, 127.0f));
+            out[((k / 4) * width + c) * 4 + k % 4] = byte;
+            sum += byte;
+          }
+          weight.column_scales.as<float>()[index * width + c] = peak / 127.0f;
+          weight.column_sums.as<int32_t>()[index * width + c] = 128 * sum;
+        }
+        break;
+      }
+    }
+  }
+};
+
+}  // namespace
+
+void convert_to_float(const void* data, int32_t type, int64_t first, int64_t count, float* output) {
+  switch (type) {
+    case CLIPENGINE_FLOAT32:
+      std::memcpy(output, static_cast<const char*>(data) + first * 4, static_cast<size_t>(count) * 4);
+      break;
+    case CLIPENGINE_FLOAT16: convert<uint16_t>(data, first, count, output, from_half); break;
+    case CLIPENGINE_BFLOAT16:
+      convert<uint16_t>(data, first, count, output, [](uint16_t stored) {
+        const uint32_t bits = static_cast<uint32_t>(stored) << 16;
+        float value;
+        std::memcpy(&value, &bits, sizeof value);
+        return value;
+      });
+      break;
+    case CLIPENGINE_FLOAT64: convert<double>(data, first, count, output, [](double stored) { return static_cast<float>(stored); }); break;
+    default: throw Error(CLIPENGINE_UNSUPPORTED, "a weight's elements must be fp16, bf16, fp32 or fp64");
+  }
+}
+
+Weight* create_matrix(const void* data, int32_t type, int64_t columns, int64_t depth, bool transposed, int64_t groups, Precision precision, const Kernels& kernels) {
+  if (columns < 1 || depth < 1 || groups < 1 || columns % groups != 0 || (transposed && groups != 1)) {
+    throw Error(CLIPENGINE_INVALID_ARGUMENT, "a matrix needs at least one column and one row, and groups that divide its columns");
+  }
+  auto weight = std::make_unique<Weight>();
+  weight->kernels = &kernels;
+  weight->precision = precision;
+  weight->columns = columns;
+  weight->depth = depth;
+  weight->groups = groups;
+  const int64_t per_word = precision == Precision::Int8 ? 4 : (precision == Precision::BFloat16 && kernels.bf16_pairs ? 2 : 1);
+  weight->depth_words = divide_up(depth, per_word);
+  const int64_t panels = groups * weight->group_panels(), channels = panels * kernels.panel_columns;
+  const bool sixteen = precision == Precision::Float16 || (precision == Precision::BFloat16 && !kernels.bf16_pairs);
+  weight->data = Buffer(channels * weight->depth_words * (sixteen ? 2 : 4));
+  if (precision == Precision::Int8) {
+    weight->column_scales = Buffer(channels * 4);
+    weight->column_sums = Buffer(channels * 4);
+  }
+  const PanelPacker packer{data, type, columns, depth, transposed, *weight};
+  const int64_t chunks = std::min<int64_t>(panels, 64);
+  parallel_for(chunks, [&](int64_t chunk, int) {
+    std::vector<float> rows(static_cast<size_t>(kernels.panel_columns * depth));
+    for (int64_t panel = panels * chunk / chunks; panel < panels * (chunk + 1) / chunks; ++panel) packer.pack(panel / weight->group_panels(), panel % weight->group_panels(), rows);
+  });
+  return weight.release();
+}
+
+}  // namespace clipengine::cpu
+
+extern "C" clipengine_status clipengine_cpu_matrix_create(const void* data, int32_t type, int64_t columns, int64_t depth, int32_t transposed, int64_t groups,
+                                                          int32_t compute_type, int32_t isa, clipengine_cpu_weight** weight) noexcept {
+  using namespace clipengine::cpu;
+  return clipengine::guard([&] {
+    Precision precision = Precision::Float32;
+    switch (compute_type) {
+      case CLIPENGINE_FLOAT32: break;
+      case CLIPENGINE_BFLOAT16: precision = Precision::BFloat16; break;
+      case CLIPENGINE_FLOAT16: precision = Precision::Float16; break;
+      case CLIPENGINE_INT8: precision = Precision::Int8; break;
+      default: throw clipengine::Error(CLIPENGINE_UNSUPPORTED, "the CPU computes in fp32, bf16, fp16 (weights) and int8");
+    }
+    *weight = create_matrix(data, type, columns, depth, transposed != 0, groups, precision, kernels_of(isa));
+  });
+}
+
+extern "C" clipengine_status clipengine_cpu_values_create(const void* data, int32_t type, int64_t count, clipengine_cpu_weight** weight) noexcept {
+  using namespace clipengine::cpu;
+  return clipengine::guard([&] {
+    auto made = std::make_unique<Weight>();
+    made->columns = count;
+    made->data = Buffer(count * 4);
+    constexpr int64_t kChunk = 1 << 18;
+    clipengine::parallel_for(divide_up(count, kChunk), [&](int64_t chunk, int) {
+      const int64_t first = chunk * kChunk;
+      convert_to_float(data, type, first, std::min(kChunk, count - first), made->data.as<float>() + first);
+    });
+    *weight = made.release();
+  });
+}
+
+extern "C" void clipengine_cpu_weight_destroy(clipengine_cpu_weight* weight) noexcept { delete weight; }
+
+extern "C" int64_t clipengine_cpu_weight_bytes(const clipengine_cpu_weight* weight) noexcept { return weight->bytes(); }
+
+extern "C" const float* clipengine_cpu_weight_values(const clipengine_cpu_weight* weight) noexcept { return weight->kernels == nullptr ? weight->values() : nullptr; }
