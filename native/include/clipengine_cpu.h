@@ -46,11 +46,10 @@ typedef struct clipengine_cpu_pass clipengine_cpu_pass;
 /* A matrix for products: y = x W^T, W [columns, depth].
  * data: columns * depth elements of a floating-point type, [columns, depth], or [depth, columns] where transposed is not 0;
  *   any alignment; not read after the call.
- * groups: the columns belong to as many groups of equal size, each multiplied with an input of its own (convolutions); else 1.
  * compute_type: CLIPENGINE_FLOAT32, _BFLOAT16, _FLOAT16 (kept as fp16, computed as fp32) or _INT8.
  * isa: a set that the processor has. The caller releases the weight. */
 CLIPENGINE_API clipengine_status clipengine_cpu_matrix_create(const void* data, int32_t type, int64_t columns, int64_t depth,
-                                                              int32_t transposed, int64_t groups, int32_t compute_type, int32_t isa,
+                                                              int32_t transposed, int32_t compute_type, int32_t isa,
                                                               clipengine_cpu_weight** weight) CLIPENGINE_NOEXCEPT;
 
 /* Values kept as fp32 as they lie: biases, norms, tables, positions. data: count elements of a floating-point type. */
@@ -159,12 +158,13 @@ CLIPENGINE_API clipengine_status clipengine_cpu_patch_embedding(clipengine_cpu_p
 /* output = activation(convolution + bias + residual), [batch, columns of the kernel, ...]. */
 typedef struct clipengine_cpu_convolution {
   const float* input; /* [batch, channels, height, width] */
-  const clipengine_cpu_weight* kernel; /* [out, channels / groups * kernel_height * kernel_width], groups as created */
+  const clipengine_cpu_weight* kernel; /* [out, channels / groups * kernel_height * kernel_width] */
   const clipengine_cpu_weight* bias;
   const float* residual; /* shape of the output, or null */
   float* output;
   int64_t batch;
   int64_t channels;
+  int64_t groups; /* divides channels and out */
   int64_t height;
   int64_t width;
   int64_t kernel_height;

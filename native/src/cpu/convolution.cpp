@@ -44,8 +44,8 @@ void gather(const float* image, const Window& window, float* rows) {
 
 void convolve(Pass& pass, const clipengine_cpu_convolution& call) {
   const Weight& kernel = *call.kernel;
-  const int64_t groups = kernel.groups, out = kernel.columns, group_out = kernel.group_columns();
-  Window window{call.channels / groups, call.height, call.width, call.kernel_height, call.kernel_width, call.stride, call.padding, 0, 0};
+  const int64_t out = kernel.columns, group_out = out / call.groups;
+  Window window{call.channels / call.groups, call.height, call.width, call.kernel_height, call.kernel_width, call.stride, call.padding, 0, 0};
   window.out_height = (call.height + 2 * call.padding - call.kernel_height) / call.stride + 1;
   window.out_width = (call.width + 2 * call.padding - call.kernel_width) / call.stride + 1;
   const int64_t pixels = window.out_height * window.out_width;
@@ -54,29 +54,30 @@ void convolve(Pass& pass, const clipengine_cpu_convolution& call) {
   float* products = pass.arena.allocate_array<float>(pixels * out);
   float* sums = pass.arena.allocate_array<float>(pixels * out);
   for (int64_t n = 0; n < call.batch; ++n) {
-    for (int64_t g = 0; g < groups; ++g) {
+    for (int64_t g = 0; g < call.groups; ++g) {
       Scratch inner(pass.arena);
       gather(call.input + (n * call.channels + g * window.channels) * call.height * call.width, window, rows);
       Finish finish{};
-      finish.bias = call.bias == nullptr ? nullptr : call.bias->values() + g * group_out;
-      finish.output = products + g * group_out;
+      finish.bias = values_of(call.bias);
+      finish.output = products;
       finish.output_stride = out;
-      multiply(pass, pack(pass, rows, window.depth(), pixels, kernel), kernel, finish, g);
-    }
-    float* output = call.output + n * out * pixels;
-    const float* residual = call.residual == nullptr ? nullptr : call.residual + n * out * pixels;
-    // Back to channels outermost, sixteen channels (a cache line of the products) at a time.
-    parallel_for(divide_up(out, kLine), [&](int64_t chunk, int) {
-      const int64_t first = chunk * kLine, last = std::min(out, first + kLine);
-      for (int64_t p = 0; p < pixels; p += kLine) {
-        for (int64_t c = first; c < last; ++c) {
-          for (int64_t i = p; i < std::min(pixels, p + kLine); ++i) sums[c * pixels + i] = products[i * out + c];
+      const int64_t from = g * group_out, to = from + group_out;
+      multiply(pass, pack(pass, rows, window.depth(), pixels, kernel), kernel, finish, from, to);
+      // Back to channels outermost, at most sixteen channels (a cache line of the products) at a time. Columns of other groups
+      // that shared a panel were multiplied with the wrong input and are left behind.
+      const float* residual = call.residual == nullptr ? nullptr : call.residual + n * out * pixels;
+      parallel_for(divide_up(group_out, kLine), [&](int64_t chunk, int) {
+        const int64_t first = from + chunk * kLine, last = std::min(to, first + kLine);
+        for (int64_t p = 0; p < pixels; p += kLine) {
+          for (int64_t c = first; c < last; ++c) {
+            for (int64_t i = p; i < std::min(pixels, p + kLine); ++i) sums[c * pixels + i] = products[i * out + c];
+          }
         }
-      }
-      const int64_t offset = first * pixels, count = (last - first) * pixels;
-      if (residual != nullptr) pass.kernels->add(sums + offset, residual + offset, sums + offset, count);
-      pass.kernels->activate(sums + offset, output + offset, count, static_cast<Activation>(call.activation));
-    });
+        const int64_t offset = first * pixels, count = (last - first) * pixels;
+        if (residual != nullptr) pass.kernels->add(sums + offset, residual + offset, sums + offset, count);
+        pass.kernels->activate(sums + offset, call.output + n * out * pixels + offset, count, static_cast<Activation>(call.activation));
+      });
+    }
   }
 }
 

@@ -58,10 +58,11 @@ TiledRows pack(Pass& pass, const float* input, int64_t input_stride, int64_t row
   return tiled;
 }
 
-void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Finish& finish, int64_t group) {
+void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Finish& finish, int64_t column_from, int64_t column_to) {
   const Kernels& kernels = *weight.kernels;
   const int64_t threads = ThreadPool::instance().size();
-  const int64_t panels = weight.group_panels();
+  const int64_t first_panel = column_from / kernels.panel_columns;
+  const int64_t panels = divide_up(std::min(column_to, weight.columns), kernels.panel_columns) - first_panel;
   const int64_t row_chunks = std::min(rows.tiles, divide_up(rows.rows, kChunkRows));
   int64_t panel_chunks = threads == 1 ? 1 : divide_up(threads * kChunksPerThread, row_chunks);
   // Sums that wait for the next depth block stay small beside the operands.
@@ -71,9 +72,6 @@ void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Fin
   Scratch scratch(pass.arena);
   const int64_t words = round_up(product_scratch_words(kernels, divide_up(rows.tiles, row_chunks), divide_up(panels, panel_chunks), weight.depth_words), kLine);
   uint32_t* scratches = pass.arena.allocate_array<uint32_t>(words * threads);
-  const int64_t column = group * panels * kernels.panel_columns;
-  const bool sixteen = weight.precision == Precision::Float16 || (weight.precision == Precision::BFloat16 && !kernels.bf16_pairs);
-  const char* data = weight.data.as<char>() + column * weight.depth_words * (sixteen ? 2 : 4);
   parallel_for(row_chunks * panel_chunks, [&](int64_t chunk, int worker) {
     // Neighbouring chunks share panels: a weight streams through the caches once.
     const int64_t row_chunk = chunk % row_chunks, panel_chunk = chunk / row_chunks;
@@ -83,17 +81,17 @@ void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Fin
     call.tiles = rows.tiles;
     call.words = rows.words;
     call.depth_words = weight.depth_words;
-    call.panels = data;
-    call.columns = weight.group_columns();
+    call.panels = weight.data.data();
+    call.columns = weight.columns;
     call.tile_from = rows.tiles * row_chunk / row_chunks;
     call.tile_to = rows.tiles * (row_chunk + 1) / row_chunks;
-    call.panel_from = panels * panel_chunk / panel_chunks;
-    call.panel_to = panels * (panel_chunk + 1) / panel_chunks;
+    call.panel_from = first_panel + panels * panel_chunk / panel_chunks;
+    call.panel_to = first_panel + panels * (panel_chunk + 1) / panel_chunks;
     call.precision = weight.precision;
     call.row_scales = rows.scales;
     if (weight.precision == Precision::Int8) {
-      call.column_scales = weight.column_scales.as<float>() + column;
-      call.column_sums = weight.column_sums.as<int32_t>() + column;
+      call.column_scales = weight.column_scales.as<float>();
+      call.column_sums = weight.column_sums.as<int32_t>();
     }
     call.finish = finish;
     call.scratch = scratches + worker * words;

@@ -31,7 +31,7 @@ TiledRows allocate_rows(Pass& pass, int64_t rows, const Weight& weight);
 // Packs rows for products with weight.
 TiledRows pack(Pass& pass, const float* input, int64_t input_stride, int64_t rows, const Weight& weight, const Norm& norm = {});
 
-// rows times one group of weight. The finish's column arrays are the group's.
-void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Finish& finish, int64_t group = 0);
+// rows times weight; where a range of columns is given, at least those (whole panels).
+void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Finish& finish, int64_t column_from = 0, int64_t column_to = INT64_MAX);
 
 }  // namespace clipengine::cpu

@@ -68,9 +68,8 @@ struct PanelPacker {
   bool transposed;
   Weight& weight;
 
-  void pack(int64_t group, int64_t panel, std::vector<float>& rows) const {
-    const int64_t width = weight.kernels->panel_columns, group_columns = weight.group_columns();
-    const int64_t first = panel * width, here = std::min(width, group_columns - first), channel = group * group_columns + first;
+  void pack(int64_t panel, std::vector<float>& rows) const {
+    const int64_t width = weight.kernels->panel_columns, channel = panel * width, here = std::min(width, columns - channel);
     // As [depth][width] where transposed, as [here][depth] else.
     if (transposed) {
       for (int64_t k = 0; k < depth; ++k) convert_to_float(data, type, k * columns + channel, here, rows.data() + k * width);
@@ -78,10 +77,10 @@ struct PanelPacker {
       for (int64_t c = 0; c < here; ++c) convert_to_float(data, type, (channel + c) * depth, depth, rows.data() + c * depth);
     }
     const auto at = [&](int64_t c, int64_t k) { return transposed ? rows[static_cast<size_t>(k * width + c)] : rows[static_cast<size_t>(c * depth + k)]; };
-    const int64_t index = group * weight.group_panels() + panel, words = weight.depth_words;
+    const int64_t words = weight.depth_words;
     switch (weight.precision) {
       case Precision::Float32: {
-        float* out = weight.data.as<float>() + index * words * width;
+        float* out = weight.data.as<float>() + panel * words * width;
         for (int64_t from = 0; from < depth; from += kLine) {  // a cache line of every channel at a time
           for (int64_t k = from; k < std::min(depth, from + kLine); ++k) {
             for (int64_t c = 0; c < here; ++c) out[k * width + c] = at(c, k);
@@ -94,7 +93,7 @@ struct PanelPacker {
       case Precision::BFloat16: {
         const bool half = weight.precision == Precision::Float16;
         const int64_t per_word = !half && weight.kernels->bf16_pairs ? 2 : 1;
-        uint16_t* out = weight.data.as<uint16_t>() + index * words * per_word * width;
+        uint16_t* out = weight.data.as<uint16_t>() + panel * words * per_word * width;
         for (int64_t k = 0; k < words * per_word; ++k) {
           for (int64_t c = 0; c < width; ++c) {
             const float value = c < here && k < depth ? at(c, k) : 0.0f;
@@ -104,7 +103,7 @@ struct PanelPacker {
         break;
       }
       case Precision::Int8: {
-        int8_t* out = weight.data.as<int8_t>() + index * words * width * 4;
+        int8_t* out = weight.data.as<int8_t>() + panel * words * width * 4;
         for (int64_t c = 0; c < width; ++c) {
           float peak = 0;
           for (int64_t k = 0; c < here && k < depth; ++k) peak = std::max(peak, std::abs(at(c, k)));
@@ -116,8 +115,8 @@ struct PanelPacker {
             out[((k / 4) * width + c) * 4 + k % 4] = byte;
             sum += byte;
           }
-          weight.column_scales.as<float>()[index * width + c] = peak / 127.0f;
-          weight.column_sums.as<int32_t>()[index * width + c] = 128 * sum;
+          weight.column_scales.as<float>()[panel * width + c] = peak / 127.0f;
+          weight.column_sums.as<int32_t>()[panel * width + c] = 128 * sum;
         }
         break;
       }
@@ -146,19 +145,16 @@ void convert_to_float(const void* data, int32_t type, int64_t first, int64_t cou
   }
 }
 
-Weight* create_matrix(const void* data, int32_t type, int64_t columns, int64_t depth, bool transposed, int64_t groups, Precision precision, const Kernels& kernels) {
-  if (columns < 1 || depth < 1 || groups < 1 || columns % groups != 0 || (transposed && groups != 1)) {
-    throw Error(CLIPENGINE_INVALID_ARGUMENT, "a matrix needs at least one column and one row, and groups that divide its columns");
-  }
+Weight* create_matrix(const void* data, int32_t type, int64_t columns, int64_t depth, bool transposed, Precision precision, const Kernels& kernels) {
+  if (columns < 1 || depth < 1) throw Error(CLIPENGINE_INVALID_ARGUMENT, "a matrix needs at least one column and one row");
   auto weight = std::make_unique<Weight>();
   weight->kernels = &kernels;
   weight->precision = precision;
   weight->columns = columns;
   weight->depth = depth;
-  weight->groups = groups;
   const int64_t per_word = precision == Precision::Int8 ? 4 : (precision == Precision::BFloat16 && kernels.bf16_pairs ? 2 : 1);
   weight->depth_words = divide_up(depth, per_word);
-  const int64_t panels = groups * weight->group_panels(), channels = panels * kernels.panel_columns;
+  const int64_t panels = weight->panels(), channels = panels * kernels.panel_columns;
   const bool sixteen = precision == Precision::Float16 || (precision == Precision::BFloat16 && !kernels.bf16_pairs);
   weight->data = Buffer(channels * weight->depth_words * (sixteen ? 2 : 4));
   if (precision == Precision::Int8) {
@@ -169,14 +165,14 @@ Weight* create_matrix(const void* data, int32_t type, int64_t columns, int64_t d
   const int64_t chunks = std::min<int64_t>(panels, 64);
   parallel_for(chunks, [&](int64_t chunk, int) {
     std::vector<float> rows(static_cast<size_t>(kernels.panel_columns * depth));
-    for (int64_t panel = panels * chunk / chunks; panel < panels * (chunk + 1) / chunks; ++panel) packer.pack(panel / weight->group_panels(), panel % weight->group_panels(), rows);
+    for (int64_t panel = panels * chunk / chunks; panel < panels * (chunk + 1) / chunks; ++panel) packer.pack(panel, rows);
   });
   return weight.release();
 }
 
 }  // namespace clipengine::cpu
 
-extern "C" clipengine_status clipengine_cpu_matrix_create(const void* data, int32_t type, int64_t columns, int64_t depth, int32_t transposed, int64_t groups,
+extern "C" clipengine_status clipengine_cpu_matrix_create(const void* data, int32_t type, int64_t columns, int64_t depth, int32_t transposed,
                                                           int32_t compute_type, int32_t isa, clipengine_cpu_weight** weight) noexcept {
   using namespace clipengine::cpu;
   return clipengine::guard([&] {
@@ -188,7 +184,7 @@ extern "C" clipengine_status clipengine_cpu_matrix_create(const void* data, int3
       case CLIPENGINE_INT8: precision = Precision::Int8; break;
       default: throw clipengine::Error(CLIPENGINE_UNSUPPORTED, "the CPU computes in fp32, bf16, fp16 (weights) and int8");
     }
-    *weight = create_matrix(data, type, columns, depth, transposed != 0, groups, precision, kernels_of(isa));
+    *weight = create_matrix(data, type, columns, depth, transposed != 0, precision, kernels_of(isa));
   });
 }
 

@@ -10,16 +10,14 @@
 struct clipengine_cpu_weight {
   const clipengine::cpu::Kernels* kernels = nullptr;  // null for plain values
   clipengine::cpu::Precision precision = clipengine::cpu::Precision::Float32;
-  int64_t columns = 0;       // of all groups
+  int64_t columns = 0;
   int64_t depth = 0;
   int64_t depth_words = 0;
-  int64_t groups = 1;
-  clipengine::cpu::Buffer data;           // panels of the first group, of the second ...; or values
-  clipengine::cpu::Buffer column_scales;  // Int8: floats, each group padded to whole panels
+  clipengine::cpu::Buffer data;           // panels, or values
+  clipengine::cpu::Buffer column_scales;  // Int8: floats, padded to whole panels
   clipengine::cpu::Buffer column_sums;    // Int8: 128 * sum of the column's bytes, padded alike
 
-  int64_t group_columns() const { return columns / groups; }
-  int64_t group_panels() const { return clipengine::cpu::divide_up(group_columns(), kernels->panel_columns); }
+  int64_t panels() const { return clipengine::cpu::divide_up(columns, kernels->panel_columns); }
   int64_t bytes() const { return data.size() + column_scales.size() + column_sums.size(); }
   const float* values() const { return data.as<float>(); }
 };
@@ -35,6 +33,6 @@ inline const float* values_of(const Weight* weight) { return weight == nullptr ?
 void convert_to_float(const void* data, int32_t type, int64_t first, int64_t count, float* output);
 
 // See clipengine_cpu_matrix_create.
-Weight* create_matrix(const void* data, int32_t type, int64_t columns, int64_t depth, bool transposed, int64_t groups, Precision precision, const Kernels& kernels);
+Weight* create_matrix(const void* data, int32_t type, int64_t columns, int64_t depth, bool transposed, Precision precision, const Kernels& kernels);
 
 }  // namespace clipengine::cpu

@@ -20,6 +20,9 @@ internal static class NativeLoader
         ("clipengine_sweep_total", Unsafe.SizeOf<Int128>()),
         ("clipengine_sweep_plan", Unsafe.SizeOf<NativeSweepPlan>()),
         ("clipengine_sweep_batch", Unsafe.SizeOf<NativeSweepBatch>()),
+        ("clipengine_cpu_attention", Unsafe.SizeOf<NativeMethods.CpuAttention>()),
+        ("clipengine_cpu_block", Unsafe.SizeOf<NativeMethods.CpuBlock>()),
+        ("clipengine_cpu_convolution", Unsafe.SizeOf<NativeMethods.CpuConvolution>()),
     ];
 
     /// <summary>Loads and compares; cheap after the first time.</summary>

@@ -1,0 +1,34 @@
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Native;
+
+/// <summary>How the CPU backend computes.</summary>
+public sealed record CpuBackendOptions
+{
+    /// <summary>
+    /// Threads that work on one operation, or null to leave the pool as it is (at first: <see cref="NativeThreads.Available"/>).
+    /// The pool is one for the process, so this is <see cref="NativeThreads.Count"/>. Features do not depend on it.
+    /// </summary>
+    public int? Threads { get; init; }
+
+    /// <summary>
+    /// What the transformer's matrix products are computed in; sums are fp32 throughout, and patch embeddings, convolutions, attention
+    /// and the last projections stay fp32. <see cref="ElementType.Float32"/>: the reference. <see cref="ElementType.BFloat16"/>: both
+    /// operands rounded to bf16, half the memory. <see cref="ElementType.Float16"/>: weights kept as fp16, inputs fp32, half the memory.
+    /// <see cref="ElementType.Int8"/>: a scale for each output channel of a weight and for each token, a quarter of the memory.
+    /// </summary>
+    public ElementType ComputeType { get; init; } = ElementType.Float32;
+
+    /// <summary>The instruction set, or null for the best that the processor has or <c>CLIPENGINE_CPU</c> names.</summary>
+    internal CpuInstructionSet? InstructionSet { get; init; }
+}
+
+/// <summary>Instruction sets of the native kernels, from least to most; each includes those before it.</summary>
+internal enum CpuInstructionSet
+{
+    Portable,
+    Avx2,
+    Avx512,
+    Avx512Vnni,
+    Avx512BFloat16,
+}

@@ -1,0 +1,143 @@
+using System.Runtime.CompilerServices;
+using ClipEngine.Tensors;
+using Microsoft.Win32.SafeHandles;
+
+namespace ClipEngine.Native;
+
+/// <summary>A forward pass on the processor: checks shapes, takes memory from the native arena and calls the native operations, which run at once.</summary>
+internal sealed unsafe partial class CpuPass : IPass
+{
+    private readonly CpuBackend _backend;
+    private readonly Handle _handle;
+    private readonly nint _pass; // the handle's; this object outlives every call through it
+    private bool _open = true;
+
+    internal CpuPass(CpuBackend backend, int instructionSet)
+    {
+        _backend = backend;
+        NativeMethods.CpuPassCreate(instructionSet, out _pass).ThrowIfFailed();
+        _handle = new Handle(_pass);
+    }
+
+    /// <summary>The same pass again, its memory kept.</summary>
+    internal void Open()
+    {
+        NativeMethods.CpuRelease(_pass, 0);
+        _open = true;
+    }
+
+    /// <summary>Gives the memory back to the system.</summary>
+    internal void Free() => _handle.Dispose();
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (!_open)
+            return;
+        _open = false;
+        _backend.Return(this);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Upload(ReadOnlySpan<float> values, in Shape shape)
+    {
+        Require(values.Length == shape.ElementCount, nameof(values), values.Length, shape);
+        Tensor tensor = New(shape);
+        values.CopyTo(new Span<float>((void*)tensor.Address, values.Length));
+        return tensor;
+    }
+
+    /// <inheritdoc/>
+    public Tensor Upload(ReadOnlySpan<int> values, in Shape shape)
+    {
+        Require(values.Length == shape.ElementCount, nameof(values), values.Length, shape);
+        Tensor tensor = New(shape, ElementType.Int32);
+        values.CopyTo(new Span<int>((void*)tensor.Address, values.Length));
+        return tensor;
+    }
+
+    /// <inheritdoc/>
+    public void Read(in Tensor tensor, Span<float> destination)
+    {
+        RequireFloat(tensor, nameof(tensor));
+        Require(destination.Length == tensor.Shape.ElementCount, nameof(destination), destination.Length, tensor.Shape);
+        new ReadOnlySpan<float>((void*)tensor.Address, destination.Length).CopyTo(destination);
+    }
+
+    /// <inheritdoc/>
+    public long EnterScope() => NativeMethods.CpuMark(Live);
+
+    /// <inheritdoc/>
+    public Tensor LeaveScope(long mark, in Tensor kept)
+    {
+        NativeMethods.CpuRelease(Live, mark);
+        // The old place stays readable until it is allocated again; a copy between overlapping places is well defined.
+        Tensor copy = New(kept.Shape, kept.Type);
+        if (copy.Address != kept.Address)
+        {
+            long bytes = kept.Shape.ElementCount * kept.Type.SizeInBytes();
+            Buffer.MemoryCopy((void*)kept.Address, (void*)copy.Address, bytes, bytes);
+        }
+
+        return copy;
+    }
+
+    private nint Live
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(!_open, this);
+            return _pass;
+        }
+    }
+
+    private Tensor New(in Shape shape, ElementType type = ElementType.Float32)
+    {
+        NativeMethods.CpuAllocate(Live, Math.Max(1, shape.ElementCount) * type.SizeInBytes(), out nint memory).ThrowIfFailed();
+        return new Tensor(shape, type, memory);
+    }
+
+    private static nint Native(Weight? weight, [CallerArgumentExpression(nameof(weight))] string? name = null) => weight switch
+    {
+        null => 0,
+        CpuWeight own => own.Pointer,
+        _ => throw new ArgumentException($"The weight {weight.Name} was made by another backend.", name),
+    };
+
+    private static void RequireFloat(in Tensor tensor, string name)
+    {
+        if (tensor.Address == 0 || tensor.Type != ElementType.Float32)
+            throw new ArgumentException($"Expected a tensor of this backend; found {(tensor.Exists ? tensor.Type.ToString() : "none")}.", name);
+    }
+
+    private static void RequireRank(in Tensor tensor, int rank, string name)
+    {
+        RequireFloat(tensor, name);
+        if (tensor.Shape.Rank != rank)
+            throw new ArgumentException($"Expected {rank} dimensions; found {tensor.Shape}.", name);
+    }
+
+    private static void RequireVector(Weight? weight, long length, [CallerArgumentExpression(nameof(weight))] string? name = null)
+    {
+        if (weight is not null && weight.Shape.ElementCount != length)
+            throw new ArgumentException($"{weight.Name}: expected {length} values; found {weight.Shape}.", name);
+    }
+
+    private static void Require(bool condition, string name, long found, in Shape shape)
+    {
+        if (!condition)
+            throw new ArgumentException($"Expected as many values as {shape} has elements; found {found}.", name);
+    }
+
+    private sealed class Handle : SafeHandleZeroOrMinusOneIsInvalid
+    {
+        internal Handle(nint native)
+            : base(ownsHandle: true) => SetHandle(native);
+
+        protected override bool ReleaseHandle()
+        {
+            NativeMethods.CpuPassDestroy(handle);
+            return true;
+        }
+    }
+}
