@@ -2,8 +2,6 @@
 #include <cstring>
 
 #include "clipengine.h"
-#include "clipengine_cpu.h"
-#include "clipengine_image.h"
 
 namespace {
 
