@@ -22,5 +22,6 @@ internal static class Program
     {
         yield return Commands.ScoreCommand.Create();
         yield return Commands.AuditCommand.Create();
+        yield return Commands.DevicesCommand.Create();
     }
 }

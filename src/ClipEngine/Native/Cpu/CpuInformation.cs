@@ -3,12 +3,24 @@ using System.Runtime.InteropServices;
 namespace ClipEngine.Native;
 
 /// <summary>What processor this is and what of it is used.</summary>
-internal static unsafe class CpuInformation
+public static unsafe class CpuInformation
 {
-    /// <summary>The processor's own name, as the system reports it.</summary>
-    internal static string ModelName { get; } = ReadModelName();
+    /// <summary>The environment variable that forces a lower instruction set: <c>portable</c>, <c>avx2</c>, <c>avx512</c>, <c>avx512_vnni</c> or <c>avx512_bf16</c>.</summary>
+    public const string Variable = "CLIPENGINE_CPU";
 
-    /// <summary>The best instruction set that the processor and the system have.</summary>
+    /// <summary>The processor's own name, as the system reports it.</summary>
+    public static string ModelName { get; } = ReadModelName();
+
+    /// <summary>The instruction sets that processor, system and this build have, lowest first.</summary>
+    /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
+    public static IReadOnlyList<string> InstructionSets => [.. Enumerable.Range(0, BestInstructionSet + 1).Select(NameOf)];
+
+    /// <summary>The one that is used: the best, or the lower one that <see cref="Variable"/> names.</summary>
+    /// <exception cref="BadInputException"><see cref="Variable"/> names none, or one that the processor lacks.</exception>
+    /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
+    public static string InstructionSet => NameOf(DefaultInstructionSet);
+
+    /// <summary>Every set up to the best is there: each includes those before it.</summary>
     internal static int BestInstructionSet
     {
         get
@@ -18,19 +30,16 @@ internal static unsafe class CpuInformation
         }
     }
 
-    /// <summary>The best, or the lower one that <c>CLIPENGINE_CPU</c> names.</summary>
-    /// <exception cref="BadInputException">It names none, or one that the processor lacks.</exception>
     internal static int DefaultInstructionSet
     {
         get
         {
             NativeLoader.EnsureLoaded();
-            NativeMethods.CpuIsaDefault(out int isa).ThrowIfFailed("CLIPENGINE_CPU");
+            NativeMethods.CpuIsaDefault(out int isa).ThrowIfFailed(Variable);
             return isa;
         }
     }
 
-    /// <summary>An instruction set's name.</summary>
     internal static string NameOf(int instructionSet) => Marshal.PtrToStringUTF8((nint)NativeMethods.CpuIsaName(instructionSet)) ?? "unknown";
 
     private static string ReadModelName()
