@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Help;
+using ClipEngine.Cli.Commands;
 
 namespace ClipEngine.Cli;
 
@@ -23,5 +24,6 @@ internal static class Program
         yield return Commands.ScoreCommand.Create();
         yield return Commands.AuditCommand.Create();
         yield return Commands.DevicesCommand.Create();
+        yield return TokenizeCommand.Create();
     }
 }

@@ -1,0 +1,67 @@
+using System.Text;
+using ClipEngine.Cli.Commands;
+using ClipEngine.Testing;
+using ClipEngine.Tokenization;
+
+namespace ClipEngine.Cli.Tests.Commands;
+
+public sealed class TokenizeCommandTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly MemoryStream _output = new();
+    private readonly StringWriter _errors = new();
+
+    public void Dispose()
+    {
+        _folder.Dispose();
+        _output.Dispose();
+        _errors.Dispose();
+    }
+
+    [Fact]
+    public void SentencesBecomeJsonLinesWithoutPadding()
+    {
+        Assert.Equal(0, TokenizeCommand.Run(new ClipTokenizer(), file: null, ["a", "你\n\"b\""], _output, _errors));
+        Assert.Equal(2, Lines().Length);
+        Assert.Equal("{\"text\":\"a\",\"ids\":[49406,320,49407]}", Lines()[0]);
+        Assert.StartsWith("{\"text\":\"你\\n\\\"b\\\"\",\"ids\":[49406,47466,", Lines()[1], StringComparison.Ordinal);
+        Assert.Empty(_errors.ToString());
+    }
+
+    [Fact]
+    public void ACutSentenceIsMarkedAndNoted()
+    {
+        TokenizeCommand.Run(new ClipTokenizer(3), file: null, ["a", "a b"], _output, _errors);
+        Assert.Equal(["{\"text\":\"a\",\"ids\":[49406,320,49407]}", "{\"text\":\"a b\",\"ids\":[49406,320,49407],\"truncated\":true}"], Lines());
+        Assert.Contains("1 of the sentences", _errors.ToString(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("in.txt", "a\n\nb\n", 3)]
+    [InlineData("in.jsonl", "\"a\"\n\n{\"text\":\"b\",\"x\":1}\n", 2)]
+    public void FilesAreReadLineByLine(string name, string content, int lines)
+    {
+        File.WriteAllText(_folder.File(name), content);
+        TokenizeCommand.Run(new ClipTokenizer(), _folder.File(name), [], _output, _errors);
+        Assert.Equal(lines, Lines().Length);
+    }
+
+    [Theory]
+    [InlineData("{")]
+    [InlineData("3")]
+    [InlineData("{\"label\":\"a\"}")]
+    [InlineData("\"\\ud800\"")]
+    public void ABadLineIsNamed(string line)
+    {
+        string file = _folder.File("in.jsonl");
+        File.WriteAllText(file, "\"a\"\n" + line);
+        BadInputException exception = Assert.Throws<BadInputException>(() => TokenizeCommand.Run(new ClipTokenizer(), file, [], _output, _errors));
+        Assert.Contains("line 2", exception.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void NothingToDoIsWrongUsage() =>
+        Assert.Throws<BadInputException>(() => TokenizeCommand.Run(new ClipTokenizer(), file: null, [], _output, _errors));
+
+    private string[] Lines() => Encoding.UTF8.GetString(_output.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+}
