@@ -1,0 +1,242 @@
+using System.Collections.Immutable;
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using ClipEngine.Checkpoints;
+using ClipEngine.Models;
+
+namespace ClipEngine.Cli.Commands;
+
+/// <summary><c>clipengine models list | show NAME | pull NAME[/TAG]</c>: the catalogue, what of it is on this machine, and downloads.</summary>
+internal static class ModelsCommand
+{
+    public static Command Create()
+    {
+        var json = new Option<bool>("--json") { Description = "JSON on standard output.", Recursive = true };
+
+        var audited = new Option<bool>("--audited") { Description = "Only the 14 of the published audit." };
+        var list = new Command("list", "Names, sizes and what is on this machine.") { audited };
+        list.SetAction(parsed =>
+        {
+            using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
+            List(store, Select(parsed.GetValue(audited)), parsed.GetValue(json), Console.Out);
+            return CommandRunner.Done;
+        });
+
+        var shown = new Argument<string>("name") { Description = "A model, as ViT-B-32, or weights, as ViT-B-32/laion2b_s34b_b79k." };
+        var show = new Command("show", "All that the catalogue knows of a model: parameters, GFLOP, weights, sources, hashes.") { shown };
+        show.SetAction(parsed =>
+        {
+            string name = parsed.GetValue(shown)!;
+            CatalogueModel model = ModelCatalogue.FindModel(name.Split('/')[0]);
+            Show(model, name.Contains('/') ? [ModelCatalogue.Find(name)] : model.Weights, parsed.GetValue(json), Console.Out);
+            return CommandRunner.Done;
+        });
+
+        var names = new Argument<string[]>("name") { Description = "Weights, as ViT-B-32/laion2b_s34b_b79k.", Arity = ArgumentArity.ZeroOrMore };
+        var allowUnverified = new Option<bool>("--allow-unverified") { Description = "Take files of which no hash is known; the SHA-256 seen is recorded." };
+        var pull = new Command("pull", "Download weights where they are missing, and check them in any case.") { names, audited, allowUnverified };
+        pull.SetAction(async (parsed, cancellation) =>
+        {
+            ImmutableArray<CatalogueEntry> entries = [.. parsed.GetValue(audited) ? Select(onlyAudited: true) : [], .. (parsed.GetValue(names) ?? []).Select(FindWeights)];
+            using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
+            return await PullAsync(store, entries, parsed.GetValue(allowUnverified), parsed.GetValue(json), Console.Out, Console.Error, cancellation);
+        });
+
+        return new Command("models", "The catalogue of models, what of it is on this machine, and downloads.") { list, show, pull, json };
+    }
+
+    internal static void List(ModelStore store, IEnumerable<CatalogueEntry> entries, bool asJson, TextWriter output)
+    {
+        if (asJson)
+        {
+            output.WriteLine(Json(json =>
+            {
+                json.WriteStartArray();
+                foreach (CatalogueEntry entry in entries)
+                    WriteEntry(json, entry, store.Find(entry)?.Path);
+                json.WriteEndArray();
+            }));
+            return;
+        }
+
+        Dictionary<string, ModelCost> costs = ModelCatalogue.Models.ToDictionary(model => model.Name, CostOf);
+        output.WriteLine($"{"weights",-50} {"M params",9} {"GFLOP",8}  {"activation",-11} here");
+        foreach (CatalogueEntry entry in entries)
+        {
+            ModelCost cost = costs[entry.Model];
+            string here = store.Find(entry)?.Path ?? "-";
+            output.WriteLine($"{entry.Name,-50} {Millions(cost),9} {GigaOperations(cost),8}  {(entry.ActivationOfWeights == WeightsActivation.Gelu ? "GELU" : "QuickGELU"),-11} {here}");
+        }
+    }
+
+    internal static void Show(CatalogueModel model, ImmutableArray<CatalogueEntry> weights, bool asJson, TextWriter output)
+    {
+        ModelCost cost = CostOf(model);
+        if (asJson)
+        {
+            output.WriteLine(Json(json =>
+            {
+                json.WriteStartObject();
+                json.WriteString("name", model.Name);
+                json.WriteNumber("parameters", cost.Parameters);
+                json.WriteNumber("gflop", cost.Operations / 1e9);
+                json.WriteNumber("image_gflop", cost.Image.Operations / 1e9);
+                json.WriteNumber("text_gflop", cost.Text.Operations / 1e9);
+                json.WritePropertyName("config");
+                json.WriteRawValue(model.ConfigurationJson);
+                json.WriteStartArray("weights");
+                foreach (CatalogueEntry entry in weights)
+                    WriteEntry(json, entry, path: null);
+                json.WriteEndArray();
+                json.WriteEndObject();
+            }));
+            return;
+        }
+
+        output.WriteLine($"{model.Name}: {Millions(cost)} M parameters, {GigaOperations(cost)} GFLOP for one image and one sentence (a multiply-add is two)");
+        output.WriteLine($"configuration: {model.ConfigurationJson}");
+        if (weights.IsEmpty)
+            output.WriteLine("No weights were published for this configuration.");
+        foreach (CatalogueEntry entry in weights)
+        {
+            output.WriteLine();
+            output.WriteLine($"{entry.Name}{(entry.IsAudited ? "  (audited)" : "")}");
+            output.WriteLine($"  activation      {(entry.ActivationOfWeights == WeightsActivation.Gelu ? "GELU" : "QuickGELU")}");
+            output.WriteLine($"  training set    {entry.TrainingSet ?? "unknown"}{(entry.Epoch is int epoch ? $", epoch {epoch}" : "")}{(entry.TrainingRun is string run ? $", run {run}" : "")}");
+            output.WriteLine($"  pixels          {entry.ResizeMode}, {entry.Interpolation}, mean {Numbers(entry.Mean)}, std {Numbers(entry.StandardDeviation)}");
+            if (entry.HubRepository is string repository)
+                output.WriteLine($"  hub             {repository}: {string.Join(", ", entry.HubFileNames)}; checked against the hub's own SHA-256");
+            if (entry.ReleaseUrl is not null)
+                output.WriteLine($"  release file    {entry.ReleaseUrl}; {DescribeHash(entry)}");
+            if (entry.Note is not null)
+                output.WriteLine($"  note            {entry.Note}");
+        }
+    }
+
+    internal static async Task<int> PullAsync(ModelStore store, ImmutableArray<CatalogueEntry> entries, bool allowUnverified, bool asJson,
+        TextWriter output, TextWriter errors, CancellationToken cancellation)
+    {
+        if (entries.IsEmpty)
+            throw new BadInputException("models pull", "no weights were named.", "Name them as ViT-B-32/laion2b_s34b_b79k, or pass --audited for the 14 of the published audit.");
+        int failed = 0, refused = 0;
+        foreach (CatalogueEntry entry in entries)
+        {
+            try
+            {
+                StoredWeights weights = await store.PullAsync(entry, allowUnverified, new ProgressLines(entry.Name, errors), cancellation);
+                string state = Describe(weights.Verification);
+                if (asJson)
+                {
+                    output.WriteLine(Json(json =>
+                    {
+                        json.WriteStartObject();
+                        json.WriteString("weights", entry.Name);
+                        json.WriteString("path", weights.Path);
+                        json.WriteString("sha256", weights.Sha256);
+                        json.WriteString("verification", state);
+                        json.WriteEndObject();
+                    }));
+                }
+                else
+                {
+                    output.WriteLine($"{entry.Name}  {state}  sha256 {weights.Sha256}  {weights.Path}");
+                }
+            }
+            catch (DownloadException exception)
+            {
+                errors.WriteLine($"clipengine: {entry.Name}: {exception.Message}");
+                if (exception.Error is DownloadError.NoHash or DownloadError.Offline)
+                    refused++;
+                else
+                    failed++;
+            }
+        }
+
+        if (entries.Length > 1)
+            errors.WriteLine($"clipengine: {entries.Length - failed - refused} of {entries.Length} are here and checked.");
+        return failed > 0 ? CommandRunner.Failed : refused > 0 ? CommandRunner.BadInput : CommandRunner.Done;
+    }
+
+    internal static string Describe(Verification verification) => verification switch
+    {
+        Verification.Pinned => "pinned",
+        Verification.PrefixChecked => "prefix-checked",
+        Verification.HubHash => "hub-hash",
+        Verification.Unverified => "unverified",
+        _ => "not-checked",
+    };
+
+    private static IEnumerable<CatalogueEntry> Select(bool onlyAudited) => ModelCatalogue.Entries.Where(entry => !onlyAudited || entry.IsAudited);
+
+    private static CatalogueEntry FindWeights(string name)
+    {
+        // A model with one set of weights needs no tag.
+        if (!name.Contains('/') && ModelCatalogue.FindModel(name).Weights is [var only])
+            return only;
+        return ModelCatalogue.Find(name);
+    }
+
+    private static ModelCost CostOf(CatalogueModel model) =>
+        ModelCost.Of(OpenClipConfig.Parse(System.Text.Encoding.UTF8.GetBytes(model.ConfigurationJson), model.Name));
+
+    private static string Millions(ModelCost cost) => (cost.Parameters / 1e6).ToString("0.00", CultureInfo.InvariantCulture);
+
+    private static string GigaOperations(ModelCost cost) => (cost.Operations / 1e9).ToString("0.00", CultureInfo.InvariantCulture);
+
+    private static string Numbers(ImmutableArray<float> values) => string.Join(' ', values.Select(value => value.ToString(CultureInfo.InvariantCulture)));
+
+    private static string DescribeHash(CatalogueEntry entry) => entry.ReleaseHash switch
+    {
+        HashKnowledge.Full => $"SHA-256 {entry.ReleaseSha256}",
+        HashKnowledge.Prefix => $"of its SHA-256 only {entry.ReleaseSha256Prefix}... is published (prefix-checked)",
+        _ => "its SHA-256 is unknown",
+    };
+
+    private static void WriteEntry(Utf8JsonWriter json, CatalogueEntry entry, string? path)
+    {
+        json.WriteStartObject();
+        json.WriteString("name", entry.Name);
+        json.WriteBoolean("audited", entry.IsAudited);
+        json.WriteString("activation", entry.ActivationOfWeights == WeightsActivation.Gelu ? "gelu" : "quick_gelu");
+        json.WriteString("training_set", entry.TrainingSet);
+        json.WriteString("training_run", entry.TrainingRun);
+        if (entry.Epoch is int epoch)
+            json.WriteNumber("epoch", epoch);
+        json.WriteString("hub", entry.HubRepository);
+        json.WriteString("release", entry.ReleaseUrl?.AbsoluteUri);
+        json.WriteString("release_hash", entry.ReleaseHash switch { HashKnowledge.Full => "full", HashKnowledge.Prefix => "prefix", _ => "unknown" });
+        json.WriteString("sha256", entry.ReleaseSha256 ?? entry.ReleaseSha256Prefix);
+        json.WriteString("note", entry.Note);
+        if (path is not null)
+            json.WriteString("path", path);
+        json.WriteEndObject();
+    }
+
+    private static string Json(Action<Utf8JsonWriter> write)
+    {
+        using var stream = new MemoryStream();
+        using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+            write(json);
+        return System.Text.Encoding.UTF8.GetString(stream.ToArray());
+    }
+
+    /// <summary>A line for every tenth of a file: readable in a log, and rare enough on a terminal.</summary>
+    private sealed class ProgressLines(string name, TextWriter errors) : IProgress<DownloadProgress>
+    {
+        private long _shown;
+
+        public void Report(DownloadProgress value)
+        {
+            long step = value.TotalBytes is > 0 ? Math.Max(1, value.TotalBytes.Value / 10) : 100 << 20;
+            if (value.ReceivedBytes < _shown)
+                _shown = 0;
+            if (value.ReceivedBytes < _shown + step && value.ReceivedBytes != value.TotalBytes)
+                return;
+            _shown = value.ReceivedBytes;
+            string total = value.TotalBytes is long bytes ? $" of {bytes / 1e6:0.0}" : "";
+            errors.WriteLine($"{name}: {value.ReceivedBytes / 1e6:0.0}{total} MB");
+        }
+    }
+}

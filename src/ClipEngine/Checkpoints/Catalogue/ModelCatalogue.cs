@@ -1,0 +1,139 @@
+using System.Collections.Immutable;
+using System.Text.Json;
+
+namespace ClipEngine.Checkpoints;
+
+/// <summary>
+/// The OpenCLIP models of the ViT family and their published weights, as data (<c>catalogue.json</c>, embedded).
+/// </summary>
+/// <remarks>
+/// <para>Sizes, addresses, activations and pixel statistics are open_clip 3.3.0's. One of its rows is wrong and is corrected here:
+/// it sends <c>ViT-B-16-plus-240/laion400m_e32</c> to the repository of epoch 31; here these weights come from the release file only,
+/// whose hash tells the epochs apart.</para>
+/// <para>Of hashes, OpenAI's addresses hold whole ones, open_clip's release files the first 8 digits in their names, and nothing is
+/// published in open_clip for files on the hub: those are checked against the hash that the hub itself states.</para>
+/// <para>Names of models and tags are the only ones accepted; nothing that a user types becomes part of a path or an address.</para>
+/// </remarks>
+public static class ModelCatalogue
+{
+    private static readonly Lazy<ImmutableArray<CatalogueModel>> s_models = new(Load);
+
+    /// <summary>All models, small ones first.</summary>
+    public static ImmutableArray<CatalogueModel> Models => s_models.Value;
+
+    /// <summary>All published weights.</summary>
+    public static IEnumerable<CatalogueEntry> Entries => Models.SelectMany(model => model.Weights);
+
+    /// <summary>The model with exactly this name.</summary>
+    /// <param name="name">As <c>ViT-B-32</c>; case matters, as on the hub.</param>
+    /// <exception cref="BadInputException">There is none; similar names are offered.</exception>
+    public static CatalogueModel FindModel(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        foreach (CatalogueModel model in Models)
+        {
+            if (model.Name == name)
+                return model;
+        }
+
+        throw new BadInputException(name, "the catalogue has no such model.", Suggest(name, Models.Select(model => model.Name)));
+    }
+
+    /// <summary>The weights with exactly this name.</summary>
+    /// <param name="name">Model and tag, as <c>ViT-B-32/laion2b_s34b_b79k</c>.</param>
+    /// <exception cref="BadInputException">There are none; the model's tags are listed.</exception>
+    public static CatalogueEntry Find(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        if (TryFind(name) is { } entry)
+            return entry;
+        int slash = name.IndexOf('/');
+        CatalogueModel model = FindModel(slash < 0 ? name : name[..slash]);
+        throw new BadInputException(name, slash < 0 ? "names a model without its weights." : "the catalogue has no such weights.",
+            model.Weights.IsEmpty ? $"No weights were published for {model.Name}." : $"There are: {string.Join(", ", model.Weights.Select(weights => weights.Name))}.");
+    }
+
+    /// <summary>The weights with exactly this name, or null.</summary>
+    /// <param name="name">Model and tag.</param>
+    public static CatalogueEntry? TryFind(string name) => Entries.FirstOrDefault(entry => entry.Name == name);
+
+    /// <summary>
+    /// Where a file of weights comes from, told by the name of a release file or by the folder of the hub's cache it lies in;
+    /// null where neither says. The same file may serve two model names, of which the one whose own activation fits is returned.
+    /// </summary>
+    /// <param name="path">A file as the user named it; it is not opened.</param>
+    public static CatalogueEntry? OriginOf(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        string[] steps = Path.GetFullPath(path).Split(Path.DirectorySeparatorChar);
+        return Entries.Where(entry => IsFrom(entry, steps)).MinBy(entry => entry.ActivationOfWeights == WeightsActivation.QuickGelu == entry.Model.Contains("quickgelu", StringComparison.Ordinal) ? 0 : 1);
+    }
+
+    private static bool IsFrom(CatalogueEntry entry, string[] steps) =>
+        (entry.ReleaseUrl is { } url && (entry.ReleaseHash != HashKnowledge.Unknown) && steps[^1] == Path.GetFileName(url.AbsolutePath))
+        || (entry.HubRepository is { } repository && steps.Contains(HubCache.FolderName(repository)));
+
+    private static string Suggest(string name, IEnumerable<string> known)
+    {
+        string wanted = name.Replace("-", "", StringComparison.Ordinal).Replace("_", "", StringComparison.Ordinal);
+        string[] similar = [.. known.Where(candidate => candidate.Replace("-", "", StringComparison.Ordinal).StartsWith(wanted, StringComparison.OrdinalIgnoreCase)).Take(5)];
+        return similar.Length > 0 ? $"Did you mean {string.Join(", ", similar)}?" : "'clipengine models list' shows them all.";
+    }
+
+    private static ImmutableArray<CatalogueModel> Load()
+    {
+        using Stream stream = typeof(ModelCatalogue).Assembly.GetManifestResourceStream("ClipEngine.Checkpoints.Catalogue.catalogue.json")
+            ?? throw new InvalidOperationException("the assembly lacks its catalogue");
+        using JsonDocument document = JsonDocument.Parse(stream);
+        ILookup<string, CatalogueEntry> weights = document.RootElement.GetProperty("weights").EnumerateArray().Select(ReadEntry).ToLookup(entry => entry.Model);
+        return [.. document.RootElement.GetProperty("models").EnumerateArray().Select(model =>
+        {
+            string name = model.GetProperty("name").GetString()!;
+            JsonElement configuration = model.GetProperty("config");
+            bool isQuick = configuration.TryGetProperty("quick_gelu", out JsonElement quick) && quick.GetBoolean();
+            WeightsActivation activation = isQuick ? WeightsActivation.QuickGelu : WeightsActivation.Gelu;
+            return new CatalogueModel
+            {
+                Name = name,
+                Activation = activation,
+                ConfigurationJson = configuration.GetRawText(),
+                Weights = [.. weights[name].Select(entry => entry with { Note = Note(entry, activation) })],
+            };
+        })];
+    }
+
+    private static string? Note(CatalogueEntry entry, WeightsActivation configured)
+    {
+        if (entry.ActivationOfWeights != configured)
+        {
+            return $"The configuration named {entry.Model} runs {(configured == WeightsActivation.Gelu ? "GELU" : "QuickGELU")}, these weights were trained with the other: loading them is refused "
+                + $"unless the mismatch is asked for, and results are then labelled '{CatalogueEntry.ActivationMismatchLabel}'.";
+        }
+
+        return entry is { Model: "ViT-B-16-plus-240", Tag: "laion400m_e32" }
+            ? "open_clip since 2.29 loads epoch 31 under this name: its table points at the wrong repository. Here the release file of epoch 32 is taken."
+            : null;
+    }
+
+    private static CatalogueEntry ReadEntry(JsonElement entry) => new()
+    {
+        Model = entry.GetProperty("model").GetString()!,
+        Tag = entry.GetProperty("tag").GetString()!,
+        HubRepository = Text(entry, "hub"),
+        ReleaseUrl = Text(entry, "url") is string url ? new Uri(url) : null,
+        ReleaseSha256 = Text(entry, "sha256"),
+        ReleaseSha256Prefix = Text(entry, "sha256Prefix"),
+        ActivationOfWeights = Text(entry, "activation") == "quick_gelu" ? WeightsActivation.QuickGelu : WeightsActivation.Gelu,
+        Mean = [.. entry.GetProperty("mean").EnumerateArray().Select(value => value.GetSingle())],
+        StandardDeviation = [.. entry.GetProperty("std").EnumerateArray().Select(value => value.GetSingle())],
+        ResizeMode = Text(entry, "resizeMode")!,
+        Interpolation = Text(entry, "interpolation")!,
+        TrainingSet = Text(entry, "trainingSet"),
+        TrainingSetNominalSize = entry.TryGetProperty("trainingSetNominalSize", out JsonElement size) ? size.GetInt64() : null,
+        Epoch = entry.TryGetProperty("epoch", out JsonElement epoch) ? epoch.GetInt32() : null,
+        TrainingRun = Text(entry, "trainingRun"),
+        IsAudited = entry.TryGetProperty("audited", out JsonElement audited) && audited.GetBoolean(),
+    };
+
+    private static string? Text(JsonElement entry, string name) => entry.TryGetProperty(name, out JsonElement value) ? value.GetString() : null;
+}

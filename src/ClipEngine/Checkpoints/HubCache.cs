@@ -1,0 +1,110 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace ClipEngine.Checkpoints;
+
+/// <summary>
+/// The folder that Python's huggingface_hub keeps downloads in, read and written in its layout:
+/// <c>models--organisation--name/{blobs/HASH, snapshots/COMMIT/FILE -> blob, refs/main}</c>.
+/// </summary>
+internal sealed class HubCache(string root)
+{
+    private const int LongestPart = 96;
+    private const string MainRevision = "main";
+
+    /// <summary>Whether a repository's id has the hub's grammar: two names of ASCII letters, digits, '-', '_' and '.', that are harmless as file names anywhere.</summary>
+    public static bool IsRepository(string id)
+    {
+        string[] parts = id.Split('/');
+        return parts.Length == 2 && parts.All(part => part.Length is > 0 and <= LongestPart && char.IsAsciiLetterOrDigit(part[0])
+            && part.All(character => char.IsAsciiLetterOrDigit(character) || character is '-' or '_' or '.')
+            && !part.Contains("..", StringComparison.Ordinal) && !part.Contains("--", StringComparison.Ordinal) && SafeNames.IsFileName(part));
+    }
+
+    /// <summary>The repository's folder name in the cache.</summary>
+    /// <exception cref="BadInputException">The id breaks the grammar.</exception>
+    public static string FolderName(string repository) => IsRepository(repository)
+        ? "models--" + repository.Replace("/", "--", StringComparison.Ordinal)
+        : throw new BadInputException(BadInputException.Escape(repository), "is not the id of a repository.", "An id is organisation/name, of ASCII letters, digits, '-', '_' and '.'.");
+
+    /// <summary>Where the bytes with this hash lie, or will.</summary>
+    public string BlobPath(string repository, string hash) => Path.Combine(Folder(repository), "blobs", SafeHash(hash));
+
+    /// <summary>The commit that the cache holds as the main revision, or null.</summary>
+    public string? MainCommit(string repository)
+    {
+        string reference = Path.Combine(Folder(repository), "refs", MainRevision);
+        if (!File.Exists(reference) || new FileInfo(reference).Length > 100)
+            return null;
+        string commit = File.ReadAllText(reference).Trim();
+        return IsHash(commit) ? commit : null;
+    }
+
+    /// <summary>
+    /// Finds a file of the main revision, or of any other that is there. What lies behind a link must lie in the repository's own folder.
+    /// </summary>
+    public bool TryFind(string repository, string fileName, [NotNullWhen(true)] out string? path)
+    {
+        path = null;
+        string snapshots = Path.Combine(Folder(repository), "snapshots");
+        if (!SafeNames.IsFileName(fileName) || !Directory.Exists(snapshots))
+            return false;
+        string? main = MainCommit(repository);
+        IEnumerable<string> commits = Directory.EnumerateDirectories(snapshots).OrderByDescending(folder => Path.GetFileName(folder) == main);
+        foreach (string candidate in commits.Select(folder => Path.Combine(folder, fileName)))
+        {
+            if (File.Exists(candidate) && IsInside(Folder(repository), RealPath(candidate)))
+            {
+                path = candidate;
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>The hash that a cached file's blob is named after, or null where the file is a plain copy.</summary>
+    public static string? HashOf(string path)
+    {
+        string name = Path.GetFileName(RealPath(path));
+        return IsHash(name) ? name : null;
+    }
+
+    /// <summary>Makes a blob visible as a file of a commit, which becomes the main revision.</summary>
+    /// <returns>The file's path in the snapshot.</returns>
+    public string Publish(string repository, string commit, string fileName, string hash)
+    {
+        if (!SafeNames.IsFileName(fileName))
+            throw new BadInputException(BadInputException.Escape(fileName), "is not a plain file name.");
+        string snapshot = Path.Combine(Folder(repository), "snapshots", SafeHash(commit));
+        Directory.CreateDirectory(snapshot);
+        string path = Path.Combine(snapshot, fileName);
+        string temporary = Path.Combine(snapshot, $".{Environment.ProcessId}-{Guid.NewGuid():N}{DownloadPart.Suffix}");
+        try
+        {
+            File.CreateSymbolicLink(temporary, Path.Combine("..", "..", "blobs", SafeHash(hash)));
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or PlatformNotSupportedException)
+        {
+            // File systems without links; huggingface_hub copies there too.
+            File.Copy(BlobPath(repository, hash), temporary);
+        }
+
+        File.Move(temporary, path, overwrite: true);
+        Files.AtomicFile.WriteAllText(Path.Combine(Folder(repository), "refs", MainRevision), commit);
+        return path;
+    }
+
+    /// <summary>Whether a text is a git or SHA-256 object name, and so harmless in a path.</summary>
+    public static bool IsHash([NotNullWhen(true)] string? text) => text is { Length: 40 or 64 } && text.All(char.IsAsciiHexDigitLower);
+
+    private static string RealPath(string path) => File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? Path.GetFullPath(path);
+
+    private string Folder(string repository) => Path.Combine(root, FolderName(repository));
+
+    private static string SafeHash(string hash) => IsHash(hash)
+        ? hash
+        : throw new DownloadException(BadInputException.Escape(hash), DownloadError.UnexpectedAnswer, "the server named a version that is no hash.", "Check the address in HF_ENDPOINT.");
+
+    private static bool IsInside(string folder, string path) =>
+        Path.GetFullPath(path).StartsWith(Path.GetFullPath(folder) + Path.DirectorySeparatorChar, StringComparison.Ordinal);
+}

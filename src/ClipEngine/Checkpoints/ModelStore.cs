@@ -1,0 +1,288 @@
+using System.Security.Cryptography;
+
+namespace ClipEngine.Checkpoints;
+
+/// <summary>What a file of weights was checked against.</summary>
+public enum Verification
+{
+    /// <summary>Found in the cache and not hashed now.</summary>
+    NotChecked,
+
+    /// <summary>The SHA-256 that the catalogue holds in full.</summary>
+    Pinned,
+
+    /// <summary>The published first digits of the SHA-256; "prefix-checked".</summary>
+    PrefixChecked,
+
+    /// <summary>The SHA-256 that the hub states for the file, or that the blob in the hub's cache is named after.</summary>
+    HubHash,
+
+    /// <summary>Nothing was known; the SHA-256 seen the first time is recorded and must come again.</summary>
+    Unverified,
+}
+
+/// <summary>Weights on this machine.</summary>
+/// <param name="Entry">What they are.</param>
+/// <param name="Path">The file.</param>
+/// <param name="Verification">What it was checked against.</param>
+/// <param name="Sha256">Its SHA-256; null where it was not computed.</param>
+public sealed record StoredWeights(CatalogueEntry Entry, string Path, Verification Verification, string? Sha256);
+
+/// <summary>
+/// The weights of the catalogue on this machine: finds them without the network, and fetches and checks them with it. Files
+/// lie in the caches of huggingface_hub and open_clip, in their layouts. Safe for several threads and processes at once.
+/// </summary>
+public sealed class ModelStore : IDisposable
+{
+    private readonly ModelStoreOptions _options;
+    private readonly HubCache _hub;
+    private readonly Downloader _downloader;
+
+    /// <summary>Opens nothing yet.</summary>
+    /// <param name="options">Where files are kept and fetched from.</param>
+    public ModelStore(ModelStoreOptions options)
+        : this(options, new DownloadSettings())
+    {
+    }
+
+    internal ModelStore(ModelStoreOptions options, DownloadSettings settings)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        _options = options;
+        _hub = new HubCache(options.HubCacheFolder);
+        _downloader = new Downloader(settings);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _downloader.Dispose();
+
+    /// <summary>Looks for weights in the caches, without the network and without reading them.</summary>
+    /// <param name="entry">Weights of the catalogue.</param>
+    /// <returns>The file, or null where there is none.</returns>
+    public StoredWeights? Find(CatalogueEntry entry)
+    {
+        ArgumentNullException.ThrowIfNull(entry);
+        if (entry.HubRepository is string repository)
+        {
+            foreach (string name in entry.HubFileNames)
+            {
+                if (_hub.TryFind(repository, name, out string? path))
+                    return new StoredWeights(entry, path, Verification.NotChecked, Sha256: null);
+            }
+        }
+
+        return entry.ReleaseUrl is not null && File.Exists(ReleasePath(entry))
+            ? new StoredWeights(entry, ReleasePath(entry), Verification.NotChecked, Sha256: null)
+            : null;
+    }
+
+    /// <summary>Fetches weights where they are missing or damaged, and checks them in any case: the whole file is hashed.</summary>
+    /// <param name="entry">Weights of the catalogue.</param>
+    /// <param name="allowUnverified">Accept a file of which no hash is known; the SHA-256 seen is recorded beside it, and a later file must have the same.</param>
+    /// <param name="progress">Told how far the download is; or null.</param>
+    /// <param name="cancellation">Stops; what was received is resumed by a later call.</param>
+    /// <exception cref="DownloadException">No source could deliver the published bytes; the reason is the last source's.</exception>
+    /// <exception cref="IOException">The disk is full or not writable.</exception>
+    public async Task<StoredWeights> PullAsync(CatalogueEntry entry, bool allowUnverified = false,
+        IProgress<DownloadProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(entry);
+        if (_options.IsOffline)
+            return await CheckCachedAsync(entry, allowUnverified, cancellation) ?? throw Offline(entry);
+
+        DownloadException? failure = null;
+        if (entry.HubRepository is string repository)
+        {
+            try
+            {
+                if (await PullFromHubAsync(entry, repository, allowUnverified, progress, cancellation) is { } weights)
+                    return weights;
+                failure = new DownloadException(entry.Name, DownloadError.NotFound,
+                    $"the repository {repository} has none of {string.Join(", ", entry.HubFileNames)}.", "'clipengine models show' names the sources that are known.");
+            }
+            catch (DownloadException exception)
+            {
+                failure = exception;
+            }
+        }
+
+        if (entry.ReleaseUrl is not null)
+        {
+            try
+            {
+                return await PullReleaseAsync(entry, allowUnverified, progress, cancellation);
+            }
+            catch (DownloadException exception)
+            {
+                failure = exception;
+            }
+        }
+
+        if (failure is { Error: DownloadError.Network } && await CheckCachedAsync(entry, allowUnverified, cancellation) is { } cached)
+            return cached;
+        throw failure ?? new DownloadException(entry.Name, DownloadError.NotFound, "no source is known for these weights.");
+    }
+
+    private async Task<StoredWeights?> PullFromHubAsync(CatalogueEntry entry, string repository, bool allowUnverified,
+        IProgress<DownloadProgress>? progress, CancellationToken cancellation)
+    {
+        if (!HubCache.IsRepository(repository))
+            throw new BadInputException(repository, "is not the id of a repository.");
+        foreach (string name in entry.HubFileNames)
+        {
+            HubFile file;
+            try
+            {
+                file = await AskHubAsync(repository, name, cancellation);
+            }
+            catch (DownloadException exception) when (exception.Error == DownloadError.NotFound)
+            {
+                continue;
+            }
+
+            bool isLarge = file.Hash.Length == 64;
+            if (!isLarge && !allowUnverified)
+                throw NoHash(entry, name);
+            string blob = _hub.BlobPath(repository, file.Hash);
+            string? found = File.Exists(blob) ? await HashAsync(blob, cancellation) : null;
+            if (found is null || (isLarge && found != file.Hash))
+            {
+                var expected = new ExpectedFile(Sha256: isLarge ? file.Hash : null, GitSha1: isLarge ? null : file.Hash, Bytes: file.Bytes);
+                // The commit pins what the headers spoke of, should the repository change meanwhile.
+                using DownloadPart part = await _downloader.FetchAsync(HubAddress(repository, file.Commit, name), TokenToSend(), expected, blob, progress, cancellation);
+                found = part.Sha256();
+                part.MoveTo(blob);
+            }
+
+            string path = _hub.Publish(repository, file.Commit, name, file.Hash);
+            return new StoredWeights(entry, path, isLarge ? Verification.HubHash : Verification.Unverified, found);
+        }
+
+        return null;
+    }
+
+    private async Task<HubFile> AskHubAsync(string repository, string name, CancellationToken cancellation)
+    {
+        Uri address = HubAddress(repository, "main", name);
+        using HttpResponseMessage response = await _downloader.HeadAsync(address, TokenToSend(), cancellation);
+        string? tag = Header(response, "X-Linked-Etag") ?? response.Headers.ETag?.ToString();
+        string? hash = tag?.Replace("W/", "", StringComparison.Ordinal).Trim('"');
+        string? commit = Header(response, "X-Repo-Commit");
+        if (!HubCache.IsHash(hash) || !HubCache.IsHash(commit))
+        {
+            throw new DownloadException(address.AbsoluteUri, DownloadError.UnexpectedAnswer, "the answer names neither the file's hash nor the commit; this is not a hub.",
+                "Check HF_ENDPOINT and the network's sign-in page.");
+        }
+
+        long? bytes = long.TryParse(Header(response, "X-Linked-Size"), out long size) ? size : null;
+        return new HubFile(hash, commit, bytes);
+    }
+
+    private async Task<StoredWeights> PullReleaseAsync(CatalogueEntry entry, bool allowUnverified, IProgress<DownloadProgress>? progress, CancellationToken cancellation)
+    {
+        string target = ReleasePath(entry);
+        Uri address = _options.ReleaseEndpoint is { } mirror ? new Uri(mirror, entry.ReleaseUrl!.PathAndQuery.TrimStart('/')) : entry.ReleaseUrl!;
+        var expected = new ExpectedFile(Sha256: entry.ReleaseSha256 ?? SeenBefore(target), Sha256Prefix: entry.ReleaseSha256Prefix);
+        if (entry.ReleaseHash == HashKnowledge.Unknown && !allowUnverified)
+            throw NoHash(entry, Path.GetFileName(target));
+        if (await CheckReleaseAsync(entry, allowUnverified, cancellation) is { } present)
+            return present;
+
+        // Release files are public; no token goes there.
+        using DownloadPart part = await _downloader.FetchAsync(address, token: null, expected, target, progress, cancellation);
+        string found = part.Sha256();
+        part.MoveTo(target);
+        if (entry.ReleaseHash == HashKnowledge.Unknown)
+            Files.AtomicFile.WriteAllText(SeenPath(target), found + "\n");
+        return new StoredWeights(entry, target, ReleaseVerification(entry), found);
+    }
+
+    /// <summary>Hashes what the caches hold; null where nothing is there or its hash is wrong.</summary>
+    private async Task<StoredWeights?> CheckCachedAsync(CatalogueEntry entry, bool allowUnverified, CancellationToken cancellation)
+    {
+        if (entry.HubRepository is string repository)
+        {
+            foreach (string name in entry.HubFileNames)
+            {
+                if (!_hub.TryFind(repository, name, out string? path))
+                    continue;
+                string? stated = HubCache.HashOf(path);
+                string found = await HashAsync(path, cancellation);
+                if (stated?.Length == 64 && found == stated)
+                    return new StoredWeights(entry, path, Verification.HubHash, found);
+                if (stated?.Length != 64 && allowUnverified)
+                    return new StoredWeights(entry, path, Verification.Unverified, found);
+            }
+        }
+
+        return entry.ReleaseUrl is null ? null : await CheckReleaseAsync(entry, allowUnverified, cancellation);
+    }
+
+    private async Task<StoredWeights?> CheckReleaseAsync(CatalogueEntry entry, bool allowUnverified, CancellationToken cancellation)
+    {
+        string path = ReleasePath(entry);
+        if (!File.Exists(path))
+            return null;
+        string found = await HashAsync(path, cancellation);
+        bool isRight = entry.ReleaseHash switch
+        {
+            HashKnowledge.Full => found == entry.ReleaseSha256,
+            HashKnowledge.Prefix => found.StartsWith(entry.ReleaseSha256Prefix!, StringComparison.Ordinal),
+            _ => allowUnverified && SeenBefore(path) == found,
+        };
+        return isRight ? new StoredWeights(entry, path, ReleaseVerification(entry), found) : null;
+    }
+
+    private Uri HubAddress(string repository, string revision, string name) => new(_options.HubEndpoint, $"{repository}/resolve/{revision}/{name}");
+
+    private string? TokenToSend() => _options.HubEndpoint.Scheme == Uri.UriSchemeHttps || _options.HubEndpoint.IsLoopback ? _options.Token : null;
+
+    private string ReleasePath(CatalogueEntry entry)
+    {
+        string name = Path.GetFileName(entry.ReleaseUrl!.AbsolutePath);
+        return SafeNames.IsFileName(name)
+            ? Path.Combine(_options.ReleaseFolder, name)
+            : throw new BadInputException(BadInputException.Escape(name), "is not a plain file name.");
+    }
+
+    private static string SeenPath(string path) => path + ".sha256-seen";
+
+    private static string? SeenBefore(string path)
+    {
+        string record = SeenPath(path);
+        string? hash = File.Exists(record) && new FileInfo(record).Length < 100 ? File.ReadAllText(record).Trim() : null;
+        return HubCache.IsHash(hash) ? hash : null;
+    }
+
+    private static Verification ReleaseVerification(CatalogueEntry entry) => entry.ReleaseHash switch
+    {
+        HashKnowledge.Full => Verification.Pinned,
+        HashKnowledge.Prefix => Verification.PrefixChecked,
+        _ => Verification.Unverified,
+    };
+
+    private static async Task<string> HashAsync(string path, CancellationToken cancellation)
+    {
+        await using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 20, FileOptions.SequentialScan | FileOptions.Asynchronous);
+        return Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, cancellation));
+    }
+
+    private static string? Header(HttpResponseMessage response, string name) =>
+        response.Headers.TryGetValues(name, out IEnumerable<string>? values) ? values.FirstOrDefault() : null;
+
+    private static DownloadException NoHash(CatalogueEntry entry, string file) => new(entry.Name, DownloadError.NoHash,
+        $"no SHA-256 is known for {file}, so that nothing would tell a wrong file from the right one.", "Pass --allow-unverified to take it all the same; the SHA-256 seen is then recorded.");
+
+    private DownloadException Offline(CatalogueEntry entry)
+    {
+        var places = new List<string>();
+        if (entry.HubRepository is string repository)
+            places.Add($"{entry.HubFileNames[0]} of {repository} in {Path.Combine(_options.HubCacheFolder, HubCache.FolderName(repository))}");
+        if (entry.ReleaseUrl is not null)
+            places.Add(ReleasePath(entry));
+        return new DownloadException(entry.Name, DownloadError.Offline, "the network is switched off (HF_HUB_OFFLINE), and the cache has no intact file.",
+            $"Copy it from another machine: {string.Join(", or ", places)}.");
+    }
+
+    private readonly record struct HubFile(string Hash, string Commit, long? Bytes);
+}

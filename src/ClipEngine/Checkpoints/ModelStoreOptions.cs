@@ -1,0 +1,59 @@
+namespace ClipEngine.Checkpoints;
+
+/// <summary>Where weights are kept and fetched from. <see cref="FromEnvironment()"/> reads the variables that huggingface_hub reads, so that both find each other's files.</summary>
+public sealed record ModelStoreOptions
+{
+    /// <summary>The hub's cache: <c>HF_HUB_CACHE</c>, else <c>HF_HOME/hub</c>, else <c>~/.cache/huggingface/hub</c>.</summary>
+    public required string HubCacheFolder { get; init; }
+
+    /// <summary>Release files, where open_clip keeps them: <c>CLIPENGINE_RELEASE_CACHE</c>, else <c>~/.cache/clip</c>.</summary>
+    public required string ReleaseFolder { get; init; }
+
+    /// <summary><c>HF_ENDPOINT</c>: the hub's address or that of a mirror.</summary>
+    public Uri HubEndpoint { get; init; } = new("https://huggingface.co");
+
+    /// <summary><c>CLIPENGINE_RELEASE_ENDPOINT</c>: takes the place of scheme and host in the addresses of release files (a mirror keeps their paths); null for the addresses as published.</summary>
+    public Uri? ReleaseEndpoint { get; init; }
+
+    /// <summary><c>HF_TOKEN</c>, else the file at <c>HF_TOKEN_PATH</c> or <c>HF_HOME/token</c>. Sent to <see cref="HubEndpoint"/> and nowhere else, and over plain http only within this machine.</summary>
+    public string? Token { get; init; }
+
+    /// <summary><c>HF_HUB_OFFLINE</c> or <c>TRANSFORMERS_OFFLINE</c>: no connection is ever opened.</summary>
+    public bool IsOffline { get; init; }
+
+    /// <summary>Reads this process's environment.</summary>
+    /// <exception cref="BadInputException">An endpoint is not an http or https address.</exception>
+    public static ModelStoreOptions FromEnvironment() => FromEnvironment(Environment.GetEnvironmentVariable);
+
+    internal static ModelStoreOptions FromEnvironment(Func<string, string?> read)
+    {
+        string cache = Text(read, "XDG_CACHE_HOME") ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache");
+        string home = Text(read, "HF_HOME") ?? Path.Combine(cache, "huggingface");
+        string tokenFile = Text(read, "HF_TOKEN_PATH") ?? Path.Combine(home, "token");
+        string? token = Text(read, "HF_TOKEN") ?? (File.Exists(tokenFile) ? File.ReadAllText(tokenFile).Trim() : null);
+        Uri? hub = Address(read, "HF_ENDPOINT");
+        return new ModelStoreOptions
+        {
+            HubCacheFolder = Text(read, "HF_HUB_CACHE") ?? Path.Combine(home, "hub"),
+            // open_clip knows no XDG_CACHE_HOME.
+            ReleaseFolder = Text(read, "CLIPENGINE_RELEASE_CACHE") ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache", "clip"),
+            HubEndpoint = hub ?? new Uri("https://huggingface.co"),
+            ReleaseEndpoint = Address(read, "CLIPENGINE_RELEASE_ENDPOINT"),
+            Token = string.IsNullOrEmpty(token) ? null : token,
+            IsOffline = IsOn(read, "HF_HUB_OFFLINE") || IsOn(read, "TRANSFORMERS_OFFLINE"),
+        };
+    }
+
+    private static string? Text(Func<string, string?> read, string name) => read(name) is { Length: > 0 } value ? value : null;
+
+    private static bool IsOn(Func<string, string?> read, string name) => read(name)?.ToUpperInvariant() is "1" or "ON" or "YES" or "TRUE";
+
+    private static Uri? Address(Func<string, string?> read, string name)
+    {
+        if (Text(read, name) is not string value)
+            return null;
+        return Uri.TryCreate(value.TrimEnd('/') + "/", UriKind.Absolute, out Uri? address) && address.Scheme is "http" or "https"
+            ? address
+            : throw new BadInputException(name, $"'{BadInputException.Escape(value)}' is not an http or https address.");
+    }
+}

@@ -1,0 +1,50 @@
+using System.Security.Cryptography;
+
+namespace ClipEngine.Testing;
+
+/// <summary>Answers as the hub and as a release host do, for files that it is given; a test changes the answers it wants to be wrong.</summary>
+public sealed class LoopbackHub
+{
+    /// <summary>The one commit of every repository.</summary>
+    public const string Commit = "0123456789abcdef0123456789abcdef01234567";
+
+    private readonly Dictionary<string, byte[]> _files = [];
+
+    /// <summary>Adds a file of a repository.</summary>
+    public LoopbackHub Add(string repository, string file, byte[] content)
+    {
+        _files[$"/{repository}/resolve/main/{file}"] = content;
+        _files[$"/{repository}/resolve/{Commit}/{file}"] = content;
+        return this;
+    }
+
+    /// <summary>Adds a release file under the path of its address.</summary>
+    public LoopbackHub AddRelease(Uri address, byte[] content)
+    {
+        _files[address.AbsolutePath] = content;
+        return this;
+    }
+
+    /// <summary>The honest answer.</summary>
+    public LoopbackAnswer Answer(LoopbackRequest request)
+    {
+        if (!_files.TryGetValue(request.Path, out byte[]? content))
+            return new LoopbackAnswer(404, []);
+        string hash = Convert.ToHexStringLower(SHA256.HashData(content));
+        var headers = new Dictionary<string, string> { ["ETag"] = $"\"{hash}\"", ["Content-Type"] = "application/octet-stream" };
+        if (request.Path.Contains("/resolve/", StringComparison.Ordinal))
+        {
+            headers["X-Linked-Etag"] = $"\"{hash}\"";
+            headers["X-Linked-Size"] = content.Length.ToString();
+            headers["X-Repo-Commit"] = Commit;
+        }
+
+        int start = request.RangeStart;
+        if (start == 0)
+            return new LoopbackAnswer(200, content) { Headers = headers };
+        if (start >= content.Length)
+            return new LoopbackAnswer(416, []) { Headers = headers };
+        headers["Content-Range"] = $"bytes {start}-{content.Length - 1}/{content.Length}";
+        return new LoopbackAnswer(206, content[start..]) { Headers = headers };
+    }
+}

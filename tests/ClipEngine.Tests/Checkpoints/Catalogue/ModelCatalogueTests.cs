@@ -1,0 +1,114 @@
+using System.Text;
+using ClipEngine.Checkpoints;
+using ClipEngine.Models;
+
+namespace ClipEngine.Tests.Checkpoints.Catalogue;
+
+public sealed class ModelCatalogueTests
+{
+    /// <summary>Table 1 of the audit paper, and the rest of open_clip's published profile of plain ViT models.</summary>
+    [Theory]
+    [InlineData("ViT-B-16", "149.62", "41.09")]
+    [InlineData("ViT-B-16-plus-240", "208.38", "64.03")]
+    [InlineData("ViT-B-32", "151.28", "14.78")]
+    [InlineData("ViT-L-14", "427.62", "175.33")]
+    [InlineData("ViT-S-32-alt", "43.22", "3.56")]
+    [InlineData("ViT-S-16", "62.26", "12.58")]
+    [InlineData("ViT-M-16-alt", "78.98", "19.36")]
+    [InlineData("ViT-M-32", "103.12", "9.95")]
+    [InlineData("ViT-B-32-256", "151.29", "17.46")]
+    [InlineData("ViT-B-32-plus-256", "210.30", "24.83")]
+    [InlineData("ViT-L-16-320", "427.95", "271.93")]
+    [InlineData("ViT-L-14-336", "427.94", "395.22")]
+    [InlineData("ViT-L-14-CLIPA", "414.21", "167.50")]
+    [InlineData("ViT-H-14", "986.11", "381.68")]
+    [InlineData("ViT-H-14-CLIPA-336", "968.64", "800.88")]
+    [InlineData("ViT-g-14", "1366.68", "581.15")]
+    [InlineData("ViT-bigG-14", "2539.57", "1065.36")]
+    [InlineData("ViT-e-14", "4581.09", "2091.45")]
+    public void ParametersAndOperationsEqualThePublishedTables(string name, string millions, string gigaOperations)
+    {
+        ModelCost cost = ModelCost.Of(Configuration(ModelCatalogue.FindModel(name)));
+        Assert.Equal(millions, (cost.Parameters / 1e6).ToString("0.00"));
+        Assert.Equal(gigaOperations, (cost.Operations / 1e9).ToString("0.00"));
+    }
+
+    [Fact]
+    public void EveryConfigurationIsReadAndRunsWhatTheCatalogueSays()
+    {
+        Assert.Equal(45, ModelCatalogue.Models.Length);
+        foreach (CatalogueModel model in ModelCatalogue.Models)
+        {
+            Assert.Equal(model.Activation == WeightsActivation.QuickGelu, Configuration(model).QuickGelu);
+            foreach (CatalogueEntry entry in model.Weights)
+            {
+                OpenClipConfig config = OpenClipConfig.Parse(Encoding.UTF8.GetBytes(model.ConfigurationFor(entry)), entry.Name);
+                Assert.True(config.StatesPreprocessing);
+            }
+        }
+    }
+
+    [Fact]
+    public void TheAuditedFourteenAreTwelveFilesOfEightRuns()
+    {
+        CatalogueEntry[] audited = [.. ModelCatalogue.Entries.Where(entry => entry.IsAudited)];
+        Assert.Equal(14, audited.Length);
+        Assert.Equal(12, audited.Select(entry => (entry.HubRepository, entry.ReleaseUrl)).Distinct().Count());
+        Assert.Equal(8, audited.Select(entry => entry.TrainingRun).Distinct().Count());
+        Assert.All(audited, entry => Assert.True(entry.HubRepository is not null || entry.ReleaseHash == HashKnowledge.Prefix));
+        Assert.All(audited, entry => Assert.NotNull(entry.TrainingSet));
+        Assert.Equal([0.5f, 0.5f, 0.5f], ModelCatalogue.Find("ViT-L-14/laion2b_s32b_b82k").Mean.ToArray());
+        Assert.Equal(0.48145466f, ModelCatalogue.Find("ViT-L-14/laion400m_e32").Mean[0]);
+    }
+
+    [Fact]
+    public void PlusTwoFortyEpoch32ComesFromTheReleaseFileOnly()
+    {
+        CatalogueEntry entry = ModelCatalogue.Find("ViT-B-16-plus-240/laion400m_e32");
+        Assert.Null(entry.HubRepository);
+        Assert.Equal("699c4b84", entry.ReleaseSha256Prefix);
+        Assert.Contains("epoch 31", entry.Note, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AnActivationThatContradictsTheWeightsIsAnErrorUnlessTheMistakeIsAskedFor()
+    {
+        CatalogueEntry entry = ModelCatalogue.Find("ViT-B-32/laion400m_e32");
+        WeightsActivation configured = ModelCatalogue.FindModel("ViT-B-32").Activation;
+        BadInputException refusal = Assert.Throws<BadInputException>(() => entry.ResolveActivation(configured));
+        Assert.Contains("ViT-B-32-quickgelu/laion400m_e32", refusal.Message, StringComparison.Ordinal);
+        Assert.Equal((WeightsActivation.Gelu, "activation mismatch"), entry.ResolveActivation(configured, acceptMismatch: true));
+        Assert.Equal((WeightsActivation.QuickGelu, null), ModelCatalogue.Find("ViT-B-32-quickgelu/laion400m_e32").ResolveActivation(WeightsActivation.QuickGelu, acceptMismatch: true));
+        Assert.NotNull(entry.Note);
+    }
+
+    [Theory]
+    [InlineData("x/vit_b_32-quickgelu-laion400m_e32-46683a32.pt", "ViT-B-32-quickgelu/laion400m_e32")]
+    [InlineData("hub/models--laion--CLIP-ViT-B-32-laion2B-s34B-b79K/snapshots/c/open_clip_model.safetensors", "ViT-B-32/laion2b_s34b_b79k")]
+    [InlineData("x/open_clip_model.safetensors", null)]
+    public void TheOriginOfAFileIsToldByItsPlace(string path, string? name) => Assert.Equal(name, ModelCatalogue.OriginOf(path)?.Name);
+
+    [Fact]
+    public void UnknownNamesAreRefusedWithAnOffer()
+    {
+        Assert.Contains("ViT-B-32", Assert.Throws<BadInputException>(() => ModelCatalogue.Find("vit-b-32/openai")).Message, StringComparison.Ordinal);
+        Assert.Contains("laion2b_s34b_b79k", Assert.Throws<BadInputException>(() => ModelCatalogue.Find("ViT-B-32/x")).Message, StringComparison.Ordinal);
+        Assert.Contains("without its weights", Assert.Throws<BadInputException>(() => ModelCatalogue.Find("ViT-B-32")).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void FieldsAreWellFormed()
+    {
+        foreach (CatalogueEntry entry in ModelCatalogue.Entries)
+        {
+            Assert.True(entry.HubRepository is null || HubCache.IsRepository(entry.HubRepository), entry.Name);
+            Assert.True(entry.ReleaseUrl is null || entry.ReleaseUrl.Scheme == "https", entry.Name);
+            Assert.True(entry.ReleaseSha256 is null || HubCache.IsHash(entry.ReleaseSha256), entry.Name);
+            Assert.True(entry.HubRepository is not null || entry.ReleaseUrl is not null, entry.Name);
+        }
+
+        Assert.Equal(ModelCatalogue.Entries.Count(), ModelCatalogue.Entries.Select(entry => entry.Name).Distinct().Count());
+    }
+
+    private static OpenClipConfig Configuration(CatalogueModel model) => OpenClipConfig.Parse(Encoding.UTF8.GetBytes(model.ConfigurationJson), model.Name);
+}
