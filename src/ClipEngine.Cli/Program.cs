@@ -24,6 +24,7 @@ internal static class Program
         yield return Commands.ScoreCommand.Create();
         yield return Commands.AuditCommand.Create();
         yield return Commands.DevicesCommand.Create();
+        yield return ScoreCommand.Create();
         yield return ModelsCommand.Create();
         yield return TokenizeCommand.Create();
     }
