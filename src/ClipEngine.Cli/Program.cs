@@ -21,9 +21,8 @@ internal static class Program
     /// <summary>The verbs in the order that help shows them.</summary>
     private static IEnumerable<Command> Verbs()
     {
-        yield return Commands.ScoreCommand.Create();
-        yield return Commands.AuditCommand.Create();
-        yield return Commands.DevicesCommand.Create();
+        yield return AuditCommand.Create();
+        yield return DevicesCommand.Create();
         yield return ScoreCommand.Create();
         yield return ModelsCommand.Create();
         yield return TokenizeCommand.Create();
