@@ -23,6 +23,9 @@ public interface IModel
 
     /// <summary>One more than the largest token id.</summary>
     int VocabularySize { get; }
+
+    /// <summary>What a user should know about this model, such as settings that its files leave open; empty where all is said.</summary>
+    IReadOnlyList<string> Notices { get; }
 }
 
 /// <summary>Images and sentences in one space: their features are compared by cosine.</summary>
@@ -36,6 +39,15 @@ public interface IDualEncoder : IModel
 
     /// <summary>Added after scaling (<c>logit_bias</c>); null where the model has none. With a bias a probability is a sigmoid, else a softmax over labels.</summary>
     double? LogitBias { get; }
+
+    /// <summary>Tokens that the image tower works on for one image: what an image costs, for choosing a batch.</summary>
+    int ImageTokens { get; }
+
+    /// <summary>The shape that <see cref="EncodeImages"/> returns for n images.</summary>
+    Shape ImageFeatureShape(int count);
+
+    /// <summary>The shape that <see cref="EncodeTexts"/> returns for n sentences of <paramref name="length"/> ids.</summary>
+    Shape TextFeatureShape(int count, int length);
 
     /// <summary>Enqueues the image tower.</summary>
     /// <param name="pass">A pass of <see cref="IModel.Backend"/>.</param>

@@ -12,6 +12,7 @@ internal sealed class ModifiedResNet : IImageTower
     private readonly ConvolutionNorm _stem1, _stem2, _stem3;
     private readonly List<Bottleneck> _blocks = [];
     private readonly AttentionPool2D _pool;
+    private readonly int _imageSide;
 
     /// <summary>Loads the tower.</summary>
     /// <param name="config">Its sizes.</param>
@@ -20,6 +21,7 @@ internal sealed class ModifiedResNet : IImageTower
     public ModifiedResNet(VisionConfig config, int embedDimension, WeightReader weights)
     {
         int width = config.Width;
+        _imageSide = config.ImageHeight;
         _stem1 = new ConvolutionNorm(weights, "conv1", "bn1", 3, width / 2, 3);
         _stem2 = new ConvolutionNorm(weights, "conv2", "bn2", width / 2, width / 2, 3);
         _stem3 = new ConvolutionNorm(weights, "conv3", "bn3", width / 2, width, 3);
@@ -37,6 +39,12 @@ internal sealed class ModifiedResNet : IImageTower
 
         _pool = new AttentionPool2D(weights.Scope("attnpool"), config.GridHeight * config.GridWidth, channels, config.Heads, embedDimension);
     }
+
+    /// <summary>Pixels of the second stage's map, where most of the work lies.</summary>
+    public int Tokens => (_imageSide / 8) * (_imageSide / 8);
+
+    /// <inheritdoc/>
+    public int? FeatureTokens => null;
 
     /// <summary>The side of the map that reaches the attention pool.</summary>
     public static int MapSide(int imageSide)

@@ -44,11 +44,23 @@ internal sealed class OpenClipModel : IDualEncoder
 
     public int VocabularySize => _config.Text.VocabularySize;
 
+    public IReadOnlyList<string> Notices => _config.StatesPreprocessing
+        ? []
+        : [$"{_config.Source}: states no mean and standard deviation of pixels; OpenAI's are used, as open_clip does. Weights trained with others get wrong pixels."];
+
     public int EmbedDimension => _config.EmbedDimension;
+
+    public int ImageTokens => _visual.Tokens;
 
     public double LogitScale { get; }
 
     public double? LogitBias { get; }
+
+    public Shape ImageFeatureShape(int count) => _visual.FeatureTokens is { } tokens ? new Shape(count, tokens, EmbedDimension) : new Shape(count, EmbedDimension);
+
+    public Shape TextFeatureShape(int count, int length) => _config.Text is { Pooling: TextPooling.None, EmbedsClassToken: false }
+        ? new Shape(count, length, EmbedDimension)
+        : new Shape(count, EmbedDimension);
 
     public Tensor EncodeImages(IPass pass, in Tensor pixels)
     {

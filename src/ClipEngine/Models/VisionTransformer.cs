@@ -6,6 +6,12 @@ namespace ClipEngine.Models;
 /// <summary>An image tower.</summary>
 internal interface IImageTower
 {
+    /// <summary>Tokens that are worked on for one image.</summary>
+    int Tokens { get; }
+
+    /// <summary>Tokens of a feature that nothing pools; null where a feature is one vector.</summary>
+    int? FeatureTokens { get; }
+
     /// <summary>Enqueues the tower.</summary>
     /// <param name="pass">The pass.</param>
     /// <param name="pixels"><c>[n, 3, height, width]</c>.</param>
@@ -55,6 +61,18 @@ internal sealed class VisionTransformer : IImageTower
         _postNormBias = weights.Read("ln_post.bias", WeightRole.Vector, pooledWidth);
         _projection = weights.Read("proj", WeightRole.LinearTransposed, pooledWidth, embedDimension);
     }
+
+    /// <inheritdoc/>
+    public int Tokens => (_config.GridHeight * _config.GridWidth) + 1;
+
+    /// <inheritdoc/>
+    public int? FeatureTokens => _config switch
+    {
+        { AttentionalPool: AttentionalPooling.Parallel or AttentionalPooling.Cascade } => 1,
+        { Pooling: ImagePooling.None, AttentionalPool: AttentionalPooling.Single } => _config.PoolerQueries,
+        { Pooling: ImagePooling.None } => Tokens,
+        _ => null,
+    };
 
     /// <inheritdoc/>
     public Tensor Forward(IPass pass, in Tensor pixels)
