@@ -1,0 +1,92 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+
+namespace ClipEngine.Cli.Commands;
+
+/// <summary><c>clipengine classify</c>: zero-shot probabilities of labels for images.</summary>
+internal static class ClassifyCommand
+{
+    /// <summary>Labels shown for an image in the plain output; <c>--json</c> has all of them.</summary>
+    private const int ShownLabels = 5;
+
+    public static Command Create()
+    {
+        var model = new ModelArguments();
+        var inputs = new Argument<string[]>("image") { Description = "Image files, or folders of them.", Arity = ArgumentArity.ZeroOrMore };
+        Option<string?> list = new("--file") { Description = "A list of image files, one a line." };
+        Option<string> labels = new("--labels") { Description = "A text file with one label a line, or labels separated by commas.", Required = true };
+        Option<string[]> templates = new("--template") { Description = "A prompt with {} where the label goes; several are averaged. None: the label itself." };
+        Option<bool> json = new("--json") { Description = "One JSON object a line, with the probabilities of all labels." };
+        var command = new Command("classify", "Say which of some labels fits each image.") { inputs, list, labels, templates, json };
+        model.AddTo(command);
+        command.SetAction((parsed, cancellation) => Task.Run(() =>
+        {
+            string[] names = ReadLabels(parsed.GetValue(labels)!);
+            IReadOnlyList<string> files = ImageFiles.Find(parsed.GetValue(inputs) ?? [], parsed.GetValue(list));
+            using LoadedModel loaded = model.Load(parsed);
+            FeatureMatrix labelFeatures = loaded.Model.EncodeLabels(names, parsed.GetValue(templates), cancellation);
+            FeatureMatrix images;
+            using (var progress = new Progress("images"))
+                images = loaded.Model.EncodeImages(files, progress: progress, cancellationToken: cancellation);
+            Classification result = loaded.Model.Classify(images, names, labelFeatures);
+            if (parsed.GetValue(json))
+                WriteJson(files, result);
+            else
+                WriteTable(files, result);
+            return CommandRunner.Done;
+        }, cancellation));
+        return command;
+    }
+
+    private static string[] ReadLabels(string labels)
+    {
+        string[] lines;
+        try
+        {
+            lines = File.Exists(labels) ? File.ReadAllLines(labels) : labels.Split(',');
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new BadInputException(labels, $"the labels cannot be read: {exception.Message}", innerException: exception);
+        }
+
+        string[] names = [.. lines.Select(line => line.Trim()).Where(line => line.Length > 0)];
+        string? twice = names.GroupBy(name => name).FirstOrDefault(group => group.Count() > 1)?.Key;
+        if (names.Length == 0)
+            throw new BadInputException(labels, "expected at least one label, found none.");
+        return twice is null ? names : throw new BadInputException(labels, $"the label '{BadInputException.Escape(twice)}' is there twice.", "Each label shares the probability with the others; write it once.");
+    }
+
+    private static void WriteTable(IReadOnlyList<string> files, Classification result)
+    {
+        for (int image = 0; image < result.Count; image++)
+        {
+            double[] row = result[image].ToArray();
+            IEnumerable<string> best = Enumerable.Range(0, row.Length).OrderByDescending(label => row[label]).Take(ShownLabels)
+                .Select(label => string.Create(CultureInfo.InvariantCulture, $"{BadInputException.Escape(result.Labels[label])} {row[label]:F4}"));
+            Console.Out.WriteLine($"{BadInputException.Escape(files[image], 1000)}\t{string.Join('\t', best)}");
+        }
+    }
+
+    private static void WriteJson(IReadOnlyList<string> files, Classification result)
+    {
+        using Stream output = new BufferedStream(Console.OpenStandardOutput());
+        using var writer = new Utf8JsonWriter(output, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+        for (int image = 0; image < result.Count; image++)
+        {
+            writer.WriteStartObject();
+            writer.WriteString("image", files[image]);
+            writer.WriteString("label", result.Labels[result.Best(image)]);
+            writer.WriteStartObject("probabilities");
+            for (int label = 0; label < result.Labels.Count; label++)
+                writer.WriteNumber(result.Labels[label], result[image][label]);
+            writer.WriteEndObject();
+            writer.WriteEndObject();
+            writer.Flush();
+            writer.Reset();
+            output.WriteByte((byte)'\n');
+        }
+    }
+}

@@ -1,0 +1,165 @@
+using System.CommandLine;
+using System.Text.Json;
+using ClipEngine.Checkpoints;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Cli.Commands;
+
+/// <summary><c>clipengine embed image|text|raw</c>: features of images, of sentences, or of pixels and token ids as they are.</summary>
+internal static class EmbedCommand
+{
+    public static Command Create() => new("embed", "Turn images or sentences into features.") { CreateImage(), CreateText(), CreateRaw() };
+
+    private static Command CreateImage()
+    {
+        var model = new ModelArguments();
+        var inputs = new Argument<string[]>("input") { Description = "Image files, or folders of them.", Arity = ArgumentArity.ZeroOrMore };
+        Option<string?> list = new("--file") { Description = "A list of image files, one a line." };
+        Option<string> output = OutputOption();
+        Option<bool> json = JsonOption();
+        var command = new Command("image", "Features of image files: one row for each, in the order given.") { inputs, list, output, json };
+        model.AddTo(command);
+        command.SetAction((parsed, cancellation) => Task.Run(() =>
+        {
+            string path = Output(parsed, output);
+            IReadOnlyList<string> files = ImageFiles.Find(parsed.GetValue(inputs) ?? [], parsed.GetValue(list));
+            using LoadedModel loaded = model.Load(parsed);
+            using var progress = new Progress("images");
+            FeatureMatrix features = loaded.Model.EncodeImages(files, normalize: false, progress, cancellation);
+            FeatureFile.Write(path, "image_features", features, files);
+            return Report(parsed.GetValue(json), path, features);
+        }, cancellation));
+        return command;
+    }
+
+    private static Command CreateText()
+    {
+        var model = new ModelArguments();
+        var inputs = new Argument<string[]>("input") { Description = "Sentences.", Arity = ArgumentArity.ZeroOrMore };
+        Option<string?> list = new("--file") { Description = "Sentences, one a line; .jsonl: JSON strings or objects with a \"text\"." };
+        Option<string> output = OutputOption();
+        Option<bool> json = JsonOption();
+        var command = new Command("text", "Features of sentences: one row for each, in the order given.") { inputs, list, output, json };
+        model.AddTo(command);
+        command.SetAction((parsed, cancellation) => Task.Run(() =>
+        {
+            string path = Output(parsed, output);
+            string[] texts = [.. parsed.GetValue(inputs) ?? [], .. parsed.GetValue(list) is { } file ? TokenizeCommand.ReadSentences(file) : []];
+            if (texts.Length == 0)
+                throw new BadInputException("embed text", "no sentence was given.", "Write sentences behind the verb, or name a file with --file.");
+            using LoadedModel loaded = model.Load(parsed);
+            using var progress = new Progress("sentences");
+            FeatureMatrix features = loaded.Model.EncodeTexts(texts, normalize: false, progress, cancellation);
+            if (features.Truncated.Count > 0)
+                Console.Error.WriteLine($"clipengine: {features.Truncated.Count} of the sentences did not fit {loaded.Model.Tokenizer.ContextLength} ids and lost their ends; the first is number {features.Truncated[0] + 1}.");
+            FeatureFile.Write(path, "text_features", features, texts);
+            return Report(parsed.GetValue(json), path, features);
+        }, cancellation));
+        return command;
+    }
+
+    private static Command CreateRaw()
+    {
+        var model = new ModelArguments();
+        Option<string> input = new("--input") { Description = "A safetensors file with \"pixels\" [n, 3, height, width], \"tokens\" [m, length], or both.", Required = true };
+        Option<string> output = OutputOption();
+        Option<bool> json = JsonOption();
+        var command = new Command("raw", "Features of preprocessed pixels and of token ids, for comparisons with other implementations.") { input, output, json };
+        model.AddTo(command);
+        command.SetAction((parsed, cancellation) => Task.Run(() => RunRaw(model, parsed, parsed.GetValue(input)!, parsed.GetValue(output)!, parsed.GetValue(json), cancellation), cancellation));
+        return command;
+    }
+
+    private static int RunRaw(ModelArguments model, ParseResult parsed, string input, string path, bool json, CancellationToken cancellation)
+    {
+        if (!Path.GetExtension(path).Equals(".safetensors", StringComparison.OrdinalIgnoreCase))
+            throw new BadInputException(path, "expected a name ending in .safetensors.");
+        using ICheckpoint file = Checkpoint.Open(input);
+        if (!file.Tensors.ContainsKey("pixels") && !file.Tensors.ContainsKey("tokens"))
+            throw new BadInputException(input, "expected a tensor 'pixels', 'tokens' or both; found neither.");
+        using LoadedModel loaded = model.Load(parsed);
+        ClipModel clip = loaded.Model;
+        var writer = new SafetensorsWriter();
+        var written = new List<FeatureMatrix>();
+        if (file.Tensors.TryGetValue("pixels", out StoredTensor pixels))
+        {
+            (int height, int width) = (clip.Encoder.Preprocess.Height, clip.Encoder.Preprocess.Width);
+            if (pixels.Dimensions is not [var count, 3, var rows, var columns] || rows != height || columns != width)
+                throw new BadInputException(input, $"pixels: expected [n, 3, {height}, {width}], found {pixels}.");
+            Shape shape = clip.Encoder.ImageFeatureShape(checked((int)count));
+            float[] features = new float[shape.ElementCount];
+            clip.EncodePixels(file.ReadSingles("pixels"), features, normalize: false);
+            written.Add(new FeatureMatrix(features, shape));
+            FeatureFile.Add(writer, "image_features", written[^1], written[^1].Normalized());
+        }
+
+        cancellation.ThrowIfCancellationRequested();
+        if (file.Tensors.TryGetValue("tokens", out StoredTensor tokens))
+        {
+            if (tokens.Dimensions is not [var count, var length] || length < 1 || length > clip.Encoder.ContextLength)
+                throw new BadInputException(input, $"tokens: expected [m, 1 to {clip.Encoder.ContextLength}], found {tokens}.");
+            Shape shape = clip.Encoder.TextFeatureShape(checked((int)count), (int)length);
+            float[] features = new float[shape.ElementCount];
+            clip.EncodeTokens(ReadIds(file, clip.Encoder.VocabularySize), (int)length, features, normalize: false);
+            written.Add(new FeatureMatrix(features, shape));
+            FeatureFile.Add(writer, "text_features", written[^1], written[^1].Normalized());
+        }
+
+        writer.Write(path);
+        return Report(json, path, [.. written]);
+    }
+
+    private static int[] ReadIds(ICheckpoint file, int vocabulary)
+    {
+        long[] ids = file.ReadInt64s("tokens");
+        int wrong = Array.FindIndex(ids, id => id < 0 || id >= vocabulary);
+        return wrong < 0
+            ? Array.ConvertAll(ids, id => (int)id)
+            : throw new BadInputException(file.Path, $"tokens: expected ids from 0 to {vocabulary - 1}, found {ids[wrong]} at element {wrong}.");
+    }
+
+    private static Option<string> OutputOption() => new("--out") { Description = "The file of features: .npy (normalised) or .safetensors (both forms).", Required = true };
+
+    private static Option<bool> JsonOption() => new("--json") { Description = "Say on standard output what was written, as JSON." };
+
+    private static string Output(ParseResult parsed, Option<string> output)
+    {
+        string path = parsed.GetValue(output)!;
+        FeatureFile.RequireKnownExtension(path);
+        return path;
+    }
+
+    private static int Report(bool json, string path, params FeatureMatrix[] written)
+    {
+        if (!json)
+        {
+            Console.Error.WriteLine($"clipengine: wrote {string.Join(" and ", written.Select(features => features.Shape))} to {path}");
+            return CommandRunner.Done;
+        }
+
+        using Stream output = Console.OpenStandardOutput();
+        using (var writer = new Utf8JsonWriter(output))
+        {
+            writer.WriteStartObject();
+            writer.WriteString("out", path);
+            writer.WriteStartArray("shapes");
+            foreach (FeatureMatrix features in written)
+            {
+                writer.WriteStartArray();
+                for (int i = 0; i < features.Shape.Rank; i++)
+                    writer.WriteNumberValue(features.Shape[i]);
+                writer.WriteEndArray();
+            }
+
+            writer.WriteEndArray();
+            writer.WriteStartArray("truncated");
+            foreach (int row in written.SelectMany(features => features.Truncated))
+                writer.WriteNumberValue(row);
+            writer.WriteEndArray();
+            writer.WriteEndObject();
+        }
+
+        output.WriteByte((byte)'\n');
+        return CommandRunner.Done;
+    }
+}

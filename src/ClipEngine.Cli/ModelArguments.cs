@@ -1,0 +1,84 @@
+using System.CommandLine;
+using ClipEngine.Native;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Cli;
+
+/// <summary>The options by which every verb that runs a model says which one and where.</summary>
+internal sealed class ModelArguments
+{
+    private readonly Option<string> _model = new("--model", "-m") { Description = "A folder in the OpenCLIP layout, or a weights file.", Required = true };
+    private readonly Option<string?> _config = new("--config") { Description = "The model's JSON file, where it does not lie beside the weights." };
+    private readonly Option<int?> _batch = new("--batch") { Description = "Images or sentences at once. Features do not depend on it." };
+    private readonly Option<int?> _threads = new("--threads") { Description = "Processor threads. Features do not depend on it." };
+    private readonly Option<string> _dtype = new("--dtype") { Description = "What is computed in: fp32 (the reference), bf16, fp16 or int8.", DefaultValueFactory = _ => "fp32" };
+    private readonly Option<string> _device = new("--device") { Description = "cpu.", DefaultValueFactory = _ => "cpu" };
+
+    /// <summary>Adds the options to a verb.</summary>
+    public void AddTo(Command command)
+    {
+        foreach (Option option in new Option[] { _model, _config, _batch, _threads, _dtype, _device })
+            command.Options.Add(option);
+    }
+
+    /// <summary>The model as the user named it.</summary>
+    public string Name(ParseResult parsed) => parsed.GetValue(_model)!;
+
+    /// <summary>Loads the model on the device; what a user should know about it goes to standard error.</summary>
+    public LoadedModel Load(ParseResult parsed)
+    {
+        int? batch = Positive(parsed, _batch);
+        IBackend backend = OpenBackend(parsed.GetValue(_device)!, parsed.GetValue(_dtype)!, Positive(parsed, _threads));
+        try
+        {
+            var model = ClipModel.Load(Name(parsed), new ClipModelOptions { ConfigurationPath = parsed.GetValue(_config), Backend = backend, BatchSize = batch });
+            foreach (string notice in model.Notices)
+                Console.Error.WriteLine($"clipengine: {notice}");
+            return new LoadedModel(model, backend);
+        }
+        catch
+        {
+            backend.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The backend that was asked for; another one is never taken instead.</summary>
+    internal static IBackend OpenBackend(string device, string dtype, int? threads)
+    {
+        ElementType type = dtype switch
+        {
+            "fp32" => ElementType.Float32,
+            "bf16" => ElementType.BFloat16,
+            "fp16" => ElementType.Float16,
+            "int8" => ElementType.Int8,
+            _ => throw new BadInputException("--dtype", $"expected fp32, bf16, fp16 or int8, found '{BadInputException.Escape(dtype)}'."),
+        };
+        if (device != "cpu")
+            throw new BadInputException("--device", $"'{BadInputException.Escape(device)}' is not built; there is cpu.", "Leave --device out, or say cpu.");
+        try
+        {
+            return CpuBackend.Create(new CpuBackendOptions { ComputeType = type, Threads = threads });
+        }
+        catch (NotSupportedException exception)
+        {
+            throw new BadInputException("--dtype", $"{dtype} cannot be computed on {device}: {exception.Message}", innerException: exception);
+        }
+    }
+
+    private static int? Positive(ParseResult parsed, Option<int?> option)
+    {
+        int? value = parsed.GetValue(option);
+        return value is null or > 0 ? value : throw new BadInputException(option.Name, $"expected a number above 0, found {value}.");
+    }
+}
+
+/// <summary>A model and the backend it runs on, released together.</summary>
+internal sealed record LoadedModel(ClipModel Model, IBackend Backend) : IDisposable
+{
+    public void Dispose()
+    {
+        Model.Dispose();
+        Backend.Dispose();
+    }
+}

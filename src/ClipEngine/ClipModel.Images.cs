@@ -1,0 +1,63 @@
+using ClipEngine.Imaging;
+using ClipEngine.Tensors;
+
+namespace ClipEngine;
+
+/// <content>Images.</content>
+public sealed partial class ClipModel
+{
+    /// <summary>Encodes image files; decoding runs ahead of the tower on other threads.</summary>
+    /// <param name="files">JPEG, PNG, WebP, BMP or GIF, any number of them.</param>
+    /// <param name="normalize">Scale each feature to length 1.</param>
+    /// <param name="progress">Told after each batch.</param>
+    /// <param name="cancellationToken">Looked at before each batch.</param>
+    /// <returns>One row for each file, in their order.</returns>
+    /// <exception cref="BadInputException">A file cannot be read or is no image; names it. Nothing is skipped silently.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public FeatureMatrix EncodeImages(IReadOnlyList<string> files, bool normalize = true, IProgress<EncodeProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(files);
+        return EncodeImages(files.Count, i => (files[i], ImageBatchReader.ReadFile(files[i])), normalize, progress, cancellationToken);
+    }
+
+    /// <summary>Encodes images that are already in memory, as whole files.</summary>
+    /// <param name="images">What messages call each, and its bytes.</param>
+    /// <param name="normalize">Scale each feature to length 1.</param>
+    /// <param name="progress">Told after each batch.</param>
+    /// <param name="cancellationToken">Looked at before each batch.</param>
+    /// <returns>One row for each image, in their order.</returns>
+    /// <exception cref="BadInputException">One is no image; names it.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public FeatureMatrix EncodeImages(IReadOnlyList<(string Name, ReadOnlyMemory<byte> Encoded)> images, bool normalize = true, IProgress<EncodeProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(images);
+        return EncodeImages(images.Count, i => images[i], normalize, progress, cancellationToken);
+    }
+
+    /// <summary>Zero-shot classification of image files.</summary>
+    /// <param name="files">Image files.</param>
+    /// <param name="labels">At least one.</param>
+    /// <param name="templates">Prompts with <c>{}</c> where the label goes; none means the label itself. Several are averaged.</param>
+    /// <exception cref="BadInputException">A file is no image, no label is given, or a template has no <c>{}</c>.</exception>
+    public Classification Classify(IReadOnlyList<string> files, IReadOnlyList<string> labels, params IReadOnlyList<string> templates) =>
+        Classify(EncodeImages(files), labels, EncodeLabels(labels, templates));
+
+    private FeatureMatrix EncodeImages(int count, Func<int, (string Name, ReadOnlyMemory<byte> Encoded)> image, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
+    {
+        Shape shape = Encoder.ImageFeatureShape(count);
+        float[] values = new float[shape.ElementCount];
+        int rowLength = count == 0 ? 0 : values.Length / count;
+        int one = 3 * Encoder.Preprocess.Height * Encoder.Preprocess.Width, done = 0;
+        using var reader = new ImageBatchReader(Preprocessor, count, image, ImageBatchSize, cancellationToken);
+        while (reader.TryTake(out ReadOnlySpan<float> pixels))
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            int n = pixels.Length / one;
+            EncodePixels(pixels, values.AsSpan(done * rowLength, n * rowLength), normalize);
+            done += n;
+            progress?.Report(new EncodeProgress(done, count));
+        }
+
+        return new FeatureMatrix(values, shape);
+    }
+}

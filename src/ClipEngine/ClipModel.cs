@@ -1,0 +1,174 @@
+using ClipEngine.Imaging;
+using ClipEngine.Models;
+using ClipEngine.Native;
+using ClipEngine.Tensors;
+using ClipEngine.Tokenization;
+
+namespace ClipEngine;
+
+/// <summary>
+/// A loaded model: image files and sentences in, features out. Thread-safe; weights are shared by all calls.
+/// </summary>
+/// <example>
+/// <code>
+/// using var model = ClipModel.Load("models/ViT-B-32");
+/// FeatureMatrix images = model.EncodeImages(["cat.jpg", "dog.jpg"]);       // [2, 512], each of length 1
+/// FeatureMatrix texts = model.EncodeTexts(["a cat", "a dog", "a bird"]);   // [3, 512]
+/// Classification who = model.Classify(["cat.jpg"], ["cat", "dog"], "a photo of a {}.");
+/// </code>
+/// </example>
+public sealed partial class ClipModel : IDisposable
+{
+    /// <summary>Tokens that are enough to keep a processor's matrix units busy; larger batches only cost memory.</summary>
+    private const int TokensOfABatch = 1024;
+
+    private readonly LoadedParts _parts;
+    private readonly IBackend? _ownBackend;
+    private readonly Lazy<ITokenizer> _tokenizer;
+    private readonly Lazy<IImagePreprocessor> _preprocessor;
+    private readonly int? _batchSize;
+    private bool _isDisposed;
+
+    private ClipModel(LoadedParts parts, IBackend? ownBackend, ClipModelOptions options)
+    {
+        _parts = parts;
+        _ownBackend = ownBackend;
+        _batchSize = options.BatchSize;
+        _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
+        _preprocessor = new Lazy<IImagePreprocessor>(() => options.Preprocessor ?? new ImagePreprocessor(parts.Model.Preprocess));
+        Encoder = (IDualEncoder)parts.Model;
+        WeightBytes = parts.Weights.Sum(weight => weight.ByteLength);
+    }
+
+    /// <summary>The towers and what is known of them.</summary>
+    public IDualEncoder Encoder { get; }
+
+    /// <summary>The length of a feature.</summary>
+    public int EmbedDimension => Encoder.EmbedDimension;
+
+    /// <summary>Where the model runs.</summary>
+    public IBackend Backend => Encoder.Backend;
+
+    /// <summary>Bytes that the weights occupy in the backend's memory.</summary>
+    public long WeightBytes { get; }
+
+    /// <summary>What a user should know about this load: preprocessing that nobody stated, odd weights. Shown, and written to run records.</summary>
+    public IReadOnlyList<string> Notices => _parts.Notices;
+
+    /// <summary>The model's tokenizer.</summary>
+    /// <exception cref="BadInputException">It needs one that is not built.</exception>
+    public ITokenizer Tokenizer => _tokenizer.Value;
+
+    /// <summary>The model's preprocessing.</summary>
+    public IImagePreprocessor Preprocessor => _preprocessor.Value;
+
+    /// <summary>Loads a model.</summary>
+    /// <param name="path">A folder in the OpenCLIP layout, or a file of weights.</param>
+    /// <param name="options">Defaults are fp32 on the CPU.</param>
+    /// <exception cref="BadInputException">The files are not there, damaged, contradict each other, or describe what is not built; every problem is named.</exception>
+    public static ClipModel Load(string path, ClipModelOptions? options = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        options ??= new ClipModelOptions();
+        if (options.BatchSize is { } size)
+            ArgumentOutOfRangeException.ThrowIfLessThan(size, 1, nameof(options));
+        IBackend? ownBackend = options.Backend is null ? CpuBackend.Create() : null;
+        LoadedParts? parts = null;
+        try
+        {
+            parts = ClipModelLoader.Load(path, options, options.Backend ?? ownBackend!);
+            if (parts.Model is not IDualEncoder)
+                throw new BadInputException(path, $"{parts.Model.Architecture} does not make features of images and sentences by themselves.", "It is a scorer of pairs.");
+            var model = new ClipModel(parts, ownBackend, options);
+            parts = null;
+            ownBackend = null;
+            return model;
+        }
+        finally
+        {
+            Release(parts, ownBackend);
+        }
+    }
+
+    /// <summary>Encodes preprocessed pixels. Allocates nothing managed once the backend's memory has grown to the batch.</summary>
+    /// <param name="pixels"><c>[n, 3, height, width]</c> fp32, row-major, any n.</param>
+    /// <param name="features"><c>[n, EmbedDimension]</c>; filled.</param>
+    /// <param name="normalize">Scale each feature to length 1; else as open_clip's <c>encode_image</c> returns it.</param>
+    /// <exception cref="ArgumentException">The lengths do not fit each other.</exception>
+    public void EncodePixels(ReadOnlySpan<float> pixels, Span<float> features, bool normalize = true)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        PreprocessOptions size = Encoder.Preprocess;
+        int one = 3 * size.Height * size.Width;
+        if (pixels.Length % one != 0)
+            throw new ArgumentException($"expected a multiple of 3 x {size.Height} x {size.Width} pixels, found {pixels.Length}.", nameof(pixels));
+        int count = pixels.Length / one;
+        int length = RowLength(features, count);
+        int batch = ImageBatchSize;
+        for (int start = 0; start < count; start += batch)
+        {
+            int n = Math.Min(batch, count - start);
+            using IPass pass = Backend.BeginPass();
+            Tensor input = pass.Upload(pixels.Slice(start * one, n * one), new Shape(n, 3, size.Height, size.Width));
+            Finish(pass, Encoder.EncodeImages(pass, input), features.Slice(start * length, n * length), normalize);
+        }
+    }
+
+    /// <summary>Encodes token ids. Allocates nothing managed once the backend's memory has grown to the batch.</summary>
+    /// <param name="ids"><c>[n, length]</c>, row-major, any n; padded as the tokenizer does.</param>
+    /// <param name="length">Ids of one sentence, at most the model's context length.</param>
+    /// <param name="features"><c>[n, EmbedDimension]</c>; filled.</param>
+    /// <param name="normalize">Scale each feature to length 1; else as open_clip's <c>encode_text</c> returns it.</param>
+    /// <exception cref="ArgumentException">The lengths do not fit each other, or an id lies outside the vocabulary.</exception>
+    public void EncodeTokens(ReadOnlySpan<int> ids, int length, Span<float> features, bool normalize = true)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        if (length < 1 || ids.Length % length != 0)
+            throw new ArgumentException($"expected sentences of {length} ids, found {ids.Length} ids.", nameof(ids));
+        int count = ids.Length / length;
+        int rowLength = RowLength(features, count);
+        int batch = TextBatchSize;
+        for (int start = 0; start < count; start += batch)
+        {
+            int n = Math.Min(batch, count - start);
+            using IPass pass = Backend.BeginPass();
+            Finish(pass, Encoder.EncodeTexts(pass, ids.Slice(start * length, n * length), length), features.Slice(start * rowLength, n * rowLength), normalize);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_isDisposed)
+            return;
+        _isDisposed = true;
+        Release(_parts, _ownBackend);
+    }
+
+    /// <summary>Images that go through the tower at once.</summary>
+    internal int ImageBatchSize => _batchSize ?? Math.Clamp(TokensOfABatch / Encoder.ImageTokens, 4, 64);
+
+    /// <summary>Sentences that go through the tower at once.</summary>
+    internal int TextBatchSize => _batchSize ?? Math.Clamp(TokensOfABatch / Encoder.ContextLength, 4, 64);
+
+    private static void Finish(IPass pass, Tensor features, Span<float> destination, bool normalize)
+    {
+        if (normalize)
+            features = pass.L2Normalize(features);
+        pass.Read(features, destination);
+    }
+
+    private static int RowLength(ReadOnlySpan<float> features, int count)
+    {
+        if (count == 0 ? features.Length != 0 : features.Length == 0 || features.Length % count != 0)
+            throw new ArgumentException($"expected room for {count} features, found {features.Length} floats.", nameof(features));
+        return count == 0 ? 0 : features.Length / count;
+    }
+
+    private static void Release(LoadedParts? parts, IBackend? backend)
+    {
+        foreach (Weight weight in parts?.Weights ?? [])
+            weight.Dispose();
+        backend?.Dispose();
+    }
+}

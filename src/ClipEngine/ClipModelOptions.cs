@@ -1,0 +1,32 @@
+using ClipEngine.Imaging;
+using ClipEngine.Tensors;
+using ClipEngine.Tokenization;
+
+namespace ClipEngine;
+
+/// <summary>How a model is loaded; everything has a default.</summary>
+public sealed record ClipModelOptions
+{
+    /// <summary>The model's JSON file where it does not lie beside the weights as <c>open_clip_config.json</c>.</summary>
+    public string? ConfigurationPath { get; init; }
+
+    /// <summary>Where to run. Null: the native CPU backend in fp32, owned by the model. One that is given stays the caller's, and must outlive the model.</summary>
+    public IBackend? Backend { get; init; }
+
+    /// <summary>Run at another image size than the model was trained at, (height, width) in pixels: positions are resized as open_clip does.</summary>
+    public (int Height, int Width)? ImageSize { get; init; }
+
+    /// <summary>Replaces the tokenizer that the configuration asks for.</summary>
+    public ITokenizer? Tokenizer { get; init; }
+
+    /// <summary>Replaces the preprocessing that the configuration asks for. Its size must be the model's.</summary>
+    public IImagePreprocessor? Preprocessor { get; init; }
+
+    /// <summary>Images or sentences that go through a tower at once; null: as many as keep the processor busy. Features do not depend on it.</summary>
+    public int? BatchSize { get; init; }
+}
+
+/// <summary>How far a long call has come.</summary>
+/// <param name="Done">Images or sentences that are finished.</param>
+/// <param name="Total">All of them.</param>
+public readonly record struct EncodeProgress(int Done, int Total);

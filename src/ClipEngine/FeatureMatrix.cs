@@ -1,0 +1,58 @@
+using ClipEngine.Tensors;
+
+namespace ClipEngine;
+
+/// <summary>Features of several images or sentences: row-major fp32, one row for each, in the order they were given.</summary>
+public sealed class FeatureMatrix
+{
+    /// <summary>Features of a shape.</summary>
+    /// <param name="values">As many as the shape has elements; not copied.</param>
+    /// <param name="shape"><c>[n, EmbedDimension]</c>, or <c>[n, tokens, EmbedDimension]</c> of a model that pools nothing.</param>
+    /// <param name="truncated">Rows whose sentence was cut to fit the model.</param>
+    public FeatureMatrix(float[] values, Shape shape, IReadOnlyList<int>? truncated = null)
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        if (values.Length != shape.ElementCount || shape.Rank < 2)
+            throw new ArgumentException($"{values.Length} values do not make features {shape}.", nameof(values));
+        Values = values;
+        Shape = shape;
+        Truncated = truncated ?? [];
+    }
+
+    /// <summary>All of them, row-major.</summary>
+    public float[] Values { get; }
+
+    /// <summary><c>[n, EmbedDimension]</c>, or <c>[n, tokens, EmbedDimension]</c> of a model that pools nothing.</summary>
+    public Shape Shape { get; }
+
+    /// <summary>Rows whose sentence did not fit the model's context and lost its end.</summary>
+    public IReadOnlyList<int> Truncated { get; }
+
+    /// <summary>How many images or sentences.</summary>
+    public int Count => (int)Shape[0];
+
+    /// <summary>Floats of one of them.</summary>
+    public int Length => (int)(Shape.ElementCount / Math.Max(1, Shape[0]));
+
+    /// <summary>The features of one image or sentence.</summary>
+    /// <param name="row">In <c>[0, Count)</c>.</param>
+    public ReadOnlySpan<float> this[int row] => Values.AsSpan(row * Length, Length);
+
+    /// <summary>The same features, each of length 1: x / max(||x||, 1e-12) over the last dimension, summed in double.</summary>
+    public FeatureMatrix Normalized()
+    {
+        float[] normalized = new float[Values.Length];
+        int width = (int)Shape[^1];
+        for (int start = 0; start < Values.Length; start += width)
+        {
+            double squares = 0;
+            for (int i = start; i < start + width; i++)
+                squares += (double)Values[i] * Values[i];
+            double length = Math.Max(Math.Sqrt(squares), 1e-12);
+            for (int i = start; i < start + width; i++)
+                normalized[i] = (float)(Values[i] / length);
+        }
+
+        return new FeatureMatrix(normalized, Shape, Truncated);
+    }
+}
