@@ -23,7 +23,7 @@ MIXES = {
     "vision-avg-norm-first": (dict(pool_type="avg"), dict(pool_type="first"), {}),
     "vision-tok-norm-after": (dict(final_ln_after_pool=True), dict(pool_type="last"), {}),
     "no-pooling": (dict(pool_type="none"), dict(pool_type="none"), {}),
-    "heads-round-down": (dict(width=48, head_width=20, image_size=[29, 47], patch_size=[9, 7]), dict(heads=1, layers=1), {}),
+    "heads-round-down": (dict(width=48, head_width=20, image_size=[29, 47], patch_size=9), dict(heads=1, layers=1), {}),
     "epsilon-and-tanh": (
         dict(norm_kwargs={"eps": 1e-3}, act_kwargs={"approximate": "tanh"}, mlp_ratio=2.7),
         dict(norm_kwargs={"eps": 1e-6}, act_kwargs={"approximate": "tanh"}, mlp_ratio=1.3), {}),

@@ -20,7 +20,7 @@ namespace ClipEngine;
 public sealed partial class ClipModel : IDisposable
 {
     /// <summary>Tokens that are enough to keep a processor's matrix units busy; larger batches only cost memory.</summary>
-    private const int TokensOfABatch = 1024;
+    private const int TokensOfABatch = 512;
 
     private readonly LoadedParts _parts;
     private readonly IBackend? _ownBackend;
@@ -146,10 +146,10 @@ public sealed partial class ClipModel : IDisposable
     }
 
     /// <summary>Images that go through the tower at once.</summary>
-    internal int ImageBatchSize => _batchSize ?? Math.Clamp(TokensOfABatch / Encoder.ImageTokens, 4, 64);
+    internal int ImageBatchSize => _batchSize ?? Math.Clamp(TokensOfABatch / Encoder.ImageTokens, 2, 32);
 
     /// <summary>Sentences that go through the tower at once.</summary>
-    internal int TextBatchSize => _batchSize ?? Math.Clamp(TokensOfABatch / Encoder.ContextLength, 4, 64);
+    internal int TextBatchSize => _batchSize ?? Math.Clamp(TokensOfABatch / Encoder.ContextLength, 4, 32);
 
     private static void Finish(IPass pass, Tensor features, Span<float> destination, bool normalize)
     {

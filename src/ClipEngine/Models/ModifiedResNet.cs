@@ -9,6 +9,9 @@ namespace ClipEngine.Models;
 /// </summary>
 internal sealed class ModifiedResNet : IImageTower
 {
+    /// <summary>Pixels of the image for each pixel of the final map, in one direction.</summary>
+    public const int Stride = 32;
+
     private readonly ConvolutionNorm _stem1, _stem2, _stem3;
     private readonly List<Bottleneck> _blocks = [];
     private readonly AttentionPool2D _pool;

@@ -28,8 +28,9 @@ internal sealed class OpenClipArchitecture : IArchitecture
     {
         if (config.Vision.IsResNet)
             throw new BadInputException("image size", "a ResNet's attention pool has no positions for another size; open_clip does not resize them either.", "Leave the image size out.");
-        if (size.Height < config.Vision.PatchHeight || size.Width < config.Vision.PatchWidth)
-            throw new BadInputException("image size", $"expected at least one patch, {config.Vision.PatchHeight} x {config.Vision.PatchWidth}; found {size.Height} x {size.Width}.");
+        int patch = config.Vision.PatchSize;
+        if (Math.Min(size.Height, size.Width) < patch)
+            throw new BadInputException("image size", $"expected at least one patch, {patch} x {patch}; found {size.Height} x {size.Width}.");
         return config with
         {
             Vision = config.Vision with { ImageHeight = size.Height, ImageWidth = size.Width },

@@ -96,11 +96,8 @@ public sealed record VisionConfig
     /// <summary>Attention heads: <c>width / head_width</c>, or <c>32 width / head_width</c> in a ResNet's attention pool.</summary>
     public required int Heads { get; init; }
 
-    /// <summary><c>patch_size</c>, rows; 0 for a ResNet.</summary>
-    public int PatchHeight { get; init; }
-
-    /// <summary><c>patch_size</c>, columns; 0 for a ResNet.</summary>
-    public int PatchWidth { get; init; }
+    /// <summary><c>patch_size</c>: the side of a square patch in pixels; for a ResNet 32, by which it shrinks an image.</summary>
+    public required int PatchSize { get; init; }
 
     /// <summary>Hidden units of the MLP: <c>width * mlp_ratio</c>, rounded down.</summary>
     public int HiddenWidth { get; init; }
@@ -136,10 +133,10 @@ public sealed record VisionConfig
     public float Epsilon { get; init; } = 1e-5f;
 
     /// <summary>Rows of patches.</summary>
-    public int GridHeight => PatchHeight == 0 ? ImageHeight / 32 : ImageHeight / PatchHeight;
+    public int GridHeight => ImageHeight / PatchSize;
 
     /// <summary>Columns of patches.</summary>
-    public int GridWidth => PatchWidth == 0 ? ImageWidth / 32 : ImageWidth / PatchWidth;
+    public int GridWidth => ImageWidth / PatchSize;
 }
 
 /// <summary>A text tower as <c>text_cfg</c> describes it.</summary>

@@ -85,7 +85,7 @@ internal static class OpenClipConfigReader
 
     private static VisionConfig ReadVision(ConfigSection? section, string name, ConfigSection model, int embedDimension, bool quickGelu)
     {
-        var otherwise = new VisionConfig { ImageHeight = 1, ImageWidth = 1, Width = 1, Layers = [1], Heads = 1 };
+        var otherwise = new VisionConfig { ImageHeight = 1, ImageWidth = 1, Width = 1, Layers = [1], Heads = 1, PatchSize = 1 };
         if (section is null)
         {
             model.Problem(name, "is missing.");
@@ -97,9 +97,8 @@ internal static class OpenClipConfigReader
         int headWidth = section.Integer("head_width", 64, 1, 1 << 16);
         double mlpRatio = section.Number("mlp_ratio", 4.0, 1e-3, 1e3);
         (ImmutableArray<int> layers, bool isResNet) = ReadLayers(section);
-        (int patchHeight, int patchWidth) = isResNet ? (0, 0) : section.Pair("patch_size", 16, LargestSide);
-        if (isResNet)
-            section.Forget("patch_size");
+        int patch = isResNet ? ModifiedResNet.Stride : section.Integer("patch_size", 16, 1, LargestSide);
+        section.Forget("patch_size");
         // What only training or timm reads; training drops patches, inference never does.
         section.Forget("patch_dropout", "output_tokens", "timm_model_name", "timm_model_pretrained", "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path");
 
@@ -109,8 +108,8 @@ internal static class OpenClipConfigReader
             section.Problem("head_width", $"width {attended} cannot be split into heads of {headWidth}: expected a divisor of {attended}, found {headWidth}.");
         if (isResNet)
             CheckResNet(section, height, width, channels);
-        else if (height < patchHeight || width < patchWidth)
-            section.Problem("patch_size", $"expected at most the image size {height} x {width}, found {patchHeight} x {patchWidth}.");
+        else if (Math.Min(height, width) < patch)
+            section.Problem("patch_size", $"expected at most the image size {height} x {width}, found {patch}.");
 
         AttentionalPooling pooler = ReadAttentionalPool(section);
         var config = new VisionConfig
@@ -121,8 +120,7 @@ internal static class OpenClipConfigReader
             Layers = layers,
             IsResNet = isResNet,
             Heads = Math.Max(heads, 1),
-            PatchHeight = patchHeight,
-            PatchWidth = patchWidth,
+            PatchSize = patch,
             HiddenWidth = (int)(channels * mlpRatio), // truncated, as Python's int()
             HasLayerScale = section.TryTake("ls_init_value", out _),
             AttentionalPool = pooler,
@@ -169,8 +167,8 @@ internal static class OpenClipConfigReader
         if (height != width)
             section.Problem("image_size", $"a ResNet expects a square image, found {height} x {width}.");
         int side = ModifiedResNet.MapSide(height);
-        if (side != height / 32 || side == 0)
-            section.Problem("image_size", $"{height} leaves a map of {side} x {side} where the attention pool expects {height / 32} x {height / 32}.");
+        if (side != height / ModifiedResNet.Stride || side == 0)
+            section.Problem("image_size", $"{height} leaves a map of {side} x {side} where the attention pool expects {height / ModifiedResNet.Stride} x {height / ModifiedResNet.Stride}.");
         if (channels % 2 != 0)
             section.Problem("width", $"a ResNet's stem expects an even width, found {channels}.");
     }

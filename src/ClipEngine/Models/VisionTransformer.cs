@@ -39,7 +39,7 @@ internal sealed class VisionTransformer : IImageTower
     {
         _config = config;
         int width = config.Width;
-        _patchKernel = weights.Read("conv1.weight", WeightRole.PatchEmbedding, width, 3, config.PatchHeight, config.PatchWidth);
+        _patchKernel = weights.Read("conv1.weight", WeightRole.PatchEmbedding, width, 3, config.PatchSize, config.PatchSize);
         _classEmbedding = weights.Read("class_embedding", WeightRole.Tokens, width);
         _positions = PositionGrid.Read(weights, trainedGrid, (config.GridHeight, config.GridWidth), width);
         if (config.HasPreNorm)
