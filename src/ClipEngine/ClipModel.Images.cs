@@ -17,7 +17,8 @@ public sealed partial class ClipModel
     public FeatureMatrix EncodeImages(IReadOnlyList<string> files, bool normalize = true, IProgress<EncodeProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(files);
-        return EncodeImages(files.Count, i => (files[i], ImageBatchReader.ReadFile(files[i])), normalize, progress, cancellationToken);
+        IImagePreprocessor preprocessor = Preprocessor;
+        return EncodeImages(files.Count, (i, pixels) => ImageFile.Preprocess(preprocessor, files[i], pixels), normalize, progress, cancellationToken);
     }
 
     /// <summary>Encodes images that are already in memory, as whole files.</summary>
@@ -31,7 +32,8 @@ public sealed partial class ClipModel
     public FeatureMatrix EncodeImages(IReadOnlyList<(string Name, ReadOnlyMemory<byte> Encoded)> images, bool normalize = true, IProgress<EncodeProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(images);
-        return EncodeImages(images.Count, i => images[i], normalize, progress, cancellationToken);
+        IImagePreprocessor preprocessor = Preprocessor;
+        return EncodeImages(images.Count, (i, pixels) => preprocessor.Preprocess(images[i].Encoded.Span, images[i].Name, pixels), normalize, progress, cancellationToken);
     }
 
     /// <summary>Zero-shot classification of image files.</summary>
@@ -42,13 +44,13 @@ public sealed partial class ClipModel
     public Classification Classify(IReadOnlyList<string> files, IReadOnlyList<string> labels, params IReadOnlyList<string> templates) =>
         Classify(EncodeImages(files), labels, EncodeLabels(labels, templates));
 
-    private FeatureMatrix EncodeImages(int count, Func<int, (string Name, ReadOnlyMemory<byte> Encoded)> image, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
+    private FeatureMatrix EncodeImages(int count, ImageSource source, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
     {
         Shape shape = Encoder.ImageFeatureShape(count);
         float[] values = new float[shape.ElementCount];
         int rowLength = count == 0 ? 0 : values.Length / count;
         int one = 3 * Encoder.Preprocess.Height * Encoder.Preprocess.Width, done = 0;
-        using var reader = new ImageBatchReader(Preprocessor, count, image, ImageBatchSize, cancellationToken);
+        using var reader = new ImageBatchReader(source, count, one, ImageBatchSize, cancellationToken);
         while (reader.TryTake(out ReadOnlySpan<float> pixels))
         {
             cancellationToken.ThrowIfCancellationRequested();

@@ -1,6 +1,9 @@
-using ClipEngine.Native;
-
 namespace ClipEngine.Imaging;
+
+/// <summary>Decodes one image of several.</summary>
+/// <param name="index">Which one.</param>
+/// <param name="pixels"><c>[3, height, width]</c>, filled.</param>
+internal delegate void ImageSource(int index, Span<float> pixels);
 
 /// <summary>
 /// Decodes images batch by batch, one batch ahead of whoever takes them, on the thread pool. Two buffers take turns, so that
@@ -8,11 +11,7 @@ namespace ClipEngine.Imaging;
 /// </summary>
 internal sealed class ImageBatchReader : IDisposable
 {
-    /// <summary>No image file is larger; a decoder would refuse it anyway.</summary>
-    private const long MaximumFileLength = 1 << 30;
-
-    private readonly IImagePreprocessor _preprocessor;
-    private readonly Func<int, (string Name, ReadOnlyMemory<byte> Encoded)> _source;
+    private readonly ImageSource _source;
     private readonly CancellationTokenSource _cancellation;
     private readonly int _count, _batchSize, _imageLength;
     private float[] _next, _taken;
@@ -20,18 +19,17 @@ internal sealed class ImageBatchReader : IDisposable
     private int _started;
 
     /// <summary>Starts decoding the first batch.</summary>
-    /// <param name="preprocessor">Makes the pixels.</param>
+    /// <param name="source">Decodes an image; called from several threads, in no order.</param>
     /// <param name="count">How many images.</param>
-    /// <param name="source">The name and the bytes of an image; called from several threads, in no order.</param>
+    /// <param name="imageLength">Floats of an image.</param>
     /// <param name="batchSize">Images of a batch.</param>
     /// <param name="cancellationToken">Ends the work between two images.</param>
-    public ImageBatchReader(IImagePreprocessor preprocessor, int count, Func<int, (string Name, ReadOnlyMemory<byte> Encoded)> source, int batchSize, CancellationToken cancellationToken)
+    public ImageBatchReader(ImageSource source, int count, int imageLength, int batchSize, CancellationToken cancellationToken)
     {
-        _preprocessor = preprocessor;
         _source = source;
         _count = count;
         _batchSize = Math.Max(1, Math.Min(batchSize, count));
-        _imageLength = 3 * preprocessor.Options.Height * preprocessor.Options.Width;
+        _imageLength = imageLength;
         _cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         _next = new float[_batchSize * _imageLength];
         _taken = count > _batchSize ? new float[_next.Length] : _next;
@@ -72,25 +70,6 @@ internal sealed class ImageBatchReader : IDisposable
         _cancellation.Dispose();
     }
 
-    /// <summary>Reads a whole image file.</summary>
-    /// <exception cref="BadInputException">Not there, not a regular file, or not readable; names it.</exception>
-    public static ReadOnlyMemory<byte> ReadFile(string path)
-    {
-        if (Linux.GetStatus(path) is { Kind: not FileKind.Regular } status)
-            throw new BadInputException(path, $"is no image but {(status.Kind == FileKind.Folder ? "a folder" : "a pipe or a device")}.");
-        try
-        {
-            long length = new FileInfo(path).Length;
-            return length <= MaximumFileLength
-                ? File.ReadAllBytes(path)
-                : throw new BadInputException(path, $"has {length} bytes; expected at most {MaximumFileLength} of an image.");
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            throw new BadInputException(path, $"the image cannot be read: {exception.Message}", "Correct the name, or leave it out.", exception);
-        }
-    }
-
     private void DecodeNext()
     {
         int start = _started * _batchSize, n = Math.Min(_batchSize, _count - start);
@@ -106,8 +85,7 @@ internal sealed class ImageBatchReader : IDisposable
         {
             try
             {
-                (string name, ReadOnlyMemory<byte> encoded) = _source(start + i);
-                _preprocessor.Preprocess(encoded.Span, name, buffer.AsSpan(i * _imageLength, _imageLength));
+                _source(start + i, buffer.AsSpan(i * _imageLength, _imageLength));
             }
             catch (BadInputException exception)
             {
