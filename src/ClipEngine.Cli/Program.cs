@@ -26,5 +26,7 @@ internal static class Program
         yield return ScoreCommand.Create();
         yield return ModelsCommand.Create();
         yield return TokenizeCommand.Create();
+        yield return EmbedCommand.Create();
+        yield return ClassifyCommand.Create();
     }
 }

@@ -89,7 +89,7 @@ internal static class TokenizeCommand
         return CommandRunner.Done;
     }
 
-    private static IEnumerable<string> ReadSentences(string file)
+    internal static IEnumerable<string> ReadSentences(string file)
     {
         bool isJson = Path.GetExtension(file).Equals(".jsonl", StringComparison.OrdinalIgnoreCase);
         // Bytes that are no UTF-8 become U+FFFD, as the tokenizer would make of them.

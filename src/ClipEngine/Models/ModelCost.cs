@@ -45,7 +45,7 @@ public sealed record ModelCost
     private static TowerCost OfImageTower(VisionConfig vision, long embedDimension)
     {
         long width = vision.Width, patches = (long)vision.GridHeight * vision.GridWidth, tokens = patches + 1;
-        long patchWeights = 3L * vision.PatchHeight * vision.PatchWidth * width;
+        long patchWeights = 3L * vision.PatchSize * vision.PatchSize * width;
         TowerCost blocks = Blocks(vision.Layers[0], width, vision.HiddenWidth, tokens, vision.HasLayerScale);
         long positions = tokens * width, norms = 2 * width * (vision.HasPreNorm ? 2 : 1), projection = width * embedDimension;
         return new TowerCost(
