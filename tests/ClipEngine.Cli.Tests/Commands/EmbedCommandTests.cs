@@ -25,7 +25,7 @@ public sealed class EmbedCommandTests : IDisposable
         foreach (string name in new[] { "image_features", "image_features_normalized", "text_features", "text_features_normalized" })
         {
             float[] left = expected.ReadSingles(name), right = found.ReadSingles(name);
-            Assert.Equal(expected.Tensors[name].Dimensions, found.Tensors[name].Dimensions);
+            Assert.Equal(expected.Tensors[name].Dimensions.ToArray(), found.Tensors[name].Dimensions.ToArray());
             double spread = Math.Sqrt(left.Average(value => (double)value * value));
             Assert.True(left.Zip(right, (a, b) => Math.Abs((double)a - b)).Max() <= 2e-5 * spread, name);
         }
