@@ -9,6 +9,11 @@ internal static class AuditCommand
     {
         var command = new Command("audit", "Measure which labels models choose for whom: group tables with intervals, comparisons, a report.");
         command.Subcommands.Add(AuditScoresCommand.Create());
+        command.Subcommands.Add(AuditReadCommands.Frequencies());
+        command.Subcommands.Add(AuditReadCommands.Report());
+        command.Subcommands.Add(AuditReadCommands.Compare());
+        command.Subcommands.Add(AuditReadCommands.Verify());
+        command.Subcommands.Add(AuditReadCommands.Spec());
         return command;
     }
 }

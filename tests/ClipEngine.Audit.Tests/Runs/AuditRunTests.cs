@@ -1,0 +1,197 @@
+using ClipEngine.Audit.Report;
+using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Runs;
+using ClipEngine.Files;
+using ClipEngine.Testing;
+using Microsoft.Data.Sqlite;
+
+namespace ClipEngine.Audit.Tests.Runs;
+
+/// <summary>Whole runs over small files that stand for images, with models that are functions of bytes.</summary>
+public class AuditRunTests
+{
+    private const int Images = 300;
+
+    [Fact]
+    public void AnInterruptedRunEndsWithTheBytesOfAnUndisturbedOne()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder);
+        new AuditRun(spec, folder.File("whole"), new FakeModels(), new ReportWriter()).Execute();
+        Dictionary<string, string> expected = Contents(folder.File("whole"));
+        Assert.Contains("results.sqlite", expected.Keys);
+        Assert.Contains("report.html", expected.Keys);
+
+        // Each time one step further before everything stops, as if killed there.
+        int calls = 0;
+        int stops = 0;
+        for (int limit = 0; ; limit++)
+        {
+            calls = 0;
+            try
+            {
+                new AuditRun(spec, folder.File("killed"), new FakeModels(_ =>
+                {
+                    if (calls++ >= 1 && limit < 5)
+                        throw new InvalidOperationException("killed");
+                }), new ReportWriter()).Execute();
+                break;
+            }
+            catch (InvalidOperationException)
+            {
+                stops++;
+            }
+        }
+
+        Assert.True(stops >= 3);
+        Assert.Equal(expected, Contents(folder.File("killed")));
+    }
+
+    [Fact]
+    public void AFinishedRunEncodesNothingAgainAndAChangedPromptOnlySentences()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder);
+        var encoded = new List<string>();
+        var models = new FakeModels(encoded.Add);
+        new AuditRun(spec, folder.File("out"), models, new ReportWriter()).Execute();
+        Dictionary<string, string> before = Contents(folder.File("out"));
+        encoded.Clear();
+        new AuditRun(spec, folder.File("out"), models, new ReportWriter()).Execute();
+        Assert.Empty(encoded);
+        Assert.Equal(before, Contents(folder.File("out")));
+
+        File.WriteAllText(spec, File.ReadAllText(spec).Replace("A photo of", "A picture of", StringComparison.Ordinal));
+        new AuditRun(spec, folder.File("out"), models, new ReportWriter()).Execute();
+        Assert.Equal(["one texts", "two texts"], encoded);
+
+        // A damaged stage is not taken for a finished one.
+        encoded.Clear();
+        string features = Directory.GetFiles(folder.File("out", "embeddings"), "one*images*").Single();
+        File.WriteAllBytes(features, File.ReadAllBytes(features)[..^4]);
+        new AuditRun(spec, folder.File("out"), models, new ReportWriter()).Execute();
+        Assert.Equal(2, encoded.Count(entry => entry.StartsWith("one images", StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public void OneFailingModelIsNamedAndTheOthersHaveTheirResults()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder);
+        File.Delete(folder.File("one"));
+        AuditResult result = new AuditRun(spec, folder.File("out"), new FakeModels(), new ReportWriter()).Execute();
+        Assert.Contains("no such model", result.Models[0].Failure);
+        Assert.Null(result.Models[1].Failure);
+        Assert.Equal(["two"], result.Experiments[0].Models.Select(model => model.Model));
+        Assert.Empty(result.Comparisons);
+    }
+
+    [Fact]
+    public void TwoRunsIntoOneFolderAreRefused()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder);
+        string? refusal = null;
+        new AuditRun(spec, folder.File("out"), new FakeModels(_ => refusal ??= Assert.Throws<BadInputException>(
+            () => new AuditRun(spec, folder.File("out"), new FakeModels(), new ReportWriter()).Execute()).Message), new ReportWriter()).Execute();
+        Assert.Contains("another process", refusal);
+    }
+
+    [Fact]
+    public void FeaturesComputedElsewhereGiveTheSameNumbers()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder);
+        AuditResult own = new AuditRun(spec, folder.File("own"), new FakeModels(), new ReportWriter()).Execute();
+        // The run's own features and probabilities, taken for those of others.
+        string json = File.ReadAllText(spec)
+            .Replace("\"model\": \"one\"", "\"imageFeatures\": \"own/embeddings/one.images.safetensors\", \"textFeatures\": { \"words\": \"texts.npy\" }", StringComparison.Ordinal)
+            .Replace("\"model\": \"two\"", "\"scores\": { \"words\": { \"softmax\": \"own/scores/two.words.softmax.npy\" } }", StringComparison.Ordinal);
+        using (IProbeModel model = new FakeModels().Open(folder.File("one"), "fp32"))
+            NpyFile.Write<float>(folder.File("texts.npy"), model.EncodeTexts(["A photo of an animal", "A photo of a person", "A photo of a stone"], default), 3, 16);
+        File.WriteAllText(folder.File("else.json"), json[..json.IndexOf("\"sensitivity\"", StringComparison.Ordinal)].TrimEnd().TrimEnd(',') + "}");
+        AuditResult other = new AuditRun(folder.File("else.json"), folder.File("other"), new FakeModels(), new ReportWriter()).Execute();
+        for (int model = 0; model < 2; model++)
+        {
+            ModelExperimentResult first = own.Experiments[0].Models[model];
+            ModelExperimentResult second = other.Experiments[0].Models[model];
+            for (int i = 0; i < first.Probabilities!.Values.Length; i++)
+                Assert.Equal(first.Probabilities.Values[i], second.Probabilities!.Values[i], 1e-5f);
+            Assert.Equal(first.ArgmaxFrequency[0]["A"], second.ArgmaxFrequency[0]["A"]);
+        }
+    }
+
+    [Fact]
+    public void TheDatabaseHoldsTheTables()
+    {
+        using var folder = new TemporaryFolder();
+        AuditResult result = new AuditRun(Probe(folder), folder.File("out"), new FakeModels(), new ReportWriter()).Execute();
+        using var connection = new SqliteConnection($"Data Source={folder.File("out", "results.sqlite")};Mode=ReadOnly;Pooling=False");
+        connection.Open();
+        using SqliteCommand command = connection.CreateCommand();
+        command.CommandText = "SELECT estimate FROM groups WHERE model = 'two' AND metric = 'ArgmaxFrequency' AND subject = 'animal' AND \"group\" = 'B'";
+        Assert.Equal(result.Experiments[0].Models[1].ArgmaxFrequency[0]["B"].Value, command.ExecuteScalar());
+        command.CommandText = "SELECT COUNT(*) FROM documentation";
+        Assert.True((long)command.ExecuteScalar()! > 8);
+    }
+
+    [Fact]
+    public void ComparisonsArePairedByFaceAndCorrectedInTheirFamilies()
+    {
+        using var folder = new TemporaryFolder();
+        AuditResult result = new AuditRun(Probe(folder), folder.File("out"), new FakeModels(), new ReportWriter()).Execute();
+        ArmComparison entry = result.Comparisons.Single(comparison => comparison.Label == "animal" && comparison.Group == "A");
+        ModelExperimentResult one = result.Experiments[0].Models[0];
+        ModelExperimentResult two = result.Experiments[0].Models[1];
+        Assert.Equal(two.ArgmaxFrequency[0]["A"].Value!.Value - one.ArgmaxFrequency[0]["A"].Value!.Value, entry.RateDifference.Value!.Value, 12);
+        int[] rows = [.. Enumerable.Range(0, Images).Where(row => result.Probe.Images[row].Group == "A")];
+        Assert.Equal(rows.Count(row => one.Probabilities!.Argmax(row) == 0 && two.Probabilities!.Argmax(row) != 0), entry.McNemar!.OnlyFirst);
+        Assert.Equal(rows.Count(row => one.Probabilities!.Argmax(row) != 0 && two.Probabilities!.Argmax(row) == 0), entry.McNemar.OnlySecond);
+        Assert.True(entry.RateTest!.IsPrimary);
+        // Primary: one label in two groups. The rest of the experiment is exploratory: two labels in two groups.
+        Assert.Equal(2, entry.RateTest.FamilySize);
+        Assert.Equal(4, result.Comparisons.First(comparison => comparison.Label == "person").RateTest!.FamilySize);
+    }
+
+    internal static string Probe(TemporaryFolder folder)
+    {
+        Directory.CreateDirectory(folder.File("images"));
+        using (var table = new StreamWriter(folder.File("probe.csv")))
+        {
+            table.Write("id,file,group\n");
+            for (int i = 0; i < Images; i++)
+            {
+                File.WriteAllText(folder.File("images", $"{i:d3}.bin"), $"image {i}");
+                table.Write($"{i:d3},{i:d3}.bin,{(i % 3 == 0 ? "A" : "B")}\n");
+            }
+        }
+
+        File.WriteAllText(folder.File("one"), "one");
+        File.WriteAllText(folder.File("two"), "two");
+        File.WriteAllText(folder.File("spec.json"), """
+            {
+              "title": "Test",
+              "probe": { "metadata": "probe.csv", "images": "images", "file": "file", "group": ["group"] },
+              "models": [{ "key": "one", "model": "one" }, { "key": "two", "model": "two" }],
+              "experiments": [{ "key": "words", "title": "Words", "template": "A photo of {a} {label}",
+                "labels": [{ "text": "animal" }, { "text": "person" }, { "text": "stone" }],
+                "merged": [{ "name": "any thing", "labels": ["animal", "stone"] }] }],
+              "scale": "10",
+              "intervals": { "resamples": 199 },
+              "cosineError": 0.001,
+              "comparisons": [{ "name": "one to two", "first": { "name": "one", "models": ["one"] }, "second": { "name": "two", "models": ["two"] } }],
+              "families": [{ "name": "primary", "primary": true, "comparisons": ["one to two"], "experiment": "words", "labels": ["animal"] }],
+              "sensitivity": { "experiment": "words", "templates": ["{label}"], "synonyms": { "animal": ["beast", "creature"] },
+                "labelSets": [{ "name": "two", "labels": ["animal", "person"] }],
+                "neutralSets": [{ "name": "neutral", "labels": ["animal", "person", "stone", "thing"] }], "bagOfWords": true }
+            }
+            """);
+        return folder.File("spec.json");
+    }
+
+    /// <summary>Every file's content, but for the clock times.</summary>
+    internal static Dictionary<string, string> Contents(string directory) =>
+        Directory.GetFiles(directory, "*", SearchOption.AllDirectories)
+            .Where(file => Path.GetFileName(file) != "timings.json")
+            .ToDictionary(file => Path.GetRelativePath(directory, file), file => Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(File.ReadAllBytes(file))));
+}
