@@ -1,6 +1,6 @@
-using System.Text;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Tables;
+using ClipEngine.Tokenization;
 
 namespace ClipEngine.Audit.Probes;
 
@@ -67,5 +67,5 @@ public static class ProbeReader
     }
 
     private static string Fold(string value) =>
-        string.Join(' ', value.Normalize(NormalizationForm.FormKC).ToUpperInvariant().Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+        string.Join(' ', UnicodeComposition.Compose(value).ToUpperInvariant().Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
 }
