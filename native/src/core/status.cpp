@@ -18,16 +18,14 @@ clipengine_status fail(clipengine_status status, const char* message) noexcept {
   return status;
 }
 
-}  // namespace clipengine
-
-extern "C" int32_t clipengine_abi_version(void) noexcept { return CLIPENGINE_ABI_VERSION; }
-
-extern "C" int64_t clipengine_error_message(char* buffer, int64_t capacity) noexcept {
-  const int64_t length = static_cast<int64_t>(std::strlen(clipengine::last_message));
+int64_t copy_last_message(char* buffer, int64_t capacity) noexcept {
+  const int64_t length = static_cast<int64_t>(std::strlen(last_message));
   if (buffer != nullptr && capacity > 0) {
     const int64_t copied = std::min(length, capacity - 1);
-    std::memcpy(buffer, clipengine::last_message, static_cast<size_t>(copied));
+    std::memcpy(buffer, last_message, static_cast<size_t>(copied));
     buffer[copied] = '\0';
   }
   return length;
 }
+
+}  // namespace clipengine

@@ -23,6 +23,9 @@ class Error : public std::runtime_error {
 // Keeps the text for clipengine_error_message on this thread and returns the status.
 clipengine_status fail(clipengine_status status, const char* message) noexcept;
 
+// Copies this thread's last text into buffer [capacity], cut and NUL-terminated; returns its whole length.
+int64_t copy_last_message(char* buffer, int64_t capacity) noexcept;
+
 // Runs body and turns whatever it throws into a status.
 template <typename Body>
 clipengine_status guard(Body&& body) noexcept {

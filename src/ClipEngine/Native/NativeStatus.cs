@@ -41,16 +41,18 @@ internal static class NativeStatusExtensions
         }
     }
 
-    private static void Throw(NativeStatus status, string? source)
+    /// <summary>The exception that a status stands for.</summary>
+    /// <param name="status">Anything but <see cref="NativeStatus.Ok"/>.</param>
+    /// <param name="message">The library's text.</param>
+    /// <param name="source">The user's file, where the call worked on one.</param>
+    internal static Exception ToException(NativeStatus status, string message, string? source) => status switch
     {
-        string message = LastMessage();
-        throw status switch
-        {
-            NativeStatus.InvalidArgument => new ArgumentException(message, nameof(status)),
-            NativeStatus.BadInput => new BadInputException(source ?? "input", message),
-            NativeStatus.OutOfMemory => new InsufficientMemoryException(source is null ? message : $"{source}: {message}"),
-            NativeStatus.Unsupported => new NotSupportedException(message),
-            _ => new NativeLibraryException(message),
-        };
-    }
+        NativeStatus.InvalidArgument => new ArgumentException(message, nameof(status)),
+        NativeStatus.BadInput => new BadInputException(source ?? "input", message),
+        NativeStatus.OutOfMemory => new InsufficientMemoryException(source is null ? message : $"{source}: {message}"),
+        NativeStatus.Unsupported => new NotSupportedException(message),
+        _ => new NativeLibraryException(message),
+    };
+
+    private static void Throw(NativeStatus status, string? source) => throw ToException(status, LastMessage(), source);
 }

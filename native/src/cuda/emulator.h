@@ -1,0 +1,172 @@
+// Runs kernels on the CPU: one fiber a CUDA thread, blocks one after another, barriers and warp collectives as meeting
+// points. It is built to find mistakes, not to be fast:
+//   - the schedule is adversarial: one warp runs as far as it can, its lanes in random order, so that a missing barrier shows;
+//   - asynchronous copies poison their destination and only land when they are waited for;
+//   - lanes that meet at different collectives, a barrier that not everybody reaches, a misaligned 16-byte access: a fault.
+// Not covered: memory ordering within a warp, bank conflicts, registers, the rounding order of tensor cores.
+#pragma once
+
+#include <ucontext.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#define CLIPENGINE_KERNEL [[maybe_unused]] static void
+#define CLIPENGINE_DEVICE [[maybe_unused]] static inline
+#define CLIPENGINE_SHARED alignas(16) static
+#define CLIPENGINE_DYNAMIC_SHARED(name) unsigned char* name = clipengine::emulator::dynamic_shared()
+#define __launch_bounds__(...)
+#define CLIPENGINE_UNROLL
+
+namespace clipengine::emulator {
+
+// A mistake in a kernel that hardware would punish with a hang, a trap or a wrong result.
+class Fault : public std::logic_error {
+ public:
+  explicit Fault(const std::string& what) : std::logic_error(what) {}
+};
+
+struct Dimensions {
+  unsigned x = 1, y = 1, z = 1;
+};
+
+// Runs body once for every thread of every block. seed drives the order in which warps and lanes run.
+void launch(Dimensions grid, unsigned block, size_t dynamic_shared_bytes, uint64_t seed, const std::function<void()>& body);
+
+// What a kernel sees of its place.
+unsigned thread();
+unsigned block_threads();
+Dimensions block();
+Dimensions grid();
+unsigned char* dynamic_shared();
+
+// Meeting points. `operation` tells apart what lanes meet at.
+void meet_block();
+void meet_warp(unsigned operation);
+unsigned lane();
+
+// Per-warp mailboxes of 64 bytes a lane: written before a meeting, read after it.
+unsigned char* mailbox(unsigned lane);
+
+void copy_async(void* destination, const void* source, bool valid);
+void copy_async_commit();
+void copy_async_wait(int pending);
+void check_alignment(const void* pointer, unsigned bytes, const char* what);
+
+}  // namespace clipengine::emulator
+
+struct bf16 {
+  uint16_t bits;
+};
+struct fp16 {
+  uint16_t bits;
+};
+
+CLIPENGINE_DEVICE float bits_to_float(uint32_t bits) {
+  float result;
+  std::memcpy(&result, &bits, 4);
+  return result;
+}
+CLIPENGINE_DEVICE float to_float(float value) { return value; }
+CLIPENGINE_DEVICE float to_float(bf16 value) { return bits_to_float((uint32_t)value.bits << 16); }
+CLIPENGINE_DEVICE float to_float(fp16 value) {
+  _Float16 half;
+  std::memcpy(&half, &value.bits, 2);
+  return (float)half;
+}
+CLIPENGINE_DEVICE void from_float(float value, float& out) { out = value; }
+CLIPENGINE_DEVICE void from_float(float value, bf16& out) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  out.bits = (bits & 0x7fffffffu) > 0x7f800000u ? (uint16_t)0x7fff : (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+CLIPENGINE_DEVICE void from_float(float value, fp16& out) {
+  const _Float16 half = (_Float16)value;
+  std::memcpy(&out.bits, &half, 2);
+}
+
+CLIPENGINE_DEVICE int thread_index() { return (int)clipengine::emulator::thread(); }
+CLIPENGINE_DEVICE int block_index_x() { return (int)clipengine::emulator::block().x; }
+CLIPENGINE_DEVICE int block_index_y() { return (int)clipengine::emulator::block().y; }
+CLIPENGINE_DEVICE int block_index_z() { return (int)clipengine::emulator::block().z; }
+CLIPENGINE_DEVICE int block_size() { return (int)clipengine::emulator::block_threads(); }
+CLIPENGINE_DEVICE int grid_size_x() { return (int)clipengine::emulator::grid().x; }
+CLIPENGINE_DEVICE void block_barrier() { clipengine::emulator::meet_block(); }
+CLIPENGINE_DEVICE void warp_barrier() { clipengine::emulator::meet_warp(1); }
+
+template <typename T>
+CLIPENGINE_DEVICE T emulated_shuffle_xor(T value, int mask) {
+  namespace emu = clipengine::emulator;
+  const unsigned me = emu::lane();
+  std::memcpy(emu::mailbox(me), &value, sizeof(T));
+  emu::meet_warp(2);
+  T result;
+  std::memcpy(&result, emu::mailbox(me ^ (unsigned)mask), sizeof(T));
+  emu::meet_warp(3);
+  return result;
+}
+CLIPENGINE_DEVICE float shuffle_xor(float value, int mask) { return emulated_shuffle_xor(value, mask); }
+CLIPENGINE_DEVICE int shuffle_xor(int value, int mask) { return emulated_shuffle_xor(value, mask); }
+
+CLIPENGINE_DEVICE float exp2_fast(float x) { return std::exp2(x); }
+CLIPENGINE_DEVICE float reciprocal_square_root(float x) { return 1.0f / std::sqrt(x); }
+CLIPENGINE_DEVICE float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
+
+CLIPENGINE_DEVICE void copy_async_16(void* destination, const void* source, bool valid) {
+  clipengine::emulator::copy_async(destination, source, valid);
+}
+CLIPENGINE_DEVICE void copy_async_commit() { clipengine::emulator::copy_async_commit(); }
+template <int pending>
+CLIPENGINE_DEVICE void copy_async_wait() {
+  clipengine::emulator::copy_async_wait(pending);
+}
+
+CLIPENGINE_DEVICE void emulated_load_matrix(uint32_t fragment[4], const void* row, bool is_transposed) {
+  namespace emu = clipengine::emulator;
+  emu::check_alignment(row, 16, "ldmatrix");
+  const unsigned me = emu::lane();
+  std::memcpy(emu::mailbox(me), row, 16);
+  emu::meet_warp(is_transposed ? 5 : 4);
+  for (unsigned matrix = 0; matrix < 4; ++matrix) {
+    uint16_t pair[2];
+    for (unsigned half = 0; half < 2; ++half) {
+      const unsigned in_row = is_transposed ? (me % 4) * 2 + half : me / 4;
+      const unsigned in_column = is_transposed ? me / 4 : (me % 4) * 2 + half;
+      std::memcpy(&pair[half], emu::mailbox(matrix * 8 + in_row) + in_column * 2, 2);
+    }
+    fragment[matrix] = pair[0] | (uint32_t)pair[1] << 16;
+  }
+  emu::meet_warp(6);
+}
+CLIPENGINE_DEVICE void load_matrix_x4(uint32_t fragment[4], const void* row) { emulated_load_matrix(fragment, row, false); }
+CLIPENGINE_DEVICE void load_matrix_x4_transposed(uint32_t fragment[4], const void* row) { emulated_load_matrix(fragment, row, true); }
+
+// The fragment layout of the PTX ISA's mma.m16n8k16: see its figures for .f16 and .bf16.
+template <typename T>
+CLIPENGINE_DEVICE void multiply_tile(float d[4], const uint32_t a[4], const uint32_t b[2], T) {
+  namespace emu = clipengine::emulator;
+  const unsigned me = emu::lane();
+  std::memcpy(emu::mailbox(me), a, 16);
+  std::memcpy(emu::mailbox(me) + 16, b, 8);
+  emu::meet_warp(7);
+  const auto element = [](unsigned lane, unsigned word, unsigned half) {
+    T value;
+    std::memcpy(&value.bits, emu::mailbox(lane) + word * 4 + half * 2, 2);
+    return to_float(value);
+  };
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned row = me / 4 + (i / 2) * 8, column = (me % 4) * 2 + i % 2;
+    float sum = d[i];
+    for (unsigned k = 0; k < 16; ++k) {
+      const unsigned a_lane = (row % 8) * 4 + (k % 8) / 2, a_word = row / 8 + 2 * (k / 8), b_lane = column * 4 + (k % 8) / 2;
+      sum += element(a_lane, a_word, k % 2) * element(b_lane, 4 + k / 8, k % 2);
+    }
+    d[i] = sum;
+  }
+  emu::meet_warp(8);
+}

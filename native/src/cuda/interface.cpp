@@ -1,0 +1,98 @@
+#include <algorithm>
+#include <cstring>
+
+#include "clipengine_cuda.h"
+#include "core/status.h"
+#include "cuda/device.h"
+
+using clipengine::Error;
+using clipengine::guard;
+using clipengine::cuda::Device;
+
+struct clipengine_cuda_device {
+  std::unique_ptr<Device> device;
+};
+
+namespace {
+
+Device& require(clipengine_cuda_device* device) {
+  if (device == nullptr) throw Error(CLIPENGINE_INVALID_ARGUMENT, "the device is null");
+  return *device->device;
+}
+
+template <typename T>
+T& require_out(T* pointer) {
+  if (pointer == nullptr) throw Error(CLIPENGINE_INVALID_ARGUMENT, "an out-pointer is null");
+  return *pointer;
+}
+
+}  // namespace
+
+extern "C" {
+
+int32_t clipengine_cuda_abi_version(void) noexcept { return CLIPENGINE_CUDA_ABI_VERSION; }
+
+int64_t clipengine_cuda_error_message(char* buffer, int64_t capacity) noexcept { return clipengine::copy_last_message(buffer, capacity); }
+
+clipengine_status clipengine_cuda_device_count(int32_t* count) noexcept {
+  return guard([&] { require_out(count) = clipengine::cuda::count_devices(); });
+}
+
+clipengine_status clipengine_cuda_device_open(int32_t ordinal, const char* kernel_folder, clipengine_cuda_device** device) noexcept {
+  return guard([&] {
+    auto opened = std::make_unique<clipengine_cuda_device>();
+    opened->device = clipengine::cuda::open_device(ordinal, kernel_folder);
+    require_out(device) = opened.release();
+  });
+}
+
+void clipengine_cuda_device_close(clipengine_cuda_device* device) noexcept { delete device; }
+
+clipengine_status clipengine_cuda_device_describe(clipengine_cuda_device* device, char* buffer, int64_t capacity, int64_t* length) noexcept {
+  return guard([&] {
+    const std::string text = require(device).describe();
+    require_out(length) = static_cast<int64_t>(text.size());
+    if (buffer != nullptr && capacity > 0) {
+      const size_t copied = std::min(text.size(), static_cast<size_t>(capacity - 1));
+      std::memcpy(buffer, text.data(), copied);
+      buffer[copied] = '\0';
+    }
+  });
+}
+
+clipengine_status clipengine_cuda_memory_allocate(clipengine_cuda_device* device, int64_t bytes, uint64_t* address) noexcept {
+  return guard([&] {
+    if (bytes <= 0) throw Error(CLIPENGINE_INVALID_ARGUMENT, "asked for " + std::to_string(bytes) + " bytes of device memory");
+    require_out(address) = require(device).allocate(bytes);
+  });
+}
+
+clipengine_status clipengine_cuda_memory_free(clipengine_cuda_device* device, uint64_t address) noexcept {
+  return guard([&] { require(device).free(address); });
+}
+
+clipengine_status clipengine_cuda_memory_upload(clipengine_cuda_device* device, uint64_t destination, const void* source, int64_t bytes) noexcept {
+  return guard([&] { require(device).upload(destination, source, bytes); });
+}
+
+clipengine_status clipengine_cuda_memory_download(clipengine_cuda_device* device, void* destination, uint64_t source, int64_t bytes) noexcept {
+  return guard([&] { require(device).download(destination, source, bytes); });
+}
+
+clipengine_status clipengine_cuda_kernel_find(clipengine_cuda_device* device, const char* name, int32_t shared_bytes, int64_t* kernel) noexcept {
+  return guard([&] {
+    if (name == nullptr) throw Error(CLIPENGINE_INVALID_ARGUMENT, "the kernel's name is null");
+    require_out(kernel) = require(device).find_kernel(name, shared_bytes);
+  });
+}
+
+clipengine_status clipengine_cuda_kernel_launch(clipengine_cuda_device* device, int64_t kernel, uint32_t grid_x, uint32_t grid_y, uint32_t grid_z, uint32_t block,
+                                                uint32_t shared_bytes, const uint64_t* arguments, int32_t count) noexcept {
+  return guard([&] { require(device).launch(kernel, {grid_x, grid_y, grid_z, block, shared_bytes}, arguments, count); });
+}
+
+clipengine_status clipengine_cuda_device_synchronize(clipengine_cuda_device* device) noexcept {
+  return guard([&] { require(device).synchronize(); });
+}
+
+}  // extern "C"

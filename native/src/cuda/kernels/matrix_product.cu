@@ -1,0 +1,167 @@
+// y[rows, columns] = scale * activation(x w^T + bias) + residual, w stored [columns, depth].
+//
+// 16-bit elements: tiles of 128 x 128, 32 deep, three stages of asynchronous copies, eight warps of 64 x 32 each on tensor
+// cores (mma.sync m16n8k16) with fp32 accumulation. fp32: tiles of 64 x 64, 16 deep, plain fused multiply-adds.
+// The order of summation over the depth depends on neither rows nor grid: a row's result does not depend on its batch.
+#include "cuda/kernels/maths.h"
+
+struct Epilogue {
+  const float* bias;      // [columns] or null
+  const float* scale;     // [columns] or null
+  const float* residual;  // [rows, columns] or null
+  int activation;
+};
+
+CLIPENGINE_DEVICE float finish(float value, const Epilogue& epilogue, int64_t row, int column, int columns) {
+  if (epilogue.bias) value += epilogue.bias[column];
+  value = activate(value, epilogue.activation);
+  if (epilogue.scale) value *= epilogue.scale[column];
+  if (epilogue.residual) value += epilogue.residual[row * columns + column];
+  return value;
+}
+
+constexpr int kTileRows = 128, kTileColumns = 128, kTileDepth = 32, kStages = 3, kProductThreads = 256;
+// Rows of a tile lie 40 elements (80 bytes) apart: eight consecutive rows then start in eight different groups of four
+// banks, so that ldmatrix meets no conflict, and every row stays 16-byte aligned.
+constexpr int kTilePitch = kTileDepth + 8;
+constexpr int kProductSharedBytes = kStages * (kTileRows + kTileColumns) * kTilePitch * 2;
+
+// x [rows, depth], w [columns, depth]; depth is a multiple of 8 (16-byte rows).
+template <typename T, typename Out>
+CLIPENGINE_DEVICE void product_16bit(const T* x, const T* w, Out* y, int rows, int columns, int depth, const Epilogue& epilogue) {
+  CLIPENGINE_DYNAMIC_SHARED(shared);
+  T* x_tiles = reinterpret_cast<T*>(shared);
+  T* w_tiles = x_tiles + kStages * kTileRows * kTilePitch;
+  const int thread = thread_index(), warp = thread / 32, lane = thread % 32;
+  const int row0 = block_index_y() * kTileRows, column0 = block_index_x() * kTileColumns;
+  const int warp_row = (warp / 4) * 64, warp_column = (warp % 4) * 32;
+  const int steps = (depth + kTileDepth - 1) / kTileDepth;
+
+  float sums[4][4][4];
+  CLIPENGINE_UNROLL
+  for (int i = 0; i < 4; ++i)
+    CLIPENGINE_UNROLL
+    for (int j = 0; j < 4; ++j)
+      CLIPENGINE_UNROLL
+      for (int e = 0; e < 4; ++e) sums[i][j][e] = 0.0f;
+
+  auto fetch = [&](int step) {
+    const int stage = step % kStages, k0 = step * kTileDepth;
+    // 128 rows of four 16-byte pieces for x and for w: two pieces of each a thread.
+    for (int piece = thread; piece < kTileRows * 4; piece += kProductThreads) {
+      const int r = piece / 4, k = (piece % 4) * 8;
+      const bool in_depth = k0 + k < depth;
+      const bool x_valid = in_depth && row0 + r < rows, w_valid = in_depth && column0 + r < columns;
+      copy_async_16(x_tiles + (stage * kTileRows + r) * kTilePitch + k, x_valid ? x + (int64_t)(row0 + r) * depth + k0 + k : x, x_valid);
+      copy_async_16(w_tiles + (stage * kTileColumns + r) * kTilePitch + k, w_valid ? w + (int64_t)(column0 + r) * depth + k0 + k : w, w_valid);
+    }
+  };
+
+  for (int step = 0; step < kStages - 1; ++step) {
+    if (step < steps) fetch(step);
+    copy_async_commit();
+  }
+  for (int step = 0; step < steps; ++step) {
+    copy_async_wait<kStages - 2>();
+    block_barrier();  // the stage has landed for everybody, and nobody still reads the one that is fetched next
+    if (step + kStages - 1 < steps) fetch(step + kStages - 1);
+    copy_async_commit();
+    const T* x_tile = x_tiles + (step % kStages) * kTileRows * kTilePitch;
+    const T* w_tile = w_tiles + (step % kStages) * kTileColumns * kTilePitch;
+    CLIPENGINE_UNROLL
+    for (int k = 0; k < kTileDepth; k += 16) {
+      uint32_t a[4][4], b[4][2];
+      CLIPENGINE_UNROLL
+      for (int i = 0; i < 4; ++i) load_matrix_x4(a[i], x_tile + (warp_row + i * 16 + lane % 16) * kTilePitch + k + (lane / 16) * 8);
+      CLIPENGINE_UNROLL
+      for (int j = 0; j < 4; j += 2) {
+        uint32_t pair[4];  // two column groups of eight: depth halves side by side
+        load_matrix_x4(pair, w_tile + (warp_column + j * 8 + (lane / 16) * 8 + lane % 8) * kTilePitch + k + ((lane / 8) % 2) * 8);
+        b[j][0] = pair[0];
+        b[j][1] = pair[1];
+        b[j + 1][0] = pair[2];
+        b[j + 1][1] = pair[3];
+      }
+      CLIPENGINE_UNROLL
+      for (int i = 0; i < 4; ++i)
+        CLIPENGINE_UNROLL
+        for (int j = 0; j < 4; ++j) multiply_tile(sums[i][j], a[i], b[j], T());
+    }
+  }
+  copy_async_wait<0>();
+
+  CLIPENGINE_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    CLIPENGINE_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      CLIPENGINE_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        const int row = row0 + warp_row + i * 16 + lane / 4 + (e / 2) * 8;
+        const int column = column0 + warp_column + j * 8 + (lane % 4) * 2 + e % 2;
+        if (row < rows && column < columns) y[(int64_t)row * columns + column] = convert<Out>(finish(sums[i][j][e], epilogue, row, column, columns));
+      }
+    }
+  }
+}
+
+constexpr int kPlainTile = 64, kPlainDepth = 16;
+
+// The same in fp32; depth is arbitrary.
+CLIPENGINE_DEVICE void product_fp32(const float* x, const float* w, float* y, int rows, int columns, int depth, const Epilogue& epilogue) {
+  CLIPENGINE_SHARED float x_tile[kPlainDepth][kPlainTile + 4];
+  CLIPENGINE_SHARED float w_tile[kPlainDepth][kPlainTile + 4];
+  const int thread = thread_index();
+  const int row0 = block_index_y() * kPlainTile, column0 = block_index_x() * kPlainTile;
+  const int my_row = (thread / 16) * 4, my_column = (thread % 16) * 4;
+  float sums[4][4];
+  CLIPENGINE_UNROLL
+  for (int i = 0; i < 4; ++i)
+    CLIPENGINE_UNROLL
+    for (int j = 0; j < 4; ++j) sums[i][j] = 0.0f;
+  for (int k0 = 0; k0 < depth; k0 += kPlainDepth) {
+    for (int element = thread; element < kPlainTile * kPlainDepth; element += kProductThreads) {
+      const int r = element / kPlainDepth, k = element % kPlainDepth;
+      const bool in_depth = k0 + k < depth;
+      x_tile[k][r] = in_depth && row0 + r < rows ? x[(int64_t)(row0 + r) * depth + k0 + k] : 0.0f;
+      w_tile[k][r] = in_depth && column0 + r < columns ? w[(int64_t)(column0 + r) * depth + k0 + k] : 0.0f;
+    }
+    block_barrier();
+    CLIPENGINE_UNROLL
+    for (int k = 0; k < kPlainDepth; ++k) {
+      float a[4], b[4];
+      CLIPENGINE_UNROLL
+      for (int i = 0; i < 4; ++i) a[i] = x_tile[k][my_row + i];
+      CLIPENGINE_UNROLL
+      for (int j = 0; j < 4; ++j) b[j] = w_tile[k][my_column + j];
+      CLIPENGINE_UNROLL
+      for (int i = 0; i < 4; ++i)
+        CLIPENGINE_UNROLL
+        for (int j = 0; j < 4; ++j) sums[i][j] = multiply_add(a[i], b[j], sums[i][j]);
+    }
+    block_barrier();
+  }
+  CLIPENGINE_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    CLIPENGINE_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      const int row = row0 + my_row + i, column = column0 + my_column + j;
+      if (row < rows && column < columns) y[(int64_t)row * columns + column] = finish(sums[i][j], epilogue, row, column, columns);
+    }
+  }
+}
+
+#define CLIPENGINE_PRODUCT(name, T, Out)                                                                                              \
+  CLIPENGINE_KERNEL __launch_bounds__(kProductThreads) name(const T* x, const T* w, Out* y, int rows, int columns, int depth,          \
+                                                            const float* bias, const float* scale, const float* residual, int activation) { \
+    product_16bit<T, Out>(x, w, y, rows, columns, depth, Epilogue{bias, scale, residual, activation});                                 \
+  }
+CLIPENGINE_PRODUCT(product_bf16, bf16, bf16)
+CLIPENGINE_PRODUCT(product_bf16_fp32, bf16, float)
+CLIPENGINE_PRODUCT(product_fp16, fp16, fp16)
+CLIPENGINE_PRODUCT(product_fp16_fp32, fp16, float)
+#undef CLIPENGINE_PRODUCT
+
+CLIPENGINE_KERNEL __launch_bounds__(kProductThreads) product_fp32_fp32(const float* x, const float* w, float* y, int rows, int columns, int depth,
+                                                                       const float* bias, const float* scale, const float* residual, int activation) {
+  product_fp32(x, w, y, rows, columns, depth, Epilogue{bias, scale, residual, activation});
+}

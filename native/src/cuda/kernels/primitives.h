@@ -1,0 +1,158 @@
+// What kernels are written in: element types, tensor-core and asynchronous-copy primitives, collectives, fast maths.
+// The only file that knows which compiler reads it: NVRTC or nvcc (device code), clang with -nocudainc (a syntax check
+// that needs no CUDA installation), or g++ with CLIPENGINE_CUDA_EMULATOR (every kernel runs on the CPU, thread by thread).
+// Kernels include nothing of CUDA, so that they compile from memory wherever NVRTC is found.
+#pragma once
+
+#if defined(CLIPENGINE_CUDA_EMULATOR)
+#include "cuda/emulator.h"
+#else
+
+#if defined(__CUDACC_RTC__)
+typedef unsigned char uint8_t;
+typedef unsigned short uint16_t;
+typedef unsigned int uint32_t;
+typedef int int32_t;
+typedef unsigned long long uint64_t;
+typedef long long int64_t;
+#elif defined(__NVCC__)
+#include <cstdint>
+#else
+#include "cuda/kernels/clang_dialect.h"
+#endif
+
+#define CLIPENGINE_KERNEL extern "C" __global__ void
+#define CLIPENGINE_DEVICE static __device__ __forceinline__
+#define CLIPENGINE_SHARED __shared__ __align__(16)
+#define CLIPENGINE_DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
+// Loops over register arrays must unroll: a register has no run-time index, and the array would move to memory.
+#define CLIPENGINE_UNROLL _Pragma("unroll")
+
+struct bf16 {
+  uint16_t bits;
+};
+struct fp16 {
+  uint16_t bits;
+};
+
+CLIPENGINE_DEVICE float bits_to_float(uint32_t bits) {
+  union {
+    uint32_t u;
+    float f;
+  } both;
+  both.u = bits;
+  return both.f;
+}
+CLIPENGINE_DEVICE float to_float(float value) { return value; }
+CLIPENGINE_DEVICE float to_float(bf16 value) { return bits_to_float((uint32_t)value.bits << 16); }
+CLIPENGINE_DEVICE float to_float(fp16 value) {
+  float result;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"(value.bits));
+  return result;
+}
+CLIPENGINE_DEVICE void from_float(float value, float& out) { out = value; }
+CLIPENGINE_DEVICE void from_float(float value, bf16& out) { asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(out.bits) : "f"(value)); }
+CLIPENGINE_DEVICE void from_float(float value, fp16& out) { asm("cvt.rn.f16.f32 %0, %1;" : "=h"(out.bits) : "f"(value)); }
+
+CLIPENGINE_DEVICE int thread_index() { return (int)threadIdx.x; }
+CLIPENGINE_DEVICE int block_index_x() { return (int)blockIdx.x; }
+CLIPENGINE_DEVICE int block_index_y() { return (int)blockIdx.y; }
+CLIPENGINE_DEVICE int block_index_z() { return (int)blockIdx.z; }
+CLIPENGINE_DEVICE int block_size() { return (int)blockDim.x; }
+CLIPENGINE_DEVICE int grid_size_x() { return (int)gridDim.x; }
+CLIPENGINE_DEVICE void block_barrier() { __syncthreads(); }
+CLIPENGINE_DEVICE void warp_barrier() { __syncwarp(); }
+CLIPENGINE_DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
+CLIPENGINE_DEVICE int shuffle_xor(int value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
+
+// 2^x: relative error about 2^-22, subnormal results flushed to zero (PTX ISA, ex2.approx.ftz).
+CLIPENGINE_DEVICE float exp2_fast(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+CLIPENGINE_DEVICE float reciprocal_square_root(float x) {
+  float result;
+  asm("sqrt.rn.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return 1.0f / result;
+}
+CLIPENGINE_DEVICE float multiply_add(float a, float b, float c) {
+  float result;
+  asm("fma.rn.f32 %0, %1, %2, %3;" : "=f"(result) : "f"(a), "f"(b), "f"(c));
+  return result;
+}
+
+CLIPENGINE_DEVICE uint32_t shared_address(const void* pointer) {
+#if defined(__clang__) && !defined(__NVCC__) && !defined(__CUDACC_RTC__)
+  return clang_shared_address(pointer);
+#else
+  return (uint32_t)__cvta_generic_to_shared(pointer);
+#endif
+}
+
+// 16 bytes from device to shared memory, asynchronously; with valid == false the 16 bytes become zero and nothing is read.
+CLIPENGINE_DEVICE void copy_async_16(void* destination, const void* source, bool valid) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(destination)), "l"(source), "r"(valid ? 16 : 0) : "memory");
+}
+CLIPENGINE_DEVICE void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// Waits until at most `pending` of this thread's newest groups are unfinished.
+template <int pending>
+CLIPENGINE_DEVICE void copy_async_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
+}
+
+// Four 8x8 matrices of 16-bit elements; lane l names row l % 8 of matrix l / 8 (PTX ISA, ldmatrix).
+CLIPENGINE_DEVICE void load_matrix_x4(uint32_t fragment[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(fragment[0]), "=r"(fragment[1]), "=r"(fragment[2]), "=r"(fragment[3])
+               : "r"(shared_address(row)));
+}
+CLIPENGINE_DEVICE void load_matrix_x4_transposed(uint32_t fragment[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(fragment[0]), "=r"(fragment[1]), "=r"(fragment[2]), "=r"(fragment[3])
+               : "r"(shared_address(row)));
+}
+
+// d[16x8] += a[16x16] b[16x8], fp32 accumulation; fragments as in the PTX ISA's m16n8k16.
+CLIPENGINE_DEVICE void multiply_tile(float d[4], const uint32_t a[4], const uint32_t b[2], bf16) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+CLIPENGINE_DEVICE void multiply_tile(float d[4], const uint32_t a[4], const uint32_t b[2], fp16) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+#endif  // CLIPENGINE_CUDA_EMULATOR
+
+// ---- common to all compilers ----
+
+CLIPENGINE_DEVICE float maximum(float a, float b) { return a > b ? a : b; }
+CLIPENGINE_DEVICE float magnitude(float a) { return a < 0.0f ? -a : a; }
+CLIPENGINE_DEVICE int smaller(int a, int b) { return a < b ? a : b; }
+
+template <typename T>
+CLIPENGINE_DEVICE T convert(float value) {
+  T result;
+  from_float(value, result);
+  return result;
+}
+
+// Two 16-bit elements in one register, the first in the low half, as mma fragments want them.
+template <typename T>
+CLIPENGINE_DEVICE uint32_t pack_pair(float low, float high) {
+  return (uint32_t)convert<T>(low).bits | ((uint32_t)convert<T>(high).bits << 16);
+}
+
+CLIPENGINE_DEVICE float exponential(float x) { return exp2_fast(x * 1.4426950408889634f); }
+
+CLIPENGINE_DEVICE float warp_sum(float value) {
+  for (int mask = 16; mask > 0; mask /= 2) value += shuffle_xor(value, mask);
+  return value;
+}
+CLIPENGINE_DEVICE float warp_maximum(float value) {
+  for (int mask = 16; mask > 0; mask /= 2) value = maximum(value, shuffle_xor(value, mask));
+  return value;
+}

@@ -1,0 +1,192 @@
+using System.Runtime.InteropServices;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Native;
+
+/// <summary>
+/// An NVIDIA GPU, through our own kernels and the CUDA driver. A feature does not depend on its batch: every kernel's order of
+/// summation is set by the shape of the weights and by the sequence alone.
+/// </summary>
+public sealed class CudaBackend : IBackend
+{
+    private readonly Lock _lock = new();
+    private readonly Stack<CudaPass> _idle = new();
+    private readonly CudaDevice _device;
+    private readonly int _ordinal;
+    private bool _disposed;
+
+    private CudaBackend(CudaDevice device, int ordinal, ElementType computeType)
+    {
+        _device = device;
+        _ordinal = ordinal;
+        ComputeType = computeType;
+        Description = device.Describe();
+    }
+
+    /// <inheritdoc/>
+    public string Name => $"cuda:{_ordinal}";
+
+    /// <inheritdoc/>
+    public string Description { get; }
+
+    /// <inheritdoc/>
+    public ElementType ComputeType { get; }
+
+    /// <inheritdoc/>
+    public FeatureInvariance Invariance => FeatureInvariance.Bitwise;
+
+    /// <inheritdoc/>
+    public double InvarianceBound => 0;
+
+    internal CudaDevice Device => _device;
+
+    /// <summary>Opens a device. Nothing falls back to the CPU.</summary>
+    /// <param name="options">Device and compute type; null for device 0 in fp32.</param>
+    /// <exception cref="NotSupportedException">There is no driver, no way to get kernels for the device, or another compute type; says which step failed.</exception>
+    /// <exception cref="BadInputException">There is no such device.</exception>
+    /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
+    public static CudaBackend Create(CudaBackendOptions? options = null)
+    {
+        options ??= new CudaBackendOptions();
+        if (options.ComputeType is not (ElementType.Float32 or ElementType.BFloat16 or ElementType.Float16))
+            throw new NotSupportedException($"CUDA computes in Float32, BFloat16 or Float16; asked for {options.ComputeType}.");
+        string folder = options.KernelFolder ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.Create), "clipengine", "kernels");
+        Directory.CreateDirectory(folder);
+        CudaLibrary library = CudaLibrary.Open(options.LibraryPath ?? CudaLibrary.DefaultPath);
+        return new CudaBackend(CudaDevice.Open(library, options.Device, folder), options.Device, options.ComputeType);
+    }
+
+    /// <inheritdoc/>
+    public unsafe Weight CreateWeight(in WeightData data, WeightRole role)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (!data.Type.IsFloatingPoint())
+            throw new NotSupportedException($"{data.Name}: a weight's elements must be fp16, bf16, fp32 or fp64; found {data.Type}.");
+        Shape shape = data.Shape;
+        bool isMatrix = role is WeightRole.Linear or WeightRole.LinearTransposed or WeightRole.PatchEmbedding or WeightRole.Convolution;
+        int expectedRank = role is WeightRole.Linear or WeightRole.LinearTransposed ? 2 : 4;
+        if (isMatrix && shape.Rank != expectedRank)
+            throw new ArgumentException($"{data.Name}: a {role} weight has {expectedRank} dimensions; found {shape}.", nameof(data));
+
+        // A product wants [columns, depth] with rows of whole 16-byte pieces; what lies behind a row's end is zero.
+        long rows = isMatrix ? (role == WeightRole.LinearTransposed ? shape[1] : shape[0]) : 1;
+        long depth = isMatrix ? shape.ElementCount / Math.Max(1, rows) : shape.ElementCount;
+        ElementType type = isMatrix ? ComputeType : ElementType.Float32;
+        long padded = isMatrix ? CudaPass.Padded(depth) : depth;
+        int size = type.SizeInBytes();
+        ulong address = _device.Allocate(Math.Max(1, rows * padded) * size, data.Name);
+        try
+        {
+            // A few rows at a time: the host never holds a second copy of the weight.
+            long rowsAtOnce = Math.Max(1, (4 << 20) / Math.Max(1, padded * size));
+            byte* staging = (byte*)NativeMemory.AllocZeroed((nuint)(Math.Min(rows, rowsAtOnce) * padded * size));
+            try
+            {
+                for (long first = 0; first < rows; first += rowsAtOnce)
+                {
+                    long count = Math.Min(rowsAtOnce, rows - first);
+                    for (long row = 0; row < count; row++)
+                        ConvertRow(data, role == WeightRole.LinearTransposed, first + row, depth, rows, type, staging + (row * padded * size));
+                    _device.Upload(address + (ulong)(first * padded * size), staging, count * padded * size);
+                }
+            }
+            finally
+            {
+                NativeMemory.Free(staging);
+            }
+        }
+        catch
+        {
+            _device.Free(address);
+            throw;
+        }
+
+        return new CudaWeight(_device, address, rows * padded * size, data, role, type);
+    }
+
+    /// <inheritdoc/>
+    public IPass BeginPass()
+    {
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            if (_idle.TryPop(out CudaPass? idle))
+            {
+                idle.Open();
+                return idle;
+            }
+        }
+
+        return new CudaPass(this);
+    }
+
+    /// <summary>Takes a pass back for the next caller.</summary>
+    internal void Return(CudaPass pass)
+    {
+        lock (_lock)
+        {
+            if (!_disposed)
+            {
+                _idle.Push(pass);
+                return;
+            }
+        }
+
+        pass.Free();
+    }
+
+    /// <summary>Releases idle passes and the device; weights must have been disposed before.</summary>
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            if (_disposed)
+                return;
+            _disposed = true;
+            while (_idle.TryPop(out CudaPass? pass))
+                pass.Free();
+        }
+
+        _device.Dispose();
+    }
+
+    private static unsafe void ConvertRow(in WeightData data, bool isTransposed, long row, long depth, long rows, ElementType type, byte* destination)
+    {
+        for (long i = 0; i < depth; i++)
+        {
+            float value = Element(data, isTransposed ? (i * rows) + row : (row * depth) + i);
+            switch (type)
+            {
+                case ElementType.Float32:
+                    ((float*)destination)[i] = value;
+                    break;
+                case ElementType.Float16:
+                    ((Half*)destination)[i] = (Half)value;
+                    break;
+                default:
+                    ((ushort*)destination)[i] = ToBFloat16(value);
+                    break;
+            }
+        }
+    }
+
+    /// <summary>Round to nearest even; a NaN stays one.</summary>
+    private static ushort ToBFloat16(float value)
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(value);
+        return float.IsNaN(value) ? (ushort)0x7fc0 : (ushort)((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
+    }
+
+    private static unsafe float Element(in WeightData data, long index)
+    {
+        byte* at = (byte*)data.Address + (index * data.Type.SizeInBytes());
+        // A mapped tensor need not be aligned.
+        return data.Type switch
+        {
+            ElementType.Float32 => BitConverter.UInt32BitsToSingle(System.Runtime.CompilerServices.Unsafe.ReadUnaligned<uint>(at)),
+            ElementType.Float16 => (float)BitConverter.UInt16BitsToHalf(System.Runtime.CompilerServices.Unsafe.ReadUnaligned<ushort>(at)),
+            ElementType.BFloat16 => BitConverter.UInt32BitsToSingle((uint)System.Runtime.CompilerServices.Unsafe.ReadUnaligned<ushort>(at) << 16),
+            _ => (float)BitConverter.UInt64BitsToDouble(System.Runtime.CompilerServices.Unsafe.ReadUnaligned<ulong>(at)),
+        };
+    }
+}

@@ -1,0 +1,23 @@
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Native;
+
+/// <summary>How the CUDA backend computes.</summary>
+public sealed record CudaBackendOptions
+{
+    /// <summary>The driver's number of the device.</summary>
+    public int Device { get; init; }
+
+    /// <summary>
+    /// What matrix products and attention take in: <see cref="ElementType.Float32"/> (true fp32, no tensor cores),
+    /// <see cref="ElementType.BFloat16"/> or <see cref="ElementType.Float16"/>. Sums, layer norms, softmax and the residual
+    /// stream are fp32 throughout.
+    /// </summary>
+    public ElementType ComputeType { get; init; } = ElementType.Float32;
+
+    /// <summary>Where compiled kernels lie and are kept; null for the folder <c>kernels</c> in the user's cache.</summary>
+    public string? KernelFolder { get; init; }
+
+    /// <summary>The library to open; tests name the emulated twin.</summary>
+    internal string? LibraryPath { get; init; }
+}

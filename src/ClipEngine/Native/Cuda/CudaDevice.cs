@@ -1,0 +1,104 @@
+using System.Collections.Concurrent;
+using System.Text;
+using Microsoft.Win32.SafeHandles;
+
+namespace ClipEngine.Native;
+
+/// <summary>An open device: memory, kernels and launches. Thread-safe; operations run in the order of the calls.</summary>
+internal sealed unsafe class CudaDevice : SafeHandleZeroOrMinusOneIsInvalid
+{
+    private readonly CudaLibrary _library;
+    private readonly ConcurrentDictionary<string, long> _kernels = new(StringComparer.Ordinal);
+
+    private CudaDevice(CudaLibrary library, nint device)
+        : base(ownsHandle: true)
+    {
+        _library = library;
+        SetHandle(device);
+    }
+
+    /// <summary>Opens a device and loads its kernels.</summary>
+    /// <param name="library">The library that owns it.</param>
+    /// <param name="ordinal">The driver's number of the device.</param>
+    /// <param name="kernelFolder">Where compiled kernels lie and are kept; null for none.</param>
+    internal static CudaDevice Open(CudaLibrary library, int ordinal, string? kernelFolder)
+    {
+        nint device;
+        byte[]? folder = kernelFolder is null ? null : Encoding.UTF8.GetBytes(kernelFolder + '\0');
+        fixed (byte* path = folder)
+            library.Check(library.DeviceOpen(ordinal, path, &device), $"cuda:{ordinal}");
+        return new CudaDevice(library, device);
+    }
+
+    /// <summary>How many devices the driver sees.</summary>
+    internal static int Count(CudaLibrary library)
+    {
+        int count;
+        library.Check(library.DeviceCount(&count));
+        return count;
+    }
+
+    /// <summary>Name, memory, driver, where the kernels came from, every step down: lines of <c>key: value</c>.</summary>
+    internal string Describe()
+    {
+        byte[] buffer = new byte[4096];
+        long length;
+        fixed (byte* pointer = buffer)
+            _library.Check(_library.DeviceDescribe(handle, pointer, buffer.Length, &length));
+        return Encoding.UTF8.GetString(buffer, 0, (int)Math.Min(length, buffer.Length - 1));
+    }
+
+    internal ulong Allocate(long bytes, string? source = null)
+    {
+        ulong address;
+        _library.Check(_library.MemoryAllocate(handle, bytes, &address), source);
+        return address;
+    }
+
+    internal void Free(ulong address) => _library.Check(_library.MemoryFree(handle, address));
+
+    internal void Upload(ulong destination, void* source, long bytes) => _library.Check(_library.MemoryUpload(handle, destination, source, bytes));
+
+    internal void Download(void* destination, ulong source, long bytes) => _library.Check(_library.MemoryDownload(handle, destination, source, bytes));
+
+    /// <summary>A kernel's number; asked of the driver once.</summary>
+    internal long Kernel(string name, int sharedBytes)
+    {
+        if (_kernels.TryGetValue(name, out long kernel))
+            return kernel;
+        Span<byte> text = stackalloc byte[128];
+        int length = Encoding.UTF8.GetBytes(name, text);
+        text[length] = 0;
+        fixed (byte* pointer = text)
+            _library.Check(_library.KernelFind(handle, pointer, sharedBytes, &kernel));
+        _kernels[name] = kernel;
+        return kernel;
+    }
+
+    /// <summary>Enqueues a launch.</summary>
+    /// <param name="kernel">From <see cref="Kernel"/>.</param>
+    /// <param name="grid">Blocks along x, y and z.</param>
+    /// <param name="block">Threads of a block.</param>
+    /// <param name="sharedBytes">Dynamic shared memory of a block.</param>
+    /// <param name="arguments">Each parameter in eight bytes, see <see cref="Slot"/>.</param>
+    internal void Launch(long kernel, (long X, long Y, long Z) grid, int block, int sharedBytes, ReadOnlySpan<ulong> arguments)
+    {
+        fixed (ulong* slots = arguments)
+            _library.Check(_library.KernelLaunch(handle, kernel, checked((uint)grid.X), checked((uint)grid.Y), checked((uint)grid.Z), (uint)block, (uint)sharedBytes, slots, arguments.Length));
+    }
+
+    /// <summary>An int parameter as a slot.</summary>
+    internal static ulong Slot(int value) => unchecked((uint)value);
+
+    /// <summary>A 64-bit parameter as a slot.</summary>
+    internal static ulong Slot(long value) => unchecked((ulong)value);
+
+    /// <summary>A float parameter as a slot.</summary>
+    internal static ulong Slot(float value) => BitConverter.SingleToUInt32Bits(value);
+
+    protected override bool ReleaseHandle()
+    {
+        _library.DeviceClose(handle);
+        return true;
+    }
+}

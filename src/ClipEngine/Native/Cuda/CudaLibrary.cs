@@ -1,0 +1,73 @@
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace ClipEngine.Native;
+
+/// <summary>
+/// <c>libclipengine_cuda.so</c>: opened on demand, by path, because a test opens its emulated twin beside it. The functions
+/// stand in <c>clipengine_cuda.h</c>.
+/// </summary>
+internal sealed unsafe class CudaLibrary
+{
+    internal const string FileName = "libclipengine_cuda.so";
+    private const int AbiVersion = 1;
+
+    private readonly delegate* unmanaged<byte*, long, long> _errorMessage;
+
+    private CudaLibrary(string path)
+    {
+        nint library;
+        try
+        {
+            library = NativeLibrary.Load(path);
+            int found = ((delegate* unmanaged<int>)NativeLibrary.GetExport(library, "clipengine_cuda_abi_version"))();
+            if (found != AbiVersion)
+                throw new NativeLibraryException($"{path} is of another version: expected ABI {AbiVersion}, found {found}. Build it with 'dotnet build'.");
+        }
+        catch (Exception exception) when (exception is DllNotFoundException or EntryPointNotFoundException or BadImageFormatException)
+        {
+            throw new NativeLibraryException($"{path} could not be loaded. Build it with 'dotnet build', or copy the one of this ClipEngine beside ClipEngine.dll. ({exception.Message})", exception);
+        }
+
+        nint Export(string name) => NativeLibrary.GetExport(library, "clipengine_cuda_" + name);
+        _errorMessage = (delegate* unmanaged<byte*, long, long>)Export("error_message");
+        DeviceCount = (delegate* unmanaged<int*, NativeStatus>)Export("device_count");
+        DeviceOpen = (delegate* unmanaged<int, byte*, nint*, NativeStatus>)Export("device_open");
+        DeviceClose = (delegate* unmanaged<nint, void>)Export("device_close");
+        DeviceDescribe = (delegate* unmanaged<nint, byte*, long, long*, NativeStatus>)Export("device_describe");
+        MemoryAllocate = (delegate* unmanaged<nint, long, ulong*, NativeStatus>)Export("memory_allocate");
+        MemoryFree = (delegate* unmanaged<nint, ulong, NativeStatus>)Export("memory_free");
+        MemoryUpload = (delegate* unmanaged<nint, ulong, void*, long, NativeStatus>)Export("memory_upload");
+        MemoryDownload = (delegate* unmanaged<nint, void*, ulong, long, NativeStatus>)Export("memory_download");
+        KernelFind = (delegate* unmanaged<nint, byte*, int, long*, NativeStatus>)Export("kernel_find");
+        KernelLaunch = (delegate* unmanaged<nint, long, uint, uint, uint, uint, uint, ulong*, int, NativeStatus>)Export("kernel_launch");
+    }
+
+    internal readonly delegate* unmanaged<int*, NativeStatus> DeviceCount;
+    internal readonly delegate* unmanaged<int, byte*, nint*, NativeStatus> DeviceOpen;
+    internal readonly delegate* unmanaged<nint, void> DeviceClose;
+    internal readonly delegate* unmanaged<nint, byte*, long, long*, NativeStatus> DeviceDescribe;
+    internal readonly delegate* unmanaged<nint, long, ulong*, NativeStatus> MemoryAllocate;
+    internal readonly delegate* unmanaged<nint, ulong, NativeStatus> MemoryFree;
+    internal readonly delegate* unmanaged<nint, ulong, void*, long, NativeStatus> MemoryUpload;
+    internal readonly delegate* unmanaged<nint, void*, ulong, long, NativeStatus> MemoryDownload;
+    internal readonly delegate* unmanaged<nint, byte*, int, long*, NativeStatus> KernelFind;
+    internal readonly delegate* unmanaged<nint, long, uint, uint, uint, uint, uint, ulong*, int, NativeStatus> KernelLaunch;
+
+    /// <summary>Opens a library by path.</summary>
+    /// <exception cref="NativeLibraryException">It is missing or another version.</exception>
+    internal static CudaLibrary Open(string path) => new(path);
+
+    /// <summary>The library beside this assembly.</summary>
+    internal static string DefaultPath => Path.Combine(AppContext.BaseDirectory, FileName);
+
+    /// <summary>Throws what a status stands for; call it right behind the native call, on the same thread.</summary>
+    internal void Check(NativeStatus status, string? source = null)
+    {
+        if (status == NativeStatus.Ok)
+            return;
+        byte* buffer = stackalloc byte[1024];
+        long length = _errorMessage(buffer, 1024);
+        throw NativeStatusExtensions.ToException(status, Encoding.UTF8.GetString(buffer, (int)Math.Min(length, 1023)), source);
+    }
+}

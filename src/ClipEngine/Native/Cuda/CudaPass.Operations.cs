@@ -1,0 +1,214 @@
+using ClipEngine.Tensors;
+using static ClipEngine.Native.CudaDevice;
+
+namespace ClipEngine.Native;
+
+/// <content>Products, norms and attention. Tile sizes and thread counts are those of the kernels in native/src/cuda/kernels.</content>
+internal sealed unsafe partial class CudaPass
+{
+    private const int ProductThreads = 256;
+    private const int TileRows = 128, TileColumns = 128;
+    private const int ProductSharedBytes = 3 * (TileRows + TileColumns) * (32 + 8) * 2;
+    private const int PlainTile = 64;
+    private const int NormRows = 8, NormThreads = 256;
+    private const int QueryTile = 64, AttentionThreads = 128;
+    private const int LargestHead = 128;
+
+    /// <inheritdoc/>
+    public Tensor Linear(in Tensor input, Weight weight, Weight? bias, in Epilogue epilogue = default)
+    {
+        ArgumentNullException.ThrowIfNull(weight);
+        RequireFloat(input, 0, nameof(input));
+        bool isTransposed = weight.Role == WeightRole.LinearTransposed;
+        Require(isTransposed || weight.Role == WeightRole.Linear, nameof(weight), $"{weight.Name}: expected a matrix; its role is {weight.Role}.");
+        long depth = weight.Shape[isTransposed ? 0 : 1], columns = weight.Shape[isTransposed ? 1 : 0];
+        Require(input.Shape.Rank > 0 && input.Shape[^1] == depth, nameof(input), $"{weight.Name} {weight.Shape} needs an input {depth} wide; found {input.Shape}.");
+        RequireVector(bias, columns);
+        RequireVector(epilogue.Scale, columns);
+        Shape shape = input.Shape.WithLast(columns);
+        Tensor residual = default;
+        if (epilogue.Residual.Exists)
+        {
+            Require(epilogue.Residual.Shape == shape, nameof(epilogue), $"Expected a residual {shape}; found {epilogue.Residual.Shape}.");
+            residual = AsFloat32(epilogue.Residual);
+        }
+
+        // What is added to the residual stream, or leaves the tower through a projection, stays fp32.
+        ElementType outputType = epilogue.Residual.Exists || isTransposed ? ElementType.Float32 : _computeType;
+        Tensor output = New(shape, outputType);
+        Product(AsOperand(input, depth), input.Shape.ElementCount / Math.Max(1, depth), weight, columns, Padded(depth), output, bias, epilogue.Scale, residual, epilogue.Activation);
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public Tensor LayerNorm(in Tensor input, Weight weight, Weight bias, float epsilon)
+    {
+        ArgumentNullException.ThrowIfNull(weight);
+        ArgumentNullException.ThrowIfNull(bias);
+        RequireFloat(input, 0, nameof(input));
+        long width = input.Shape[^1];
+        RequireVector(weight, width);
+        RequireVector(bias, width);
+        Tensor output = New(input.Shape, _computeType);
+        string kernel = (input.Type, _computeType) switch
+        {
+            (ElementType.Float32, ElementType.Float32) => "layer_norm_fp32",
+            (ElementType.Float32, ElementType.BFloat16) => "layer_norm_fp32_bf16",
+            (ElementType.Float32, _) => "layer_norm_fp32_fp16",
+            (ElementType.BFloat16, _) => "layer_norm_bf16",
+            _ => "layer_norm_fp16",
+        };
+        long rows = input.Shape.ElementCount / width;
+        _device.Launch(_device.Kernel(kernel, 0), (Blocks(rows, NormRows), 1, 1), NormThreads, 0,
+            [Address(input), Address(weight), Address(bias), Address(output), Slot(rows), Slot((int)width), Slot(epsilon)]);
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public Tensor L2Normalize(in Tensor input)
+    {
+        RequireFloat(input, 0, nameof(input));
+        long width = input.Shape[^1], rows = input.Shape.ElementCount / width;
+        Tensor output = New(input.Shape);
+        string kernel = input.Type switch { ElementType.BFloat16 => "l2_normalize_bf16", ElementType.Float16 => "l2_normalize_fp16", _ => "l2_normalize_fp32" };
+        _device.Launch(_device.Kernel(kernel, 0), (Blocks(rows, NormRows), 1, 1), NormThreads, 0, [Address(input), Address(output), Slot(rows), Slot((int)width)]);
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public Tensor SelfAttention(in Tensor queryKeyValue, int heads, in AttentionMask mask = default)
+    {
+        RequireFloat(queryKeyValue, 3, nameof(queryKeyValue));
+        Shape shape = queryKeyValue.Shape;
+        Require(shape[2] % 3 == 0, nameof(queryKeyValue), $"Expected [n, t, 3 w]; found {shape}.");
+        long width = shape[2] / 3;
+        Tensor operand = AsComputeType(queryKeyValue);
+        ulong start = Address(operand);
+        ulong step = (ulong)(width * _computeType.SizeInBytes());
+        return Attend(start, start + step, start + (2 * step), (shape[2], shape[2] * shape[1]), (shape[2], shape[2] * shape[1]), shape[0], shape[1], shape[1], width, heads, mask);
+    }
+
+    /// <inheritdoc/>
+    public Tensor CrossAttention(in Tensor query, in Tensor key, in Tensor value, int heads, in AttentionMask mask = default)
+    {
+        RequireFloat(query, 3, nameof(query));
+        RequireFloat(key, 3, nameof(key));
+        long width = query.Shape[2];
+        Require(key.Shape[0] == query.Shape[0] && key.Shape[2] == width, nameof(key), $"Keys {key.Shape} do not fit queries {query.Shape}.");
+        Require(value.Exists && value.Shape == key.Shape, nameof(value), $"Expected values {key.Shape}; found {value.Shape}.");
+        Tensor q = AsComputeType(query), k = AsComputeType(key), v = AsComputeType(value);
+        return Attend(Address(q), Address(k), Address(v), (width, width * query.Shape[1]), (width, width * key.Shape[1]), query.Shape[0], query.Shape[1], key.Shape[1], width, heads, mask);
+    }
+
+    private Tensor Attend(ulong query, ulong key, ulong value, (long Row, long Batch) queryStride, (long Row, long Batch) keyStride,
+        long batch, long queries, long keys, long width, int heads, in AttentionMask mask)
+    {
+        Require(heads > 0 && width % heads == 0, nameof(heads), $"{heads} heads do not divide a width of {width}.");
+        long headWidth = width / heads;
+        if (headWidth > LargestHead)
+            throw new NotSupportedException($"CUDA attention takes heads up to {LargestHead} wide; found {headWidth}.");
+        ulong additive = 0;
+        if (mask.Additive.Exists)
+        {
+            Require(mask.Additive.Shape == new Shape(batch, queries, keys), nameof(mask), $"Expected a mask {new Shape(batch, queries, keys)}; found {mask.Additive.Shape}.");
+            additive = Address(AsFloat32(mask.Additive));
+        }
+
+        Tensor output = New(new Shape(batch, queries, width), _computeType);
+        bool isPlain = _computeType == ElementType.Float32;
+        int padded = headWidth <= 32 ? 32 : headWidth <= 64 ? 64 : (int)((headWidth + 15) / 16 * 16);
+        int shared = isPlain ? 0 : 3 * QueryTile * (padded + 8) * 2;
+        string kernel = isPlain ? "attention_fp32" : AttentionKernel(padded);
+        _device.Launch(_device.Kernel(kernel, shared), (Blocks(queries, isPlain ? 4 : QueryTile), heads, batch), AttentionThreads, shared,
+        [
+            query, key, value, Address(output), Slot(queryStride.Row), Slot(queryStride.Batch), Slot(keyStride.Row), Slot(keyStride.Batch), Slot(keyStride.Row), Slot(keyStride.Batch),
+            Slot(heads), Slot((int)headWidth), Slot((int)queries), Slot((int)keys), Slot(mask.Causal ? 1 : 0), additive,
+        ]);
+        return output;
+    }
+
+    private string AttentionKernel(int padded) => (_computeType, padded) switch
+    {
+        (ElementType.BFloat16, 32) => "attention_bf16_32",
+        (ElementType.BFloat16, 64) => "attention_bf16_64",
+        (ElementType.BFloat16, 80) => "attention_bf16_80",
+        (ElementType.BFloat16, 96) => "attention_bf16_96",
+        (ElementType.BFloat16, 112) => "attention_bf16_112",
+        (ElementType.BFloat16, _) => "attention_bf16_128",
+        (_, 32) => "attention_fp16_32",
+        (_, 64) => "attention_fp16_64",
+        (_, 80) => "attention_fp16_80",
+        (_, 96) => "attention_fp16_96",
+        (_, 112) => "attention_fp16_112",
+        _ => "attention_fp16_128",
+    };
+
+    /// <summary>One product: y [rows, columns] from an operand whose rows are <paramref name="padded"/> elements of the compute type.</summary>
+    private void Product(in Tensor operand, long rows, Weight weight, long columns, long padded, in Tensor output, Weight? bias, Weight? scale, in Tensor residual, Activation activation)
+    {
+        string kernel = (_computeType, output.Type) switch
+        {
+            (ElementType.Float32, _) => "product_fp32_fp32",
+            (ElementType.BFloat16, ElementType.Float32) => "product_bf16_fp32",
+            (ElementType.BFloat16, _) => "product_bf16",
+            (_, ElementType.Float32) => "product_fp16_fp32",
+            _ => "product_fp16",
+        };
+        bool isPlain = _computeType == ElementType.Float32;
+        int shared = isPlain ? 0 : ProductSharedBytes;
+        _device.Launch(_device.Kernel(kernel, shared), (Blocks(columns, isPlain ? PlainTile : TileColumns), Blocks(rows, isPlain ? PlainTile : TileRows), 1), ProductThreads, shared,
+        [
+            Address(operand), Address(weight), Address(output), Slot(checked((int)rows)), Slot(checked((int)columns)), Slot(checked((int)padded)), Address(bias), Address(scale),
+            Address(residual), Slot((int)activation),
+        ]);
+    }
+
+    /// <summary>A product's operand: the compute type, rows of whole 16-byte pieces.</summary>
+    private Tensor AsOperand(in Tensor tensor, long depth)
+    {
+        long padded = Padded(depth);
+        if (padded == depth)
+            return AsComputeType(tensor);
+        Tensor values = AsFloat32(tensor);
+        long rows = tensor.Shape.ElementCount / depth;
+        return ConvertRows(values, "convert_rows_fp32", _computeType, new Shape(rows, padded), depth, padded);
+    }
+
+    private Tensor AsComputeType(in Tensor tensor) => tensor.Type == _computeType
+        ? tensor
+        : ConvertRows(AsFloat32(tensor), "convert_rows_fp32", _computeType, tensor.Shape, tensor.Shape[^1], tensor.Shape[^1]);
+
+    private Tensor AsFloat32(in Tensor tensor)
+    {
+        RequireFloat(tensor, 0, nameof(tensor));
+        if (tensor.Type == ElementType.Float32)
+            return tensor;
+        long width = tensor.Shape.Rank == 0 ? 1 : tensor.Shape[^1];
+        return ConvertRows(tensor, tensor.Type == ElementType.BFloat16 ? "convert_rows_bf16" : "convert_rows_fp16", ElementType.Float32, tensor.Shape, width, width);
+    }
+
+    private Tensor ConvertRows(in Tensor tensor, string from, ElementType type, in Shape shape, long width, long padded)
+    {
+        Tensor output = New(shape, type);
+        string kernel = (from, type) switch
+        {
+            ("convert_rows_fp32", ElementType.BFloat16) => "convert_rows_fp32_bf16",
+            ("convert_rows_fp32", ElementType.Float16) => "convert_rows_fp32_fp16",
+            ("convert_rows_fp32", _) => "convert_rows_fp32",
+            ("convert_rows_bf16", _) => "convert_rows_bf16_fp32",
+            _ => "convert_rows_fp16_fp32",
+        };
+        Elements(kernel, shape.ElementCount, [Address(tensor), Address(output), Slot(shape.ElementCount), Slot((int)width), Slot((int)padded)]);
+        return output;
+    }
+
+    /// <summary>A kernel with one thread an element.</summary>
+    private void Elements(string kernel, long count, ReadOnlySpan<ulong> arguments)
+    {
+        const int threads = 256;
+        if (count > 0)
+            _device.Launch(_device.Kernel(kernel, 0), (Blocks(count, threads), 1, 1), threads, 0, arguments);
+    }
+
+    private static long Blocks(long total, int size) => Math.Max(1, (total + size - 1) / size);
+}

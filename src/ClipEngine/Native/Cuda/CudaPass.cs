@@ -1,0 +1,152 @@
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Native;
+
+/// <summary>
+/// A forward pass on a GPU: checks shapes, takes memory from its arena and enqueues kernels. The residual stream and everything
+/// that only moves data is fp32; what enters a product or attention is of the compute type.
+/// </summary>
+internal sealed unsafe partial class CudaPass : IPass
+{
+    private readonly CudaBackend _backend;
+    private readonly CudaDevice _device;
+    private readonly CudaArena _arena;
+    private readonly ElementType _computeType;
+    private readonly string _typeName;
+    private bool _open = true;
+
+    internal CudaPass(CudaBackend backend)
+    {
+        _backend = backend;
+        _device = backend.Device;
+        _computeType = backend.ComputeType;
+        _typeName = NameOf(_computeType);
+        _arena = new CudaArena(_device);
+    }
+
+    /// <summary>Elements of a row of a product's operand: whole 16-byte pieces.</summary>
+    internal static long Padded(long depth) => (depth + 7) / 8 * 8;
+
+    /// <summary>The same pass again, its memory kept.</summary>
+    internal void Open()
+    {
+        _arena.Release(0, kept: 0);
+        _open = true;
+    }
+
+    /// <summary>Gives the memory back to the device.</summary>
+    internal void Free() => _arena.Free();
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (!_open)
+            return;
+        _open = false;
+        _backend.Return(this);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Upload(ReadOnlySpan<float> values, in Shape shape)
+    {
+        Require(values.Length == shape.ElementCount, nameof(values), $"Expected as many values as {shape} has elements; found {values.Length}.");
+        Tensor tensor = New(shape);
+        fixed (float* source = values)
+            _device.Upload(Address(tensor), source, values.Length * sizeof(float));
+        return tensor;
+    }
+
+    /// <inheritdoc/>
+    public Tensor Upload(ReadOnlySpan<int> values, in Shape shape)
+    {
+        Require(values.Length == shape.ElementCount, nameof(values), $"Expected as many values as {shape} has elements; found {values.Length}.");
+        foreach (int value in values)
+        {
+            // Ids and indices are looked up on the device, where nothing stands guard; no table has a negative row.
+            Require(value >= 0, nameof(values), $"An id or index cannot be negative; found {value}.");
+        }
+
+        Tensor tensor = New(shape, ElementType.Int32);
+        fixed (int* source = values)
+            _device.Upload(Address(tensor), source, values.Length * sizeof(int));
+        return new Tensor(shape, ElementType.Int32, tensor.Address, Largest(values));
+    }
+
+    /// <inheritdoc/>
+    public void Read(in Tensor tensor, Span<float> destination)
+    {
+        Require(destination.Length == tensor.Shape.ElementCount, nameof(destination), $"Expected room for {tensor.Shape}; found {destination.Length}.");
+        Tensor values = AsFloat32(tensor);
+        fixed (float* target = destination)
+            _device.Download(target, Address(values), destination.Length * sizeof(float));
+    }
+
+    /// <inheritdoc/>
+    public long EnterScope()
+    {
+        ObjectDisposedException.ThrowIf(!_open, this);
+        return _arena.Mark;
+    }
+
+    /// <inheritdoc/>
+    public Tensor LeaveScope(long mark, in Tensor kept)
+    {
+        _arena.Release((int)mark, Address(kept));
+        return kept;
+    }
+
+    /// <summary>The largest of uploaded ids, boxed once for each value so that a steady state allocates nothing.</summary>
+    private object Largest(ReadOnlySpan<int> values)
+    {
+        int largest = -1;
+        foreach (int value in values)
+            largest = Math.Max(largest, value);
+        if (!_boxed.TryGetValue(largest, out object? boxed))
+            _boxed[largest] = boxed = largest;
+        return boxed;
+    }
+
+    private readonly Dictionary<int, object> _boxed = [];
+
+    private Tensor New(in Shape shape, ElementType type = ElementType.Float32)
+    {
+        ObjectDisposedException.ThrowIf(!_open, this);
+        return new Tensor(shape, type, unchecked((nint)_arena.Allocate(shape.ElementCount * type.SizeInBytes())));
+    }
+
+    private static ulong Address(in Tensor tensor) => unchecked((ulong)tensor.Address);
+
+    private static ulong Address(Weight? weight) => weight switch
+    {
+        null => 0,
+        CudaWeight own => own.Address,
+        _ => throw new ArgumentException($"The weight {weight.Name} was made by another backend.", nameof(weight)),
+    };
+
+    private static string NameOf(ElementType type) => type switch
+    {
+        ElementType.BFloat16 => "bf16",
+        ElementType.Float16 => "fp16",
+        _ => "fp32",
+    };
+
+    private static void Require(bool condition, string name, string message)
+    {
+        if (!condition)
+            throw new ArgumentException(message, name);
+    }
+
+    private static void RequireFloat(in Tensor tensor, int rank, string name)
+    {
+        if (!tensor.Exists || !tensor.Type.IsFloatingPoint())
+            throw new ArgumentException($"Expected a floating-point tensor of this backend; found {(tensor.Exists ? tensor.Type.ToString() : "none")}.", name);
+        if (rank > 0 && tensor.Shape.Rank != rank)
+            throw new ArgumentException($"Expected {rank} dimensions; found {tensor.Shape}.", name);
+    }
+
+    private static void RequireVector(Weight? weight, long length)
+    {
+        if (weight is not null && weight.Shape.ElementCount != length)
+            throw new ArgumentException($"{weight.Name}: expected {length} values; found {weight.Shape}.", nameof(weight));
+    }
+}
