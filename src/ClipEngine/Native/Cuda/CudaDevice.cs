@@ -80,7 +80,7 @@ internal sealed unsafe class CudaDevice : SafeHandleZeroOrMinusOneIsInvalid
     /// <param name="grid">Blocks along x, y and z.</param>
     /// <param name="block">Threads of a block.</param>
     /// <param name="sharedBytes">Dynamic shared memory of a block.</param>
-    /// <param name="arguments">Each parameter in eight bytes, see <see cref="Slot"/>.</param>
+    /// <param name="arguments">Each parameter in eight bytes, see the methods named Slot.</param>
     internal void Launch(long kernel, (long X, long Y, long Z) grid, int block, int sharedBytes, ReadOnlySpan<ulong> arguments)
     {
         fixed (ulong* slots = arguments)
