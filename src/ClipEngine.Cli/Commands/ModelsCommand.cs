@@ -146,7 +146,7 @@ internal static class ModelsCommand
             }
             catch (DownloadException exception)
             {
-                errors.WriteLine($"clipengine: {entry.Name}: {exception.Message}");
+                errors.WriteLine($"clipengine: {(exception.InputSource == entry.Name ? "" : entry.Name + ": ")}{exception.Message}");
                 if (exception.Error is DownloadError.NoHash or DownloadError.Offline)
                     refused++;
                 else

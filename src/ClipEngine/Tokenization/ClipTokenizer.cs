@@ -6,8 +6,8 @@ namespace ClipEngine.Tokenization;
 /// CLIP's byte-pair encoding, equal to open_clip's <c>SimpleTokenizer</c>: 49,408 ids over lower-cased, cleaned text. Immutable and thread-safe.
 /// </summary>
 /// <remarks>
-/// <para>Cleaning: the default repairs of ftfy except its encoding repair (a text that was read in a wrong encoding, "â€œ", is
-/// taken as it stands, where open_clip would guess the encoding), HTML references twice over, white space collapsed, lower case.</para>
+/// <para>Cleaning: the default repairs of ftfy but for most of its encoding repair (a text that was read in a wrong encoding, "â€œ", is
+/// taken as it stands, where open_clip would guess the encoding; only plain pairs as "Ã¨" are read as what they were), HTML references twice over, white space collapsed, lower case.</para>
 /// <para>A sentence is start, words, end, then zeros. One that does not fit is cut, its last id being the end, and
 /// <see cref="EncodedLength.IsTruncated"/> says so.</para>
 /// <para>The literal words <c>&lt;start_of_text&gt;</c> and <c>&lt;end_of_text&gt;</c> in a text become the start and end ids, as in open_clip.

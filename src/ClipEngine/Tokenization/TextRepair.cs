@@ -4,8 +4,8 @@ using System.Text;
 namespace ClipEngine.Tokenization;
 
 /// <summary>
-/// The default repairs of the Python package ftfy 6, in its order, without its encoding repair (guessing which wrong
-/// encoding a text was read in): HTML references, C1 controls, Latin ligatures, character width, curly quotes, line breaks,
+/// The default repairs of the Python package ftfy 6, in its order. Of its encoding repair (guessing which wrong encoding a text was
+/// read in) only <see cref="MisreadPairs"/> is done; the others are whole: HTML references, C1 controls, Latin ligatures, character width, curly quotes, line breaks,
 /// surrogates, terminal escapes, control characters, NFC. Linear in the length of the text.
 /// </summary>
 internal static class TextRepair
@@ -69,6 +69,7 @@ internal static class TextRepair
             string before = text;
             if (!isHtml)
                 text = HtmlEntities.UnescapeUnambiguous(text);
+            text = MisreadPairs.Repair(text);
             text = ReplaceCharacters(text);
             text = ReplaceLoneSurrogates(text);
             text = RemoveTerminalEscapes(text);

@@ -25,6 +25,7 @@ public sealed class TextCleaningTests
     [InlineData("this&not that &not", "this&not that &not")]
     [InlineData("&lt;\n<\n&lt;", "<\n<\n&lt;")]
     [InlineData("&#x1F600;&#128512;", "😀😀")]
+    [InlineData("trÃ¨s prÃ©s Ñ¸ Ż¤", "très prés Ѹ ݤ")]
     public void RepairsAsFtfy(string text, string expected) => Assert.Equal(expected, TextRepair.Repair(text));
 
     [Theory]
