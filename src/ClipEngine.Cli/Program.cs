@@ -23,6 +23,7 @@ internal static class Program
     {
         yield return AuditCommand.Create();
         yield return DevicesCommand.Create();
+        yield return PreprocessCommand.Create();
         yield return ScoreCommand.Create();
         yield return ModelsCommand.Create();
         yield return TokenizeCommand.Create();

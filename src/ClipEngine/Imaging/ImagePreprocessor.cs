@@ -115,6 +115,18 @@ public sealed class ImagePreprocessor : IImagePreprocessor
             Check(NativeMethods.ImagePreprocess(pointer, encoded.Length, &transform, destination), name);
     }
 
+    /// <summary>Reads a file and makes its crop. Of a large file no more is read than the image needs.</summary>
+    /// <param name="path">An ordinary file of at most 1 GiB of image.</param>
+    /// <param name="crop"><c>[height, width, 3]</c> bytes, RGB.</param>
+    /// <exception cref="ImageException">The file cannot be read, is not an image that can be read, or is refused.</exception>
+    public void CropFile(string path, Span<byte> crop) => ImageFile.Crop(this, path, crop);
+
+    /// <summary>Reads a file and makes its pixels, as <see cref="CropFile"/> and <see cref="Preprocess"/> do.</summary>
+    /// <param name="path">An ordinary file of at most 1 GiB of image.</param>
+    /// <param name="pixels"><c>[3, height, width]</c>.</param>
+    /// <exception cref="ImageException">The file cannot be read, is not an image that can be read, or is refused.</exception>
+    public void PreprocessFile(string path, Span<float> pixels) => ImageFile.Preprocess(this, path, pixels);
+
     private static void Check(NativeStatus status, string name)
     {
         if (status == NativeStatus.BadInput)

@@ -1,0 +1,180 @@
+using System.CommandLine;
+using System.Text.Json;
+using ClipEngine.Files;
+using ClipEngine.Imaging;
+using ClipEngine.Models;
+
+namespace ClipEngine.Cli.Commands;
+
+/// <summary><c>clipengine preprocess</c>: what an image tower would see of each image, as uint8 <c>[height, width, 3]</c>.</summary>
+internal static class PreprocessCommand
+{
+    private const string ConfigurationName = "open_clip_config.json";
+
+    public static Command Create()
+    {
+        var images = new Argument<string[]>("image") { Description = "Image files, or folders of them.", Arity = ArgumentArity.ZeroOrMore };
+        Option<string?> list = new("--file") { Description = "A list of image files, one a line." };
+        Option<string> output = new("--out") { Description = "The folder for the crops: one .npy for each image, named after it with its extension.", Required = true };
+        Option<string?> model = new("--model", "-m") { Description = "The model whose preprocessing is used: a folder in the OpenCLIP layout, or a weights file." };
+        Option<string?> configuration = new("--config") { Description = "The model's JSON file, where it does not lie beside the weights." };
+        Option<int?> size = new("--size") { Description = "Without a model: rows and columns of the crops." };
+        Option<string?> mode = new("--mode") { Description = "Without a model: shortest (the default; resize the shorter side, crop the centre) or squash." };
+        Option<string?> interpolation = new("--interpolation") { Description = "Without a model: bicubic (the default) or bilinear." };
+        Option<int?> threads = new("--threads") { Description = "Processor threads; as many as there are unless said." };
+        Option<bool> json = new("--json") { Description = "Say on standard output what was written, as JSON." };
+        var command = new Command("preprocess", "Decode, resize and crop images bit for bit as open_clip's reference does.")
+        {
+            images, list, output, model, configuration, size, mode, interpolation, threads, json,
+        };
+        command.SetAction((parsed, cancellation) => Task.Run(() =>
+        {
+            PreprocessOptions options = Options(
+                parsed.GetValue(model), parsed.GetValue(configuration), parsed.GetValue(size), parsed.GetValue(mode), parsed.GetValue(interpolation));
+            int workers = parsed.GetValue(threads) ?? Environment.ProcessorCount;
+            if (workers < 1)
+                throw new BadInputException("--threads", $"expected a number above 0, found {workers}.");
+            IReadOnlyList<string> files = ImageFiles.Find(parsed.GetValue(images) ?? [], parsed.GetValue(list));
+            string folder = parsed.GetValue(output)!;
+            string[] targets = Targets(files, folder);
+            BadInputException?[] refusals = Run(new ImagePreprocessor(options), files, targets, workers, cancellation);
+            return Report(parsed.GetValue(json), folder, options, files, targets, refusals);
+        }, cancellation));
+        return command;
+    }
+
+    /// <summary>The model's own preprocessing, or the one that is spelled out; never a mixture.</summary>
+    internal static PreprocessOptions Options(string? model, string? configuration, int? size, string? mode, string? interpolation)
+    {
+        if (model is not null || configuration is not null)
+        {
+            if (size is not null || mode is not null || interpolation is not null)
+                throw new BadInputException("preprocess", "--size, --mode and --interpolation come with the model; both were given.", "Leave out either --model or them.");
+            return OpenClipConfig.Load(configuration ?? FindConfiguration(model!)).Preprocess;
+        }
+
+        if (size is null)
+            throw new BadInputException("preprocess", "neither a model nor a size was given.", "Say --model M, or --size N with --mode and --interpolation.");
+        return new PreprocessOptions
+        {
+            Height = size.Value,
+            Width = size.Value,
+            ResizeMode = mode switch
+            {
+                null or "shortest" => ResizeMode.Shortest,
+                "squash" => ResizeMode.Squash,
+                _ => throw new BadInputException("--mode", $"expected shortest or squash, found '{BadInputException.Escape(mode)}'."),
+            },
+            Interpolation = interpolation switch
+            {
+                null or "bicubic" => Interpolation.Bicubic,
+                "bilinear" => Interpolation.Bilinear,
+                _ => throw new BadInputException("--interpolation", $"expected bicubic or bilinear, found '{BadInputException.Escape(interpolation)}'."),
+            },
+        };
+    }
+
+    /// <summary>One file for each image. Two images of one name would overwrite each other, so they are refused before anything is written.</summary>
+    internal static string[] Targets(IReadOnlyList<string> files, string folder)
+    {
+        var names = new Dictionary<string, string>(StringComparer.Ordinal);
+        var targets = new string[files.Count];
+        for (int i = 0; i < targets.Length; i++)
+        {
+            string name = Path.GetFileName(files[i]);
+            if (!names.TryAdd(name, files[i]))
+            {
+                throw new BadInputException(files[i], $"has the same file name as {BadInputException.Escape(names[name])}; both would become {BadInputException.Escape(name)}.npy.",
+                    "Give them different names, or preprocess them into different folders.");
+            }
+
+            targets[i] = Path.Combine(folder, name + ".npy");
+        }
+
+        return targets;
+    }
+
+    private static string FindConfiguration(string model)
+    {
+        if (!Directory.Exists(model) && !File.Exists(model))
+            throw new BadInputException(model, "there is no such file or folder.", "Give a folder in the OpenCLIP layout, or a weights file with its configuration.");
+        string folder = Directory.Exists(model) ? model : Path.GetDirectoryName(Path.GetFullPath(model))!;
+        string path = Path.Combine(folder, ConfigurationName);
+        return File.Exists(path)
+            ? path
+            : throw new BadInputException(model, $"the configuration is missing: there is no {ConfigurationName} in {BadInputException.Escape(folder)}.", "Name the model's JSON file (--config).");
+    }
+
+    private static BadInputException?[] Run(ImagePreprocessor preprocessor, IReadOnlyList<string> files, string[] targets, int workers, CancellationToken cancellation)
+    {
+        var refusals = new BadInputException?[files.Count];
+        using var buffers = new ThreadLocal<byte[]>(() => new byte[preprocessor.ElementCount]);
+        try
+        {
+            Parallel.For(0, files.Count, new ParallelOptions { MaxDegreeOfParallelism = workers, CancellationToken = cancellation }, i =>
+            {
+                try
+                {
+                    preprocessor.CropFile(files[i], buffers.Value!);
+                    NpyFile.Write<byte>(targets[i], buffers.Value!, preprocessor.Options.Height, preprocessor.Options.Width, 3);
+                }
+                catch (BadInputException exception)
+                {
+                    refusals[i] = exception; // the others are worth having all the same
+                }
+            });
+        }
+        catch (AggregateException exception)
+        {
+            // A full disk meets several threads at once; the first to tell speaks for all.
+            System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(exception.InnerExceptions[0]);
+        }
+
+        return refusals;
+    }
+
+    private static int Report(bool json, string folder, PreprocessOptions options, IReadOnlyList<string> files, string[] targets, BadInputException?[] refusals)
+    {
+        int refused = refusals.Count(refusal => refusal is not null);
+        foreach (BadInputException? refusal in refusals)
+        {
+            if (refusal is not null)
+                Console.Error.WriteLine($"clipengine: {refusal.Message}");
+        }
+
+        Console.Error.WriteLine($"clipengine: wrote {files.Count - refused} of {files.Count} images as [{options.Height}, {options.Width}, 3] to {BadInputException.Escape(folder)}");
+        if (json)
+            WriteJson(folder, options, files, targets, refusals);
+        return refused == 0 ? CommandRunner.Done : CommandRunner.BadInput;
+    }
+
+    private static void WriteJson(string folder, PreprocessOptions options, IReadOnlyList<string> files, string[] targets, BadInputException?[] refusals)
+    {
+        using Stream output = Console.OpenStandardOutput();
+        using (var writer = new Utf8JsonWriter(output))
+        {
+            writer.WriteStartObject();
+            writer.WriteString("out", folder);
+            writer.WriteNumber("height", options.Height);
+            writer.WriteNumber("width", options.Width);
+            writer.WriteString("mode", options.ResizeMode == ResizeMode.Squash ? "squash" : "shortest");
+            writer.WriteString("interpolation", options.Interpolation == Interpolation.Bilinear ? "bilinear" : "bicubic");
+            writer.WriteStartArray("images");
+            for (int i = 0; i < files.Count; i++)
+            {
+                writer.WriteStartObject();
+                writer.WriteString("image", files[i]);
+                if (refusals[i] is { } refusal)
+                    writer.WriteString("refused", refusal.Message);
+                else
+                    writer.WriteString("crop", targets[i]);
+                writer.WriteEndObject();
+            }
+
+            writer.WriteEndArray();
+            writer.WriteEndObject();
+        }
+
+        output.WriteByte((byte)'\n');
+    }
+}
