@@ -62,7 +62,8 @@ CLIPENGINE_API clipengine_status clipengine_image_preprocess(const uint8_t* enco
 /* Why this thread's last image call returned CLIPENGINE_BAD_INPUT: CLIPENGINE_IMAGE_NOT_AN_IMAGE ...; 0 where none did. */
 CLIPENGINE_API int32_t clipengine_image_problem(void) CLIPENGINE_NOEXCEPT;
 
-/* The instruction set that resizing uses in this process: "plain", "avx2" or "avx512". The same bits come out of each. */
+/* The instruction set that resizing uses in this process: "portable", "avx2" or "avx512", as CLIPENGINE_CPU allows;
+ * "none" where that names nothing. The same bits come out of each. */
 CLIPENGINE_API const char* clipengine_image_kernels(void) CLIPENGINE_NOEXCEPT;
 
 #ifdef __cplusplus

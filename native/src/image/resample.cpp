@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
+#include <utility>
+
+#include "cpu/isa.h"
 
 namespace clipengine::image {
 namespace {
@@ -50,20 +51,17 @@ void vertical_plain(const VerticalPass& pass, const uint8_t* rows, size_t stride
 }
 
 const ResampleKernels& choose() {
-  const char* forced = std::getenv("CLIPENGINE_ISA");
-  const auto allowed = [&](const char* name) { return forced == nullptr || *forced == '\0' || std::strcmp(forced, name) == 0; };
 #if defined(__x86_64__)
-  const bool avx2 = __builtin_cpu_supports("avx2");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
-  if (avx512 && allowed("avx512")) return kAvx512Kernels;
-  if (avx2 && (allowed("avx2") || allowed("avx512"))) return kAvx2Kernels;
+  const int32_t isa = cpu::default_isa();
+  if (isa >= CLIPENGINE_CPU_AVX512) return kAvx512Kernels;
+  if (isa >= CLIPENGINE_CPU_AVX2) return kAvx2Kernels;
 #endif
   return kPlainKernels;
 }
 
 }  // namespace
 
-const ResampleKernels kPlainKernels = {"plain", 0, horizontal_plain, vertical_plain};
+const ResampleKernels kPlainKernels = {"portable", 0, horizontal_plain, vertical_plain};
 
 const ResampleKernels& resample_kernels() {
   static const ResampleKernels& chosen = choose();

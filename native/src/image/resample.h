@@ -84,7 +84,7 @@ extern const ResampleKernels kAvx2Kernels;
 extern const ResampleKernels kAvx512Kernels;
 #endif
 
-// The best that this processor has, or what CLIPENGINE_ISA forces ("plain", "avx2", "avx512"); chosen once.
+// Chosen once, by the rule of all CPU kernels: the best that the processor has, or what CLIPENGINE_CPU names.
 const ResampleKernels& resample_kernels();
 
 }  // namespace clipengine::image

@@ -58,7 +58,7 @@ public sealed class ImagePreprocessor : IImagePreprocessor
     /// <summary>Bytes of a crop, floats of a preprocessed image: <c>3 · height · width</c>.</summary>
     public int ElementCount => 3 * Options.Height * Options.Width;
 
-    /// <summary>The instruction set that resizing uses in this process: <c>plain</c>, <c>avx2</c> or <c>avx512</c>. All give the same bytes.</summary>
+    /// <summary>The instruction set that resizing uses in this process: <c>portable</c>, <c>avx2</c> or <c>avx512</c>. All give the same bytes.</summary>
     internal static string Kernels
     {
         get
@@ -129,8 +129,9 @@ public sealed class ImagePreprocessor : IImagePreprocessor
 
     private static void Check(NativeStatus status, string name)
     {
-        if (status == NativeStatus.BadInput)
-            throw new ImageException(name, (ImageProblem)NativeMethods.ImageProblem(), BadInputException.Escape(NativeStatusExtensions.LastMessage(), 400));
+        // A refusal without a problem is not about the image.
+        if (status == NativeStatus.BadInput && NativeMethods.ImageProblem() is not 0 and var problem)
+            throw new ImageException(name, (ImageProblem)problem, BadInputException.Escape(NativeStatusExtensions.LastMessage(), 400));
         status.ThrowIfFailed(name);
     }
 

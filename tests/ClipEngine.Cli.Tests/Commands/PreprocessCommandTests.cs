@@ -22,7 +22,7 @@ public class PreprocessCommandTests
         {
             (byte[] crop, var dimensions) = NpyFile.ReadAll<byte>(folder.File("out", Path.GetFileName(image) + ".npy"));
             preprocessor.CropFile(image, expected);
-            Assert.Equal([32, 32, 3], dimensions);
+            Assert.Equal(new long[] { 32, 32, 3 }, dimensions);
             Assert.Equal(expected, crop);
         }
     }
@@ -56,8 +56,14 @@ public class PreprocessCommandTests
     {
         string model = Directory.GetDirectories(TestData.Path("towers")).Order(StringComparer.Ordinal).First();
         PreprocessOptions expected = Models.OpenClipConfig.Load(Path.Combine(model, "open_clip_config.json")).Preprocess;
-        Assert.Equal(expected, PreprocessCommand.Options(model, null, null, null, null));
-        Assert.Equal(expected, PreprocessCommand.Options(Path.Combine(model, "open_clip_model.safetensors"), null, null, null, null));
+        foreach (string named in new[] { model, Path.Combine(model, "open_clip_model.safetensors") })
+        {
+            PreprocessOptions found = PreprocessCommand.Options(named, null, null, null, null);
+            Assert.Equal(expected with { Mean = found.Mean, StandardDeviation = found.StandardDeviation }, found);
+            Assert.Equal(expected.Mean.AsEnumerable(), found.Mean);
+            Assert.Equal(expected.StandardDeviation.AsEnumerable(), found.StandardDeviation);
+        }
+
         Assert.Throws<BadInputException>(() => PreprocessCommand.Options(model, null, 224, null, null));
         Assert.Throws<BadInputException>(() => PreprocessCommand.Options(model + "-absent", null, null, null, null));
     }
