@@ -1,3 +1,9 @@
 using BenchmarkDotNet.Running;
+using ClipEngine.Benchmarks;
 
+// towers FOLDER image|text THREADS BATCH[,BATCH...] [fp32|bf16|fp16|int8] [SECONDS]: a whole tower, in the format of benchmarks/peers/ort_towers.js.
+// Anything else goes to BenchmarkDotNet.
+if (args is ["towers", .. string[] rest])
+    return TowerRun.Execute(rest);
 BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
+return 0;

@@ -1,0 +1,133 @@
+using System.Diagnostics;
+using System.Text.Json;
+using ClipEngine.Checkpoints;
+using ClipEngine.Models;
+using ClipEngine.Native;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Benchmarks;
+
+/// <summary>Speed of a whole tower on the processor: wall and processor time a batch, beside what a lower compute type does to the features.</summary>
+internal static class TowerRun
+{
+    internal static int Execute(string[] arguments)
+    {
+        if (arguments.Length is < 4 or > 6)
+        {
+            Console.Error.WriteLine("usage: towers FOLDER image|text THREADS BATCH[,BATCH...] [fp32|bf16|fp16|int8] [SECONDS]");
+            return 2;
+        }
+
+        string folder = arguments[0];
+        bool text = arguments[1] == "text";
+        int[] batches = [.. arguments[3].Split(',').Select(int.Parse)];
+        ElementType type = (arguments.Length > 4 ? arguments[4] : "fp32") switch
+        {
+            "bf16" => ElementType.BFloat16,
+            "fp16" => ElementType.Float16,
+            "int8" => ElementType.Int8,
+            _ => ElementType.Float32,
+        };
+        double seconds = arguments.Length > 5 ? double.Parse(arguments[5]) : 3;
+        using CpuBackend backend = CpuBackend.Create(new CpuBackendOptions { Threads = int.Parse(arguments[2]), ComputeType = type });
+        long start = Stopwatch.GetTimestamp();
+        (IDualEncoder model, IReadOnlyList<Weight> weights) = Load(folder, backend);
+        Console.WriteLine($"# {folder} {backend.Description}, {type}, loaded in {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms, weights {weights.Sum(weight => weight.ByteLength) / 1048576.0:F0} MiB");
+        if (type != ElementType.Float32)
+            Compare(folder, model, text);
+        foreach (int batch in batches)
+            Measure(model, text, batch, seconds);
+        foreach (Weight weight in weights)
+            weight.Dispose();
+        return 0;
+    }
+
+    private static (IDualEncoder Model, IReadOnlyList<Weight> Weights) Load(string folder, IBackend backend)
+    {
+        using ICheckpoint checkpoint = Checkpoint.Open(folder);
+        string path = Path.Combine(folder, "open_clip_config.json");
+        JsonElement configuration = ConfigFile.Read(path);
+        using var reader = new WeightReader(checkpoint, backend);
+        var model = (IDualEncoder)Architectures.Find(configuration, path).Build(configuration, path, reader, backend, new ArchitectureOptions());
+        return (model, reader.Complete());
+    }
+
+    private static void Measure(IDualEncoder model, bool text, int batch, double seconds)
+    {
+        float[] pixels = Pixels(model, batch), features = new float[batch * model.EmbedDimension];
+        int[] ids = Ids(model, batch);
+        var wall = new List<double>();
+        var processor = new List<double>();
+        Run(model, text, pixels, ids, batch, features);
+        long start = Stopwatch.GetTimestamp();
+        while (wall.Count < 3 || Stopwatch.GetElapsedTime(start).TotalSeconds < seconds)
+        {
+            long from = Stopwatch.GetTimestamp();
+            TimeSpan used = Environment.CpuUsage.TotalTime;
+            Run(model, text, pixels, ids, batch, features);
+            wall.Add(Stopwatch.GetElapsedTime(from).TotalMilliseconds);
+            processor.Add((Environment.CpuUsage.TotalTime - used).TotalMilliseconds);
+        }
+
+        wall.Sort();
+        processor.Sort();
+        double middle = wall[wall.Count / 2];
+        Console.WriteLine($"batch {batch}: wall median {middle:F1} ms, min {wall[0]:F1} ms, {batch * 1000 / middle:F2}/s; processor median {processor[processor.Count / 2]:F1} ms, min {processor[0]:F1} ms, {batch * 1000 / processor[0]:F2} a processor second at best; {wall.Count} runs");
+    }
+
+    /// <summary>What the compute type does to eight features: cosine and largest difference of the normalised ones against fp32.</summary>
+    private static void Compare(string folder, IDualEncoder model, bool text)
+    {
+        const int Batch = 8;
+        using CpuBackend reference = CpuBackend.Create();
+        (IDualEncoder exact, IReadOnlyList<Weight> weights) = Load(folder, reference);
+        float[] pixels = Pixels(model, Batch), expected = new float[Batch * model.EmbedDimension], found = new float[expected.Length];
+        int[] ids = Ids(model, Batch);
+        Run(exact, text, pixels, ids, Batch, expected);
+        Run(model, text, pixels, ids, Batch, found);
+        double cosine = 1, largest = 0;
+        for (int i = 0; i < Batch; i++)
+        {
+            double dot = 0;
+            for (int j = i * model.EmbedDimension; j < (i + 1) * model.EmbedDimension; j++)
+            {
+                dot += (double)expected[j] * found[j];
+                largest = Math.Max(largest, Math.Abs((double)expected[j] - found[j]));
+            }
+
+            cosine = Math.Min(cosine, dot);
+        }
+
+        foreach (Weight weight in weights)
+            weight.Dispose();
+        Console.WriteLine($"# against fp32, {Batch} random inputs: smallest cosine {cosine:F6}, largest difference of a normalised feature's element {largest:E1}");
+    }
+
+    private static void Run(IDualEncoder model, bool text, float[] pixels, int[] ids, int batch, float[] features)
+    {
+        using IPass pass = model.Backend.BeginPass();
+        Tensor result = text
+            ? model.EncodeTexts(pass, ids, model.ContextLength)
+            : model.EncodeImages(pass, pass.Upload(pixels, new Shape(batch, 3, model.Preprocess.Height, model.Preprocess.Width)));
+        pass.Read(pass.L2Normalize(result), features);
+    }
+
+    private static float[] Pixels(IDualEncoder model, int batch)
+    {
+        var random = new Random(1);
+        float[] pixels = new float[batch * 3 * model.Preprocess.Height * model.Preprocess.Width];
+        for (int i = 0; i < pixels.Length; i++)
+            pixels[i] = (random.NextSingle() * 4) - 2;
+        return pixels;
+    }
+
+    /// <summary>Prompts as long as the context: what the exported peer computes too.</summary>
+    private static int[] Ids(IDualEncoder model, int batch)
+    {
+        var random = new Random(2);
+        int[] ids = new int[batch * model.ContextLength];
+        for (int i = 0; i < ids.Length; i++)
+            ids[i] = (i + 1) % model.ContextLength == 0 ? model.VocabularySize - 1 : random.Next(1, model.VocabularySize - 2);
+        return ids;
+    }
+}
