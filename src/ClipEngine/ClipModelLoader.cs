@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using ClipEngine.Checkpoints;
 using ClipEngine.Models;
@@ -18,33 +19,60 @@ internal static class ClipModelLoader
     public static LoadedParts Load(string path, ClipModelOptions options, IBackend backend)
     {
         bool isFolder = Directory.Exists(path);
-        if (!isFolder && !File.Exists(path))
-        {
-            throw new BadInputException(path, "there is no such file or folder.",
-                "Give a folder in the OpenCLIP layout (open_clip_config.json beside the weights), or a weights file with its configuration.");
-        }
+        bool isName = !isFolder && !File.Exists(path);
+        CatalogueEntry? origin = isName ? ModelCatalogue.TryFind(path) : ModelCatalogue.OriginOf(path);
+        if (isName)
+            path = FindByName(path, origin);
 
         string folder = isFolder ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
-        string configurationPath = FindConfiguration(path, folder, options);
-        JsonElement configuration = ConfigFile.Read(configurationPath);
+        (string configurationPath, JsonElement configuration) = ReadConfiguration(path, folder, isName, origin, options);
+        string? label = origin?.ResolveActivation(ActivationOf(configuration), options.AcceptActivationMismatch).Label;
         IArchitecture architecture = Architectures.Find(configuration, configurationPath);
         using ICheckpoint checkpoint = Checkpoint.Open(path);
         using var reader = new WeightReader(checkpoint, backend);
         IModel model = architecture.Build(configuration, configurationPath, reader, backend, new ArchitectureOptions { ImageSize = options.ImageSize });
         IReadOnlyList<Weight> weights = reader.Complete();
-        string[] notices = [.. model.Notices, .. reader.Findings.Select(finding => $"{path}: {finding}")];
+        string[] notices = [.. label is null ? Array.Empty<string>() : [$"{path}: {label}"], .. model.Notices, .. reader.Findings.Select(finding => $"{path}: {finding}")];
         return new LoadedParts(model, weights, notices, () => options.Tokenizer ?? ChooseTokenizer(model, folder, configurationPath));
     }
 
-    private static string FindConfiguration(string path, string folder, ClipModelOptions options)
+    /// <summary>Weights that the catalogue knows by this name, in the caches of this machine; nothing is downloaded by loading.</summary>
+    private static string FindByName(string name, CatalogueEntry? entry)
     {
-        if (options.ConfigurationPath is { } given)
-            return given;
+        if (entry is null)
+        {
+            throw new BadInputException(name, "there is no such file or folder, and the catalogue has no weights of that name.",
+                "Give a folder in the OpenCLIP layout (open_clip_config.json beside the weights), a weights file with its configuration, or a name that 'clipengine models list' shows.");
+        }
+
+        using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
+        return store.Find(entry)?.Path
+            ?? throw new BadInputException(name, "these weights are not on this machine.", $"Fetch and check them with 'clipengine models pull {name}'.");
+    }
+
+    /// <summary>
+    /// The file that was named, the one beside the weights, or what the catalogue knows of these weights: with their own mean and
+    /// standard deviation, which a bare file of weights does not carry.
+    /// </summary>
+    private static (string Source, JsonElement Root) ReadConfiguration(string path, string folder, bool isName, CatalogueEntry? origin, ClipModelOptions options)
+    {
         string beside = Path.Combine(folder, ConfigurationName);
-        return File.Exists(beside)
-            ? beside
-            : throw new BadInputException(path, $"the configuration is missing: there is no {ConfigurationName} in {folder}.",
-                "Weights alone do not say which activation and which pixels they were trained with. Name the model's JSON file (--config).");
+        if (options.ConfigurationPath is { } given)
+            return (given, ConfigFile.Read(given));
+        if (!isName && File.Exists(beside))
+            return (beside, ConfigFile.Read(beside));
+        if (origin is not null)
+            return (origin.Name, ConfigFile.ParseRoot(Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(origin.Model).ConfigurationFor(origin)), origin.Name));
+        throw new BadInputException(path, $"the configuration is missing: there is no {ConfigurationName} in {folder}.",
+            "Weights alone do not say which activation and which pixels they were trained with. Name the model's JSON file (--config).");
+    }
+
+    private static WeightsActivation ActivationOf(JsonElement configuration)
+    {
+        JsonElement model = configuration.ValueKind == JsonValueKind.Object && configuration.TryGetProperty("model_cfg", out JsonElement wrapped) ? wrapped : configuration;
+        return model.ValueKind == JsonValueKind.Object && model.TryGetProperty("quick_gelu", out JsonElement quick) && quick.ValueKind == JsonValueKind.True
+            ? WeightsActivation.QuickGelu
+            : WeightsActivation.Gelu;
     }
 
     /// <summary>A tokenizer.json beside the weights is the model's own; else the configuration says which one it is.</summary>

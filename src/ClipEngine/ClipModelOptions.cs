@@ -10,6 +10,12 @@ public sealed record ClipModelOptions
     /// <summary>The model's JSON file where it does not lie beside the weights as <c>open_clip_config.json</c>.</summary>
     public string? ConfigurationPath { get; init; }
 
+    /// <summary>
+    /// Run weights of known origin with the activation that the configuration says although they were trained with the other, to
+    /// repeat a published mistake; <see cref="ClipModel.Notices"/> then says "activation mismatch". Else that is an error.
+    /// </summary>
+    public bool AcceptActivationMismatch { get; init; }
+
     /// <summary>Where to run. Null: the native CPU backend in fp32, owned by the model. One that is given stays the caller's, and must outlive the model.</summary>
     public IBackend? Backend { get; init; }
 
