@@ -30,17 +30,25 @@ public interface IProbeModel : IDisposable
     float[] EncodeTexts(IReadOnlyList<string> sentences, CancellationToken cancellationToken);
 }
 
+/// <summary>What a model consists of.</summary>
+/// <param name="Path">The folder or file to load.</param>
+/// <param name="Files">The files whose content decides what the model computes; hashed before anything is loaded.</param>
+/// <param name="Configuration">The configuration where it is not among the files; else null.</param>
+/// <param name="Remark">What every result of the model must carry, for example an activation mismatch; else null.</param>
+public sealed record ProbeModelFiles(string Path, IReadOnlyList<string> Files, string? Configuration, string? Remark);
+
 /// <summary>Opens models by the name that a spec gives them.</summary>
 public interface IProbeModelSource
 {
-    /// <summary>The files whose content decides what the model computes; hashed before anything is loaded.</summary>
+    /// <summary>Finds a model's files; loads nothing.</summary>
     /// <param name="model">A folder, a file of weights, or a catalogue name.</param>
-    /// <exception cref="BadInputException">There is no such model.</exception>
-    IReadOnlyList<string> Files(string model);
+    /// <param name="acceptActivationMismatch">Take weights that were trained with another activation than the model's name runs.</param>
+    /// <exception cref="BadInputException">There is no such model, or its activation contradicts its weights.</exception>
+    ProbeModelFiles Find(string model, bool acceptActivationMismatch);
 
     /// <summary>Loads the model.</summary>
-    /// <param name="model">As above.</param>
+    /// <param name="files">What <see cref="Find"/> found.</param>
     /// <param name="elementType">fp32, bf16, fp16 or int8.</param>
     /// <exception cref="BadInputException">It cannot be loaded, or not in this element type.</exception>
-    IProbeModel Open(string model, string elementType);
+    IProbeModel Open(ProbeModelFiles files, string elementType);
 }

@@ -99,16 +99,17 @@ internal sealed class ModelScorer(
     {
         string name = Directory.Exists(resolve(model.Model!)) || File.Exists(resolve(model.Model!)) ? resolve(model.Model!) : model.Model!;
         progress($"{model.Key}: hashing weights");
-        InputFile[] files = [.. source.Files(name).Select(file => InputFiles.Describe("weights", file))];
+        ProbeModelFiles found = source.Find(name, model.AcceptActivationMismatch);
+        InputFile[] files = [.. found.Files.Select(file => InputFiles.Describe("weights", file))];
         InputFile[] weights = [.. files.Where(file => Path.GetExtension(file.Name) is ".safetensors" or ".bin" or ".pt" or ".pth")];
         string hash = weights.Length == 1 ? weights[0].Sha256 : StageLedger.Key(files.Select(file => file.Name + file.Sha256));
         if (model.Sha256 is { } expected && !hash.StartsWith(expected, StringComparison.Ordinal))
             throw new BadInputException(name, $"the weights' SHA-256 begins with {hash[..Math.Min(hash.Length, expected.Length)]}, the spec asks for {expected}.", "These are other weights than the spec means.");
-        using IProbeModel opened = source.Open(name, spec.ElementType);
+        using IProbeModel opened = source.Open(found, spec.ElementType);
         Device = opened.Device;
         double scale = SpecReader.FixedScale(spec) ?? opened.Scale
             ?? throw new BadInputException(name, "the checkpoint has no scale of its own.", "Give a number as scale.");
-        string identity = StageLedger.Key([AuditAssembly.Version, opened.Device, spec.ElementType, .. files.Select(file => file.Name + file.Sha256)]);
+        string identity = StageLedger.Key([AuditAssembly.Version, opened.Device, spec.ElementType, found.Configuration ?? "", .. files.Select(file => file.Name + file.Sha256)]);
         float[] images = Images(model, identity, opened, cancellationToken);
         (float[] texts, int[] segments) = Prompts(model, identity, opened, cancellationToken);
         progress($"{model.Key}: scoring {texts.Length / opened.Width} prompts");
@@ -123,7 +124,7 @@ internal sealed class ModelScorer(
 
         string scoring = $"softmax({scale:R} · cosine){(spec.Scale == "checkpoint" ? ", the checkpoint's own scale" : ", fixed by the spec")}";
         return new ScoredModel(
-            Summary(model, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices), files, Named(matrices, scale, similarity),
+            Summary(model, scoring, hash, $"{opened.Device}, {spec.ElementType}", found.Remark is null ? opened.Notices : [.. opened.Notices, found.Remark]), files, Named(matrices, scale, similarity),
             [.. matrices.Skip(experiments.Count)], Similarity.Groups(images, opened.Width, probe.Grouping));
     }
 

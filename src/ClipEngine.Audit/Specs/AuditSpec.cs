@@ -127,6 +127,9 @@ public sealed record ModelSpec
     /// <summary>SHA-256 of the weights, or its first digits (8 or more): other weights are refused.</summary>
     public string? Sha256 { get; set; }
 
+    /// <summary>Run weights of the catalogue with the activation of the model's name although they were trained with the other one, as the published study did; results say so.</summary>
+    public bool AcceptActivationMismatch { get; set; }
+
     /// <summary>What a reader must know about this entry.</summary>
     public IReadOnlyList<string> Remarks { get; set; } = [];
 

@@ -8,6 +8,7 @@ internal static class AuditCommand
     public static Command Create()
     {
         var command = new Command("audit", "Measure which labels models choose for whom: group tables with intervals, comparisons, a report.");
+        command.Subcommands.Add(AuditRunCommand.Create());
         command.Subcommands.Add(AuditScoresCommand.Create());
         command.Subcommands.Add(AuditReadCommands.Frequencies());
         command.Subcommands.Add(AuditReadCommands.Report());

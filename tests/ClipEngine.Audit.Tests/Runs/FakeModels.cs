@@ -7,10 +7,10 @@ namespace ClipEngine.Audit.Tests.Runs;
 /// <summary>Models whose features are a function of the image's bytes or the sentence; a model is a text file with its name in it.</summary>
 internal sealed class FakeModels(Action<string>? encoding = null) : IProbeModelSource
 {
-    public IReadOnlyList<string> Files(string model) =>
-        File.Exists(model) ? [model] : throw new BadInputException(model, "there is no such model.");
+    public ProbeModelFiles Find(string model, bool acceptActivationMismatch) =>
+        File.Exists(model) ? new ProbeModelFiles(model, [model], null, null) : throw new BadInputException(model, "there is no such model.");
 
-    public IProbeModel Open(string model, string elementType) => new Model(File.ReadAllText(model), encoding);
+    public IProbeModel Open(ProbeModelFiles files, string elementType) => new Model(File.ReadAllText(files.Path), encoding);
 
     private sealed class Model(string name, Action<string>? encoding) : IProbeModel
     {

@@ -1,0 +1,77 @@
+using ClipEngine.Checkpoints;
+
+namespace ClipEngine.Audit.Runs;
+
+/// <summary>The engine's own models: folders in the OpenCLIP layout, files of weights, and names of the catalogue that are in the caches.</summary>
+public sealed class ClipProbeModels : IProbeModelSource
+{
+    private const string ConfigurationName = "open_clip_config.json";
+
+    /// <inheritdoc/>
+    public ProbeModelFiles Find(string model, bool acceptActivationMismatch)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(model);
+        if (Directory.Exists(model))
+        {
+            string[] beside = [.. new[] { ConfigurationName, "tokenizer.json" }.Select(name => Path.Combine(model, name)).Where(File.Exists)];
+            string weights = Checkpoint.FindWeights(model);
+            // A sharded checkpoint is its index and every shard beside it.
+            string[] shards = weights.EndsWith(".json", StringComparison.Ordinal) ? [.. Directory.GetFiles(model, "*.safetensors").Order(StringComparer.Ordinal)] : [];
+            return new ProbeModelFiles(model, [weights, .. shards, .. beside], null, null);
+        }
+
+        if (File.Exists(model))
+        {
+            string configuration = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(model))!, ConfigurationName);
+            return new ProbeModelFiles(model, [model, .. new[] { configuration }.Where(File.Exists)], null, null);
+        }
+
+        CatalogueEntry entry = ModelCatalogue.TryFind(model)
+            ?? throw new BadInputException(model, "there is no such folder or file, and the catalogue has no weights of this name.", "Give a folder in the OpenCLIP layout, or a name as 'clipengine models list' shows it.");
+        using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
+        StoredWeights stored = store.Find(entry)
+            ?? throw new BadInputException(model, "the weights are not in the caches.", $"Fetch them first: clipengine models pull {model}");
+        CatalogueModel described = ModelCatalogue.FindModel(entry.Model);
+        (_, string? label) = entry.ResolveActivation(described.Activation, acceptActivationMismatch);
+        return new ProbeModelFiles(stored.Path, [stored.Path], described.ConfigurationFor(entry), label);
+    }
+
+    /// <inheritdoc/>
+    public IProbeModel Open(ProbeModelFiles files, string elementType)
+    {
+        ArgumentNullException.ThrowIfNull(files);
+        if (elementType != "fp32")
+            throw new BadInputException(files.Path, $"the element type {elementType} is not built for this device; fp32 is.", "Set elementType to fp32 in the spec.");
+        if (files.Configuration is not { } text)
+            return new Model(ClipModel.Load(files.Path));
+        string configuration = Path.Combine(Path.GetTempPath(), $"clipengine-{Guid.NewGuid():N}.json");
+        try
+        {
+            File.WriteAllText(configuration, text);
+            return new Model(ClipModel.Load(files.Path, new ClipModelOptions { ConfigurationPath = configuration }));
+        }
+        finally
+        {
+            File.Delete(configuration);
+        }
+    }
+
+    private sealed class Model(ClipModel model) : IProbeModel
+    {
+        public int Width => model.EmbedDimension;
+
+        public double? Scale => model.Encoder.LogitScale;
+
+        public string Device => $"{model.Backend.Name}: {model.Backend.Description}";
+
+        public IReadOnlyList<string> Notices => model.Notices;
+
+        public float[] EncodeImages(IReadOnlyList<string> files, CancellationToken cancellationToken) =>
+            model.EncodeImages(files, normalize: true, progress: null, cancellationToken).Values;
+
+        public float[] EncodeTexts(IReadOnlyList<string> sentences, CancellationToken cancellationToken) =>
+            model.EncodeTexts(sentences, normalize: true, progress: null, cancellationToken).Values;
+
+        public void Dispose() => model.Dispose();
+    }
+}

@@ -1,0 +1,31 @@
+using System.CommandLine;
+using ClipEngine.Audit.Report;
+using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Runs;
+
+namespace ClipEngine.Cli.Commands;
+
+/// <summary><c>audit run</c>: a whole spec into a folder.</summary>
+internal static class AuditRunCommand
+{
+    public static Command Create()
+    {
+        var spec = new Argument<string>("SPEC.json") { Description = "What to audit; 'audit spec' prints the published study's." };
+        var output = new Option<string>("--out") { Description = "The run's folder; one that holds an interrupted run is gone on with.", Required = true };
+        var command = new Command("run", "Run a spec: embed, score, measure, report.");
+        command.Arguments.Add(spec);
+        command.Options.Add(output);
+        command.SetAction((parsed, cancellationToken) =>
+        {
+            string directory = parsed.GetValue(output)!;
+            var run = new AuditRun(parsed.GetValue(spec)!, directory, new ClipProbeModels(), new ReportWriter(), line => Console.Error.WriteLine(line));
+            AuditResult result = run.Execute(cancellationToken);
+            Console.Error.WriteLine($"tables, results.sqlite and report.html are in {directory}");
+            ModelSummary[] failed = [.. result.Models.Where(model => model.Failure is not null)];
+            foreach (ModelSummary model in failed)
+                Console.Error.WriteLine($"clipengine: {BadInputException.Escape(model.Key)} has no results: {model.Failure}");
+            return Task.FromResult(failed.Length == 0 ? CommandRunner.Done : CommandRunner.Failed);
+        });
+        return command;
+    }
+}

@@ -1,0 +1,41 @@
+using System.Text;
+using ClipEngine.Audit.Specs;
+
+namespace ClipEngine.Audit.Tests.Specs;
+
+public class SpecReaderTests
+{
+    private const string Minimal = """{ "title": "T", "probe": { "metadata": "p.csv", "group": ["g"] }, "models": [{ "key": "m", "model": "m" }], "experiments": [{ "key": "e", "title": "E", "template": "{label}", "labels": [{ "text": "x" }, { "text": "y" }] }] }""";
+
+    [Fact]
+    public void DefaultsAreTheDocumentedOnes()
+    {
+        AuditSpec spec = SpecReader.Parse("spec.json", Encoding.UTF8.GetBytes(Minimal));
+        Assert.Equal(("100", "fp32", 0.95, 9999), (spec.Scale, spec.ElementType, spec.Intervals.Level, spec.Intervals.Resamples));
+        Assert.Empty(spec.Comparisons);
+        Assert.Equal(["N"], spec.Probe.Expressions);
+    }
+
+    [Theory]
+    [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"tilte\": 1", "tilte")]
+    [InlineData("\"key\": \"m\", ", "", "key")]
+    [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"scale\": \"-1\", \"elementType\": \"fp8\"", "scale is '-1'; a positive number or 'checkpoint' was expected; elementType is 'fp8'")]
+    [InlineData("{ \"text\": \"y\" }", "{ \"text\": \"x\" }", "'x' is there more than once")]
+    [InlineData("\"model\": \"m\"", "\"architecture\": \"a\"", "needs exactly one of model, scores")]
+    public void UnknownKeysAndContradictionsAreRefusedTogether(string old, string replacement, string message)
+    {
+        byte[] json = Encoding.UTF8.GetBytes(Minimal.Replace(old, replacement, StringComparison.Ordinal));
+        Assert.Contains(message, Assert.Throws<BadInputException>(() => SpecReader.Parse("spec.json", json)).Message);
+    }
+
+    [Fact]
+    public void TheShippedSpecPairsWhatThePaperPairs()
+    {
+        AuditSpec spec = SpecReader.Paper();
+        ComparisonSpec scaling = spec.Comparisons.Single(comparison => comparison.Name == "ViT-B-32, 400M to 2B");
+        Assert.Equal(4, scaling.First.Models.Count);
+        Assert.Equal(["ViT-B-32/laion2b_e16", "ViT-B-32/laion2b_s34b_b79k"], scaling.Second.Models);
+        FamilySpec primary = Assert.Single(spec.Families);
+        Assert.Equal((3, "criminal"), (primary.Comparisons.Count, Assert.Single(primary.Labels)));
+    }
+}
