@@ -142,6 +142,16 @@ public sealed class AuditRun
             },
         };
         result = AuditAssembly.WithNotes(result);
+        string[] leftOut = [.. _spec.Comparisons.Select(comparison => comparison.Name).Where(name => result.Comparisons.All(entry => entry.Name != name))];
+        if (leftOut.Length > 0)
+        {
+            result = result with
+            {
+                Notes = [.. result.Notes, new Note(NoteKind.Limitation, "Comparisons left out",
+                    $"A model of these declared comparisons has no results, so they were not made: {string.Join("; ", leftOut)}.")],
+            };
+        }
+
         WriteAll(result);
         return result;
     }

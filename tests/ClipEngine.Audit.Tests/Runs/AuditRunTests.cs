@@ -84,6 +84,7 @@ public class AuditRunTests
         Assert.Null(result.Models[1].Failure);
         Assert.Equal(["two"], result.Experiments[0].Models.Select(model => model.Model));
         Assert.Empty(result.Comparisons);
+        Assert.Contains(result.Notes, note => note.Text.Contains("one to two", StringComparison.Ordinal));
     }
 
     [Fact]
