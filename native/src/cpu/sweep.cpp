@@ -73,7 +73,7 @@ const char* describe(Refusal refusal) {
 // What one thread works in; made when the thread takes its first chunk.
 struct Worker {
   Worker(const Plan& plan, const Kernel& kernel)
-      : tile(plan.tile_rows * plan.width),
+      : tile(plan.few ? 0 : plan.tile_rows * plan.width),
         values(plan.tile_rows * plan.value_columns),
         slots(4 * static_cast<int64_t>(plan.slots) * plan.tile_rows),
         rows(4 * plan.tile_rows),
@@ -84,10 +84,12 @@ struct Worker {
         weighted(plan.replicates * plan.prompts),
         weights(plan.replicates * plan.tile_rows),
         products(plan.replicates > 0 ? 4 * plan.tile_rows : 0),
+        dots(plan.few ? kernel.few_columns * kernel.lanes * kernel.lanes : 0),
         zero_row(2 * plan.width),
         runs(plan.groups > 0 ? 2 * plan.tile_rows : 0),
         run_masks(plan.groups > 0 ? 2 * static_cast<int64_t>(plan.tile_rows) * kernel.lanes : 0),
-        keys(kChunkRows),
+        run_factors(plan.groups > 0 ? 2 * static_cast<int64_t>(plan.tile_rows) * kernel.lanes : 0),
+        places(plan.groups + 2),
         order(kChunkRows),
         groups(kChunkRows) {
     const int64_t slot = static_cast<int64_t>(plan.slots) * plan.tile_rows;
@@ -108,9 +110,11 @@ struct Worker {
     workspace.weighted = weighted.get();
     workspace.weights = weights.get();
     workspace.products = products.get();
+    workspace.dots = dots.get();
     workspace.zero_row = zero_row.get();
     workspace.runs = runs.get();
     workspace.run_masks = run_masks.get();
+    workspace.run_factors = run_factors.get();
   }
 
   Buffer<float> tile, values, slots, rows, top_values;
@@ -118,11 +122,10 @@ struct Worker {
   Buffer<double> sums;
   Buffer<uint32_t> counts;
   Buffer<double> weighted, weights, products;
-  Buffer<float> zero_row;
+  Buffer<float> dots, zero_row;
   Buffer<GroupRun> runs;
-  Buffer<float> run_masks;
-  Buffer<uint64_t> keys;
-  Buffer<int32_t> order, groups;
+  Buffer<float> run_masks, run_factors;
+  Buffer<int32_t> places, order, groups;
   Buffer<uint8_t> file_rows;
   int64_t file_bytes = 0;
   Workspace workspace{};
@@ -141,6 +144,8 @@ struct clipengine_sweep {
 };
 
 namespace {
+
+int64_t few_stride(const clipengine_sweep& sweep) { return (sweep.plan.width + sweep.kernel->lanes - 1) / sweep.kernel->lanes * sweep.kernel->lanes; }
 
 // Whole segments side by side as long as they fit into a block; a longer one in pieces of its own.
 void lay_out(clipengine_sweep& sweep) {
@@ -181,6 +186,7 @@ void lay_out(clipengine_sweep& sweep) {
     block.columns = static_cast<int32_t>(sweep.starts[segment] - start);
     add(block);
   }
+  if (plan.few) packed = (plan.prompts + kernel.dot_columns - 1) / kernel.dot_columns * kernel.dot_columns * few_stride(sweep);
   sweep.packed = Buffer<float>(packed);
 }
 
@@ -197,7 +203,11 @@ void pack_prompts(clipengine_sweep& sweep, const clipengine_sweep_plan& source, 
         double norm = 0;
         for (int64_t k = 0; k < plan.width; ++k) {
           const float value = static_cast<float>(read_feature(source.prompts, source.prompt_type, prompt * plan.width + k));
-          packed[k * columns + j] = value;
+          if (plan.few) {
+            sweep.packed.get()[prompt * few_stride(sweep) + k] = value;
+          } else {
+            packed[k * columns + j] = value;
+          }
           norm += std::abs(static_cast<double>(value));
         }
         if (!std::isfinite(norm) || norm == 0) {
@@ -229,27 +239,29 @@ void read_rows(const clipengine_sweep_batch& batch, Worker& worker, int64_t offs
   }
 }
 
-// The chunk's rows by group, then by number; rows outside every group last.
+// The chunk's rows by group, then by number; rows outside every group last. With few columns they stay as they are: each is
+// read once, and then only a stream is fast.
 void order_rows(const Plan& plan, const clipengine_sweep_batch& batch, Worker& worker, int64_t first, int count) {
   int32_t* order = worker.order.get();
   int32_t* groups = worker.groups.get();
-  if (plan.groups == 0 || batch.groups == nullptr) {
-    for (int i = 0; i < count; ++i) {
-      order[i] = i;
-      groups[i] = 0;
-    }
-    return;
-  }
-  uint64_t* keys = worker.keys.get();
+  const bool grouped = plan.groups > 0 && batch.groups != nullptr;
   for (int i = 0; i < count; ++i) {
-    const int32_t group = batch.groups[first + i];
-    require(group >= -1 && group < plan.groups, "a row's group is outside the plan's groups");
-    keys[i] = static_cast<uint64_t>(static_cast<uint32_t>(group)) << 32 | static_cast<uint32_t>(i);
+    const int32_t group = grouped ? batch.groups[first + i] : 0;
+    require(group >= -1 && group < std::max<int64_t>(plan.groups, 1), "a row's group is outside the plan's groups");
+    order[i] = i;
+    groups[i] = group;
   }
-  std::sort(keys, keys + count);
+  if (!grouped || plan.few) return;
+  // Counting: places[g + 1] becomes the first place of group g, then the next one.
+  int32_t* places = worker.places.get();
+  std::fill_n(places, plan.groups + 2, 0);
+  const auto bucket = [&](int32_t group) { return group < 0 ? plan.groups : group; };
+  for (int i = 0; i < count; ++i) ++places[bucket(batch.groups[first + i]) + 1];
+  for (int64_t g = 0; g <= plan.groups; ++g) places[g + 1] += places[g];
   for (int i = 0; i < count; ++i) {
-    order[i] = static_cast<int32_t>(keys[i]);
-    groups[i] = static_cast<int32_t>(keys[i] >> 32);
+    const int32_t group = batch.groups[first + i], place = places[bucket(group)]++;
+    order[place] = i;
+    groups[place] = group;
   }
 }
 
@@ -367,11 +379,14 @@ const Kernel& best_kernel() {
 
 bool add_to_total(clipengine_sweep_total& total, double value) {
   if (!(std::abs(value) < 0x1p46)) return false;
-  int exponent;
-  // value = mantissa * 2^(exponent - 53) with a whole mantissa below 2^53.
-  const double mantissa = std::ldexp(std::frexp(std::abs(value), &exponent), 53);
-  const int shift = exponent - 53 + CLIPENGINE_SWEEP_FRACTION_BITS;
-  unsigned __int128 units = static_cast<uint64_t>(mantissa);
+  if (value == 0) return true;
+  // value = mantissa * 2^exponent with a whole mantissa below 2^53. By hand: this runs once for each cell and chunk.
+  uint64_t word;
+  std::memcpy(&word, &value, sizeof word);
+  const int biased = static_cast<int>(word >> 52 & 0x7FF);
+  const uint64_t mantissa = (word & 0xFFFFFFFFFFFFFull) | (biased == 0 ? 0 : 1ull << 52);
+  const int shift = (biased == 0 ? 1 : biased) - 1075 + CLIPENGINE_SWEEP_FRACTION_BITS;
+  unsigned __int128 units = mantissa;
   if (shift >= 0) {
     units <<= shift;
   } else if (shift >= -54) {
@@ -423,6 +438,7 @@ clipengine_sweep* create(const clipengine_sweep_plan& source, const Kernel& kern
   }
   require(sweep->starts.back() == plan.prompts, "the segments' lengths do not add up to the prompts");
 
+  plan.few = plan.prompts <= kernel.few_columns;
   plan.tile_rows = 256;
   while (plan.tile_rows > 2 * kernel.panel_rows && plan.tile_rows * plan.width * static_cast<int64_t>(sizeof(float)) > kTileBytes) plan.tile_rows /= 2;
   lay_out(*sweep);

@@ -12,6 +12,7 @@ namespace {
 constexpr int kLanes = 8;
 constexpr int kColumnStep = 2;
 constexpr int kSteps = 3;  // 6 columns by 2 vectors: 12 sums, 2 rows and a prompt in 16 registers
+constexpr int kDotColumns = 4;
 
 struct Vec { __m256 v; };
 struct DoubleVec { __m256d low, high; };
@@ -112,7 +113,7 @@ class FlushDenormals {
 
 #include "cpu/sweep_kernel.h"
 
-constexpr Kernel kKernel{"avx2", kLanes, kPanelRows, kProductColumns, kColumnStep, &run_chunk};
+constexpr Kernel kKernel{"avx2", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk};
 
 }  // namespace
 }  // namespace avx2

@@ -12,6 +12,7 @@ namespace {
 constexpr int kLanes = 16;
 constexpr int kColumnStep = 4;
 constexpr int kSteps = 3;  // 12 columns by 2 vectors: 24 sums, 2 rows and a prompt in 32 registers
+constexpr int kDotColumns = 8;
 
 struct Vec { __m512 v; };
 struct DoubleVec { __m512d low, high; };
@@ -109,7 +110,7 @@ class FlushDenormals {
 
 #include "cpu/sweep_kernel.h"
 
-constexpr Kernel kKernel{"avx512", kLanes, kPanelRows, kProductColumns, kColumnStep, &run_chunk};
+constexpr Kernel kKernel{"avx512", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk};
 
 }  // namespace
 }  // namespace avx512

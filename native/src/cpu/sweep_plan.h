@@ -44,6 +44,7 @@ struct Plan {
   int32_t top_count;
   bool sigmoid;
   bool entropy;
+  bool few;             // at most Kernel::few_columns: rows are not packed, and packed holds [columns][width], both padded with zeros
   float scale;          // times log2(e): scores are kept in base 2
   float bias;           // the same
   float largest_value;  // a row with a greater absolute value could overflow
@@ -68,10 +69,12 @@ struct Workspace {
   double* weighted;     // [replicates][prompts] of this chunk
   double* weights;      // [replicates][R]
   double* products;     // [4][R]
+  float* dots;          // [few_columns][L][L]
   float* zero_row;      // [width] doubles' worth of zeros, for rows beyond the last
   uint8_t* rows;        // [kChunkRows][width] as stored, where rows come from a file
   struct GroupRun* runs;  // [R + R / L]
   float* run_masks;       // [R + R / L][L], all bits or none
+  float* run_factors;     // [R + R / L][L]
 };
 
 // Lanes of one vector of rows that belong to one group; a group's runs follow each other.
@@ -81,13 +84,14 @@ struct GroupRun {
   bool last;       // of its group in this tile
 };
 
-// A chunk's rows in the order in which they are worked on: sorted by group, so that a vector of rows rarely holds two.
+// A chunk's rows in the order in which they are worked on: sorted by group, so that a vector of rows rarely holds two; with few
+// columns as they come.
 struct Chunk {
   const uint8_t* rows;  // row r begins at rows + r * width * element size
   int32_t type;
   int32_t count;
   const int32_t* order;   // [count] place -> row
-  const int32_t* groups;  // [count] place -> group, ascending, -1 moved to the end
+  const int32_t* groups;  // [count] place -> group; sorted, -1 at the end
   const float* weights;   // weight of row r in replicate k: weights[k * weight_stride + r]
   int64_t weight_stride;
   float* probabilities;  // outputs of the chunk's row 0
@@ -110,6 +114,8 @@ struct Kernel {
   int32_t panel_rows;       // rows that a product works on
   int32_t product_columns;  // columns of a full product
   int32_t column_step;      // narrower ones are a multiple of this
+  int32_t dot_columns;      // columns that rows are multiplied with at a time where there are few
+  int32_t few_columns;      // a multiple of dot_columns
   // Scores one chunk; adds to Workspace::{sums, counts, weighted}, writes the chunk's row outputs.
   Outcome (*run)(const Plan& plan, const Workspace& workspace, const Chunk& chunk);
 };

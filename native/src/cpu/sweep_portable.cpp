@@ -8,6 +8,7 @@ namespace {
 constexpr int kLanes = 4;
 constexpr int kColumnStep = 2;
 constexpr int kSteps = 3;
+constexpr int kDotColumns = 4;
 
 typedef float Floats __attribute__((vector_size(16)));
 typedef uint32_t Words __attribute__((vector_size(16)));
@@ -123,7 +124,7 @@ struct FlushDenormals {
 
 #include "cpu/sweep_kernel.h"
 
-constexpr Kernel kKernel{"portable", kLanes, kPanelRows, kProductColumns, kColumnStep, &run_chunk};
+constexpr Kernel kKernel{"portable", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk};
 
 }  // namespace
 }  // namespace portable

@@ -1,0 +1,143 @@
+"""The probe sweep beside numpy and PyTorch: softmax(100 I T^T) of unit rows, 512 wide, one process, taking turns.
+
+    python3 benchmarks/peers/sweep.py [--library artifacts/native/Release/libclipengine.so] [--threads 2] [--rounds 5]
+        [--peers numpy,torch] [--shapes 1000000x8,100000x1000,20000x20000]
+
+Ours returns group totals only (argmax counts and probability sums of 14 groups) and never holds [images, texts]; the peers
+return [images, texts] and no totals. Prints medians, ratios, and the share of two ceilings measured in the same process: reading
+memory (numpy's sum of the images on every thread at once) and the peers' best matrix product.
+"""
+import argparse
+import ctypes
+import os
+import statistics
+import threading
+import time
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--library", default="artifacts/native/Release/libclipengine.so")
+parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--rounds", type=int, default=5)
+parser.add_argument("--peers", default="numpy,torch")
+parser.add_argument("--shapes", default="1000000x8,100000x1000,20000x20000")
+options = parser.parse_args()
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, str(options.threads))
+
+import numpy as np  # noqa: E402  (reads the thread counts above)
+
+WIDTH, GROUPS = 512, 14
+
+
+class Plan(ctypes.Structure):
+    _fields_ = [
+        ("prompts", ctypes.c_void_p), ("prompt_count", ctypes.c_int64), ("width", ctypes.c_int64), ("segment_lengths", ctypes.c_void_p),
+        ("segment_count", ctypes.c_int64), ("group_count", ctypes.c_int64), ("replicate_count", ctypes.c_int64), ("scale", ctypes.c_double),
+        ("bias", ctypes.c_double), ("prompt_type", ctypes.c_int32), ("activation", ctypes.c_int32), ("top_count", ctypes.c_int32), ("entropy", ctypes.c_int32)]
+
+
+class Batch(ctypes.Structure):
+    _fields_ = [
+        ("rows", ctypes.c_void_p), ("row_count", ctypes.c_int64), ("file_offset", ctypes.c_int64), ("file", ctypes.c_int32), ("row_type", ctypes.c_int32),
+        ("groups", ctypes.c_void_p), ("weights", ctypes.c_void_p), ("weight_stride", ctypes.c_int64), ("probabilities", ctypes.c_void_p),
+        ("top_indices", ctypes.c_void_p), ("top_probabilities", ctypes.c_void_p), ("entropy", ctypes.c_void_p), ("margin", ctypes.c_void_p),
+        ("group_rows", ctypes.c_void_p), ("argmax_counts", ctypes.c_void_p), ("sums", ctypes.c_void_p), ("weighted_sums", ctypes.c_void_p),
+        ("failed_row", ctypes.c_int64)]
+
+
+library = ctypes.CDLL(os.path.abspath(options.library))
+library.clipengine_sweep_isa.restype = ctypes.c_char_p
+for name, size in ((b"clipengine_sweep_plan", ctypes.sizeof(Plan)), (b"clipengine_sweep_batch", ctypes.sizeof(Batch))):
+    library.clipengine_struct_size.restype = ctypes.c_int64
+    assert library.clipengine_struct_size(name) == size, f"{name} differs: this script and the library are of different versions"
+assert library.clipengine_threads_set(options.threads) == 0
+
+
+def unit(rows, seed):
+    values = np.random.default_rng(seed).standard_normal((rows, WIDTH), dtype=np.float32)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    return values
+
+
+class Sweep:
+    def __init__(self, images, texts):
+        self.images, self.texts = images, texts
+        self.groups = (np.arange(len(images)) * 7919 % GROUPS).astype(np.int32)
+        self.lengths = np.array([len(texts)], np.int32)
+        plan = Plan(texts.ctypes.data, len(texts), WIDTH, self.lengths.ctypes.data, 1, GROUPS, 0, 100.0, 0.0, 2, 0, 0, 0)
+        self.handle, failed = ctypes.c_void_p(), ctypes.c_int64()
+        assert library.clipengine_sweep_create(ctypes.byref(plan), ctypes.byref(self.handle), ctypes.byref(failed)) == 0
+
+    def __call__(self):
+        self.rows = np.zeros(GROUPS, np.int64)
+        self.counts = np.zeros((GROUPS, len(self.texts)), np.int64)
+        self.sums = np.zeros((GROUPS, len(self.texts), 2), np.uint64)
+        batch = Batch(rows=self.images.ctypes.data, row_count=len(self.images), row_type=2, groups=self.groups.ctypes.data,
+                      group_rows=self.rows.ctypes.data, argmax_counts=self.counts.ctypes.data, sums=self.sums.ctypes.data)
+        assert library.clipengine_sweep_run(self.handle, ctypes.byref(batch)) == 0
+
+    def probability_sums(self):
+        return self.sums[..., 0].astype(np.float64) * 2.0**-80 + self.sums[..., 1].astype(np.int64) * 2.0**-16
+
+    def close(self):
+        library.clipengine_sweep_destroy(self.handle)
+
+
+def with_numpy(images, texts):
+    scores = 100 * images @ texts.T
+    scores -= scores.max(-1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(-1, keepdims=True)
+    return scores
+
+
+def read(images):
+    parts = np.array_split(images, options.threads)
+    workers = [threading.Thread(target=np.add.reduce, args=(part.reshape(-1),)) for part in parts]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def peak_memory():
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+
+
+with open("/proc/cpuinfo", encoding="utf-8") as info:
+    print(next(line.split(":")[1].strip() for line in info if line.startswith("model name")), f"| {options.threads} threads | numpy {np.__version__}")
+for shape in options.shapes.split(","):
+    rows, columns = map(int, shape.split("x"))
+    images, texts = unit(rows, 0), unit(columns, 1)
+    before = peak_memory()
+    sweep = Sweep(images, texts)
+    sweep()
+    print(f"\n{shape}: {library.clipengine_sweep_isa(sweep.handle).decode()}, memory beyond inputs at most {max(0, peak_memory() - before):.0f} MB")
+    contenders = {"clipengine": sweep, "read": lambda: read(images), "product": lambda: images @ texts.T}
+    if "numpy" in options.peers:
+        contenders["numpy"] = lambda: with_numpy(images, texts)
+    if "torch" in options.peers:
+        import torch
+        torch.set_num_threads(options.threads)
+        torch_images, torch_texts = torch.from_numpy(images), torch.from_numpy(texts)
+        contenders["torch"] = lambda: (100 * torch_images @ torch_texts.t()).softmax(-1)
+    expected = with_numpy(images[:2000], texts)
+    part = Sweep(images[:2000], texts)
+    part()
+    truth = np.stack([expected[part.groups == group].sum(0, dtype=np.float64) for group in range(GROUPS)])
+    assert np.allclose(part.probability_sums(), truth, rtol=1e-3, atol=1e-9), "the totals differ from numpy's"
+    part.close()
+    times = {name: [] for name in contenders}
+    for _ in range(options.rounds):
+        for name, run in contenders.items():
+            start = time.perf_counter()
+            result = run()
+            times[name].append(time.perf_counter() - start)
+            del result
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    for name, values in times.items():
+        median = medians[name]
+        ratio = "" if name == "clipengine" else f"  {median / medians['clipengine']:5.2f}x ours"
+        print(f"  {name:10s} median {median:7.3f} s  min {min(values):7.3f}  max {max(values):7.3f}  {2e-9 * rows * columns * WIDTH / median:7.1f} GFLOP/s  {4e-9 * rows * WIDTH / median:6.2f} GB/s{ratio}")
+    sweep.close()
