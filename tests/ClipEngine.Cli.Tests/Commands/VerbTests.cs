@@ -1,0 +1,164 @@
+using System.Diagnostics;
+using System.Text.Json;
+using ClipEngine.Cli.Commands;
+using ClipEngine.Testing;
+
+namespace ClipEngine.Cli.Tests.Commands;
+
+/// <summary>What every verb owes its callers: exit codes, messages that name the culprit, JSON that parses, whole files or none.</summary>
+public sealed class VerbTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly Dictionary<string, string> _names;
+
+    public VerbTests()
+    {
+        string picture = Directory.EnumerateFiles(Path.Combine(DemoCommand.Data, "probe", "images"), "*.png").Order().First();
+        _names = new Dictionary<string, string>
+        {
+            ["{model}"] = Path.Combine(DemoCommand.Data, "models", "small"),
+            ["{picture}"] = picture,
+            ["{out}"] = _folder.File("out.npy"),
+            ["{outdir}"] = _folder.File("outdir"),
+            ["{missing}"] = _folder.File("missing.png"),
+            ["{empty}"] = _folder.File("empty.png"),
+            ["{page}"] = _folder.File("page.png"),
+            ["{cut}"] = _folder.File("cut.png"),
+            ["{folder}"] = _folder.File("folder"),
+            ["{noweights}"] = _folder.File("noweights"),
+            ["{badweights}"] = _folder.File("badweights"),
+            ["{csv}"] = _folder.File("table.csv"),
+            ["{npy}"] = _folder.File("scores.npy"),
+        };
+        File.WriteAllBytes(_names["{empty}"], []);
+        File.WriteAllText(_names["{page}"], "<html>not found</html>");
+        File.WriteAllBytes(_names["{cut}"], File.ReadAllBytes(picture)[..200]);
+        Directory.CreateDirectory(_names["{folder}"]);
+        foreach (string model in (string[])["{noweights}", "{badweights}"])
+        {
+            Directory.CreateDirectory(_names[model]);
+            File.Copy(Path.Combine(_names["{model}"], "open_clip_config.json"), Path.Combine(_names[model], "open_clip_config.json"));
+        }
+
+        File.WriteAllText(Path.Combine(_names["{badweights}"], "open_clip_model.safetensors"), "version https://git-lfs.github.com/spec/v1\n");
+        File.WriteAllText(_names["{csv}"], "id,group\na,x\n");
+        File.WriteAllText(_names["{npy}"], "not an array");
+    }
+
+    /// <summary>The words behind the last column are what the message must name.</summary>
+    [Theory]
+    [InlineData("", "")]
+    [InlineData("no-such-verb", "no-such-verb")]
+    [InlineData("embed image {picture} --model {model} --out {out} --no-such-option", "--no-such-option")]
+    [InlineData("embed image {picture} --model {model}", "--out")]
+    [InlineData("embed image {missing} --model {model} --out {out}", "{missing}")]
+    [InlineData("embed image {empty} --model {model} --out {out}", "{empty}")]
+    [InlineData("embed image {page} --model {model} --out {out}", "{page}")]
+    [InlineData("embed image {cut} --model {model} --out {out}", "{cut}")]
+    [InlineData("embed image {picture} {cut} --model {model} --out {out}", "{cut}")]
+    [InlineData("embed image {folder} --model {model} --out {out}", "{folder}")]
+    [InlineData("embed image {picture} --model {missing} --out {out}", "{missing}")]
+    [InlineData("embed image {picture} --model {folder} --out {out}", "{folder}")]
+    [InlineData("embed image {picture} --model {noweights} --out {out}", "{noweights}")]
+    [InlineData("embed image {picture} --model {badweights} --out {out}", "open_clip_model.safetensors")]
+    [InlineData("embed text --model {model} --out {out}", "sentence")]
+    [InlineData("inspect {missing}", "{missing}")]
+    [InlineData("inspect {empty}", "{empty}")]
+    [InlineData("tokenize", "sentence")]
+    [InlineData("tokenize --file {missing}", "{missing}")]
+    [InlineData("tokenize --file {folder}", "{folder}")]
+    [InlineData("preprocess {page} --size 32 --mode shortest --interpolation bicubic --out {outdir}", "{page}")]
+    [InlineData("preprocess {missing} --size 32 --mode shortest --interpolation bicubic --out {outdir}", "{missing}")]
+    [InlineData("classify {picture} --model {model}", "--labels")]
+    [InlineData("classify {cut} --model {model} --labels anchor,drum", "{cut}")]
+    [InlineData("score --images {missing} --texts {missing} --out {out}", "{missing}")]
+    [InlineData("score --images {npy} --texts {npy} --out {out}", "{npy}")]
+    [InlineData("audit scores --softmax {npy} --metadata {csv} --group group --labels a,b --out {outdir}", "{npy}")]
+    [InlineData("audit scores --softmax {npy} --metadata {csv} --group nobody --labels a,b --out {outdir}", "nobody")]
+    public async Task BadInputIsExitCodeTwoAndNamed(string line, string named)
+    {
+        ProcessOutcome outcome = await CommandLine.RunAsync(Arguments(line));
+        Assert.True(outcome.ExitCode == 2, outcome.ToString());
+        Assert.Contains(Fill(named), outcome.Error);
+        Assert.DoesNotContain("   at ", outcome.Error); // no stack trace
+        Assert.DoesNotContain("Exception", outcome.Error);
+        Assert.False(File.Exists(_names["{out}"]), "something was written");
+        Assert.False(Directory.Exists(_names["{outdir}"]) && Directory.EnumerateFileSystemEntries(_names["{outdir}"]).Any(), "something was written");
+    }
+
+    [Theory]
+    [InlineData("embed image {picture} --model {model} --out {out} --json")]
+    [InlineData("embed text a~photo --model {model} --out {out} --json")]
+    [InlineData("inspect {model} --json")]
+    [InlineData("classify {picture} --model {model} --labels anchor,drum --json")]
+    [InlineData("tokenize a~photo b")]
+    public async Task JsonOnStandardOutputParses(string line)
+    {
+        ProcessOutcome outcome = await CommandLine.RunAsync(Arguments(line));
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        Assert.All(outcome.Output.TrimEnd('\n').Split('\n'), text => JsonDocument.Parse(text).Dispose());
+    }
+
+    [Fact]
+    public async Task AFolderWithoutPermissionIsAFailureNotBadInput()
+    {
+        // Root may write anywhere, but nobody may create files in /proc.
+        ProcessOutcome outcome = await CommandLine.RunAsync(Arguments("embed text a~photo --model {model} --out /proc/clipengine/out.npy"));
+        Assert.True(outcome.ExitCode == 1, outcome.ToString());
+        Assert.Contains("/proc/clipengine/out.npy", outcome.Error);
+        Assert.DoesNotContain("   at ", outcome.Error);
+    }
+
+    [Fact]
+    public async Task AFailedWriteLeavesTheOldFile()
+    {
+        File.WriteAllText(_names["{out}"], "yesterday's");
+        string[] sentences = [.. Enumerable.Range(0, 200).Select(number => $"sentence~{number}")];
+        ProcessOutcome outcome = await CommandLine.RunWithFileLimitAsync(kibibytes: 4, Arguments($"embed text {string.Join(' ', sentences)} --model {{model}} --out {{out}}"));
+        Assert.True(outcome.ExitCode == 1, outcome.ToString());
+        Assert.Contains("could not be written", outcome.Error);
+        Assert.Equal("yesterday's", File.ReadAllText(_names["{out}"]));
+        Assert.Single(Directory.EnumerateFiles(_folder.Root, "out*"));
+    }
+
+    [Fact]
+    public async Task TwoAtOnceLeaveOneWholeFile()
+    {
+        string[] arguments = Arguments("embed image {picture} --model {model} --out {out}");
+        ProcessOutcome alone = await CommandLine.RunAsync(arguments);
+        Assert.True(alone.ExitCode == 0, alone.ToString());
+        byte[] expected = File.ReadAllBytes(_names["{out}"]);
+        ProcessOutcome[] outcomes = await Task.WhenAll(CommandLine.RunAsync(arguments), CommandLine.RunAsync(arguments));
+        Assert.All(outcomes, outcome => Assert.Equal(0, outcome.ExitCode));
+        Assert.Equal(expected, File.ReadAllBytes(_names["{out}"]));
+        Assert.Single(Directory.EnumerateFiles(_folder.Root, "out*"));
+    }
+
+    [Fact]
+    public async Task KilledWhileEmbeddingNothingIsThereUnderTheFinalName()
+    {
+        string images = Path.Combine(DemoCommand.Data, "probe", "images");
+        using Process process = CommandLine.Start(Arguments($"embed image {images} {images} {images} {images} --model {{model}} --out {{out}}"));
+        await Task.Delay(400);
+        bool finished = process.HasExited;
+        process.Kill();
+        await process.WaitForExitAsync();
+        Assert.True(finished || !File.Exists(_names["{out}"]));
+    }
+
+    [Fact]
+    public async Task HelpNamesTheProgramAsUsersStartIt()
+    {
+        ProcessOutcome help = await CommandLine.RunAsync("--help");
+        Assert.Equal(0, help.ExitCode);
+        Assert.Contains("clipengine", help.Output);
+        Assert.DoesNotContain("ClipEngine.Cli", help.Output);
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private string Fill(string text) => _names.Aggregate(text, (filled, name) => filled.Replace(name.Key, name.Value));
+
+    /// <summary>Splits at spaces; a tilde stands for a space inside an argument.</summary>
+    private string[] Arguments(string line) => [.. line.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(part => Fill(part).Replace('~', ' '))];
+}
