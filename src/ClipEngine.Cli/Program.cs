@@ -21,13 +21,14 @@ internal static class Program
     /// <summary>The verbs in the order that help shows them.</summary>
     private static IEnumerable<Command> Verbs()
     {
-        yield return AuditCommand.Create();
-        yield return DevicesCommand.Create();
-        yield return PreprocessCommand.Create();
-        yield return ScoreCommand.Create();
+        yield return DemoCommand.Create();
         yield return ModelsCommand.Create();
+        yield return DevicesCommand.Create();
         yield return TokenizeCommand.Create();
+        yield return PreprocessCommand.Create();
         yield return EmbedCommand.Create();
         yield return ClassifyCommand.Create();
+        yield return ScoreCommand.Create();
+        yield return AuditCommand.Create();
     }
 }

@@ -1,31 +1,20 @@
 using System.CommandLine;
-using ClipEngine.Audit.Metrics;
-using ClipEngine.Audit.Probes;
 using ClipEngine.Audit.Report;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Runs;
-using ClipEngine.Audit.Scores;
 using ClipEngine.Cli.Demo;
-using ClipEngine.Files;
 
 namespace ClipEngine.Cli.Commands;
 
 /// <summary><c>clipengine demo</c>: the whole pipeline on what is shipped; says in plain words what was planted and what was found.</summary>
 internal static class DemoCommand
 {
-    private static readonly (string Key, string Description)[] s_models =
-    [
-        ("small", "8,000 training pairs, a weak association"),
-        ("large", "24,000 training pairs, a strong association"),
-        ("null", "24,000 training pairs, none"),
-    ];
-
     /// <summary>Where the checkpoints, the pictures and what was planted in them lie.</summary>
     internal static string Data { get; } = Path.Combine(AppContext.BaseDirectory, "Demo", "Data");
 
     public static Command Create()
     {
-        var output = new Option<string>("--out") { Description = "Folder for the report, the tables and the scores.", DefaultValueFactory = _ => "clipengine-demo" };
+        var output = new Option<string>("--out") { Description = "The run's folder; one that holds an interrupted run is gone on with.", DefaultValueFactory = _ => "clipengine-demo" };
         var command = new Command("demo", "Run the whole pipeline on the shipped checkpoints and pictures.") { output };
         command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed.GetValue(output)!, cancellation), cancellation));
         return command;
@@ -33,57 +22,17 @@ internal static class DemoCommand
 
     private static int Run(string directory, CancellationToken cancellation)
     {
-        AuditResult result = Audit(directory, cancellation);
-        Explain(result, PlantedAssociation.Read(Path.Combine(Data, "planted.csv")), directory, Console.Out);
-        return CommandRunner.Done;
-    }
-
-    private static AuditResult Audit(string directory, CancellationToken cancellation)
-    {
-        string manifest = Path.Combine(Data, "probe", "manifest.csv");
-        string[] things = ["anchor", "basket", "candle", "drum", "kettle", "ladder"];
-        string[] prompts = [.. things.Select(thing => $"a photo of {(thing == "anchor" ? "an" : "a")} {thing}")];
-        var columns = new ProbeColumns { Id = "image", File = "image", Group = ["group"] };
-        string[] images = [.. ProbeReader.ReadCsv(manifest, columns).Images.Select(image => Path.Combine(Data, "probe", image.File))];
-        var experiment = new LabelExperiment
+        // Nothing of its own: the demo is the audit run of a shipped spec.
+        var run = new AuditRun(Path.Combine(Data, "spec.json"), directory, new ClipProbeModels(), new ReportWriter(), line => Console.Error.WriteLine(line));
+        AuditResult result = run.Execute(cancellation);
+        if (result.Models.FirstOrDefault(model => model.Failure is not null) is { } failed)
         {
-            Key = "things",
-            Title = "Six things",
-            Labels = [.. things.Zip(prompts, (thing, prompt) => new LabelSummary(thing, prompt, null))],
-            Source = "the demo",
-        };
-        var results = new List<AuditResult>();
-        foreach ((string key, string description) in s_models)
-        {
-            Console.Error.WriteLine($"{key}: embedding {images.Length} pictures and {prompts.Length} sentences ...");
-            using ClipModel model = ClipModel.Load(Path.Combine(Data, "models", key));
-            FeatureMatrix pictures = model.EncodeImages(images, cancellationToken: cancellation);
-            Classification probabilities = model.Classify(pictures, things, model.EncodeTexts(prompts, cancellationToken: cancellation));
-            string scores = Path.Combine(directory, "scores", $"{key}.things.softmax.npy");
-            float[] values = [.. Enumerable.Range(0, images.Length).SelectMany(image => probabilities[image].ToArray()).Select(value => (float)value)];
-            NpyFile.Write<float>(scores, values, images.Length, things.Length);
-            AuditResult single = ScoreAudit.Run(new ScoreAuditRequest
-            {
-                SoftmaxFile = scores,
-                MetadataFile = manifest,
-                Columns = columns,
-                Experiment = experiment,
-                Model = key,
-                Scale = model.Encoder.LogitScale,
-            });
-            results.Add(single with { Models = [.. single.Models.Select(entry => entry with { Remarks = [description] })] });
+            Console.Error.WriteLine($"clipengine: checkpoint '{failed.Key}' failed: {failed.Failure}");
+            return CommandRunner.Failed;
         }
 
-        AuditResult result = results[0] with
-        {
-            Title = "The demo: an association that was planted, and what an audit finds of it",
-            Question = "The tiles around a figure say what a picture stands for; the figure says nothing about it. Does the figure change the label?",
-            Models = [.. results.SelectMany(single => single.Models)],
-            Experiments = [results[0].Experiments[0] with { Models = [.. results.SelectMany(single => single.Experiments[0].Models)] }],
-        };
-        ResultDirectory.Write(result, directory);
-        new ReportWriter().Write(result, directory);
-        return result;
+        Explain(result, PlantedAssociation.Read(Path.Combine(Data, "planted.csv")), directory, Console.Out);
+        return CommandRunner.Done;
     }
 
     private static void Explain(AuditResult result, PlantedAssociation planted, string directory, TextWriter to)

@@ -91,6 +91,8 @@ internal static class TokenizeCommand
 
     internal static IEnumerable<string> ReadSentences(string file)
     {
+        if (!File.Exists(file))
+            throw new BadInputException(file, Directory.Exists(file) ? "a folder; a file of sentences was expected." : "there is no such file.", "Name a text file with one sentence a line, or a .jsonl file.");
         bool isJson = Path.GetExtension(file).Equals(".jsonl", StringComparison.OrdinalIgnoreCase);
         // Bytes that are no UTF-8 become U+FFFD, as the tokenizer would make of them.
         using var reader = new StreamReader(file, Encoding.UTF8);
