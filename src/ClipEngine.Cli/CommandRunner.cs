@@ -39,5 +39,11 @@ internal static class CommandRunner
             await Console.Error.WriteLineAsync($"clipengine: {exception.Message}");
             return Failed;
         }
+        catch (Exception exception)
+        {
+            // Still exit code 1, not a crash: scripts tell failures apart by it.
+            await Console.Error.WriteLineAsync($"clipengine: a fault of this program, worth a report: {exception}");
+            return Failed;
+        }
     }
 }

@@ -12,8 +12,8 @@ internal static class CommandLine
 
     /// <summary>Runs a verb that may write no file larger than this; every write beyond it fails.</summary>
     public static Task<ProcessOutcome> RunWithFileLimitAsync(int kibibytes, params string[] arguments) =>
-        // The runtime's own memory files count too, unless it is told not to map its code twice.
-        ProcessRunner.RunAsync("bash", ["-c", $"ulimit -f {kibibytes}; exec dotnet \"$@\"", "bash", s_program, .. arguments], environment: new Dictionary<string, string?> { ["DOTNET_EnableWriteXorExecute"] = "0" });
+        // The signal is ignored, so that the write fails as on a full disk. The runtime's own memory files count too, unless it is told not to map its code twice.
+        ProcessRunner.RunAsync("bash", ["-c", $"trap '' XFSZ; ulimit -f {kibibytes}; exec dotnet \"$@\"", "bash", s_program, .. arguments], environment: new Dictionary<string, string?> { ["DOTNET_EnableWriteXorExecute"] = "0" });
 
     /// <summary>Starts a verb and leaves it running.</summary>
     public static Process Start(params string[] arguments) => ProcessRunner.Start("dotnet", [s_program, .. arguments]);

@@ -64,7 +64,7 @@ internal static class DemoCommand
         to.WriteLine($"  Over all {result.Probe.Groups.Count * models[0].ArgmaxFrequency.Count} pairs of figure and thing:");
         foreach (AssociationFinding finding in models.Select(model => planted.Compare(model, "large")))
         {
-            to.WriteLine($"    {finding.Model,-10} the figure moves a label's rate by {100 * finding.FoundPull:F1} points on average ({100 * finding.PlantedPull:F1} were planted);");
+            to.WriteLine($"    {finding.Model,-10} the figure moves a label's rate by {100 * finding.FoundPull:F1} points on average (in its training captions: {100 * finding.PlantedPull:F1});");
             to.WriteLine($"    {"",-10} rank correlation with the planted pattern {finding.Fit:F2}; {finding.FitAsWell} of {finding.Swaps} ways to swap the figures fit as well");
         }
 

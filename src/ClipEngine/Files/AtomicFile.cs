@@ -34,7 +34,8 @@ public static class AtomicFile
             File.Move(temporary, full, overwrite: true);
             temporary = null;
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        // A length beyond what the disk or a limit allows comes out of SetLength as a wrong argument.
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentOutOfRangeException { ParamName: "value" })
         {
             throw new IOException($"{path}: could not be written: {exception.Message}", exception);
         }

@@ -62,8 +62,6 @@ public sealed class VerbTests : IDisposable
     [InlineData("embed image {picture} --model {noweights} --out {out}", "{noweights}")]
     [InlineData("embed image {picture} --model {badweights} --out {out}", "open_clip_model.safetensors")]
     [InlineData("embed text --model {model} --out {out}", "sentence")]
-    [InlineData("inspect {missing}", "{missing}")]
-    [InlineData("inspect {empty}", "{empty}")]
     [InlineData("tokenize", "sentence")]
     [InlineData("tokenize --file {missing}", "{missing}")]
     [InlineData("tokenize --file {folder}", "{folder}")]
@@ -89,7 +87,6 @@ public sealed class VerbTests : IDisposable
     [Theory]
     [InlineData("embed image {picture} --model {model} --out {out} --json")]
     [InlineData("embed text a~photo --model {model} --out {out} --json")]
-    [InlineData("inspect {model} --json")]
     [InlineData("classify {picture} --model {model} --labels anchor,drum --json")]
     [InlineData("tokenize a~photo b")]
     public async Task JsonOnStandardOutputParses(string line)

@@ -1,10 +1,11 @@
+using System.Diagnostics;
 using ClipEngine.Testing;
 
 namespace ClipEngine.Cli.Tests.Scripts;
 
 /// <summary>
 /// A tree with the real scripts, a handful of sources, and a `dotnet` that only notes what it was asked to do:
-/// `build` appends a line to the file builds and leaves a program, everything else prints its arguments and exits with 7.
+/// `build` appends a line to the file builds, waits while there is a file hold, and leaves a program; everything else prints its arguments and exits with 7.
 /// </summary>
 internal sealed class ScriptTree : IDisposable
 {
@@ -14,7 +15,7 @@ internal sealed class ScriptTree : IDisposable
           --list-sdks) echo "${FAKE_SDK:-10.0.100} [/nowhere]" ;;
           build)
             echo build >>"$FAKE_TREE/builds"
-            sleep "${FAKE_SECONDS:-0}"
+            while [ -e "$FAKE_TREE/hold" ]; do sleep 0.05; done
             [ -z "${FAKE_ERROR:-}" ] || { echo "src/a.cs(1,1): error CS1002: $FAKE_ERROR"; exit 1; }
             mkdir -p "$FAKE_TREE/src/ClipEngine.Cli/bin/Release/net10.0"
             echo program >"$FAKE_TREE/src/ClipEngine.Cli/bin/Release/net10.0/ClipEngine.Cli.dll" ;;
@@ -65,12 +66,15 @@ internal sealed class ScriptTree : IDisposable
 
     public void RemoveTool(string name) => File.Delete(_folder.File("path", name));
 
-    public Task<ProcessOutcome> RunAsync(string script, string[] arguments, params (string Name, string Value)[] environment)
+    public Task<ProcessOutcome> RunAsync(string script, string[] arguments, params (string Name, string Value)[] environment) =>
+        ProcessRunner.FinishAsync(Start(script, arguments, environment));
+
+    public Process Start(string script, string[] arguments, params (string Name, string Value)[] environment)
     {
         var variables = environment.ToDictionary(pair => pair.Name, pair => (string?)pair.Value);
         variables["PATH"] = _folder.File("path");
         variables["FAKE_TREE"] = _folder.Root;
-        return ProcessRunner.RunAsync(Locate(script), arguments, environment: variables);
+        return ProcessRunner.Start(Locate(script), arguments, environment: variables);
     }
 
     public void Dispose() => _folder.Dispose();
