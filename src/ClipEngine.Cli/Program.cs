@@ -24,6 +24,16 @@ internal static class Program
         yield return DemoCommand.Create();
         yield return ModelsCommand.Create();
         yield return DevicesCommand.Create();
+        yield return InspectCommand.Create();
+        yield return TokenizeCommand.Create();
+        yield return PreprocessCommand.Create();
+        yield return EmbedCommand.Create();
+        yield return ClassifyCommand.Create();
+        yield return ScoreCommand.Create();
+        yield return AuditCommand.Create();
+        yield return ConvertCommand.Create();
+        yield return ModelsCommand.Create();
+        yield return DevicesCommand.Create();
         yield return TokenizeCommand.Create();
         yield return PreprocessCommand.Create();
         yield return EmbedCommand.Create();

@@ -18,10 +18,30 @@ public static class Checkpoint
         "pytorch_model.bin.index.json",
     ];
 
-    /// <summary>Opens a safetensors file, a PyTorch archive, the index of a sharded checkpoint, or a folder that holds one of them under a usual name.</summary>
+    /// <summary>
+    /// Opens a safetensors file, a PyTorch archive, the index of a sharded checkpoint, or a folder that holds one of them under a
+    /// usual name. A CLIP model in transformers' layout appears with OpenCLIP's keys, which models read.
+    /// </summary>
     /// <param name="path">A file or a folder.</param>
     /// <exception cref="CheckpointException">Not there, not a known format, or a departure from it.</exception>
     public static ICheckpoint Open(string path)
+    {
+        ICheckpoint stored = OpenAsStored(path);
+        try
+        {
+            return CheckpointLayouts.ToOpenClip(stored);
+        }
+        catch
+        {
+            stored.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The same with every key as the file has it.</summary>
+    /// <param name="path">A file or a folder.</param>
+    /// <exception cref="CheckpointException">Not there, not a known format, or a departure from it.</exception>
+    public static ICheckpoint OpenAsStored(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         string file = Directory.Exists(path) ? FindWeights(path) : path;

@@ -38,7 +38,7 @@ public interface IArchitecture
 public static class Architectures
 {
     private static readonly Lock s_lock = new();
-    private static IArchitecture[] s_known = [new OpenClipArchitecture()];
+    private static IArchitecture[] s_known = [new OpenClipArchitecture(), new TransformersArchitecture()];
 
     /// <summary>All of them, the last registered first, which is the order in which they are asked.</summary>
     public static IReadOnlyList<IArchitecture> Known => Volatile.Read(ref s_known);

@@ -1,0 +1,119 @@
+using System.CommandLine;
+using System.Text.Json;
+using ClipEngine.Checkpoints;
+using ClipEngine.Files;
+using ClipEngine.Models;
+
+namespace ClipEngine.Cli.Commands;
+
+/// <summary><c>clipengine convert IN --to openclip|transformers --out DIR</c>: the same weights, bit for bit, under another layout's names, as safetensors with the configuration that belongs to it.</summary>
+internal static class ConvertCommand
+{
+    private const string OpenClip = "openclip";
+    private const string Transformers = "transformers";
+
+    public static Command Create()
+    {
+        var input = new Argument<string>("in") { Description = "A weights file of any known format, or a model's folder." };
+        var to = new Option<string>("--to") { Description = "The layout to write.", Required = true };
+        to.AcceptOnlyFromAmong(OpenClip, Transformers);
+        var folder = new Option<string>("--out") { Description = "The folder to write into.", Required = true };
+        var config = new Option<string?>("--config") { Description = "The model's JSON file; else the one beside the weights." };
+        var command = new Command("convert", "Write a checkpoint as safetensors in OpenCLIP's or transformers' layout, without loss.") { input, to, folder, config };
+        command.SetAction(parsed =>
+        {
+            Run(parsed.GetValue(input)!, parsed.GetValue(to)!, parsed.GetValue(folder)!, parsed.GetValue(config), Console.Error);
+            return CommandRunner.Done;
+        });
+        return command;
+    }
+
+    internal static void Run(string input, string layout, string folder, string? configurationPath, TextWriter progress)
+    {
+        using ICheckpoint stored = Checkpoint.OpenAsStored(input);
+        if (CheckpointLayouts.Recognize(stored) == CheckpointLayout.Unknown)
+            throw new BadInputException(input, "is laid out neither as OpenCLIP's nor as transformers' CLIP.", "'clipengine inspect' lists what it holds.");
+        ICheckpoint openClip = CheckpointLayouts.ToOpenClip(stored);
+        (byte[] configuration, string source) = ReadConfiguration(input, configurationPath, stored, openClip);
+        CheckpointFit fit = CheckpointFit.Check(openClip, configuration, source);
+        if (!fit.Fits)
+        {
+            throw new BadInputException(input, $"does not fit {source}:\n  {string.Join("\n  ", fit.Problems.Take(10))}\n",
+                "Name the configuration that belongs to these weights with --config.");
+        }
+
+        bool isTransformers = layout == Transformers;
+        string weightsPath = Path.Combine(folder, isTransformers ? "model.safetensors" : "open_clip_model.safetensors");
+        if (Path.GetFullPath(weightsPath) == Path.GetFullPath(stored.Path))
+            throw new BadInputException(folder, "is where the checkpoint itself lies.", "Give another folder with --out.");
+        // What cannot be expressed is refused before anything is written.
+        (byte[] Config, byte[] Preprocessor)? converted = isTransformers ? TransformersConfig.FromOpenClip(OpenClipConfig.Parse(configuration, source)) : null;
+        ICheckpoint target = isTransformers ? CheckpointLayouts.ToTransformers(stored) : openClip;
+        progress.WriteLine($"writing {target.Tensors.Count} tensors to {weightsPath}");
+        WriteWeights(target, weightsPath);
+        if (converted is { } files)
+        {
+            Write(Path.Combine(folder, "config.json"), files.Config);
+            Write(Path.Combine(folder, "preprocessor_config.json"), files.Preprocessor);
+        }
+        else
+        {
+            Write(Path.Combine(folder, "open_clip_config.json"), configuration);
+        }
+
+        progress.WriteLine($"done: {folder}");
+    }
+
+    private static void WriteWeights(ICheckpoint checkpoint, string path)
+    {
+        // "format": transformers refuses safetensors without it.
+        var metadata = new Dictionary<string, string>(checkpoint.Metadata) { ["format"] = "pt" };
+        var writer = new SafetensorsWriter(metadata);
+        foreach (string key in checkpoint.Tensors.Keys)
+            writer.Add(checkpoint, key);
+        writer.Write(path);
+    }
+
+    private static void Write(string path, byte[] bytes) => AtomicFile.Write(path, stream => stream.Write(bytes));
+
+    private static (byte[] Configuration, string Source) ReadConfiguration(string input, string? configurationPath, ICheckpoint stored, ICheckpoint openClip)
+    {
+        string? path = configurationPath ?? CheckpointFit.FindConfiguration(input);
+        if (path is null)
+        {
+            if (CheckpointLayouts.HasOpenAiExtras(stored) && TowerOutline.Of(openClip) is { ImageSize: > 0 } outline)
+                return (outline.ToOpenAiConfiguration(), "OpenAI's own configuration");
+            throw new BadInputException(input, $"has no configuration beside it ({string.Join(" or ", CheckpointFit.ConfigurationNames)}).",
+                "Weights alone do not say which activation and which pixels they were trained with: name the model's JSON file with --config.");
+        }
+
+        (byte[] bytes, JsonElement root) = ReadJson(path);
+        if (!TransformersConfig.Recognizes(root))
+            return (bytes, path);
+        string preprocessor = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path))!, "preprocessor_config.json");
+        return (TransformersConfig.ToOpenClip(root, File.Exists(preprocessor) ? ReadJson(preprocessor).Root : null, path), path);
+    }
+
+    private static (byte[] Bytes, JsonElement Root) ReadJson(string path)
+    {
+        const int Longest = 4 << 20;
+        try
+        {
+            if (new FileInfo(path).Length > Longest)
+                throw new BadInputException(path, "is too large for a model's configuration.");
+            byte[] bytes = File.ReadAllBytes(path);
+            using var document = JsonDocument.Parse(bytes, new JsonDocumentOptions { MaxDepth = 32, AllowDuplicateProperties = false });
+            return document.RootElement.ValueKind == JsonValueKind.Object
+                ? (bytes, document.RootElement.Clone())
+                : throw new BadInputException(path, "is no JSON object.");
+        }
+        catch (JsonException exception)
+        {
+            throw new BadInputException(path, $"is not valid JSON: {BadInputException.Escape(exception.Message)}", innerException: exception);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new BadInputException(path, $"cannot be read: {BadInputException.Escape(exception.Message)}", innerException: exception);
+        }
+    }
+}

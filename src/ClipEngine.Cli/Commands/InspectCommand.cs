@@ -1,0 +1,166 @@
+using System.CommandLine;
+using System.Text.Json;
+using ClipEngine.Checkpoints;
+using ClipEngine.Models;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Cli.Commands;
+
+/// <summary><c>clipengine inspect FILE|DIR</c>: on one screen what a checkpoint is, what it holds, and whether it would load.</summary>
+internal static class InspectCommand
+{
+    private const int ShownOfEachKind = 4;
+
+    public static Command Create()
+    {
+        var path = new Argument<string>("path") { Description = "A weights file, the index of a sharded one, or a model's folder." };
+        var config = new Option<string?>("--config") { Description = "The model's JSON file; else the one beside the weights." };
+        var json = new Option<bool>("--json") { Description = "Everything as JSON, with every tensor." };
+        var command = new Command("inspect", "Show what a checkpoint is, what it holds, what would load and what would not.") { path, config, json };
+        command.SetAction(parsed =>
+        {
+            Run(parsed.GetValue(path)!, parsed.GetValue(config), parsed.GetValue(json), Console.Out);
+            return CommandRunner.Done;
+        });
+        return command;
+    }
+
+    internal static void Run(string path, string? configurationPath, bool asJson, TextWriter output)
+    {
+        using ICheckpoint stored = Checkpoint.OpenAsStored(path);
+        CheckpointLayout layout = CheckpointLayouts.Recognize(stored);
+        // The view borrows what it shows: disposing the stored one is enough.
+        ICheckpoint mapped = CheckpointLayouts.ToOpenClip(stored);
+        string? configuration = configurationPath ?? CheckpointFit.FindConfiguration(path);
+        TowerOutline? outline = TowerOutline.Of(mapped);
+        CheckpointFit? fit = configuration is not null ? CheckpointFit.Check(mapped, configuration)
+            : outline is not null && CheckpointLayouts.HasOpenAiExtras(stored) ? CheckpointFit.Check(mapped, outline.ToOpenAiConfiguration(), "OpenAI's own configuration")
+            : null;
+        if (asJson)
+            output.WriteLine(ToJson(stored, layout, outline, fit));
+        else
+            WriteText(stored, layout, outline, fit, output);
+    }
+
+    private static void WriteText(ICheckpoint stored, CheckpointLayout layout, TowerOutline? outline, CheckpointFit? fit, TextWriter output)
+    {
+        output.WriteLine(BadInputException.Escape(stored.Path, 300));
+        output.WriteLine($"  format   {Format(stored)}");
+        output.WriteLine($"  layout   {Describe(layout)}");
+        string types = string.Join(", ", Types(stored).Select(static type => $"{type.Count} {type.Type}, {Megabytes(type.Bytes)}"));
+        output.WriteLine($"  tensors  {stored.Tensors.Count}: {types}");
+        if (stored.Metadata.Count > 0)
+        {
+            string metadata = string.Join(", ", stored.Metadata.Take(8).Select(static pair => $"{BadInputException.Escape(pair.Key, 40)} = {BadInputException.Escape(pair.Value, 60)}"));
+            output.WriteLine($"  says     {metadata}{(stored.Metadata.Count > 8 ? $" and {stored.Metadata.Count - 8} more" : "")}");
+        }
+
+        if (outline is not null)
+        {
+            output.WriteLine($"  shapes   {outline}");
+        }
+        else
+        {
+            foreach (StoredTensor tensor in stored.Tensors.Values.OrderByDescending(static tensor => tensor.ByteLength).ThenBy(static tensor => tensor.Name, StringComparer.Ordinal).Take(5))
+                output.WriteLine($"           {BadInputException.Escape(tensor.Name, 80)} {tensor}");
+        }
+
+        if (fit is null)
+        {
+            output.WriteLine("  config   none beside the weights: name one with --config to see whether it fits.");
+            output.WriteLine("           Shapes do not show the activation, the heads or the pixels' mean: a configuration is never guessed.");
+            return;
+        }
+
+        output.WriteLine($"  config   {BadInputException.Escape(fit.ConfigurationPath, 200)}{(fit.Architecture is null ? "" : $" ({fit.Architecture})")}");
+        output.WriteLine(fit.Fits ? "  loads    yes: every tensor is there, of the right shape and type, and none is left over." : $"  loads    no, {fit.Problems.Count} problems:");
+        // A few of each kind ("missing", "wrong shape", ...), so that none hides behind another.
+        foreach (IGrouping<string, string> kind in fit.Problems.GroupBy(static problem => problem.Split(':')[0]))
+        {
+            string[] problems = [.. kind];
+            foreach (string problem in problems.Take(ShownOfEachKind))
+                output.WriteLine($"           {problem}");
+            if (problems.Length > ShownOfEachKind)
+                output.WriteLine($"           ... and {problems.Length - ShownOfEachKind} more (--json lists all)");
+        }
+    }
+
+    private static string ToJson(ICheckpoint stored, CheckpointLayout layout, TowerOutline? outline, CheckpointFit? fit)
+    {
+        using var stream = new MemoryStream();
+        using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true }))
+        {
+            json.WriteStartObject();
+            json.WriteString("path", stored.Path);
+            json.WriteString("format", Format(stored));
+            json.WriteString("layout", layout.ToString());
+            json.WriteStartArray("types");
+            foreach ((ElementType type, int count, long bytes) in Types(stored))
+            {
+                json.WriteStartObject();
+                json.WriteString("type", type.ToString());
+                json.WriteNumber("tensors", count);
+                json.WriteNumber("bytes", bytes);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+            json.WriteStartObject("metadata");
+            foreach ((string key, string value) in stored.Metadata)
+                json.WriteString(key, value);
+            json.WriteEndObject();
+            if (outline is not null)
+                json.WriteString("shapes", outline.ToString());
+            if (fit is not null)
+            {
+                json.WriteString("configuration", fit.ConfigurationPath);
+                json.WriteString("architecture", fit.Architecture);
+                json.WriteBoolean("loads", fit.Fits);
+                json.WriteStartArray("problems");
+                foreach (string problem in fit.Problems)
+                    json.WriteStringValue(problem);
+                json.WriteEndArray();
+            }
+
+            json.WriteStartObject("tensors");
+            foreach (StoredTensor tensor in stored.Tensors.Values.OrderBy(static tensor => tensor.Name, StringComparer.Ordinal))
+            {
+                json.WriteStartObject(tensor.Name);
+                json.WriteString("type", tensor.Type.ToString());
+                json.WriteStartArray("shape");
+                foreach (long dimension in tensor.Dimensions)
+                    json.WriteNumberValue(dimension);
+                json.WriteEndArray();
+                json.WriteNumber("bytes", tensor.ByteLength);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndObject();
+            json.WriteEndObject();
+        }
+
+        return System.Text.Encoding.UTF8.GetString(stream.GetBuffer(), 0, (int)stream.Length);
+    }
+
+    private static IEnumerable<(ElementType Type, int Count, long Bytes)> Types(ICheckpoint checkpoint) => checkpoint.Tensors.Values
+        .GroupBy(static tensor => tensor.Type)
+        .OrderBy(static group => group.Key)
+        .Select(static group => (group.Key, group.Count(), group.Sum(static tensor => tensor.ByteLength)));
+
+    private static string Format(ICheckpoint checkpoint) => checkpoint switch
+    {
+        SafetensorsFile => "safetensors",
+        PyTorchArchive { IsScript: true } => "TorchScript archive (the code in it is not used)",
+        PyTorchArchive => "PyTorch archive",
+        _ => "sharded checkpoint",
+    };
+
+    private static string Describe(CheckpointLayout layout) => layout switch
+    {
+        CheckpointLayout.OpenClip => "OpenCLIP",
+        CheckpointLayout.Transformers => "transformers (q, k and v apart)",
+        _ => "unknown",
+    };
+
+    private static string Megabytes(long bytes) => bytes < 1_000_000 ? $"{bytes} bytes" : $"{bytes / 1e6:0.0} MB";
+}

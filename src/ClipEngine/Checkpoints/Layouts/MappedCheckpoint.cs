@@ -1,0 +1,159 @@
+using System.Collections.Immutable;
+using System.Runtime.InteropServices;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Checkpoints.Layouts;
+
+/// <summary>A checkpoint under other names. Tensors that only change their name are lent as they are; the others are made when borrowed.</summary>
+internal sealed class MappedCheckpoint : ICheckpoint
+{
+    private readonly ICheckpoint _source;
+    private readonly Dictionary<string, Recipe> _recipes = [];
+    private readonly Dictionary<string, StoredTensor> _tensors = [];
+
+    private MappedCheckpoint(ICheckpoint source) => _source = source;
+
+    public string Path => _source.Path;
+
+    public IReadOnlyDictionary<string, StoredTensor> Tensors => _tensors;
+
+    public IReadOnlyDictionary<string, string> Metadata => _source.Metadata;
+
+    public static MappedCheckpoint Create(ICheckpoint source, IEnumerable<Recipe> recipes)
+    {
+        var checkpoint = new MappedCheckpoint(source);
+        foreach (Recipe recipe in recipes)
+        {
+            if (!checkpoint._recipes.TryAdd(recipe.Name, recipe))
+            {
+                throw new CheckpointException(source.Path, CheckpointError.Ambiguous,
+                    $"holds '{BadInputException.Escape(recipe.Name, 80)}' in two layouts at once.", "Keep one of them only.");
+            }
+
+            checkpoint._tensors.Add(recipe.Name, Describe(source, recipe));
+        }
+
+        return checkpoint;
+    }
+
+    public static MappedCheckpoint Without(ICheckpoint source, IReadOnlyCollection<string> dropped) =>
+        Create(source, source.Tensors.Keys.Where(key => !dropped.Contains(key)).Select(static key => new Recipe.Rename(key, key)));
+
+    public TensorBytes Borrow(string name) => _recipes[name] switch
+    {
+        Recipe.Transpose recipe => Transpose(recipe.Source),
+        Recipe.Join recipe => Join(recipe.Sources),
+        Recipe.Part recipe => Part(recipe),
+        Recipe.Rename recipe => _source.Borrow(recipe.Source),
+        _ => throw new InvalidOperationException(),
+    };
+
+    public void Dispose() => _source.Dispose();
+
+    private static StoredTensor Describe(ICheckpoint source, Recipe recipe)
+    {
+        switch (recipe)
+        {
+            case Recipe.Rename rename:
+                return source.Tensors[rename.Source] with { Name = recipe.Name };
+            case Recipe.Transpose transpose:
+                StoredTensor matrix = source.Tensors[transpose.Source];
+                ImmutableArray<long> size = matrix.Dimensions.Length == 2
+                    ? [matrix.Dimensions[1], matrix.Dimensions[0]]
+                    : throw Refuse(source, transpose.Source, matrix, "a matrix");
+                return matrix with { Name = recipe.Name, Dimensions = size };
+            case Recipe.Join join:
+                StoredTensor first = source.Tensors[join.Sources[0]];
+                return first with
+                {
+                    Name = recipe.Name,
+                    Dimensions = first.Dimensions.SetItem(0, checked(first.Dimensions[0] * join.Sources.Length)),
+                    ByteLength = checked(first.ByteLength * join.Sources.Length),
+                };
+            case Recipe.Part part:
+                StoredTensor whole = source.Tensors[part.Source];
+                if (whole.Dimensions.Length == 0 || whole.Dimensions[0] % part.Count != 0)
+                    throw Refuse(source, part.Source, whole, $"an outermost dimension that divides by {part.Count}");
+                return whole with { Name = recipe.Name, Dimensions = whole.Dimensions.SetItem(0, whole.Dimensions[0] / part.Count), ByteLength = whole.ByteLength / part.Count };
+            default:
+                throw new InvalidOperationException();
+        }
+    }
+
+    private static CheckpointException Refuse(ICheckpoint source, string key, StoredTensor tensor, string expected) =>
+        new(source.Path, CheckpointError.DoesNotFit, $"tensor '{BadInputException.Escape(key, 80)}': expected {expected}, found {tensor}.");
+
+    private TensorBytes Part(Recipe.Part part)
+    {
+        TensorBytes whole = _source.Borrow(part.Source);
+        long length = whole.ByteLength / part.Count;
+        return new TensorBytes(whole.Address + (nint)(length * part.Index), length, whole.Dispose);
+    }
+
+    private unsafe TensorBytes Join(string[] sources)
+    {
+        long length = _source.Tensors[sources[0]].ByteLength;
+        byte* joined = (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(1, length * sources.Length), 64);
+        try
+        {
+            for (int i = 0; i < sources.Length; i++)
+            {
+                using TensorBytes part = _source.Borrow(sources[i]);
+                Buffer.MemoryCopy((void*)part.Address, joined + i * length, length, length);
+            }
+        }
+        catch
+        {
+            NativeMemory.AlignedFree(joined);
+            throw;
+        }
+
+        return new TensorBytes((nint)joined, length * sources.Length, () => NativeMemory.AlignedFree(joined));
+    }
+
+    private unsafe TensorBytes Transpose(string source)
+    {
+        StoredTensor tensor = _source.Tensors[source];
+        using TensorBytes bytes = _source.Borrow(source);
+        byte* transposed = (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(1, bytes.ByteLength), 64);
+        long rows = tensor.Dimensions[0];
+        long columns = tensor.Dimensions[1];
+        switch (tensor.Type.SizeInBytes())
+        {
+            case 1:
+                Transpose((byte*)bytes.Address, transposed, rows, columns);
+                break;
+            case 2:
+                Transpose((ushort*)bytes.Address, (ushort*)transposed, rows, columns);
+                break;
+            case 4:
+                Transpose((uint*)bytes.Address, (uint*)transposed, rows, columns);
+                break;
+            default:
+                Transpose((ulong*)bytes.Address, (ulong*)transposed, rows, columns);
+                break;
+        }
+
+        return new TensorBytes((nint)transposed, bytes.ByteLength, () => NativeMemory.AlignedFree(transposed));
+    }
+
+    // In tiles, so that neither side strides through memory a page at a time.
+    private static unsafe void Transpose<T>(T* source, T* destination, long rows, long columns)
+        where T : unmanaged
+    {
+        const long Tile = 32;
+        for (long rowStart = 0; rowStart < rows; rowStart += Tile)
+        {
+            long rowEnd = Math.Min(rows, rowStart + Tile);
+            for (long columnStart = 0; columnStart < columns; columnStart += Tile)
+            {
+                long columnEnd = Math.Min(columns, columnStart + Tile);
+                for (long row = rowStart; row < rowEnd; row++)
+                {
+                    for (long column = columnStart; column < columnEnd; column++)
+                        destination[column * rows + row] = source[row * columns + column];
+                }
+            }
+        }
+    }
+}

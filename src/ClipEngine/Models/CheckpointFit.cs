@@ -1,0 +1,79 @@
+using System.Text.Json;
+using ClipEngine.Checkpoints;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Models;
+
+/// <summary>Whether a checkpoint's weights fit a configuration, found out without reading a single value.</summary>
+/// <param name="ConfigurationPath">The configuration.</param>
+/// <param name="Architecture">The architecture that it describes; null where it is refused.</param>
+/// <param name="Problems">Everything that does not fit, one line each; none when the model would load.</param>
+public sealed record CheckpointFit(string ConfigurationPath, string? Architecture, IReadOnlyList<string> Problems)
+{
+    /// <summary>The configurations that a model's folder may hold, in the order in which they are looked for.</summary>
+    public static IReadOnlyList<string> ConfigurationNames { get; } = ["open_clip_config.json", "config.json"];
+
+    /// <summary>Whether the model would load.</summary>
+    public bool Fits => Problems.Count == 0;
+
+    /// <summary>The configuration beside a checkpoint, or null.</summary>
+    /// <param name="path">The checkpoint's file or its folder.</param>
+    public static string? FindConfiguration(string path)
+    {
+        string folder = Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
+        return ConfigurationNames.Select(name => Path.Combine(folder, name)).FirstOrDefault(File.Exists);
+    }
+
+    /// <summary>Walks through the model as loading would.</summary>
+    /// <param name="checkpoint">With OpenCLIP's keys, as <see cref="Checkpoint.Open"/> gives them.</param>
+    /// <param name="configurationPath">The model's JSON file.</param>
+    public static CheckpointFit Check(ICheckpoint checkpoint, string configurationPath) =>
+        Check(checkpoint, configurationPath, () => ConfigFile.Read(configurationPath));
+
+    /// <summary>The same for a configuration in memory.</summary>
+    /// <param name="checkpoint">With OpenCLIP's keys, as <see cref="Checkpoint.Open"/> gives them.</param>
+    /// <param name="configuration">The JSON text.</param>
+    /// <param name="source">What messages call it.</param>
+    public static CheckpointFit Check(ICheckpoint checkpoint, ReadOnlyMemory<byte> configuration, string source) =>
+        Check(checkpoint, source, () => ConfigFile.ParseRoot(configuration.Span, source));
+
+    private static CheckpointFit Check(ICheckpoint checkpoint, string configurationPath, Func<JsonElement> read)
+    {
+        try
+        {
+            JsonElement configuration = read();
+            IArchitecture architecture = Architectures.Find(configuration, configurationPath);
+            using var reader = new WeightReader(checkpoint, backend: null);
+            using var backend = new NoBackend();
+            architecture.Build(configuration, configurationPath, reader, backend, new ArchitectureOptions());
+            return new CheckpointFit(configurationPath, architecture.Name, reader.ListProblems());
+        }
+        catch (BadInputException exception)
+        {
+            return new CheckpointFit(configurationPath, Architecture: null, [exception.Message]);
+        }
+    }
+
+    /// <summary>Stands where a model wants a backend while its weights are only checked.</summary>
+    private sealed class NoBackend : IBackend
+    {
+        public string Name => "none";
+
+        public string Description => "weights are only checked";
+
+        public ElementType ComputeType => ElementType.Float32;
+
+        public FeatureInvariance Invariance => FeatureInvariance.Bitwise;
+
+        public double InvarianceBound => 0;
+
+        public Weight CreateWeight(in WeightData data, WeightRole role) => throw new InvalidOperationException("Weights are only checked.");
+
+        public IPass BeginPass() => throw new InvalidOperationException("Weights are only checked.");
+
+        public void Dispose()
+        {
+            // It owns nothing.
+        }
+    }
+}

@@ -1,0 +1,25 @@
+using System.Text.Json;
+using ClipEngine.Checkpoints;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Models;
+
+/// <summary>CLIP as transformers publishes it: the same model as OpenCLIP's, its configuration in other words. The weights arrive with OpenCLIP's keys (<see cref="CheckpointLayouts"/>).</summary>
+internal sealed class TransformersArchitecture : IArchitecture
+{
+    private const string PreprocessorName = "preprocessor_config.json";
+
+    private readonly OpenClipArchitecture _openClip = new();
+
+    public string Name => "transformers CLIP";
+
+    public bool Recognizes(JsonElement configuration) => TransformersConfig.Recognizes(configuration);
+
+    public IModel Build(JsonElement configuration, string source, WeightReader weights, IBackend backend, ArchitectureOptions options)
+    {
+        string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(source))!, PreprocessorName);
+        JsonElement? preprocessor = File.Exists(beside) ? ConfigFile.Read(beside) : null;
+        byte[] converted = TransformersConfig.ToOpenClip(configuration, preprocessor, source);
+        return _openClip.Build(ConfigFile.ParseRoot(converted, source), source, weights, backend, options);
+    }
+}

@@ -1,0 +1,125 @@
+using System.Text.Json;
+using ClipEngine.Checkpoints;
+using ClipEngine.Testing;
+
+namespace ClipEngine.Cli.Tests.Commands;
+
+/// <summary><c>inspect</c> and <c>convert</c> as users start them.</summary>
+public class CheckpointCommandTests
+{
+    [Fact]
+    public async Task InspectSaysOnOneScreenWhetherAModelLoads()
+    {
+        ProcessOutcome outcome = await CommandLine.RunAsync("inspect", TestData.Path("towers", "vit-gelu"));
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        Assert.Contains("loads    yes", outcome.Output);
+        Assert.Contains("OpenCLIP", outcome.Output);
+        Assert.InRange(outcome.Output.Split('\n').Length, 5, 24);
+    }
+
+    [Fact]
+    public async Task InspectListsWhatDoesNotFit()
+    {
+        string config = TestData.Path("towers", "vit-gelu", "open_clip_config.json");
+        ProcessOutcome outcome = await CommandLine.RunAsync("inspect", TestData.Path("towers", "vit-layerscale"), "--config", config, "--json");
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        using var json = JsonDocument.Parse(outcome.Output);
+        Assert.False(json.RootElement.GetProperty("loads").GetBoolean());
+        Assert.Contains(json.RootElement.GetProperty("problems").EnumerateArray(), problem => problem.GetString()!.StartsWith("unexpected: visual.transformer.resblocks.0.ls_1.gamma", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task WhatIsNoCheckpointEndsInCodeTwo()
+    {
+        ProcessOutcome outcome = await CommandLine.RunAsync("inspect", Path.Combine(TestData.RepositoryRoot, "ClipEngine.sln"));
+        Assert.True(outcome.ExitCode == 2, outcome.ToString());
+        Assert.Contains("ClipEngine.sln", outcome.Error);
+    }
+
+    [Fact]
+    public async Task ConvertGoesThereAndBackWithoutLoss()
+    {
+        using var folder = new TemporaryFolder();
+        string original = TestData.Path("towers", "vit-quickgelu");
+        foreach ((string from, string to, string layout) in new[] { (original, folder.File("hf"), "transformers"), (folder.File("hf"), folder.File("oc"), "openclip") })
+        {
+            ProcessOutcome outcome = await CommandLine.RunAsync("convert", from, "--to", layout, "--out", to);
+            Assert.True(outcome.ExitCode == 0, outcome.ToString());
+            Assert.Empty(outcome.Output);
+        }
+
+        Assert.Equal(["config.json", "model.safetensors", "preprocessor_config.json"], Directory.GetFiles(folder.File("hf")).Select(Path.GetFileName).Order());
+        Assert.Equal(["open_clip_config.json", "open_clip_model.safetensors"], Directory.GetFiles(folder.File("oc")).Select(Path.GetFileName).Order());
+        using ICheckpoint expected = Checkpoint.OpenAsStored(original);
+        using ICheckpoint found = Checkpoint.OpenAsStored(folder.File("oc"));
+        Assert.Equal(expected.Tensors.Keys.Order(), found.Tensors.Keys.Order());
+        foreach (string key in expected.Tensors.Keys)
+            Assert.Equal(expected.ReadSingles(key), found.ReadSingles(key));
+    }
+
+    [Fact]
+    public async Task ConvertRefusesWhatTheLayoutCannotSayAndLeavesNothing()
+    {
+        using var folder = new TemporaryFolder();
+        ProcessOutcome outcome = await CommandLine.RunAsync("convert", TestData.Path("towers", "vit-attnpool"), "--to", "transformers", "--out", folder.File("out"));
+        Assert.True(outcome.ExitCode == 2, outcome.ToString());
+        Assert.Contains("attentional pooler", outcome.Error);
+        Assert.False(Directory.Exists(folder.File("out")));
+    }
+
+    [SkippableTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Pt01OnlyTheArchiveItselfIsRead(bool isHostile)
+    {
+        Skip.IfNot(File.Exists("/usr/bin/strace"), "strace is not installed");
+        using var folder = new TemporaryFolder();
+        string canary = folder.File("canary");
+        string archive = folder.File("model.pt");
+        string innocent = folder.File("model.safetensors");
+        if (isHostile)
+            WriteHostile(archive, canary);
+        else
+            File.Copy(TestData.Path("checkpoints", "script.pt"), archive);
+        var writer = new SafetensorsWriter();
+        writer.Add("a", new float[1], 1);
+        writer.Write(innocent);
+
+        // What the runtime itself opens shows in a run over a plain file; beyond it there must be the archive and nothing else.
+        HashSet<string> usual = await TraceAsync(folder, innocent, expectedCode: 0);
+        HashSet<string> seen = await TraceAsync(folder, archive, isHostile ? 2 : 0);
+        string[] foreign = [.. seen.Where(line => !usual.Contains(line) && !line.Contains(archive, StringComparison.Ordinal))];
+        Assert.True(foreign.Length == 0, string.Join('\n', foreign));
+        Assert.Contains(seen, line => line.Contains(archive, StringComparison.Ordinal));
+        Assert.DoesNotContain(seen, line => line.Contains(archive, StringComparison.Ordinal) && !line.Contains("O_RDONLY", StringComparison.Ordinal));
+        Assert.False(File.Exists(canary));
+    }
+
+    // One line for each distinct thing done to the outside: a file opened, a program started, a socket made. Numbers differ from run to run.
+    private static async Task<HashSet<string>> TraceAsync(TemporaryFolder folder, string path, int expectedCode)
+    {
+        string log = folder.File("trace.log");
+        string program = Path.Combine(AppContext.BaseDirectory, "ClipEngine.Cli.dll");
+        var quiet = new Dictionary<string, string?> { ["DOTNET_EnableDiagnostics"] = "0", ["DOTNET_TieredCompilation"] = "0" };
+        ProcessOutcome outcome = await ProcessRunner.RunAsync("/usr/bin/strace",
+            ["-f", "-qq", "-s", "300", "-e", "trace=open,openat,openat2,creat,execve,execveat,socket,connect,unlink,unlinkat,rename,renameat,mkdir,mkdirat", "-o", log, "dotnet", program, "inspect", path], environment: quiet);
+        Skip.If(outcome.Error.Contains("Operation not permitted", StringComparison.Ordinal), "strace may not trace here");
+        Assert.True(outcome.ExitCode == expectedCode, outcome.ToString());
+        return [.. File.ReadLines(log)
+            .Where(line => line.Contains('(', StringComparison.Ordinal))
+            .Select(line => line[(line.IndexOf(' ', StringComparison.Ordinal) + 1)..].Trim())
+            .Where(line => !line.Contains("/proc/", StringComparison.Ordinal) && !line.Contains("/sys/", StringComparison.Ordinal))
+            .Select(line => line.Split(" = ")[0])
+            // The runtime loads a library of its own when a format's reader first needs it; its folder is the program's or .NET's.
+            .Where(line => !line.Contains(AppContext.BaseDirectory, StringComparison.Ordinal) && !line.Contains("/dotnet/", StringComparison.Ordinal) && !line.Contains(".so", StringComparison.Ordinal))];
+    }
+
+    private static void WriteHostile(string path, string canary)
+    {
+        using var zip = new System.IO.Compression.ZipArchive(File.Create(path), System.IO.Compression.ZipArchiveMode.Create);
+        byte[] pickle = [0x80, 2, .. System.Text.Encoding.ASCII.GetBytes($"cposix\nsystem\nX"), .. BitConverter.GetBytes($"touch {canary}".Length),
+            .. System.Text.Encoding.ASCII.GetBytes($"touch {canary}"), 0x85, (byte)'R', (byte)'.'];
+        using Stream member = zip.CreateEntry("archive/data.pkl", System.IO.Compression.CompressionLevel.NoCompression).Open();
+        member.Write(pickle);
+    }
+}
