@@ -86,17 +86,21 @@ public class CheckpointCommandTests
         writer.Write(innocent);
 
         // What the runtime itself opens shows in a run over a plain file; beyond it there must be the archive and nothing else.
-        HashSet<string> usual = await TraceAsync(folder, innocent, expectedCode: 0);
-        HashSet<string> seen = await TraceAsync(folder, archive, isHostile ? 2 : 0);
-        string[] foreign = [.. seen.Where(line => !usual.Contains(line) && !line.Contains(archive, StringComparison.Ordinal))];
+        HashSet<string> usual = [.. (await TraceAsync(folder, innocent, expectedCode: 0)).Select(WithoutFlags)];
+        string[] seen = await TraceAsync(folder, archive, isHostile ? 2 : 0);
+        string[] foreign = [.. seen.Where(line => !usual.Contains(WithoutFlags(line)) && !line.Contains(archive, StringComparison.Ordinal))];
         Assert.True(foreign.Length == 0, string.Join('\n', foreign));
-        Assert.Contains(seen, line => line.Contains(archive, StringComparison.Ordinal));
-        Assert.DoesNotContain(seen, line => line.Contains(archive, StringComparison.Ordinal) && !line.Contains("O_RDONLY", StringComparison.Ordinal));
+        string[] own = [.. seen.Where(line => line.Contains(archive, StringComparison.Ordinal))];
+        Assert.NotEmpty(own);
+        Assert.All(own, line => Assert.Matches("^openat\\(.*(O_RDONLY|unfinished)", line));
         Assert.False(File.Exists(canary));
     }
 
+    // Up to the closing quote of the path: a call that another thread interrupts is written in two lines, the first without flags.
+    private static string WithoutFlags(string line) => line.LastIndexOf('"') is var end and > 0 ? line[..end] : line;
+
     // One line for each distinct thing done to the outside: a file opened, a program started, a socket made. Numbers differ from run to run.
-    private static async Task<HashSet<string>> TraceAsync(TemporaryFolder folder, string path, int expectedCode)
+    private static async Task<string[]> TraceAsync(TemporaryFolder folder, string path, int expectedCode)
     {
         string log = folder.File("trace.log");
         string program = Path.Combine(AppContext.BaseDirectory, "ClipEngine.Cli.dll");
