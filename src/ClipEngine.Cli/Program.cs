@@ -32,13 +32,5 @@ internal static class Program
         yield return ScoreCommand.Create();
         yield return AuditCommand.Create();
         yield return ConvertCommand.Create();
-        yield return ModelsCommand.Create();
-        yield return DevicesCommand.Create();
-        yield return TokenizeCommand.Create();
-        yield return PreprocessCommand.Create();
-        yield return EmbedCommand.Create();
-        yield return ClassifyCommand.Create();
-        yield return ScoreCommand.Create();
-        yield return AuditCommand.Create();
     }
 }
