@@ -1,4 +1,5 @@
 using System.CommandLine;
+using ClipEngine.Native;
 
 namespace ClipEngine.Cli;
 
@@ -34,7 +35,7 @@ internal static class CommandRunner
             await Console.Error.WriteLineAsync("clipengine: cancelled; nothing half-written was kept.");
             return Failed;
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or OutOfMemoryException or NativeLibraryException)
         {
             await Console.Error.WriteLineAsync($"clipengine: {exception.Message}");
             return Failed;

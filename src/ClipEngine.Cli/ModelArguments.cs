@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using ClipEngine.Native;
 using ClipEngine.Tensors;
 
@@ -12,7 +13,7 @@ internal sealed class ModelArguments
     private readonly Option<int?> _batch = new("--batch") { Description = "Images or sentences at once. Features do not depend on it." };
     private readonly Option<int?> _threads = new("--threads") { Description = "Processor threads. Features do not depend on it." };
     private readonly Option<string> _dtype = new("--dtype") { Description = "What is computed in: fp32 (the reference), bf16, fp16 or int8.", DefaultValueFactory = _ => "fp32" };
-    private readonly Option<string> _device = new("--device") { Description = "cpu.", DefaultValueFactory = _ => "cpu" };
+    private readonly Option<string> _device = new("--device") { Description = "cpu, cuda or cuda:N; nothing falls back.", DefaultValueFactory = _ => "cpu" };
 
     /// <summary>Adds the options to a verb.</summary>
     public void AddTo(Command command)
@@ -54,16 +55,25 @@ internal sealed class ModelArguments
             "int8" => ElementType.Int8,
             _ => throw new BadInputException("--dtype", $"expected fp32, bf16, fp16 or int8, found '{BadInputException.Escape(dtype)}'."),
         };
-        if (device != "cpu")
-            throw new BadInputException("--device", $"'{BadInputException.Escape(device)}' is not built; there is cpu.", "Leave --device out, or say cpu.");
         try
         {
-            return CpuBackend.Create(new CpuBackendOptions { ComputeType = type, Threads = threads });
+            return device == "cpu"
+                ? CpuBackend.Create(new CpuBackendOptions { ComputeType = type, Threads = threads })
+                : CudaBackend.Create(new CudaBackendOptions { ComputeType = type, Device = CudaOrdinal(device) });
         }
         catch (NotSupportedException exception)
         {
-            throw new BadInputException("--dtype", $"{dtype} cannot be computed on {device}: {exception.Message}", innerException: exception);
+            throw new BadInputException("--device", $"{dtype} cannot be computed on {device}: {exception.Message}.", "'clipengine devices' shows what there is; leave --device out to run on the processor.", exception);
         }
+    }
+
+    private static int CudaOrdinal(string device)
+    {
+        if (device == "cuda")
+            return 0;
+        return device.StartsWith("cuda:", StringComparison.Ordinal) && int.TryParse(device.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out int ordinal)
+            ? ordinal
+            : throw new BadInputException("--device", $"expected cpu, cuda or cuda:N, found '{BadInputException.Escape(device)}'.", "'clipengine devices' shows what there is.");
     }
 
     private static int? Positive(ParseResult parsed, Option<int?> option)

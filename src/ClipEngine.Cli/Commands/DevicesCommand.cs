@@ -7,7 +7,7 @@ namespace ClipEngine.Cli.Commands;
 /// <summary><c>clipengine devices</c>: what there is, what is used and why, and what is not there.</summary>
 internal static class DevicesCommand
 {
-    private const string CudaLibrary = "libclipengine_cuda.so";
+    private const string StepDown = "step down";
 
     public static Command Create()
     {
@@ -24,9 +24,7 @@ internal static class DevicesCommand
         IReadOnlyList<string> found = CpuInformation.InstructionSets;
         bool forced = used != found[^1];
         string reason = forced ? $"{CpuInformation.Variable} asks for it" : "the best that is there";
-        // One file decides: the CUDA backend is a library of its own, built only where a CUDA toolkit was found.
-        bool cuda = File.Exists(Path.Combine(AppContext.BaseDirectory, CudaLibrary));
-        string cudaState = cuda ? $"{CudaLibrary} is there" : $"not available: this build has no {CudaLibrary}";
+        IReadOnlyList<(string Name, string Description)> devices = CudaInformation.FindDevices(out string cudaState);
 
         if (json)
         {
@@ -47,8 +45,27 @@ internal static class DevicesCommand
                 writer.WriteNumber("threads_available", NativeThreads.Available);
                 writer.WriteEndObject();
                 writer.WriteStartObject("cuda");
-                writer.WriteBoolean("library", cuda);
                 writer.WriteString("state", cudaState);
+                writer.WriteStartArray("devices");
+                foreach ((string name, string description) in devices)
+                {
+                    writer.WriteStartObject();
+                    writer.WriteString("device", name);
+                    foreach (string line in description.Split('\n'))
+                    {
+                        int colon = line.IndexOf(": ", StringComparison.Ordinal);
+                        if (colon > 0 && line[..colon] != StepDown)
+                            writer.WriteString(line[..colon].Replace(' ', '_'), line[(colon + 2)..]);
+                    }
+
+                    writer.WriteStartArray("steps_down");
+                    foreach (string line in description.Split('\n').Where(line => line.StartsWith(StepDown, StringComparison.Ordinal)))
+                        writer.WriteStringValue(line[(StepDown.Length + 2)..]);
+                    writer.WriteEndArray();
+                    writer.WriteEndObject();
+                }
+
+                writer.WriteEndArray();
                 writer.WriteEndObject();
                 writer.WriteEndObject();
             }
@@ -62,6 +79,8 @@ internal static class DevicesCommand
         output.WriteLine($"      instruction set used:   {used} ({reason})");
         output.WriteLine($"      threads:                {NativeThreads.Count} of {NativeThreads.Available} processors that this process may use");
         output.WriteLine($"cuda  {cudaState}");
+        foreach ((string name, string description) in devices)
+            output.WriteLine($"{name}\n      {description.Replace("\n", "\n      ", StringComparison.Ordinal)}");
         return CommandRunner.Done;
     }
 }

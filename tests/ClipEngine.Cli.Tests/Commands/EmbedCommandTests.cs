@@ -42,7 +42,7 @@ public sealed class EmbedCommandTests : IDisposable
     }
 
     [Theory]
-    [InlineData("--device", "cuda")]
+    [InlineData("--device", "cuda:one")]
     [InlineData("--dtype", "fp8")]
     [InlineData("--batch", "0")]
     [InlineData("--out", "features.txt")]
