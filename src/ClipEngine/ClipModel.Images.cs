@@ -44,20 +44,18 @@ public sealed partial class ClipModel
     public Classification Classify(IReadOnlyList<string> files, IReadOnlyList<string> labels, params IReadOnlyList<string> templates) =>
         Classify(EncodeImages(files), labels, EncodeLabels(labels, templates));
 
-    private FeatureMatrix EncodeImages(int count, ImageSource source, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
+    private FeatureMatrix EncodeImages(int count, ImageDecode decode, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
     {
         Shape shape = Encoder.ImageFeatureShape(count);
         float[] values = new float[shape.ElementCount];
         int rowLength = count == 0 ? 0 : values.Length / count;
-        int one = 3 * Encoder.Preprocess.Height * Encoder.Preprocess.Width, done = 0;
-        using var reader = new ImageBatchReader(source, count, one, ImageBatchSize, cancellationToken);
-        while (reader.TryTake(out ReadOnlySpan<float> pixels))
+        int imageLength = 3 * Encoder.Preprocess.Height * Encoder.Preprocess.Width;
+        using var pool = new ImageDecodePool(count, imageLength, ImageBatchSize, Environment.ProcessorCount, decode, cancellationToken);
+        while (pool.TryTake(out ImageBatch batch))
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            int n = pixels.Length / one;
-            EncodePixels(pixels, values.AsSpan(done * rowLength, n * rowLength), normalize);
-            done += n;
-            progress?.Report(new EncodeProgress(done, count));
+            batch.ThrowIfRefused();
+            EncodePixels(batch.Pixels, values.AsSpan(batch.First * rowLength, batch.Count * rowLength), normalize);
+            progress?.Report(new EncodeProgress(batch.First + batch.Count, count));
         }
 
         return new FeatureMatrix(values, shape);
