@@ -100,8 +100,8 @@ internal static partial class KeyMap
 
     private static void AddJoined(ICheckpoint source, List<Recipe> recipes, string key, string number, Match fused)
     {
-        string[] sources = [.. s_parts.Select(part => key.Replace($"self_attn.{fused.Groups[2].Value}_proj", $"self_attn.{part}_proj", StringComparison.Ordinal))];
-        string pattern = $"{fused.Groups[1].Value}?{fused.Groups[3].Value}";
+        string[] sources = [.. s_parts.Select(part => key.Replace($"self_attn.{fused.Groups["part"].Value}_proj", $"self_attn.{part}_proj", StringComparison.Ordinal))];
+        string pattern = $"{fused.Groups["front"].Value}?{fused.Groups["back"].Value}";
         int row = Array.FindIndex(s_table, entry => entry.Transformers == pattern);
         bool isWhole = row >= 0 && Array.TrueForAll(sources, source.Tensors.ContainsKey)
             && Array.TrueForAll(sources, other => source.Tensors[other].Type == source.Tensors[key].Type
@@ -109,7 +109,7 @@ internal static partial class KeyMap
             && source.Tensors[key].Dimensions.Length > 0;
         if (!isWhole)
             recipes.Add(new Recipe.Rename(key, key));
-        else if (fused.Groups[2].Value == s_parts[0])
+        else if (fused.Groups["part"].Value == s_parts[0])
             recipes.Add(new Recipe.Join(s_table[row].OpenClip.Replace("#", number, StringComparison.Ordinal), sources));
     }
 
@@ -120,7 +120,7 @@ internal static partial class KeyMap
     {
         Match match = BlockKey().Match(key);
         return match.Success
-            ? (string.Concat(key.AsSpan(0, match.Groups[1].Index), "#", key.AsSpan(match.Groups[1].Index + match.Groups[1].Length)), match.Groups[1].Value)
+            ? (string.Concat(key.AsSpan(0, match.Groups["layer"].Index), "#", key.AsSpan(match.Groups["layer"].Index + match.Groups["layer"].Length)), match.Groups["layer"].Value)
             : (key, "");
     }
 
@@ -160,9 +160,9 @@ internal static partial class KeyMap
         }
     }
 
-    [GeneratedRegex(@"^(?:visual\.transformer\.resblocks|transformer\.resblocks|vision_model\.encoder\.layers|text_model\.encoder\.layers)\.(0|[1-9][0-9]{0,3})\.", RegexOptions.None, 1000)]
+    [GeneratedRegex(@"^(?:visual\.transformer\.resblocks|transformer\.resblocks|vision_model\.encoder\.layers|text_model\.encoder\.layers)\.(?<layer>0|[1-9][0-9]{0,3})\.", RegexOptions.None, 1000)]
     private static partial Regex BlockKey();
 
-    [GeneratedRegex(@"^((?:text|vision)_model\.encoder\.layers\.#\.self_attn\.)([qkv])(_proj\.(?:weight|bias))$", RegexOptions.None, 1000)]
+    [GeneratedRegex(@"^(?<front>(?:text|vision)_model\.encoder\.layers\.#\.self_attn\.)(?<part>[qkv])(?<back>_proj\.(?:weight|bias))$", RegexOptions.None, 1000)]
     private static partial Regex FusedKey();
 }
