@@ -113,6 +113,7 @@ public class MutantTests(ITestOutputHelper output)
             {
                 RedirectStandardError = true,
                 RedirectStandardOutput = true,
+                UseShellExecute = false,
             });
         }
         catch (System.ComponentModel.Win32Exception)
