@@ -48,4 +48,21 @@ public sealed record PreprocessOptions
 
     /// <summary>Divides per channel after the mean was subtracted.</summary>
     public ImmutableArray<float> StandardDeviation { get; init; } = OpenAiStandardDeviation;
+
+    /// <summary>Equal where all values are, those of the arrays included.</summary>
+    public bool Equals(PreprocessOptions? other) =>
+        other is not null && Height == other.Height && Width == other.Width && ResizeMode == other.ResizeMode && Interpolation == other.Interpolation
+        && Mean.AsSpan().SequenceEqual(other.Mean.AsSpan()) && StandardDeviation.AsSpan().SequenceEqual(other.StandardDeviation.AsSpan());
+
+    /// <inheritdoc/>
+    public override int GetHashCode()
+    {
+        var hash = new HashCode();
+        hash.Add(HashCode.Combine(Height, Width, ResizeMode, Interpolation));
+        foreach (float value in Mean.AsSpan())
+            hash.Add(value);
+        foreach (float value in StandardDeviation.AsSpan())
+            hash.Add(value);
+        return hash.ToHashCode();
+    }
 }

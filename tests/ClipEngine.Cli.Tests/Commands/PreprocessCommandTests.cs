@@ -58,10 +58,7 @@ public class PreprocessCommandTests
         PreprocessOptions expected = Models.OpenClipConfig.Load(Path.Combine(model, "open_clip_config.json")).Preprocess;
         foreach (string named in new[] { model, Path.Combine(model, "open_clip_model.safetensors") })
         {
-            PreprocessOptions found = PreprocessCommand.Options(named, null, null, null, null);
-            Assert.Equal(expected with { Mean = found.Mean, StandardDeviation = found.StandardDeviation }, found);
-            Assert.Equal(expected.Mean.AsEnumerable(), found.Mean);
-            Assert.Equal(expected.StandardDeviation.AsEnumerable(), found.StandardDeviation);
+            Assert.Equal(expected, PreprocessCommand.Options(named, null, null, null, null));
         }
 
         Assert.Throws<BadInputException>(() => PreprocessCommand.Options(model, null, 224, null, null));
