@@ -108,6 +108,8 @@ internal static class PreprocessCommand
     private static BadInputException?[] Run(ImagePreprocessor preprocessor, IReadOnlyList<string> files, string[] targets, int workers, CancellationToken cancellation)
     {
         var refusals = new BadInputException?[files.Count];
+        using var progress = new Progress("images");
+        int done = 0;
         using var buffers = new ThreadLocal<byte[]>(() => new byte[preprocessor.ElementCount]);
         try
         {
@@ -122,6 +124,9 @@ internal static class PreprocessCommand
                 {
                     refusals[i] = exception; // the others are worth having all the same
                 }
+
+                lock (progress)
+                    progress.Report(++done, files.Count);
             });
         }
         catch (AggregateException exception)
