@@ -32,7 +32,7 @@ internal static class ClipModelLoader
         using var reader = new WeightReader(checkpoint, backend);
         IModel model = architecture.Build(configuration, configurationPath, reader, backend, new ArchitectureOptions { ImageSize = options.ImageSize });
         IReadOnlyList<Weight> weights = reader.Complete();
-        string[] notices = [.. label is null ? Array.Empty<string>() : [$"{path}: {label}"], .. model.Notices, .. reader.Findings.Select(finding => $"{path}: {finding}")];
+        string[] notices = [.. label is null ? Array.Empty<string>() : [$"{origin!.Name}: {label}"], .. model.Notices, .. reader.Findings.Select(finding => $"{path}: {finding}")];
         return new LoadedParts(model, weights, notices, () => options.Tokenizer ?? ChooseTokenizer(model, folder, configurationPath));
     }
 

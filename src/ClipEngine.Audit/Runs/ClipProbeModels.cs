@@ -17,13 +17,13 @@ public sealed class ClipProbeModels : IProbeModelSource
             string weights = Checkpoint.FindWeights(model);
             // A sharded checkpoint is its index and every shard beside it.
             string[] shards = weights.EndsWith(".json", StringComparison.Ordinal) ? [.. Directory.GetFiles(model, "*.safetensors").Order(StringComparer.Ordinal)] : [];
-            return new ProbeModelFiles(model, [weights, .. shards, .. beside], null, null);
+            return new ProbeModelFiles(model, [weights, .. shards, .. beside], null, acceptActivationMismatch);
         }
 
         if (File.Exists(model))
         {
             string configuration = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(model))!, ConfigurationName);
-            return new ProbeModelFiles(model, [model, .. new[] { configuration }.Where(File.Exists)], null, null);
+            return new ProbeModelFiles(model, [model, .. new[] { configuration }.Where(File.Exists)], null, acceptActivationMismatch);
         }
 
         CatalogueEntry entry = ModelCatalogue.TryFind(model)
@@ -32,8 +32,9 @@ public sealed class ClipProbeModels : IProbeModelSource
         StoredWeights stored = store.Find(entry)
             ?? throw new BadInputException(model, "the weights are not in the caches.", $"Fetch them first: clipengine models pull {model}");
         CatalogueModel described = ModelCatalogue.FindModel(entry.Model);
-        (_, string? label) = entry.ResolveActivation(described.Activation, acceptActivationMismatch);
-        return new ProbeModelFiles(stored.Path, [stored.Path], described.ConfigurationFor(entry), label);
+        entry.ResolveActivation(described.Activation, acceptActivationMismatch);
+        // Loaded by name: one file may be several entries, and only the name says whether ViT-B-32 or ViT-B-32-quickgelu is meant.
+        return new ProbeModelFiles(entry.Name, [stored.Path], described.ConfigurationFor(entry), acceptActivationMismatch);
     }
 
     /// <inheritdoc/>
@@ -42,18 +43,7 @@ public sealed class ClipProbeModels : IProbeModelSource
         ArgumentNullException.ThrowIfNull(files);
         if (elementType != "fp32")
             throw new BadInputException(files.Path, $"the element type {elementType} is not built for this device; fp32 is.", "Set elementType to fp32 in the spec.");
-        if (files.Configuration is not { } text)
-            return new Model(ClipModel.Load(files.Path));
-        string configuration = Path.Combine(Path.GetTempPath(), $"clipengine-{Guid.NewGuid():N}.json");
-        try
-        {
-            File.WriteAllText(configuration, text);
-            return new Model(ClipModel.Load(files.Path, new ClipModelOptions { ConfigurationPath = configuration }));
-        }
-        finally
-        {
-            File.Delete(configuration);
-        }
+        return new Model(ClipModel.Load(files.Path, new ClipModelOptions { AcceptActivationMismatch = files.AcceptActivationMismatch }));
     }
 
     private sealed class Model(ClipModel model) : IProbeModel

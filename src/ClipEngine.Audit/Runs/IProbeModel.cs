@@ -31,11 +31,11 @@ public interface IProbeModel : IDisposable
 }
 
 /// <summary>What a model consists of.</summary>
-/// <param name="Path">The folder or file to load.</param>
+/// <param name="Path">The folder, file or catalogue name to load.</param>
 /// <param name="Files">The files whose content decides what the model computes; hashed before anything is loaded.</param>
 /// <param name="Configuration">The configuration where it is not among the files; else null.</param>
-/// <param name="Remark">What every result of the model must carry, for example an activation mismatch; else null.</param>
-public sealed record ProbeModelFiles(string Path, IReadOnlyList<string> Files, string? Configuration, string? Remark);
+/// <param name="AcceptActivationMismatch">Load weights that were trained with another activation than they run with; the model's notices then say so.</param>
+public sealed record ProbeModelFiles(string Path, IReadOnlyList<string> Files, string? Configuration, bool AcceptActivationMismatch);
 
 /// <summary>Opens models by the name that a spec gives them.</summary>
 public interface IProbeModelSource

@@ -124,7 +124,7 @@ internal sealed class ModelScorer(
 
         string scoring = $"softmax({scale:R} · cosine){(spec.Scale == "checkpoint" ? ", the checkpoint's own scale" : ", fixed by the spec")}";
         return new ScoredModel(
-            Summary(model, scoring, hash, $"{opened.Device}, {spec.ElementType}", found.Remark is null ? opened.Notices : [.. opened.Notices, found.Remark]), files, Named(matrices, scale, similarity),
+            Summary(model, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices), files, Named(matrices, scale, similarity),
             [.. matrices.Skip(experiments.Count)], Similarity.Groups(images, opened.Width, probe.Grouping));
     }
 

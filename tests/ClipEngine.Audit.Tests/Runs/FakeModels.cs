@@ -8,7 +8,7 @@ namespace ClipEngine.Audit.Tests.Runs;
 internal sealed class FakeModels(Action<string>? encoding = null) : IProbeModelSource
 {
     public ProbeModelFiles Find(string model, bool acceptActivationMismatch) =>
-        File.Exists(model) ? new ProbeModelFiles(model, [model], null, null) : throw new BadInputException(model, "there is no such model.");
+        File.Exists(model) ? new ProbeModelFiles(model, [model], null, acceptActivationMismatch) : throw new BadInputException(model, "there is no such model.");
 
     public IProbeModel Open(ProbeModelFiles files, string elementType) => new Model(File.ReadAllText(files.Path), encoding);
 
