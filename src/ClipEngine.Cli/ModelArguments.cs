@@ -15,10 +15,12 @@ internal sealed class ModelArguments
     private readonly Option<string> _dtype = new("--dtype") { Description = "What is computed in: fp32 (the reference), bf16, fp16 or int8.", DefaultValueFactory = _ => "fp32" };
     private readonly Option<string> _device = new("--device") { Description = "cpu, cuda or cuda:N; nothing falls back.", DefaultValueFactory = _ => "cpu" };
 
+    private readonly Option<bool> _acceptActivationMismatch = new("--accept-activation-mismatch") { Description = "Run weights with the activation of the configuration although they were trained with the other one, to repeat a published mistake; the result says so." };
+
     /// <summary>Adds the options to a verb.</summary>
     public void AddTo(Command command)
     {
-        foreach (Option option in new Option[] { _model, _config, _batch, _threads, _dtype, _device })
+        foreach (Option option in new Option[] { _model, _config, _batch, _threads, _dtype, _device, _acceptActivationMismatch })
             command.Options.Add(option);
     }
 
@@ -32,7 +34,13 @@ internal sealed class ModelArguments
         IBackend backend = OpenBackend(parsed.GetValue(_device)!, parsed.GetValue(_dtype)!, Positive(parsed, _threads));
         try
         {
-            var model = ClipModel.Load(Name(parsed), new ClipModelOptions { ConfigurationPath = parsed.GetValue(_config), Backend = backend, BatchSize = batch });
+            var model = ClipModel.Load(Name(parsed), new ClipModelOptions
+            {
+                ConfigurationPath = parsed.GetValue(_config),
+                Backend = backend,
+                BatchSize = batch,
+                AcceptActivationMismatch = parsed.GetValue(_acceptActivationMismatch),
+            });
             foreach (string notice in model.Notices)
                 Console.Error.WriteLine($"clipengine: {notice}");
             return new LoadedModel(model, backend);

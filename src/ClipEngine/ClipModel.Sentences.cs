@@ -82,7 +82,7 @@ public sealed partial class ClipModel
                 means[(label * sum.Length) + i] = (float)(sum[i] / length);
         }
 
-        return new FeatureMatrix(means, new Shape(labels.Count, features.Length));
+        return new FeatureMatrix(means, new Shape(labels.Count, features.Length), [.. features.Truncated.Select(prompt => prompt / templates.Count).Distinct()]);
     }
 
     /// <summary>Zero-shot probabilities of features that are already there.</summary>

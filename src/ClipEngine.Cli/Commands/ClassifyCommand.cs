@@ -27,12 +27,14 @@ internal static class ClassifyCommand
             IReadOnlyList<string> files = ImageFiles.Find(parsed.GetValue(inputs) ?? [], parsed.GetValue(list));
             using LoadedModel loaded = model.Load(parsed);
             FeatureMatrix labelFeatures = loaded.Model.EncodeLabels(names, parsed.GetValue(templates), cancellation);
+            if (labelFeatures.Truncated.Count > 0)
+                Console.Error.WriteLine($"clipengine: {labelFeatures.Truncated.Count} of the labels did not fit {loaded.Model.Tokenizer.ContextLength} ids and lost their ends; the first is number {labelFeatures.Truncated[0] + 1}.");
             FeatureMatrix images;
             using (var progress = new Progress("images"))
                 images = loaded.Model.EncodeImages(files, progress: progress, cancellationToken: cancellation);
             Classification result = loaded.Model.Classify(images, names, labelFeatures);
             if (parsed.GetValue(json))
-                WriteJson(files, result);
+                WriteJson(files, result, loaded.Model.Notices);
             else
                 WriteTable(files, result);
             return CommandRunner.Done;
@@ -70,7 +72,7 @@ internal static class ClassifyCommand
         }
     }
 
-    private static void WriteJson(IReadOnlyList<string> files, Classification result)
+    private static void WriteJson(IReadOnlyList<string> files, Classification result, IReadOnlyList<string> notices)
     {
         using Stream output = new BufferedStream(Console.OpenStandardOutput());
         using var writer = new Utf8JsonWriter(output, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
@@ -83,6 +85,14 @@ internal static class ClassifyCommand
             for (int label = 0; label < result.Labels.Count; label++)
                 writer.WriteNumber(result.Labels[label], result[image][label]);
             writer.WriteEndObject();
+            if (notices.Count > 0)
+            {
+                writer.WriteStartArray("notices");
+                foreach (string notice in notices)
+                    writer.WriteStringValue(notice);
+                writer.WriteEndArray();
+            }
+
             writer.WriteEndObject();
             writer.Flush();
             writer.Reset();

@@ -27,7 +27,7 @@ internal static class EmbedCommand
             using var progress = new Progress("images");
             FeatureMatrix features = loaded.Model.EncodeImages(files, normalize: false, progress, cancellation);
             FeatureFile.Write(path, "image_features", features, files);
-            return Report(parsed.GetValue(json), path, features);
+            return Report(parsed.GetValue(json), path, loaded.Model, features);
         }, cancellation));
         return command;
     }
@@ -53,7 +53,7 @@ internal static class EmbedCommand
             if (features.Truncated.Count > 0)
                 Console.Error.WriteLine($"clipengine: {features.Truncated.Count} of the sentences did not fit {loaded.Model.Tokenizer.ContextLength} ids and lost their ends; the first is number {features.Truncated[0] + 1}.");
             FeatureFile.Write(path, "text_features", features, texts);
-            return Report(parsed.GetValue(json), path, features);
+            return Report(parsed.GetValue(json), path, loaded.Model, features);
         }, cancellation));
         return command;
     }
@@ -106,7 +106,7 @@ internal static class EmbedCommand
         }
 
         writer.Write(path);
-        return Report(json, path, [.. written]);
+        return Report(json, path, clip, [.. written]);
     }
 
     private static int[] ReadIds(ICheckpoint file, int vocabulary)
@@ -129,7 +129,7 @@ internal static class EmbedCommand
         return path;
     }
 
-    private static int Report(bool json, string path, params FeatureMatrix[] written)
+    private static int Report(bool json, string path, ClipModel model, params FeatureMatrix[] written)
     {
         if (!json)
         {
@@ -155,6 +155,10 @@ internal static class EmbedCommand
             writer.WriteStartArray("truncated");
             foreach (int row in written.SelectMany(features => features.Truncated))
                 writer.WriteNumberValue(row);
+            writer.WriteEndArray();
+            writer.WriteStartArray("notices");
+            foreach (string notice in model.Notices)
+                writer.WriteStringValue(notice);
             writer.WriteEndArray();
             writer.WriteEndObject();
         }

@@ -1,11 +1,13 @@
 using System.Text.Json;
 using ClipEngine.Checkpoints;
+using ClipEngine.Cli.Commands;
 using ClipEngine.Testing;
 
 namespace ClipEngine.Cli.Tests.Commands;
 
 public sealed class EmbedCommandTests : IDisposable
 {
+    private static readonly string Demo = Path.Combine(DemoCommand.Data, "models", "small");
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
@@ -39,6 +41,67 @@ public sealed class EmbedCommandTests : IDisposable
         Assert.Equal(2, outcome.ExitCode);
         Assert.Contains("broken.png", outcome.Error);
         Assert.Equal(["broken.png"], Directory.GetFiles(_folder.Root).Select(Path.GetFileName));
+    }
+
+    [Fact]
+    public async Task SentencesOfAFileEqualThoseOfPyTorch()
+    {
+        string[] captions = JsonSerializer.Deserialize<string[]>(File.ReadAllText(TestData.Path("demo", "captions.json")))!;
+        File.WriteAllLines(_folder.File("captions.txt"), captions);
+        string output = _folder.File("out.safetensors");
+        ProcessOutcome outcome = await CommandLine.RunAsync("embed", "text", "--model", Demo, "--file", _folder.File("captions.txt"), "--out", output, "--json");
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        using JsonDocument said = JsonDocument.Parse(outcome.Output);
+        Assert.Equal([captions.Length, 16], said.RootElement.GetProperty("shapes")[0].EnumerateArray().Select(size => size.GetInt32()));
+        Assert.Equal(0, said.RootElement.GetProperty("truncated").GetArrayLength());
+        Assert.Equal(0, said.RootElement.GetProperty("notices").GetArrayLength());
+        using ICheckpoint golden = Checkpoint.Open(TestData.Path("demo", "small.safetensors")), found = Checkpoint.Open(output);
+        float[] expected = golden.ReadSingles("text_features"), features = found.ReadSingles("text_features");
+        Assert.Equal(expected.Length, features.Length);
+        double spread = Math.Sqrt(expected.Average(value => (double)value * value));
+        Assert.True(expected.Zip(features, (a, b) => Math.Abs((double)a - b)).Max() <= 2e-5 * spread);
+    }
+
+    [Fact]
+    public async Task ASentenceThatIsCutIsReportedByNumber()
+    {
+        string tooLong = string.Join(' ', Enumerable.Repeat("drum", 200));
+        ProcessOutcome outcome = await CommandLine.RunAsync("embed", "text", "--model", Demo, "a drum", tooLong, "--out", _folder.File("out.npy"), "--json");
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        using JsonDocument said = JsonDocument.Parse(outcome.Output);
+        Assert.Equal([1], said.RootElement.GetProperty("truncated").EnumerateArray().Select(row => row.GetInt32()));
+        Assert.Contains("1 of the sentences did not fit 77 ids", outcome.Error);
+        Assert.Contains("number 2", outcome.Error);
+    }
+
+    [Fact]
+    public async Task AModelThatIsNotThereIsNamed()
+    {
+        ProcessOutcome outcome = await CommandLine.RunAsync("embed", "text", "--model", _folder.File("absent"), "a drum", "--out", _folder.File("out.npy"));
+        Assert.Equal(2, outcome.ExitCode);
+        Assert.Contains(_folder.File("absent"), outcome.Error);
+        Assert.Empty(Directory.GetFiles(_folder.Root));
+    }
+
+    [Fact]
+    public async Task AContradictingActivationRunsOnlyOnRequestAndTheResultSaysSo()
+    {
+        // The place says QuickGELU (the hub's cache of a file trained so), the configuration of this stand-in says GELU.
+        string snapshot = Directory.CreateDirectory(_folder.File("models--timm--vit_base_patch32_clip_224.laion400m_e32", "snapshots", "c")).FullName;
+        foreach (string file in Directory.EnumerateFiles(TestData.Path("towers", "vit-gelu"), "open_clip_*"))
+            File.Copy(file, Path.Combine(snapshot, Path.GetFileName(file)));
+        string golden = TestData.Path("towers", "vit-gelu", "golden.safetensors");
+        string[] arguments = ["embed", "raw", "--model", snapshot, "--input", golden, "--out", _folder.File("out.safetensors"), "--json"];
+
+        ProcessOutcome refused = await CommandLine.RunAsync(arguments);
+        Assert.Equal(2, refused.ExitCode);
+        Assert.Contains("QuickGELU", refused.Error);
+        Assert.Contains("--accept-activation-mismatch", refused.Error);
+        ProcessOutcome accepted = await CommandLine.RunAsync([.. arguments, "--accept-activation-mismatch"]);
+        Assert.True(accepted.ExitCode == 0, accepted.ToString());
+        Assert.Contains("activation mismatch", accepted.Error);
+        using JsonDocument said = JsonDocument.Parse(accepted.Output);
+        Assert.Contains("activation mismatch", said.RootElement.GetProperty("notices")[0].GetString());
     }
 
     [Theory]

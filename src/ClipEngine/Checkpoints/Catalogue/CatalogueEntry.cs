@@ -109,8 +109,8 @@ public sealed record CatalogueEntry
             return (configured, ActivationMismatchLabel);
         string right = ActivationOfWeights == WeightsActivation.QuickGelu ? Model + "-quickgelu" : Model.Replace("-quickgelu", "", StringComparison.Ordinal);
         string remedy = ModelCatalogue.TryFind($"{right}/{Tag}") is { } entry
-            ? $"Use {entry.Name}, or ask for the mismatch to repeat the published mistake; results are then labelled '{ActivationMismatchLabel}'."
-            : $"Ask for the mismatch if that is what you want; results are then labelled '{ActivationMismatchLabel}'.";
+            ? $"Use {entry.Name}, or ask for the mismatch (--accept-activation-mismatch; acceptActivationMismatch in a spec) to repeat the published mistake; results are then labelled '{ActivationMismatchLabel}'."
+            : $"Ask for the mismatch (--accept-activation-mismatch; acceptActivationMismatch in a spec) if that is what you want; results are then labelled '{ActivationMismatchLabel}'.";
         throw new BadInputException(Name, $"the configuration of {Model} runs {Describe(configured)}, but these weights were trained with {Describe(ActivationOfWeights)}; the features would be quietly wrong.", remedy);
     }
 
