@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <numeric>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "check.h"
+#include "core/status.h"
 #include "core/thread_pool.h"
 #include "cpu/sweep.h"
 
@@ -411,6 +413,28 @@ CLIPENGINE_TEST(a_row_does_not_depend_on_its_place) {
     }
     CHECK(mixed.counts == straight.counts);
   }
+}
+
+CLIPENGINE_TEST(the_variable_of_all_kernels_chooses_this_one_too) {
+  const char* variable = "CLIPENGINE_CPU";
+  const char* before = std::getenv(variable);
+  const std::string kept = before == nullptr ? "" : before;
+  setenv(variable, "portable", 1);
+  CHECK(&best_kernel() == portable_kernel());
+  if (usable(avx2_kernel()) != nullptr) {
+    setenv(variable, "avx2", 1);
+    CHECK(&best_kernel() == avx2_kernel());
+  }
+  setenv(variable, "sse9", 1);
+  bool refused = false;
+  try {
+    best_kernel();
+  } catch (const clipengine::Error&) {
+    refused = true;
+  }
+  CHECK(refused);
+  if (before == nullptr) unsetenv(variable);
+  else setenv(variable, kept.c_str(), 1);
 }
 
 CLIPENGINE_TEST(rows_from_a_file) {

@@ -6,18 +6,17 @@
 #include <atomic>
 #include <cerrno>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/status.h"
 #include "core/thread_pool.h"
+#include "cpu/isa.h"
 
 using namespace clipengine;
 using namespace clipengine::sweep;
@@ -369,11 +368,10 @@ const Kernel* usable(const Kernel* kernel) {
 }
 
 const Kernel& best_kernel() {
+  const int32_t isa = cpu::default_isa();
   const Kernel* kernel = nullptr;
-  const char* limit = std::getenv("CLIPENGINE_ISA");
-  const std::string_view highest = limit == nullptr ? "avx512" : limit;
-  if (highest == "avx512") kernel = usable(avx512_kernel());
-  if (kernel == nullptr && highest != "portable") kernel = usable(avx2_kernel());
+  if (isa >= CLIPENGINE_CPU_AVX512) kernel = usable(avx512_kernel());
+  if (kernel == nullptr && isa >= CLIPENGINE_CPU_AVX2) kernel = usable(avx2_kernel());
   return kernel != nullptr ? *kernel : *portable_kernel();
 }
 

@@ -5,7 +5,7 @@
 
 namespace clipengine::sweep {
 
-// The kernel that this process uses: the best that build, processor and the override allow.
+// The kernel that this process uses: the best that the processor has, or what CLIPENGINE_CPU names. Throws Error(BAD_INPUT).
 const Kernel& best_kernel();
 
 // The kernel, or null where the processor lacks its instructions.
