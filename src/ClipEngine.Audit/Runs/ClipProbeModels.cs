@@ -1,4 +1,6 @@
 using ClipEngine.Checkpoints;
+using ClipEngine.Native;
+using ClipEngine.Tensors;
 
 namespace ClipEngine.Audit.Runs;
 
@@ -41,18 +43,34 @@ public sealed class ClipProbeModels : IProbeModelSource
     public IProbeModel Open(ProbeModelFiles files, string elementType)
     {
         ArgumentNullException.ThrowIfNull(files);
-        if (elementType != "fp32")
-            throw new BadInputException(files.Path, $"the element type {elementType} is not built for this device; fp32 is.", "Set elementType to fp32 in the spec.");
-        return new Model(ClipModel.Load(files.Path, new ClipModelOptions { AcceptActivationMismatch = files.AcceptActivationMismatch }));
+        IBackend backend = CpuBackend.Create(new CpuBackendOptions { ComputeType = ComputeType(files.Path, elementType) });
+        try
+        {
+            return new Model(ClipModel.Load(files.Path, new ClipModelOptions { Backend = backend, AcceptActivationMismatch = files.AcceptActivationMismatch }), backend);
+        }
+        catch
+        {
+            backend.Dispose();
+            throw;
+        }
     }
 
-    private sealed class Model(ClipModel model) : IProbeModel
+    private static ElementType ComputeType(string model, string elementType) => elementType switch
+    {
+        "fp32" => ElementType.Float32,
+        "bf16" => ElementType.BFloat16,
+        "fp16" => ElementType.Float16,
+        "int8" => ElementType.Int8,
+        _ => throw new BadInputException(model, $"expected the element type fp32, bf16, fp16 or int8, found '{BadInputException.Escape(elementType)}'.", "Correct elementType in the spec."),
+    };
+
+    private sealed class Model(ClipModel model, IBackend backend) : IProbeModel
     {
         public int Width => model.EmbedDimension;
 
         public double? Scale => model.Encoder.LogitScale;
 
-        public string Device => $"{model.Backend.Name}: {model.Backend.Description}";
+        public string Device => $"{backend.Name}: {backend.Description}";
 
         public IReadOnlyList<string> Notices => model.Notices;
 
@@ -62,6 +80,10 @@ public sealed class ClipProbeModels : IProbeModelSource
         public float[] EncodeTexts(IReadOnlyList<string> sentences, CancellationToken cancellationToken) =>
             model.EncodeTexts(sentences, normalize: true, progress: null, cancellationToken).Values;
 
-        public void Dispose() => model.Dispose();
+        public void Dispose()
+        {
+            model.Dispose();
+            backend.Dispose();
+        }
     }
 }
