@@ -15,6 +15,10 @@ internal static class CommandLine
         // The signal is ignored, so that the write fails as on a full disk. The runtime's own memory files count too, unless it is told not to map its code twice.
         ProcessRunner.RunAsync("bash", ["-c", $"trap '' XFSZ; ulimit -f {kibibytes}; exec dotnet \"$@\"", "bash", s_program, .. arguments], environment: new Dictionary<string, string?> { ["DOTNET_EnableWriteXorExecute"] = "0" });
 
+    /// <summary>Runs a verb with an environment variable set.</summary>
+    public static Task<ProcessOutcome> RunWithVariableAsync(string name, string value, params string[] arguments) =>
+        ProcessRunner.RunAsync("dotnet", [s_program, .. arguments], environment: new Dictionary<string, string?> { [name] = value });
+
     /// <summary>Starts a verb and leaves it running.</summary>
     public static Process Start(params string[] arguments) => ProcessRunner.Start("dotnet", [s_program, .. arguments]);
 }

@@ -45,7 +45,7 @@ public sealed class ProbeSweep : IDisposable
     {
         ArgumentNullException.ThrowIfNull(prompts);
         ArgumentNullException.ThrowIfNull(options);
-        NativeLoader.EnsureLoaded();
+        _ = CpuInformation.DefaultInstructionSet; // what is wrong with the variable is not said of the prompts
         if (prompts.Rows is < 1 or > NativeMethods.SweepMaximumPrompts)
             throw new BadInputException(prompts.Name, $"expected 1 to {NativeMethods.SweepMaximumPrompts} prompts, found {prompts.Rows}.");
         PromptCount = checked((int)prompts.Rows);

@@ -38,6 +38,18 @@ public sealed class ScoreCommandTests : IDisposable
         Assert.Empty(_errors.ToString());
     }
 
+    [Theory]
+    [InlineData("portable", 0)]
+    [InlineData("sse9", 2)]
+    public async Task TheInstructionSetIsThatOfTheVariable(string value, int exitCode)
+    {
+        string[] arguments = ["score", "--images", _folder.File("I.npy"), "--texts", _folder.File("T.npy"), "--out", _folder.File("S.npy")];
+        ProcessOutcome outcome = await CommandLine.RunWithVariableAsync("CLIPENGINE_CPU", value, arguments);
+        Assert.True(outcome.ExitCode == exitCode, outcome.ToString());
+        if (exitCode != 0)
+            Assert.Contains("clipengine: CLIPENGINE_CPU: ", outcome.Error);
+    }
+
     [Fact]
     public void EverySegmentHasASoftmaxOfItsOwn()
     {
