@@ -29,7 +29,11 @@ public sealed partial class ClipModel : IDisposable
     private readonly int? _batchSize;
     private bool _isDisposed;
 
-    private ClipModel(LoadedParts parts, IBackend? ownBackend, ClipModelOptions options)
+    /// <summary>Takes over what was loaded.</summary>
+    /// <param name="parts">With an <see cref="IDualEncoder"/>.</param>
+    /// <param name="ownBackend">Released with the model; null where it stays the caller's.</param>
+    /// <param name="options">As they were given for loading.</param>
+    internal ClipModel(LoadedParts parts, IBackend? ownBackend, ClipModelOptions options)
     {
         _parts = parts;
         _ownBackend = ownBackend;

@@ -19,6 +19,9 @@ public sealed class AuditRun
     /// <summary>Images encoded between two points that a killed run can go on from.</summary>
     internal const int ChunkImages = 256;
 
+    /// <summary>The same where every image is run with every sentence, which costs as many times more.</summary>
+    internal const int ChunkPairImages = 16;
+
     private const string LockFile = ".lock";
     private const string WorkFolder = ".work";
 

@@ -1,4 +1,5 @@
 using ClipEngine.Checkpoints;
+using ClipEngine.Models;
 using ClipEngine.Native;
 using ClipEngine.Tensors;
 
@@ -44,12 +45,22 @@ public sealed class ClipProbeModels : IProbeModelSource
     {
         ArgumentNullException.ThrowIfNull(files);
         IBackend backend = CpuBackend.Create(new CpuBackendOptions { ComputeType = ComputeType(files.Path, elementType) });
+        LoadedParts? parts = null;
         try
         {
-            return new Model(ClipModel.Load(files.Path, new ClipModelOptions { Backend = backend, AcceptActivationMismatch = files.AcceptActivationMismatch }), backend);
+            var options = new ClipModelOptions { Backend = backend, AcceptActivationMismatch = files.AcceptActivationMismatch };
+            parts = ClipModelLoader.Load(files.Path, options, backend);
+            return parts.Model switch
+            {
+                IDualEncoder => new Encoder(new ClipModel(parts, backend, options)),
+                IPairScorer => new ClipPairScorer(parts),
+                _ => throw new BadInputException(files.Path, $"{parts.Model.Architecture} neither makes features nor scores pairs."),
+            };
         }
         catch
         {
+            foreach (Weight weight in parts?.Weights ?? [])
+                weight.Dispose();
             backend.Dispose();
             throw;
         }
@@ -64,13 +75,13 @@ public sealed class ClipProbeModels : IProbeModelSource
         _ => throw new BadInputException(model, $"expected the element type fp32, bf16, fp16 or int8, found '{BadInputException.Escape(elementType)}'.", "Correct elementType in the spec."),
     };
 
-    private sealed class Model(ClipModel model, IBackend backend) : IProbeModel
+    private sealed class Encoder(ClipModel model) : IProbeEncoder
     {
         public int Width => model.EmbedDimension;
 
         public double? Scale => model.Encoder.LogitScale;
 
-        public string Device => $"{backend.Name}: {backend.Description}";
+        public string Device => $"{model.Backend.Name}: {model.Backend.Description}";
 
         public IReadOnlyList<string> Notices => model.Notices;
 
@@ -80,10 +91,6 @@ public sealed class ClipProbeModels : IProbeModelSource
         public float[] EncodeTexts(IReadOnlyList<string> sentences, CancellationToken cancellationToken) =>
             model.EncodeTexts(sentences, normalize: true, progress: null, cancellationToken).Values;
 
-        public void Dispose()
-        {
-            model.Dispose();
-            backend.Dispose();
-        }
+        public void Dispose() => model.Dispose();
     }
 }

@@ -1,19 +1,23 @@
 namespace ClipEngine.Audit.Runs;
 
-/// <summary>A model as the audit sees it: images and sentences in, unit feature vectors out.</summary>
+/// <summary>A model as the audit sees it: an <see cref="IProbeEncoder"/> or an <see cref="IProbePairScorer"/>.</summary>
 public interface IProbeModel : IDisposable
+{
+    /// <summary>What computes: device, instruction set, element type.</summary>
+    string Device { get; }
+
+    /// <summary>What a user should know about this load.</summary>
+    IReadOnlyList<string> Notices { get; }
+}
+
+/// <summary>Images and sentences in, unit feature vectors out; scores are cosines.</summary>
+public interface IProbeEncoder : IProbeModel
 {
     /// <summary>Length of a feature.</summary>
     int Width { get; }
 
     /// <summary>The checkpoint's own scale, <c>exp(logit_scale)</c>; null where it has none.</summary>
     double? Scale { get; }
-
-    /// <summary>What computes: device, instruction set, element type.</summary>
-    string Device { get; }
-
-    /// <summary>What a user should know about this load.</summary>
-    IReadOnlyList<string> Notices { get; }
 
     /// <summary>Encodes images; a feature must not depend on its neighbours.</summary>
     /// <param name="files">Paths.</param>
@@ -28,6 +32,18 @@ public interface IProbeModel : IDisposable
     /// <returns><c>[sentences, Width]</c>, row-major, each of length 1.</returns>
     /// <exception cref="BadInputException">A sentence does not fit the model.</exception>
     float[] EncodeTexts(IReadOnlyList<string> sentences, CancellationToken cancellationToken);
+}
+
+/// <summary>An image and a sentence in together, a score out; there are no features.</summary>
+public interface IProbePairScorer : IProbeModel
+{
+    /// <summary>Scores every image with every sentence; a score must not depend on its neighbours.</summary>
+    /// <param name="files">Paths.</param>
+    /// <param name="sentences">Texts.</param>
+    /// <param name="cancellationToken">Stops between batches.</param>
+    /// <returns><c>[files, sentences]</c>, row-major: the log odds that they match, the logit of "matches" less that of "does not match".</returns>
+    /// <exception cref="BadInputException">An image cannot be read; names it.</exception>
+    float[] ScorePairs(IReadOnlyList<string> files, IReadOnlyList<string> sentences, CancellationToken cancellationToken);
 }
 
 /// <summary>What a model consists of.</summary>

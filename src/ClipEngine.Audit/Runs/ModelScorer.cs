@@ -107,9 +107,19 @@ internal sealed class ModelScorer(
             throw new BadInputException(name, $"the weights' SHA-256 begins with {hash[..Math.Min(hash.Length, expected.Length)]}, the spec asks for {expected}.", "These are other weights than the spec means.");
         using IProbeModel opened = source.Open(found, spec.ElementType);
         Device = opened.Device;
+        string identity = StageLedger.Key([AuditAssembly.Version, opened.Device, spec.ElementType, found.Configuration ?? "", .. files.Select(file => file.Name + file.Sha256)]);
+        return opened switch
+        {
+            IProbeEncoder encoder => FromEncoder(model, name, encoder, identity, hash, files, cancellationToken),
+            IProbePairScorer scorer => FromPairs(model, scorer, identity, hash, files, cancellationToken),
+            _ => throw new NotSupportedException($"{name}: neither makes features nor scores pairs."),
+        };
+    }
+
+    private ScoredModel FromEncoder(ModelSpec model, string name, IProbeEncoder opened, string identity, string hash, InputFile[] files, CancellationToken cancellationToken)
+    {
         double scale = SpecReader.FixedScale(spec) ?? opened.Scale
             ?? throw new BadInputException(name, "the checkpoint has no scale of its own.", "Give a number as scale.");
-        string identity = StageLedger.Key([AuditAssembly.Version, opened.Device, spec.ElementType, found.Configuration ?? "", .. files.Select(file => file.Name + file.Sha256)]);
         float[] images = Images(model, identity, opened, cancellationToken);
         (float[] texts, int[] segments) = Prompts(model, identity, opened, cancellationToken);
         progress($"{model.Key}: scoring {texts.Length / opened.Width} prompts");
@@ -128,24 +138,63 @@ internal sealed class ModelScorer(
             [.. matrices.Skip(experiments.Count)], Similarity.Groups(images, opened.Width, probe.Grouping));
     }
 
-    /// <summary>The images' features; encoded in chunks, each of which a killed run need not repeat.</summary>
-    private float[] Images(ModelSpec model, string identity, IProbeModel opened, CancellationToken cancellationToken)
+    /// <summary>
+    /// Scores of a model that sees image and sentence together: the log odds that they match, times the spec's number (1 for
+    /// <c>checkpoint</c>: log odds have their own unit), through the softmax over the labels of a set.
+    /// </summary>
+    private ScoredModel FromPairs(ModelSpec model, IProbePairScorer opened, string identity, string hash, InputFile[] files, CancellationToken cancellationToken)
+    {
+        double scale = SpecReader.FixedScale(spec) ?? 1;
+        (string[] images, string imagesHash) = ImageFiles();
+        string[][] segments = Segments();
+        string[] sentences = [.. segments.SelectMany(segment => segment).Distinct()];
+        string key = StageLedger.Key(["pairs", identity, imagesHash, .. sentences]);
+        float[] odds = Chunked(model, "pairs", key, images, sentences.Length, AuditRun.ChunkPairImages, part => opened.ScorePairs(part, sentences, cancellationToken), cancellationToken);
+        var place = sentences.Select((sentence, index) => (sentence, index)).ToDictionary(entry => entry.sentence, entry => entry.index);
+        ScoreMatrix[] matrices = [.. segments.Select(segment => FeatureScorer.Softmax(Columns(odds, sentences.Length, [.. segment.Select(sentence => place[sentence])]), scale))];
+        // No cosines, so no margins in them, and no similarity of features.
+        Dictionary<string, ScoredExperiment> scored = experiments.Select((experiment, index) => (experiment.Key, Scored: new ScoredExperiment(new ExperimentScores { Probabilities = matrices[index] }, null)))
+            .ToDictionary(entry => entry.Key, entry => entry.Scored);
+        string scoring = $"softmax({scale:R} · log odds that image and sentence match){(spec.Scale == "checkpoint" ? "" : ", fixed by the spec")}";
+        return new ScoredModel(Summary(model, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices), files, scored, [.. matrices.Skip(experiments.Count)], null);
+    }
+
+    private static ScoreMatrix Columns(float[] values, int width, int[] columns)
+    {
+        int rows = values.Length / width;
+        var chosen = new float[rows * columns.Length];
+        for (int row = 0; row < rows; row++)
+        {
+            for (int column = 0; column < columns.Length; column++)
+                chosen[(row * columns.Length) + column] = values[(row * width) + columns[column]];
+        }
+
+        return new ScoreMatrix(rows, columns.Length, chosen);
+    }
+
+    /// <summary>The images' features.</summary>
+    private float[] Images(ModelSpec model, string identity, IProbeEncoder opened, CancellationToken cancellationToken)
     {
         (string[] files, string imagesHash) = ImageFiles();
         string key = StageLedger.Key("images", identity, imagesHash);
-        string name = $"embeddings/{ResultDirectory.FileName(model.Key)}.images.safetensors";
+        return Chunked(model, "images", key, files, opened.Width, AuditRun.ChunkImages, part => opened.EncodeImages(part, cancellationToken), cancellationToken);
+    }
+
+    /// <summary>A stage with a row for each image, made in chunks, each of which a killed run need not repeat.</summary>
+    private float[] Chunked(ModelSpec model, string stage, string key, string[] files, int width, int chunk, Func<string[], float[]> make, CancellationToken cancellationToken)
+    {
+        string name = $"embeddings/{ResultDirectory.FileName(model.Key)}.{stage}.safetensors";
         ledger.Ensure(name, key, path =>
         {
             string work = Path.Combine(directory, "embeddings", ".work", key[..32]);
             var all = new List<float>();
-            int width = opened.Width;
-            for (int first = 0; first < files.Length; first += AuditRun.ChunkImages)
+            for (int first = 0; first < files.Length; first += chunk)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                int count = Math.Min(AuditRun.ChunkImages, files.Length - first);
+                int count = Math.Min(chunk, files.Length - first);
                 string part = Path.Combine(work, $"{first:d8}.safetensors");
                 if (!File.Exists(part))
-                    FeatureFiles.Write(part, opened.EncodeImages(files[first..(first + count)], cancellationToken), width, Metadata(model, key));
+                    FeatureFiles.Write(part, make(files[first..(first + count)]), width, Metadata(model, key));
                 all.AddRange(FeatureFiles.Read(part, count).Values);
                 progress($"{model.Key}: {first + count} of {files.Length} images");
             }
@@ -156,9 +205,9 @@ internal sealed class ModelScorer(
     }
 
     /// <summary>The features of all prompts: the experiments' and the wordings', segment after segment.</summary>
-    private (float[] Features, int[] Segments) Prompts(ModelSpec model, string identity, IProbeModel opened, CancellationToken cancellationToken)
+    private (float[] Features, int[] Segments) Prompts(ModelSpec model, string identity, IProbeEncoder opened, CancellationToken cancellationToken)
     {
-        string[][] segments = [.. experiments.Select(experiment => experiment.Labels.Select(label => label.Prompt).ToArray()), .. wordings.Select(wording => wording.Prompts.ToArray())];
+        string[][] segments = Segments();
         // A sentence that several wordings share is encoded once.
         string[] sentences = [.. segments.SelectMany(segment => segment).Distinct()];
         string key = StageLedger.Key(["texts", identity, .. sentences]);
@@ -171,6 +220,10 @@ internal sealed class ModelScorer(
             features.AddRange(values.AsSpan(place[sentence] * width, width));
         return ([.. features], [.. segments.Select(segment => segment.Length)]);
     }
+
+    /// <summary>All prompts: the experiments' and the wordings'.</summary>
+    private string[][] Segments() =>
+        [.. experiments.Select(experiment => experiment.Labels.Select(label => label.Prompt).ToArray()), .. wordings.Select(wording => wording.Prompts.ToArray())];
 
     private (string[] Files, string Hash) ImageFiles()
     {

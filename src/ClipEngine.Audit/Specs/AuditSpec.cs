@@ -24,7 +24,7 @@ public sealed record AuditSpec
     /// <summary>The label sets; every model scores all of them.</summary>
     public required IReadOnlyList<ExperimentSpec> Experiments { get; init; }
 
-    /// <summary>What cosines are multiplied with before the softmax: a number (the published study's is 100), or <c>checkpoint</c> for the model's own.</summary>
+    /// <summary>What cosines are multiplied with before the softmax: a number (the published study's is 100), or <c>checkpoint</c> for the model's own. For a scorer of pairs: what its log odds of a match are multiplied with; <c>checkpoint</c> is then 1.</summary>
     public string Scale { get; set; } = "100";
 
     /// <summary>fp32, bf16, fp16 or int8.</summary>

@@ -109,7 +109,7 @@ public class AuditRunTests
             .Replace("\"model\": \"one\"", "\"imageFeatures\": \"own/embeddings/one.images.safetensors\", \"textFeatures\": { \"words\": \"texts.npy\" }", StringComparison.Ordinal)
             .Replace("\"model\": \"two\"", "\"scores\": { \"words\": { \"softmax\": \"own/scores/two.words.softmax.npy\" } }", StringComparison.Ordinal);
         var models = new FakeModels();
-        using (IProbeModel model = models.Open(models.Find(folder.File("one"), acceptActivationMismatch: false), "fp32"))
+        using (var model = (IProbeEncoder)models.Open(models.Find(folder.File("one"), acceptActivationMismatch: false), "fp32"))
             NpyFile.Write<float>(folder.File("texts.npy"), model.EncodeTexts(["A photo of an animal", "A photo of a person", "A photo of a stone"], default), 3, 16);
         File.WriteAllText(folder.File("else.json"), json[..json.IndexOf("\"sensitivity\"", StringComparison.Ordinal)].TrimEnd().TrimEnd(',') + "}");
         AuditResult other = new AuditRun(folder.File("else.json"), folder.File("other"), new FakeModels(), new ReportWriter()).Execute();

@@ -12,7 +12,7 @@ internal sealed class FakeModels(Action<string>? encoding = null) : IProbeModelS
 
     public IProbeModel Open(ProbeModelFiles files, string elementType) => new Model(File.ReadAllText(files.Path), encoding);
 
-    private sealed class Model(string name, Action<string>? encoding) : IProbeModel
+    private sealed class Model(string name, Action<string>? encoding) : IProbeEncoder
     {
         public int Width => 16;
 
