@@ -8,7 +8,7 @@ namespace ClipEngine.Cli;
 /// <summary>The options by which every verb that runs a model says which one and where.</summary>
 internal sealed class ModelArguments
 {
-    private readonly Option<string> _model = new("--model", "-m") { Description = "A folder in the OpenCLIP layout, or a weights file.", Required = true };
+    private readonly Option<string> _model = new("--model", "-m") { Description = "A folder in the OpenCLIP or transformers layout, or a weights file.", Required = true };
     private readonly Option<string?> _config = new("--config") { Description = "The model's JSON file, where it does not lie beside the weights." };
     private readonly Option<int?> _batch = new("--batch") { Description = "Images or sentences at once. Features do not depend on it." };
     private readonly Option<int?> _threads = new("--threads") { Description = "Processor threads. Features do not depend on it." };

@@ -67,7 +67,7 @@ public sealed partial class ClipModel : IDisposable
     public IImagePreprocessor Preprocessor => _preprocessor.Value;
 
     /// <summary>Loads a model.</summary>
-    /// <param name="path">A folder in the OpenCLIP layout, a file of weights, or the name of weights in the catalogue that were fetched before.</param>
+    /// <param name="path">A folder in the OpenCLIP or transformers layout, a file of weights with its configuration beside it, or the name of weights in the catalogue that were fetched before.</param>
     /// <param name="options">Defaults are fp32 on the CPU.</param>
     /// <exception cref="BadInputException">The files are not there, damaged, contradict each other, or describe what is not built; every problem is named.</exception>
     public static ClipModel Load(string path, ClipModelOptions? options = null)

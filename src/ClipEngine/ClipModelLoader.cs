@@ -13,7 +13,6 @@ internal sealed record LoadedParts(IModel Model, IReadOnlyList<Weight> Weights, 
 /// <summary>Finds a model's files and brings its weights to a backend.</summary>
 internal static class ClipModelLoader
 {
-    private const string ConfigurationName = "open_clip_config.json";
     private const string TokenizerName = "tokenizer.json";
 
     public static LoadedParts Load(string path, ClipModelOptions options, IBackend backend)
@@ -26,7 +25,7 @@ internal static class ClipModelLoader
 
         string folder = isFolder ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
         (string configurationPath, JsonElement configuration) = ReadConfiguration(path, folder, isName, origin, options);
-        string? label = origin?.ResolveActivation(ActivationOf(configuration), options.AcceptActivationMismatch).Label;
+        string? label = origin?.ResolveActivation(ActivationOf(configuration, configurationPath), options.AcceptActivationMismatch).Label;
         IArchitecture architecture = Architectures.Find(configuration, configurationPath);
         using ICheckpoint checkpoint = Checkpoint.Open(path);
         using var reader = new WeightReader(checkpoint, backend);
@@ -42,7 +41,7 @@ internal static class ClipModelLoader
         if (entry is null)
         {
             throw new BadInputException(name, "there is no such file or folder, and the catalogue has no weights of that name.",
-                "Give a folder in the OpenCLIP layout (open_clip_config.json beside the weights), a weights file with its configuration, or a name that 'clipengine models list' shows.");
+                "Give a folder in the OpenCLIP or transformers layout (open_clip_config.json or config.json beside the weights), a weights file with its configuration, or a name that 'clipengine models list' shows.");
         }
 
         using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
@@ -56,19 +55,26 @@ internal static class ClipModelLoader
     /// </summary>
     private static (string Source, JsonElement Root) ReadConfiguration(string path, string folder, bool isName, CatalogueEntry? origin, ClipModelOptions options)
     {
-        string beside = Path.Combine(folder, ConfigurationName);
         if (options.ConfigurationPath is { } given)
             return (given, ConfigFile.Read(given));
-        if (!isName && File.Exists(beside))
-            return (beside, ConfigFile.Read(beside));
+        if (!isName && CheckpointFit.FindConfiguration(path) is { } beside)
+        {
+            // A config.json may be another program's: where the origin of the weights is known, nobody needs it.
+            JsonElement found = ConfigFile.Read(beside);
+            if (origin is null || Architectures.Known.Any(architecture => architecture.Recognizes(found)))
+                return (beside, found);
+        }
+
         if (origin is not null)
             return (origin.Name, ConfigFile.ParseRoot(Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(origin.Model).ConfigurationFor(origin)), origin.Name));
-        throw new BadInputException(path, $"the configuration is missing: there is no {ConfigurationName} in {folder}.",
+        throw new BadInputException(path, $"the configuration is missing: there is no {string.Join(" or ", CheckpointFit.ConfigurationNames)} in {folder}.",
             "Weights alone do not say which activation and which pixels they were trained with. Name the model's JSON file (--config).");
     }
 
-    private static WeightsActivation ActivationOf(JsonElement configuration)
+    private static WeightsActivation ActivationOf(JsonElement configuration, string source)
     {
+        if (TransformersConfig.Recognizes(configuration))
+            configuration = TransformersArchitecture.ToOpenClip(configuration, source);
         JsonElement model = configuration.ValueKind == JsonValueKind.Object && configuration.TryGetProperty("model_cfg", out JsonElement wrapped) ? wrapped : configuration;
         return model.ValueKind == JsonValueKind.Object && model.TryGetProperty("quick_gelu", out JsonElement quick) && quick.ValueKind == JsonValueKind.True
             ? WeightsActivation.QuickGelu

@@ -15,11 +15,14 @@ internal sealed class TransformersArchitecture : IArchitecture
 
     public bool Recognizes(JsonElement configuration) => TransformersConfig.Recognizes(configuration);
 
-    public IModel Build(JsonElement configuration, string source, WeightReader weights, IBackend backend, ArchitectureOptions options)
+    public IModel Build(JsonElement configuration, string source, WeightReader weights, IBackend backend, ArchitectureOptions options) =>
+        _openClip.Build(ToOpenClip(configuration, source), source, weights, backend, options);
+
+    /// <summary>The configuration in OpenCLIP's words, with the preprocessing that lies beside it.</summary>
+    internal static JsonElement ToOpenClip(JsonElement configuration, string source)
     {
         string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(source))!, PreprocessorName);
         JsonElement? preprocessor = File.Exists(beside) ? ConfigFile.Read(beside) : null;
-        byte[] converted = TransformersConfig.ToOpenClip(configuration, preprocessor, source);
-        return _openClip.Build(ConfigFile.ParseRoot(converted, source), source, weights, backend, options);
+        return ConfigFile.ParseRoot(TransformersConfig.ToOpenClip(configuration, preprocessor, source), source);
     }
 }

@@ -46,7 +46,7 @@ public static class TransformersConfig
             WriteText(json, text, activation, source);
             json.WriteEndObject();
             if (preprocessor is { } steps)
-                WritePreprocess(json, steps, source);
+                WritePreprocess(json, steps, Integer(vision, "image_size", 224, source), source);
         });
     }
 
@@ -223,8 +223,20 @@ public static class TransformersConfig
         }
     }
 
-    private static void WritePreprocess(Utf8JsonWriter json, JsonElement steps, string source)
+    private static void WritePreprocess(Utf8JsonWriter json, JsonElement steps, int imageSize, string source)
     {
+        foreach (string key in (ReadOnlySpan<string>)["size", "crop_size"])
+        {
+            // A number in old files, else {"shortest_edge"} or {"height", "width"}.
+            if (!steps.TryGetProperty(key, out JsonElement size))
+                continue;
+            bool isImageSize = size.ValueKind == JsonValueKind.Object
+                ? size.EnumerateObject().All(side => IsNumber(side.Value, imageSize))
+                : IsNumber(size, imageSize);
+            if (!isImageSize)
+                throw new BadInputException(source, $"preprocessor_config.json: {key}: expected the model's image_size {imageSize}, found {BadInputException.Escape(size.GetRawText(), 60)}.");
+        }
+
         json.WriteStartObject("preprocess_cfg");
         foreach ((string from, string to) in new[] { ("image_mean", "mean"), ("image_std", "std") })
         {
@@ -244,6 +256,8 @@ public static class TransformersConfig
         json.WriteString("resize_mode", "shortest");
         json.WriteEndObject();
     }
+
+    private static bool IsNumber(JsonElement value, int expected) => value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int number) && number == expected;
 
     private static string NameOf(Activation activation) => activation switch
     {
