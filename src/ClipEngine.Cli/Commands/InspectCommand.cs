@@ -36,13 +36,19 @@ internal static class InspectCommand
         CheckpointFit? fit = configuration is not null ? CheckpointFit.Check(mapped, configuration)
             : outline is not null && CheckpointLayouts.HasOpenAiExtras(stored) ? CheckpointFit.Check(mapped, outline.ToOpenAiConfiguration(), "OpenAI's own configuration")
             : null;
+        string[] candidates = fit is null ? FittingModels(mapped) : [];
         if (asJson)
-            output.WriteLine(ToJson(stored, layout, outline, fit));
+            output.WriteLine(ToJson(stored, layout, outline, fit, candidates));
         else
-            WriteText(stored, layout, outline, fit, output);
+            WriteText(stored, layout, outline, fit, candidates, output);
     }
 
-    private static void WriteText(ICheckpoint stored, CheckpointLayout layout, TowerOutline? outline, CheckpointFit? fit, TextWriter output)
+    /// <summary>Models of the catalogue that have just these tensors. Several may: shapes do not tell QuickGELU from GELU.</summary>
+    private static string[] FittingModels(ICheckpoint mapped) => [.. ModelCatalogue.Models
+        .Where(model => CheckpointFit.Check(mapped, System.Text.Encoding.UTF8.GetBytes(model.ConfigurationJson), model.Name).Fits)
+        .Select(static model => model.Name)];
+
+    private static void WriteText(ICheckpoint stored, CheckpointLayout layout, TowerOutline? outline, CheckpointFit? fit, string[] candidates, TextWriter output)
     {
         output.WriteLine(BadInputException.Escape(stored.Path, 300));
         output.WriteLine($"  format   {Format(stored)}");
@@ -68,6 +74,8 @@ internal static class InspectCommand
         if (fit is null)
         {
             output.WriteLine("  config   none beside the weights: name one with --config to see whether it fits.");
+            if (candidates.Length > 0)
+                output.WriteLine($"           The shapes are those of {string.Join(", ", candidates)} in the catalogue.");
             output.WriteLine("           Shapes do not show the activation, the heads or the pixels' mean: a configuration is never guessed.");
             return;
         }
@@ -85,7 +93,7 @@ internal static class InspectCommand
         }
     }
 
-    private static string ToJson(ICheckpoint stored, CheckpointLayout layout, TowerOutline? outline, CheckpointFit? fit)
+    private static string ToJson(ICheckpoint stored, CheckpointLayout layout, TowerOutline? outline, CheckpointFit? fit, string[] candidates)
     {
         using var stream = new MemoryStream();
         using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true }))
@@ -111,7 +119,14 @@ internal static class InspectCommand
             json.WriteEndObject();
             if (outline is not null)
                 json.WriteString("shapes", outline.ToString());
-            if (fit is not null)
+            if (fit is null)
+            {
+                json.WriteStartArray("modelsOfTheseShapes");
+                foreach (string candidate in candidates)
+                    json.WriteStringValue(candidate);
+                json.WriteEndArray();
+            }
+            else
             {
                 json.WriteString("configuration", fit.ConfigurationPath);
                 json.WriteString("architecture", fit.Architecture);

@@ -28,6 +28,22 @@ public class CheckpointCommandTests
         Assert.Contains(json.RootElement.GetProperty("problems").EnumerateArray(), problem => problem.GetString()!.StartsWith("unexpected: visual.transformer.resblocks.0.ls_1.gamma", StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData(384, "ViT-S-32")]
+    [InlineData(383, null)]
+    public async Task InspectNamesTheModelsWhoseShapesWeightsWithoutConfigurationHave(int width, string? expected)
+    {
+        using var folder = new TemporaryFolder();
+        string path = folder.File("weights.safetensors");
+        WriteSmallModel(path, width);
+        ProcessOutcome outcome = await CommandLine.RunAsync("inspect", path, "--json");
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        using var json = JsonDocument.Parse(outcome.Output);
+        Assert.Equal(expected is null ? [] : [expected], json.RootElement.GetProperty("modelsOfTheseShapes").EnumerateArray().Select(static name => name.GetString()));
+        outcome = await CommandLine.RunAsync("inspect", path);
+        Assert.Equal(expected is not null, outcome.Output.Contains($"The shapes are those of {expected} in the catalogue", StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task WhatIsNoCheckpointEndsInCodeTwo()
     {
@@ -116,6 +132,50 @@ public class CheckpointCommandTests
             .Select(line => line.Split(" = ")[0])
             // The runtime loads a library of its own when a format's reader first needs it; its folder is the program's or .NET's.
             .Where(line => !line.Contains(AppContext.BaseDirectory, StringComparison.Ordinal) && !line.Contains("/dotnet/", StringComparison.Ordinal) && !line.Contains(".so", StringComparison.Ordinal))];
+    }
+
+    // ViT-S-32 as the paper's arithmetic has it: 12 blocks in both towers, patches of 32, a grid of 7 x 7, features as long as the text tower is wide.
+    private static void WriteSmallModel(string path, int width)
+    {
+        const int Blocks = 12, Patch = 32, Positions = (7 * 7) + 1, Context = 77, Vocabulary = 49408;
+        var writer = new SafetensorsWriter();
+        Add("visual.class_embedding", width);
+        Add("visual.conv1.weight", width, 3, Patch, Patch);
+        Add("visual.positional_embedding", Positions, width);
+        Add("visual.proj", width, width);
+        Add("token_embedding.weight", Vocabulary, width);
+        Add("positional_embedding", Context, width);
+        Add("text_projection", width, width);
+        Add("logit_scale");
+        foreach (string norm in new[] { "visual.ln_pre", "visual.ln_post", "ln_final" })
+            AddPair(norm, width);
+        foreach (string tower in new[] { "visual.", "" })
+        {
+            for (int block = 0; block < Blocks; block++)
+            {
+                string prefix = $"{tower}transformer.resblocks.{block}.";
+                AddPair(prefix + "ln_1", width);
+                AddPair(prefix + "ln_2", width);
+                Add(prefix + "attn.in_proj_weight", 3 * width, width);
+                Add(prefix + "attn.in_proj_bias", 3 * width);
+                Add(prefix + "attn.out_proj.weight", width, width);
+                Add(prefix + "attn.out_proj.bias", width);
+                Add(prefix + "mlp.c_fc.weight", 4 * width, width);
+                Add(prefix + "mlp.c_fc.bias", 4 * width);
+                Add(prefix + "mlp.c_proj.weight", width, 4 * width);
+                Add(prefix + "mlp.c_proj.bias", width);
+            }
+        }
+
+        writer.Write(path);
+
+        void AddPair(string norm, int length)
+        {
+            Add(norm + ".weight", length);
+            Add(norm + ".bias", length);
+        }
+
+        void Add(string key, params long[] dimensions) => writer.Add(key, new float[dimensions.Aggregate(1L, static (product, size) => product * size)], dimensions);
     }
 
     private static void WriteHostile(string path, string canary)
