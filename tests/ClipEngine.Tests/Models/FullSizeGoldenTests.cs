@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using ClipEngine.Checkpoints;
+using ClipEngine.Cli.Commands;
 using ClipEngine.Models;
 using ClipEngine.Synthesis;
 using ClipEngine.Testing;
@@ -34,19 +36,41 @@ public class FullSizeGoldenTests
             synthesized.Write(folder);
         try
         {
-            using ClipModel model = ClipModel.Load(folder);
-            using ICheckpoint golden = Checkpoint.Open(Path.ChangeExtension(description, ".golden.safetensors"));
-            float[] images = new float[golden.Tensors["image_features"].ElementCount], texts = new float[golden.Tensors["text_features"].ElementCount];
-            model.EncodePixels(synthesized.Pixels(), images, normalize: false);
-            model.EncodeTokens(GoldenFeatures.Ids(golden), (int)golden.Tensors["tokens"].Dimensions[1], texts, normalize: false);
-            AssertEqual(golden, "image_features", images, model.EmbedDimension);
-            AssertEqual(golden, "text_features", texts, model.EmbedDimension);
+            AssertGolden(folder, synthesized, description);
         }
         finally
         {
             if (isLong)
                 Directory.Delete(folder, recursive: true); // gigabytes that nobody needs twice
         }
+    }
+
+    [SkippableTheory]
+    [InlineData(CheckpointLayout.Transformers)]
+    [InlineData(CheckpointLayout.OpenClip)]
+    public void TheOtherLayoutsGiveTheSameFeatures(CheckpointLayout layout)
+    {
+        string description = TestData.SharedPath("goldens", "towers-full", "ViT-B-32.json");
+        Skip.If(Environment.GetEnvironmentVariable("CLIPENGINE_LONG") != "1", "a long test: set CLIPENGINE_LONG=1");
+        SynthesizedModel synthesized = SynthesizedModel.Load(description);
+        using var folder = new TemporaryFolder();
+        string original = folder.File("original");
+        synthesized.Write(original);
+        string path;
+        if (layout == CheckpointLayout.Transformers)
+        {
+            path = folder.File("transformers");
+            ConvertCommand.Run(original, "transformers", path, configurationPath: null, TextWriter.Null);
+        }
+        else
+        {
+            // A state dict that PyTorch itself saved, beside the same configuration.
+            Skip.IfNot(RunPython("-c", "import torch") == 0, "/usr/bin/python3 has no torch");
+            path = Path.Combine(original, "state_dict.pt");
+            Assert.Equal(0, RunPython(Path.Combine(TestData.RepositoryRoot, "tools", "safetensors-to-torch.py"), Path.Combine(original, "open_clip_model.safetensors"), path));
+        }
+
+        AssertGolden(path, synthesized, description);
     }
 
     [SkippableTheory]
@@ -62,6 +86,28 @@ public class FullSizeGoldenTests
         var exception = Assert.Throws<BadInputException>(() => OpenClipConfig.Load(folder.File("config.json")));
         Assert.Contains("is not built", exception.Message);
         Assert.Contains("timm_model_name", exception.Message);
+    }
+
+    private static int RunPython(params string[] arguments)
+    {
+        const string Python = "/usr/bin/python3";
+        if (!File.Exists(Python))
+            return -1;
+        using Process process = Process.Start(new ProcessStartInfo(Python, arguments) { RedirectStandardError = true })!;
+        process.StandardError.ReadToEnd();
+        process.WaitForExit();
+        return process.ExitCode;
+    }
+
+    private static void AssertGolden(string path, SynthesizedModel synthesized, string description)
+    {
+        using ClipModel model = ClipModel.Load(path);
+        using ICheckpoint golden = Checkpoint.Open(Path.ChangeExtension(description, ".golden.safetensors"));
+        float[] images = new float[golden.Tensors["image_features"].ElementCount], texts = new float[golden.Tensors["text_features"].ElementCount];
+        model.EncodePixels(synthesized.Pixels(), images, normalize: false);
+        model.EncodeTokens(GoldenFeatures.Ids(golden), (int)golden.Tensors["tokens"].Dimensions[1], texts, normalize: false);
+        AssertEqual(golden, "image_features", images, model.EmbedDimension);
+        AssertEqual(golden, "text_features", texts, model.EmbedDimension);
     }
 
     private static void AssertEqual(ICheckpoint golden, string name, ReadOnlySpan<float> found, int length)
