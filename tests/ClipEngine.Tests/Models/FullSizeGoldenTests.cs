@@ -93,7 +93,7 @@ public class FullSizeGoldenTests
         const string Python = "/usr/bin/python3";
         if (!File.Exists(Python))
             return -1;
-        using Process process = Process.Start(new ProcessStartInfo(Python, arguments) { RedirectStandardError = true })!;
+        using Process process = Process.Start(new ProcessStartInfo(Python, arguments) { RedirectStandardError = true, UseShellExecute = false })!;
         process.StandardError.ReadToEnd();
         process.WaitForExit();
         return process.ExitCode;
