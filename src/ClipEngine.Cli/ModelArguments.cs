@@ -17,10 +17,12 @@ internal sealed class ModelArguments
 
     private readonly Option<bool> _acceptActivationMismatch = new("--accept-activation-mismatch") { Description = "Run weights with the activation of the configuration although they were trained with the other one, to repeat a published mistake; the result says so." };
 
+    private readonly Option<bool> _finiteWeights = new("--finite-weights") { Description = "Refuse weights with NaN or infinite elements instead of only reporting them." };
+
     /// <summary>Adds the options to a verb.</summary>
     public void AddTo(Command command)
     {
-        foreach (Option option in new Option[] { _model, _config, _batch, _threads, _dtype, _device, _acceptActivationMismatch })
+        foreach (Option option in new Option[] { _model, _config, _batch, _threads, _dtype, _device, _acceptActivationMismatch, _finiteWeights })
             command.Options.Add(option);
     }
 
@@ -40,6 +42,7 @@ internal sealed class ModelArguments
                 Backend = backend,
                 BatchSize = batch,
                 AcceptActivationMismatch = parsed.GetValue(_acceptActivationMismatch),
+                RequireFiniteWeights = parsed.GetValue(_finiteWeights),
             });
             foreach (string notice in model.Notices)
                 Console.Error.WriteLine($"clipengine: {notice}");

@@ -30,6 +30,13 @@ internal static class ClipModelLoader
         using ICheckpoint checkpoint = Checkpoint.Open(path);
         using var reader = new WeightReader(checkpoint, backend);
         IModel model = architecture.Build(configuration, configurationPath, reader, backend, new ArchitectureOptions { ImageSize = options.ImageSize });
+        if (options.RequireFiniteWeights && reader.Findings.Any(finding => !finding.IsFinite))
+        {
+            // Before the weights are handed over: the reader still owns them and releases them.
+            throw new BadInputException(path, "weights are not finite: " + string.Join("; ", reader.Findings.Where(finding => !finding.IsFinite).Take(10)) + ".",
+                "Fetch the file again, or load it without asking for finite weights (--finite-weights).");
+        }
+
         IReadOnlyList<Weight> weights = reader.Complete();
         string[] notices = [.. label is null ? Array.Empty<string>() : [$"{origin!.Name}: {label}"], .. model.Notices, .. reader.Findings.Select(finding => $"{path}: {finding}")];
         return new LoadedParts(model, weights, notices, () => options.Tokenizer ?? ChooseTokenizer(model, folder, configurationPath));

@@ -24,6 +24,21 @@ public sealed class ClipModelLayoutTests
     }
 
     [Fact]
+    public void WeightsThatAreNotFiniteAreReportedOrRefused()
+    {
+        using var folder = new TemporaryFolder();
+        File.Copy(TestData.Path("towers", "vit-gelu", "open_clip_config.json"), folder.File("open_clip_config.json"));
+        byte[] weights = File.ReadAllBytes(TestData.Path("towers", "vit-gelu", "open_clip_model.safetensors"));
+        BitConverter.TryWriteBytes(weights.AsSpan(weights.Length - sizeof(float)), float.NaN);   // the last element of the last fp32 tensor
+        File.WriteAllBytes(folder.File("open_clip_model.safetensors"), weights);
+
+        using (ClipModel model = ClipModel.Load(folder.Root))
+            Assert.Contains(model.Notices, notice => notice.Contains("1 NaN", StringComparison.Ordinal));
+        BadInputException refusal = Assert.Throws<BadInputException>(() => ClipModel.Load(folder.Root, new ClipModelOptions { RequireFiniteWeights = true }));
+        Assert.Contains("1 NaN", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void AnArchiveThatPyTorchWroteGivesTheGoldensFeatures()
     {
         using ClipModel model = ClipModel.Load(TestData.Path("towers", "vit-quickgelu", "state_dict.pt"));
