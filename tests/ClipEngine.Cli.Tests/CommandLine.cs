@@ -15,6 +15,10 @@ internal static class CommandLine
         // The signal is ignored, so that the write fails as on a full disk. The runtime's own memory files count too, unless it is told not to map its code twice.
         ProcessRunner.RunAsync("bash", ["-c", $"trap '' XFSZ; ulimit -f {kibibytes}; exec dotnet \"$@\"", "bash", s_program, .. arguments], environment: new Dictionary<string, string?> { ["DOTNET_EnableWriteXorExecute"] = "0" });
 
+    /// <summary>Runs a verb on the first of the processors that this process may use.</summary>
+    public static Task<ProcessOutcome> RunOnOneProcessorAsync(params string[] arguments) =>
+        ProcessRunner.RunAsync("bash", ["-c", "all=$(taskset -cp $$) && all=${all##*: } && exec taskset -c ${all%%[,-]*} dotnet \"$@\"", "bash", s_program, .. arguments]);
+
     /// <summary>Runs a verb with an environment variable set.</summary>
     public static Task<ProcessOutcome> RunWithVariableAsync(string name, string value, params string[] arguments) =>
         ProcessRunner.RunAsync("dotnet", [s_program, .. arguments], environment: new Dictionary<string, string?> { [name] = value });

@@ -15,7 +15,7 @@ internal static class ComparisonFigures
         }
 
         foreach (var named in result.Comparisons.GroupBy(comparison => (comparison.Name, comparison.Experiment)))
-            yield return Change(named.Key.Name, named.Key.Experiment, [.. named], groups);
+            yield return Change(named.Key.Name, result.Experiments.FirstOrDefault(experiment => experiment.Key == named.Key.Experiment), named.Key.Experiment, [.. named], groups);
     }
 
     /// <summary>What was declared primary; where nothing could be tested (published tables without faces), everything that was asked for.</summary>
@@ -39,7 +39,7 @@ internal static class ComparisonFigures
         string words = $"{clear.Count} of {rows.Count(row => !row.IsHeading)} intervals exclude zero. " +
             string.Join("; ", rows.Where(row => !row.IsHeading && double.IsFinite(row.Estimate)).Select(row => $"{row.Label} {row.Estimate:+0.0;-0.0;0.0}")) + " points.";
         return new AuditFigure(FigureSet.Slug("forest", experiment, label), FigureSection.Comparisons,
-            $"Scaling effect on '{label}': difference of the share of faces given this label, second arm minus first, the same faces in both. Filled points: the interval excludes zero.",
+            $"Scaling effect on '{label}': difference of the share of images given this label, {comparisons[0].Second.Name} minus {comparisons[0].First.Name}, the same images in both. Filled points: the interval excludes zero. p-values are corrected after Holm.",
             new ForestPlot
             {
                 Title = $"Scaling effect on '{label}'",
@@ -69,7 +69,7 @@ internal static class ComparisonFigures
         string words = string.Join("; ", comparisons.Select(comparison =>
             $"{comparison.Name}, {comparison.Group}: {FigureSet.Bar(comparison.FirstRate).Estimate:0.0} to {FigureSet.Bar(comparison.SecondRate).Estimate:0.0} %")).Replace("NaN", "undefined", StringComparison.Ordinal);
         return new AuditFigure(FigureSet.Slug("arms", experiment, label), FigureSection.Comparisons,
-            $"Share of faces given the label '{label}', by group, in both arms of each comparison, with intervals (Figure 2 of the study).",
+            $"Share of images given the label '{label}', by group, in both arms of each comparison, with intervals (Figure 2 of the study).",
             new IntervalBars
             {
                 Title = $"'{label}': {first} and {second}",
@@ -78,11 +78,11 @@ internal static class ComparisonFigures
                 Categories = groups,
                 Series = [first, second],
                 Values = [.. values],
-                Unit = "% of faces",
+                Unit = "% of images",
             }.ToSvg());
     }
 
-    private static AuditFigure Change(string name, string experiment, ArmComparison[] comparisons, string[] groups)
+    private static AuditFigure Change(string name, ExperimentResult? described, string experiment, ArmComparison[] comparisons, string[] groups)
     {
         string[] labels = comparisons.Select(comparison => comparison.Label).Distinct(StringComparer.Ordinal).ToArray();
         var values = new double[groups.Length * labels.Length];
@@ -98,7 +98,7 @@ internal static class ComparisonFigures
         string confounder = comparisons[0].ConfoundedWith;
         string warning = confounder.Length > 0 ? $" Confounded with {confounder}." : "";
         return new AuditFigure(FigureSet.Slug("change", name, experiment), FigureSection.Comparisons,
-            $"{name}: change of the share of faces given each label, in percentage points, {comparisons[0].Second.Name} minus {comparisons[0].First.Name} (Figure 5 of the study).{warning}",
+            $"{described?.Title ?? experiment}, {name}: change of the share of images given each label, in percentage points, {comparisons[0].Second.Name} minus {comparisons[0].First.Name} (Figure 5 of the study).{warning}",
             new Heatmap
             {
                 Title = $"{name}: change in percentage points",

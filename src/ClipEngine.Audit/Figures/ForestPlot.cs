@@ -22,7 +22,8 @@ internal sealed record ForestPlot
     public string ToSvg()
     {
         const double rowHeight = 24, plotWidth = 360;
-        double left = 32 + Rows.Max(row => SvgDocument.TextWidth(row.Label) + (row.IsHeading ? 0 : 12));
+        // Room for the caption on the left of zero too, which may be where the axis begins.
+        double left = Math.Max(32 + Rows.Max(row => SvgDocument.TextWidth(row.Label) + (row.IsHeading ? 0 : 12)), 24 + SvgDocument.TextWidth("← " + LeftCaption, 11));
         double notes = 16 + Rows.Max(row => SvgDocument.TextWidth(Value(row)) + (row.Note.Length > 0 ? SvgDocument.TextWidth(row.Note, 11) + 14 : 0));
         double width = Math.Max(left + plotWidth + notes + 16, 32 + SvgDocument.TextWidth(Title, 14));
         double top = 66, bottom = top + (Rows.Count * rowHeight);

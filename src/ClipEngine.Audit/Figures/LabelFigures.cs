@@ -75,7 +75,7 @@ internal static class LabelFigures
         string[] labels = experiment.Labels.Select(label => label.Text).ToArray();
         double[] values = similarity.SelectMany(row => row).ToArray();
         return new AuditFigure(FigureSet.Slug("text-similarity", experiment.Key, model.Model), FigureSection.Features,
-            $"{experiment.Title}, {model.Model}: cosines of the label sentences with each other. Labels that the model hardly tells apart split their faces between them (Figure 7 of the study).",
+            $"{experiment.Title}, {model.Model}: cosines of the label sentences with each other. Labels that the model hardly tells apart split the images between them (Figure 7 of the study).",
             new Heatmap
             {
                 Title = $"{model.Model}: cosine of label sentences",

@@ -16,7 +16,7 @@ internal static class AuditNotes
         if (result.Comparisons.Count > 0)
         {
             notes.Add(new Note(NoteKind.Method, "Comparisons of this run",
-                "Two arms are compared on the same faces: each face's outcome is averaged over an arm's checkpoints, and the differences face by face carry a bootstrap interval over persons and a permutation test that swaps their signs. Where each arm is one checkpoint, McNemar's exact test is given too. Tests are corrected within families that the spec declared beforehand; what is in no primary family is exploratory."));
+                "Two arms are compared on the same images: each image's outcome is averaged over an arm's checkpoints, and the differences image by image carry a bootstrap interval over persons and a permutation test that swaps their signs. Where each arm is one checkpoint, McNemar's exact test is given too. Tests are corrected within the families that the spec declares; that it was written before the data were seen is for its authors to show; what is in no primary family is exploratory."));
         }
 
         if (result.Sensitivity.Count > 0)

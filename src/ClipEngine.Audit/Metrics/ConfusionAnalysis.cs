@@ -24,14 +24,23 @@ internal static class ConfusionAnalysis
         {
             Shares = shares,
             Misclassified = builder.Share(Metric.MisclassificationRate, "", wrong),
-            MisclassifiedByAttribute = [.. experiment.FactorAttributes.Select(attribute =>
+            MisclassifiedByAttribute = [.. experiment.FactorAttributes.Where(attribute => Undecided(attribute, named, probe) is null).Select(attribute =>
             {
                 IReadOnlyList<string> own = probe.Attribute(attribute);
-                string[] said = Array.ConvertAll(named, group => probe.SharedAttribute(group, attribute));
+                string[] said = Array.ConvertAll(named, group => probe.AttributeOf(group, attribute)[0]);
                 bool[] wrongHere = Array.ConvertAll([.. Enumerable.Range(0, winners.Length)], row => said[winners[row]] != own[row]);
                 return builder.Share(Metric.MisclassificationRate, attribute, wrongHere);
             })],
+            AttributesLeftOut = [.. experiment.FactorAttributes.Select(attribute => Undecided(attribute, named, probe)).OfType<string>()],
         };
+    }
+
+    /// <summary>Why nothing can be said about an attribute, or null: the name of a group says nothing about what its members differ in.</summary>
+    private static string? Undecided(string attribute, string[] named, Probe probe)
+    {
+        string? divided = named.Distinct().FirstOrDefault(group => probe.AttributeOf(group, attribute).Length > 1);
+        return divided is null ? null
+            : $"No rate of names that are wrong in '{BadInputException.Escape(attribute)}': the images of group '{BadInputException.Escape(divided)}' have {probe.AttributeOf(divided, attribute).Length} values of it, so a group's name does not decide it.";
     }
 
     /// <summary>The group that each label names; all labels must name one that the probe has.</summary>

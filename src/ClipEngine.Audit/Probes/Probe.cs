@@ -84,15 +84,11 @@ public sealed class Probe
         return values;
     }
 
-    /// <summary>The value that all images of a group share in an attribute.</summary>
-    /// <exception cref="BadInputException">They do not share one.</exception>
-    internal string SharedAttribute(string group, string name)
+    /// <summary>The values that the images of a group have in an attribute, each once.</summary>
+    internal string[] AttributeOf(string group, string name)
     {
         IReadOnlyList<string> cells = Attribute(name);
-        string[] values = [.. Enumerable.Range(0, Images.Count).Where(row => Images[row].Group == group).Select(row => cells[row]).Distinct()];
-        return values.Length == 1
-            ? values[0]
-            : throw new BadInputException(Source, $"the images of group '{BadInputException.Escape(group)}' have {values.Length} values of '{name}'; one was expected.", "Misclassification by attribute needs attributes that the group decides.");
+        return [.. Enumerable.Range(0, Images.Count).Where(row => Images[row].Group == group).Select(row => cells[row]).Distinct()];
     }
 
     internal ProbeSummary Summary(IReadOnlyDictionary<string, string> descriptions) => new()

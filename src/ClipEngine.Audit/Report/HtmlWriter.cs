@@ -41,26 +41,53 @@ internal sealed class HtmlWriter
         return this;
     }
 
-    /// <summary>A table with a caption, in a box of its own that scrolls sideways on a narrow screen and can be reached by keyboard.</summary>
+    /// <summary>
+    /// A table with a caption, in a box of its own that scrolls sideways on a narrow screen and can be reached by keyboard. Columns of
+    /// words stand left and wrap; numbers stand right, and a number never breaks apart from its unit, nor an interval in two.
+    /// </summary>
     /// <param name="caption">What the table shows.</param>
     /// <param name="columns">Column heads; the first column heads its row.</param>
     /// <param name="rows">Cells, as text.</param>
     public HtmlWriter Table(string caption, IReadOnlyList<string> columns, IEnumerable<IReadOnlyList<string>> rows)
     {
+        IReadOnlyList<string>[] all = [.. rows];
+        bool[] areWords = [.. Enumerable.Range(0, columns.Count).Select(column => column == 0 || all.Any(row => !IsNumber(row[column])))];
         _page.Append("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"").Append(Escape(caption)).Append("\">\n<table>\n<caption>").Append(Escape(caption)).Append("</caption>\n<thead><tr>");
-        foreach (string column in columns)
-            _page.Append("<th scope=\"col\">").Append(Escape(column)).Append("</th>");
+        for (int column = 0; column < columns.Count; column++)
+            _page.Append(areWords[column] ? "<th scope=\"col\" class=\"w\">" : "<th scope=\"col\">").Append(Escape(columns[column])).Append("</th>");
         _page.Append("</tr></thead>\n<tbody>\n");
-        foreach (IReadOnlyList<string> row in rows)
+        foreach (IReadOnlyList<string> row in all)
         {
-            _page.Append("<tr><th scope=\"row\">").Append(Escape(row[0])).Append("</th>");
+            _page.Append(IsHardToBreak(row[0]) ? "<tr><th scope=\"row\" class=\"h\">" : "<tr><th scope=\"row\">").Append(Escape(row[0])).Append("</th>");
             for (int cell = 1; cell < row.Count; cell++)
-                _page.Append("<td>").Append(Escape(row[cell])).Append("</td>");
+            {
+                if (areWords[cell])
+                    _page.Append(IsHardToBreak(row[cell]) ? "<td class=\"w h\">" : "<td class=\"w\">").Append(Escape(row[cell])).Append("</td>");
+                else
+                    Number(row[cell]);
+            }
+
             _page.Append("</tr>\n");
         }
 
         _page.Append("</tbody>\n</table>\n</div>\n");
         return this;
+    }
+
+    /// <summary>Digits with a sign or a unit, a p-value, a dash; "undefined" stands among numbers too.</summary>
+    private static bool IsNumber(string cell) =>
+        cell.Length == 0 || char.IsAsciiDigit(cell[0]) || cell[0] is '+' or '−' or '–' or '<' || cell.StartsWith("undefined", StringComparison.Ordinal);
+
+    /// <summary>Hashes, paths and long names: they break anywhere, or the table becomes as wide as they are.</summary>
+    private static bool IsHardToBreak(string cell) => cell.Split(' ', '/').Any(word => word.Length > 28);
+
+    private void Number(string cell)
+    {
+        int interval = cell.IndexOf(" (", StringComparison.Ordinal);
+        if (interval > 0 && !cell.StartsWith("undefined", StringComparison.Ordinal))
+            _page.Append("<td class=\"i\"><span>").Append(Escape(cell[..interval])).Append("</span> <span>").Append(Escape(cell[(interval + 1)..])).Append("</span></td>");
+        else
+            _page.Append("<td>").Append(Escape(cell)).Append("</td>");
     }
 
     /// <summary>A figure with its caption; the drawing stands in the page itself.</summary>
@@ -71,9 +98,12 @@ internal sealed class HtmlWriter
         return this;
     }
 
-    public HtmlWriter BeginDetails(string summary)
+    /// <summary>A part that a reader opens; on paper it stands open.</summary>
+    /// <param name="summary">What is in it.</param>
+    /// <param name="isForScreen">Stays closed on paper too, unless it was opened: pages of it are of use to few.</param>
+    public HtmlWriter BeginDetails(string summary, bool isForScreen = false)
     {
-        _page.Append("<details>\n<summary>").Append(Escape(summary)).Append("</summary>\n");
+        _page.Append(isForScreen ? "<details class=\"screen\">" : "<details>").Append("\n<summary>").Append(Escape(summary)).Append("</summary>\n");
         return this;
     }
 

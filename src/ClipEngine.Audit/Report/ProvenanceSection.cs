@@ -9,8 +9,13 @@ internal static class ProvenanceSection
     {
         Provenance provenance = result.Provenance;
         page.BeginSection("provenance", "How to repeat this");
-        page.Paragraph("Run this command with the same version and the same files; every table, figure and this page come out byte for byte the same.");
+        page.Paragraph(provenance.Spec.Length > 0
+            ? "Save the spec below as SPEC.json, put the files beside it where it names them (their hashes stand below), and run this command with the same version:"
+            : "Run this command with the same options, the same version and the same files (their hashes stand below):");
         page.Preformatted(provenance.Command);
+        page.Paragraph(provenance.Device.Length > 0
+            ? "On a device with the same instruction set every table, every figure and this page come out byte for byte the same, with any number of threads. On another, features differ by rounding: 'clipengine audit compare' says what that changes."
+            : "Every table, every figure and this page come out byte for byte the same.");
         page.Table("What computed this", ["item", "value"],
         [
             ["ClipEngine", provenance.Version],

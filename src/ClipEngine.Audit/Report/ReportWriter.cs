@@ -24,7 +24,7 @@ public sealed class ReportWriter : IReportWriter
     /// <summary>The whole page.</summary>
     internal static string Compose(AuditResult result, IReadOnlyList<AuditFigure> figures)
     {
-        IReadOnlyList<Note> notes = StandingNotes.With(result.Notes);
+        IReadOnlyList<Note> notes = StandingNotes.With(result);
         var page = new HtmlWriter();
         page.Raw("<!doctype html>").Raw("<html lang=\"en\">").Raw("<head>").Raw("<meta charset=\"utf-8\">")
             .Raw("<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">")
@@ -49,7 +49,8 @@ public sealed class ReportWriter : IReportWriter
         WriteNotes(page, "method", "Method", NoteKind.Method, notes);
         WriteNotes(page, "limitations", "Limitations", NoteKind.Limitation, notes);
         ProvenanceSection.Write(page, result);
-        page.Raw("</main>").Raw("<footer>").Paragraph($"Made by ClipEngine {result.Provenance.Version}. Every table of this page lies unrounded in the run's folder 'tables', every figure in 'figures'.")
+        page.Raw("</main>").Raw("<footer>").Paragraph($"Made by ClipEngine {result.Provenance.Version}. Every table of this page lies unrounded in the run's folder 'tables', every figure in 'figures'. " +
+            "Printed, it shows all but exploratory families of tests, labels left out in turn and single images, which stay closed unless they are opened first.")
             .Raw("</footer>").Raw("</body>").Raw("</html>");
         return page.ToString();
     }

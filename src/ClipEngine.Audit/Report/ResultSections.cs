@@ -11,7 +11,9 @@ internal static class ResultSections
         if (result.Comparisons.Count == 0)
             return;
         page.BeginSection("comparisons", "Comparisons of models");
-        page.Paragraph("Each comparison was declared with its checkpoints before the data were looked at. The difference is taken face by face: second arm minus first, in percentage points of the share of faces given the label.");
+        page.Paragraph("The spec declares which checkpoints are compared with which. The difference is taken image by image: second arm minus first, in percentage points of the share of images given the label. " +
+            "An interval may leave zero out where a test does not call the difference clear: with few images that changed, an exact test cannot reach a small p. The test decides.");
+        WriteGroups(page, result);
         page.Table("The declared comparisons", ["comparison", "first arm", "checkpoints", "second arm", "checkpoints", "training runs", "confounded with"],
             result.Comparisons.DistinctBy(comparison => comparison.Name).Select(comparison => new[]
             {
@@ -23,15 +25,17 @@ internal static class ResultSections
         {
             bool isPrimary = family.Any(comparison => comparison.RateTest?.IsPrimary == true);
             string title = family.Key.Length == 0 ? "Comparisons without tests" : $"Family of tests '{family.Key}'{(isPrimary ? " (declared primary)" : " (exploratory)")}";
+            string[] names = [.. family.Select(comparison => comparison.Name).Distinct()];
             if (!isPrimary)
-                page.BeginDetails($"{title}: {family.Count()} comparisons");
-            page.Table(title, ["comparison", "label", "group", "n", "first arm", "second arm", "difference", "p", "Holm", "Benjamini-Hochberg", "McNemar", "difference of mean probability"],
-                family.Select(comparison => new[]
-                {
-                    comparison.Name, comparison.Label, comparison.Group, comparison.RateDifference.Count.ToString(), Wording.Percent(comparison.FirstRate), Wording.Percent(comparison.SecondRate),
+                page.BeginDetails($"{title}: {Wording.Count(family.Count(), "comparison")}", isForScreen: true);
+            // Where it is the same in every row, the comparison's name takes the caption and not a column.
+            page.Table(names.Length == 1 ? $"{title}: {names[0]}" : title, [.. names.Length == 1 ? Array.Empty<string>() : ["comparison"], "label", "group", "n", "first arm", "second arm", "difference", "p", "Holm", "Benjamini-Hochberg", "McNemar (lost / gained)", "difference of mean probability"],
+                family.Select(comparison => (string[])
+                [
+                    .. names.Length == 1 ? Array.Empty<string>() : [comparison.Name], comparison.Label, comparison.Group, comparison.RateDifference.Count.ToString(), Wording.Percent2(comparison.FirstRate), Wording.Percent2(comparison.SecondRate),
                     Wording.Points(comparison.RateDifference), Probability(comparison.RateTest?.PValue), Probability(comparison.RateTest?.Holm), Probability(comparison.RateTest?.BenjaminiHochberg),
-                    comparison.McNemar is { } counts ? $"{counts.OnlyFirst} / {counts.OnlySecond}, {Wording.PValue(counts.PValue)}" : "–", Wording.Points(comparison.MeanDifference),
-                }));
+                    comparison.McNemar is { } counts ? $"{counts.OnlyFirst} / {counts.OnlySecond} ({Wording.PValue(counts.PValue)})" : "–", Wording.Points(comparison.MeanDifference),
+                ]));
             if (!isPrimary)
                 page.EndDetails();
         }
@@ -44,8 +48,13 @@ internal static class ResultSections
         foreach (ExperimentResult experiment in result.Experiments)
         {
             page.BeginSection("experiment-" + FigureSet.Slug(experiment.Key), experiment.Title);
-            page.Table("Labels and the sentences they stood in", ["label", "sentence", "names group"],
-                experiment.Labels.Select(label => new[] { label.Text, label.Prompt.Length > 0 ? label.Prompt : "as given with the scores", label.Group ?? "–" }));
+            page.Table("Labels and the sentences they stood in", experiment.NamesGroups ? ["label", "sentence", "names group"] : ["label", "sentence"],
+                experiment.Labels.Select(label =>
+                {
+                    string sentence = label.Prompt.Length > 0 ? label.Prompt : "as given with the scores";
+                    return experiment.NamesGroups ? new[] { label.Text, sentence, label.Group ?? "–" } : [label.Text, sentence];
+                }));
+            WriteGroups(page, result);
             foreach (ModelExperimentResult model in experiment.Models)
                 WriteModel(page, result, experiment, model, figures);
             AuditFigure[] others = figures.Where(figure => figure.Section == FigureSection.PatchSize && figure.Experiment == experiment.Key).ToArray();
@@ -109,9 +118,27 @@ internal static class ResultSections
         if (own.Length == 0)
             return;
         page.BeginSection(id, title);
+        if (section == FigureSection.Persons)
+            page.Paragraph("For whoever wants to check a single image. Images are named by their files and never shown; all choices stand in 'tables/predictions.csv'.");
         foreach (AuditFigure figure in own)
-            page.BeginDetails(figure.Caption).Figure(figure).EndDetails();
+            page.BeginDetails(Short(figure.Caption), isForScreen: section == FigureSection.Persons).Figure(figure).EndDetails();
         page.EndSection();
+    }
+
+    /// <summary>What the codes in tables and figures stand for, where there are codes.</summary>
+    private static void WriteGroups(HtmlWriter page, AuditResult result)
+    {
+        if (result.Probe.Groups.Any(group => group.Description != group.Key))
+            page.Paragraph($"Groups: {string.Join(", ", result.Probe.Groups.Select(group => Wording.Group(result, group.Key)))}.");
+    }
+
+    /// <summary>A caption's first sentence, without the number of the study's figure.</summary>
+    private static string Short(string caption)
+    {
+        int end = caption.IndexOf(". ", StringComparison.Ordinal);
+        string first = end < 0 ? caption.TrimEnd('.') : caption[..end];
+        int number = first.IndexOf(" (Figure", StringComparison.Ordinal);
+        return number < 0 ? first : first[..number];
     }
 
     private static void WriteFiguresOf(HtmlWriter page, FigureSection section, IReadOnlyList<AuditFigure> figures)
@@ -126,6 +153,8 @@ internal static class ResultSections
         foreach (AuditFigure figure in figures.Where(figure => figure.Section == FigureSection.Choices && figure.Experiment == experiment.Key && figure.Model == model.Model))
             page.Figure(figure);
         string[] groups = result.Probe.Groups.Select(group => group.Key).ToArray();
+        foreach (string reason in model.Confusion?.AttributesLeftOut ?? [])
+            page.Paragraph(reason);
         page.BeginDetails("Tables with n and intervals");
         WriteFrames(page, $"{model.Model}: share of images given each label", model.ArgmaxFrequency, groups);
         WriteFrames(page, $"{model.Model}: mean probability of each label", model.MeanProbability, groups);
@@ -154,7 +183,7 @@ internal static class ResultSections
         page.EndDetails();
         if (model.LeaveOneLabelOut.Count > 0)
         {
-            page.BeginDetails("Each label left out in turn");
+            page.BeginDetails("Each label left out in turn", isForScreen: true);
             foreach (LeaveOneOut without in model.LeaveOneLabelOut)
                 WriteFrames(page, $"{model.Model}: share of images given each label when '{without.LeftOut}' is not offered", without.ArgmaxFrequency, groups);
             page.EndDetails();
@@ -164,8 +193,8 @@ internal static class ResultSections
     private static void WriteFrames(HtmlWriter page, string caption, IReadOnlyList<GroupMetricFrame> frames, string[] groups)
     {
         string[] columns = ["group", "n", .. frames.Select(frame => frame.Subject.Length > 0 ? frame.Subject : "all")];
-        var rows = groups.Select(group => (string[])[group, frames[0][group].Count.ToString(), .. frames.Select(frame => Wording.Percent(frame[group]))]).ToList();
-        rows.Add(["all", frames[0].Overall.Count.ToString(), .. frames.Select(frame => Wording.Percent(frame.Overall))]);
+        var rows = groups.Select(group => (string[])[group, frames[0][group].Count.ToString(), .. frames.Select(frame => Wording.Percent2(frame[group]))]).ToList();
+        rows.Add(["all", frames[0].Overall.Count.ToString(), .. frames.Select(frame => Wording.Percent2(frame.Overall))]);
         page.Table(caption, columns, rows);
     }
 

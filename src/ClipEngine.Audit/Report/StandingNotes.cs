@@ -9,27 +9,24 @@ namespace ClipEngine.Audit.Report;
 internal static class StandingNotes
 {
     /// <summary>The texts, in the order in which a reader needs them.</summary>
-    public static IReadOnlyList<Note> All { get; } =
+    /// <param name="models">The run's models: what is said of scores must be true of theirs.</param>
+    public static IReadOnlyList<Note> For(IReadOnlyList<ModelSummary> models) =>
     [
         new(NoteKind.Content, "Before you read on",
             "This page may show words that insult and dehumanise people. They are the labels that a model was asked to choose from, taken from published studies, " +
             "because a model that prefers such a word for a person's portrait will do so wherever it is used. They are measured here, not said: " +
             "a number beside a label is a fact about a model and its training data, never about a person or a group of people."),
-        new(NoteKind.Method, "How a label is chosen",
-            "Each image and each sentence (the label inside its template) becomes a feature vector of length one. Their dot products are cosines; scaled and put through a softmax over all labels of a set, " +
-            "they become probabilities that add up to one. The label with the highest probability is the one the model 'chose'. The labels compete: a label can lose only because another one, however similar, won. " +
-            "That is why merged labels and leave-one-label-out results stand beside the single ones."),
+        HowALabelIsChosen(models),
         new(NoteKind.Method, "How sure the numbers are",
-            "Rates carry Wilson intervals. Means and differences carry bootstrap intervals over persons, so that several images of one person do not count as several people. Tests between models compare the same faces. " +
-            "Families of tests are declared before the data are looked at; p-values are corrected within their family (Holm against any false alarm, Benjamini-Hochberg against a share of them)."),
+            "Rates carry Wilson intervals. Means and differences carry bootstrap intervals over persons, so that several images of one person do not count as several people. Tests between models compare the same images. " +
+            "Families of tests are declared in the spec, which should be written before the data are looked at; p-values are corrected within their family (Holm against any false alarm, Benjamini-Hochberg against a share of them)."),
         new(NoteKind.Limitation, "What the intervals do not cover",
             "Intervals say what would change with another choice of faces of the same kind. They do not cover another training run: there are one or two runs an arm, and epochs of one run are not independent of each other. " +
             "Models with different training sets also differ in samples seen, batch size, activation and normalisation, so a difference between them is not the effect of data alone."),
         new(NoteKind.Limitation, "Categories of people",
             "Groups are those that the probe's makers recorded, often a self-report among a few given choices of race and two of gender. People are more than these boxes; those who fit none are absent, and results for a box do not hold for everybody in it. " +
             "Treating such categories as given, natural kinds is itself an error (essentialism)."),
-        new(NoteKind.Limitation, "Cosine similarity",
-            "A cosine between an image and a sentence has no meaning of its own; only comparisons within one model and one set of labels do. Probabilities depend on the scale that is put on the cosines; the chosen label does not."),
+        Scores(models),
         new(NoteKind.Limitation, "Physiognomy",
             "Nobody's character, deeds or worth can be read from a face. A correlation of a label with a measure of the face shows what a model has picked up; it is no evidence for such a link in the world."),
         new(NoteKind.Limitation, "Association is not recognition",
@@ -40,9 +37,47 @@ internal static class StandingNotes
     ];
 
     /// <summary>The standing notes with a run's own: same titles replaced, others added behind their kind.</summary>
-    public static IReadOnlyList<Note> With(IReadOnlyList<Note> own)
+    public static IReadOnlyList<Note> With(AuditResult result)
     {
-        var titles = own.Select(note => note.Title).ToHashSet(StringComparer.Ordinal);
-        return All.Where(note => !titles.Contains(note.Title)).Concat(own).OrderBy(note => (int)note.Kind).ToList();
+        var titles = result.Notes.Select(note => note.Title).ToHashSet(StringComparer.Ordinal);
+        return For(result.Models).Where(note => !titles.Contains(note.Title)).Concat(result.Notes).OrderBy(note => (int)note.Kind).ToList();
+    }
+
+    private static Note HowALabelIsChosen(IReadOnlyList<ModelSummary> models)
+    {
+        ModelSummary[] working = [.. models.Where(model => model.Failure is null)];
+        bool isMixed = working.DistinctBy(model => model.Origin).Count() > 1;
+        string From(ScoreOrigin origin) => isMixed ? $" ({string.Join(", ", working.Where(model => model.Origin == origin).Select(model => model.Key))})" : "";
+        bool Any(ScoreOrigin origin) => working.Any(model => model.Origin == origin);
+        var parts = new List<string>();
+        if (Any(ScoreOrigin.Cosines))
+        {
+            parts.Add($"Each image and each sentence (the label inside its template) becomes a feature vector of length one{From(ScoreOrigin.Cosines)}. Their dot products are cosines; " +
+                "scaled and put through a softmax over all labels of a set, they become probabilities that add up to one.");
+        }
+
+        if (Any(ScoreOrigin.MatchLogOdds))
+        {
+            parts.Add($"Each image is looked at together with each sentence (the label inside its template), and the model gives the log odds that the two match{From(ScoreOrigin.MatchLogOdds)}; no cosine is involved. " +
+                "Scaled and put through a softmax over all labels of a set, log odds become probabilities that add up to one.");
+        }
+
+        if (Any(ScoreOrigin.Given))
+            parts.Add($"Probabilities of each label for each image were computed elsewhere and taken as they are{From(ScoreOrigin.Given)}: that they are what they are said to be rests on whoever made them.");
+        parts.Add("The label with the highest probability is the one the model 'chose'. The labels compete: a label can lose only because another one, however similar, won. " +
+            "That is why merged labels and leave-one-label-out results stand beside the single ones.");
+        return new Note(NoteKind.Method, "How a label is chosen", string.Join(" ", parts));
+    }
+
+    private static Note Scores(IReadOnlyList<ModelSummary> models)
+    {
+        bool hasLogOdds = models.Any(model => model.Origin == ScoreOrigin.MatchLogOdds);
+        bool hasOthers = models.Any(model => model.Origin != ScoreOrigin.MatchLogOdds);
+        string score = !hasLogOdds ? "A cosine between an image and a sentence has"
+            : hasOthers ? "Neither a cosine between an image and a sentence nor the log odds that they match have"
+            : "The log odds that an image and a sentence match have";
+        return new Note(NoteKind.Limitation, hasOthers ? "Cosine similarity" : "Scores of a match",
+            $"{score} {(hasLogOdds && hasOthers ? "a" : "no")} meaning of {(hasLogOdds ? "their" : "its")} own; only comparisons within one model and one set of labels do. " +
+            "Probabilities depend on the scale that is put on the scores; the chosen label does not.");
     }
 }

@@ -2,14 +2,63 @@ using ClipEngine.Audit.Results;
 
 namespace ClipEngine.Audit.Report;
 
-/// <summary>The first screen: what was asked, of whom, what came out and how sure that is.</summary>
+/// <summary>The first screen: what was asked, of whom, what came out and how sure that is; in a few sentences, then in detail.</summary>
 internal static class SummarySection
 {
     private const int FindingsPerExperiment = 6;
+    private const int PrimaryFindings = 8;
+    private const int WordingsShown = 3;
+
+    /// <summary>What a corrected p-value must be below to be called clear.</summary>
+    private const double Clear = 0.05;
 
     public static void Write(HtmlWriter page, AuditResult result)
     {
         page.BeginSection("summary", "Summary");
+        WriteShort(page, result);
+        WriteWhatWasAsked(page, result);
+        WriteOfWhom(page, result);
+        WriteByWhichModels(page, result);
+        page.Heading(3, "What came out");
+        WriteComparisons(page, result);
+        foreach (ExperimentResult experiment in result.Experiments)
+            WriteFindings(page, result, experiment, result.Experiments.Count > 1);
+        WriteHowSure(page, result);
+        page.EndSection();
+    }
+
+    /// <summary>The whole audit for somebody who reads nothing else.</summary>
+    private static void WriteShort(HtmlWriter page, AuditResult result)
+    {
+        int working = result.Models.Count(model => model.Failure is null);
+        string choices = string.Join(" and ", result.Experiments.Select(experiment => $"one of {experiment.Labels.Count} labels ({experiment.Title})"));
+        page.Raw("<div class=\"short\">").Heading(3, "In short")
+            .Paragraph($"Asked: for each of {Wording.Count(result.Probe.Images.Count, "image")} of {Wording.Count(result.Probe.PersonCount, "person")} ({result.Probe.Name}), {Wording.Count(working, "model")} chose {choices}.");
+        ArmComparison[] primary = Primary(result);
+        Finding? widest = result.Experiments.Where(experiment => !experiment.NamesGroups).SelectMany(Gaps).OrderByDescending(finding => Math.Abs(finding.Gap.Difference.Value!.Value)).FirstOrDefault();
+        if (primary.Length > 0)
+        {
+            ArmComparison[] clear = [.. primary.Where(IsClear)];
+            string largest = clear.Length == 0 ? "" : $" The largest: {Went(result, clear[0])}";
+            page.Paragraph($"Found: of {Wording.Count(primary.Length, "comparison")} that the spec declares primary, {clear.Length} {(clear.Length == 1 ? "shows" : "show")} a difference beyond chance.{largest}");
+        }
+        else if (widest is not null)
+        {
+            page.Paragraph($"Found: no comparison was declared primary. The widest difference between two groups: {Chose(result, widest)}");
+        }
+        else if (working > 0)
+        {
+            page.Paragraph("Found: no label was chosen more often for one group than for another beyond chance.");
+        }
+
+        page.Paragraph($"How sure: every number stands with its n and a {Level(result)} interval over the choice of images; other wordings and other training runs are not in that interval. The numbers are about these models, not about people.");
+        if (working < result.Models.Count)
+            page.Paragraph($"Incomplete: {Wording.Count(result.Models.Count - working, "model")} of {result.Models.Count} failed and {(result.Models.Count - working == 1 ? "has" : "have")} no numbers here.");
+        page.Raw("<p><a href=\"#provenance\">How to repeat this</a>: the command, the spec, and the hash of every file.</p>").Raw("</div>");
+    }
+
+    private static void WriteWhatWasAsked(HtmlWriter page, AuditResult result)
+    {
         page.Heading(3, "What was asked");
         foreach (ExperimentResult experiment in result.Experiments)
         {
@@ -18,17 +67,22 @@ internal static class SummarySection
                 : "";
             page.Paragraph($"{experiment.Title}: which of these {experiment.Labels.Count} labels fits an image best? {string.Join(", ", experiment.Labels.Select(label => $"'{label.Text}'"))}.{sentence}");
         }
+    }
 
+    private static void WriteOfWhom(HtmlWriter page, AuditResult result)
+    {
         page.Heading(3, "Of whom");
-        page.Paragraph($"{result.Probe.Name}: {result.Probe.Images.Count} images of {result.Probe.PersonCount} {(result.Probe.PersonCount == 1 ? "person" : "persons")}, grouped by '{result.Probe.GroupAttribute}'.");
+        page.Paragraph($"{result.Probe.Name}: {Wording.Count(result.Probe.Images.Count, "image")} of {Wording.Count(result.Probe.PersonCount, "person")}, grouped by '{result.Probe.GroupAttribute}'.");
         page.Table("Groups of the probe", ["group", "meaning", "images", "persons"],
             result.Probe.Groups.Select(group => new[] { group.Key, group.Description, group.ImageCount.ToString(), group.PersonCount.ToString() }));
         foreach (string warning in result.Probe.Warnings)
             ReportWriter.WriteNote(page, new Note(NoteKind.Warning, "About the probe's data", warning));
+    }
 
+    private static void WriteByWhichModels(HtmlWriter page, AuditResult result)
+    {
         page.Heading(3, "By which models");
-        int failed = result.Models.Count(model => model.Failure is not null);
-        page.Paragraph($"{result.Models.Count} {(result.Models.Count == 1 ? "model" : "models")}: {string.Join(", ", result.Models.Select(model => model.Key))}.");
+        page.Paragraph($"{Wording.Count(result.Models.Count, "model")}: {string.Join(", ", result.Models.Select(model => model.TrainingSet.Length > 0 ? $"{model.Key} (trained on {model.TrainingSet})" : model.Key))}.");
         foreach (ModelSummary model in result.Models.Where(model => model.Failure is not null))
             ReportWriter.WriteNote(page, new Note(NoteKind.Warning, $"{model.Key} has no results", model.Failure!));
         foreach (ModelSummary model in result.Models.Where(model => model.Remarks.Count > 0))
@@ -40,68 +94,82 @@ internal static class SummarySection
                 "Checkpoints of one training run count as one: " + string.Join("; ", repeated.Select(run => string.Join(" and ", run.Select(model => model.Key)))) + "."));
         }
 
-        page.Heading(3, "What came out");
-        WriteComparisons(page, result);
-        foreach (ExperimentResult experiment in result.Experiments)
-            WriteFindings(page, experiment, result.Experiments.Count > 1);
+        foreach (Note note in result.Notes.Where(note => note.Kind == NoteKind.Warning))
+            ReportWriter.WriteNote(page, note);
+    }
 
+    private static void WriteHowSure(HtmlWriter page, AuditResult result)
+    {
         page.Heading(3, "How sure this is");
-        double level = result.Provenance.ConfidenceLevel * 100;
-        page.Paragraph($"Ranges in brackets are {level:0.#} % intervals. They say how far a number would move with other faces of the same kind; " +
+        page.Paragraph($"Ranges in brackets are {Level(result)} intervals. They say how far a number would move with other images of the same kind; " +
             "they do not say what another training run would give. Small groups have wide intervals: look at n.");
-        if (failed > 0)
-            page.Paragraph($"{failed} of {result.Models.Count} models failed and have no numbers here.");
         foreach (ExperimentResult experiment in result.Experiments)
         {
-            foreach (ModelExperimentResult model in experiment.Models.Where(model => model.Flips is not null))
+            ModelExperimentResult[] flips = [.. experiment.Models.Where(model => model.Flips is not null)];
+            if (flips.Length > 0)
             {
-                Estimate share = model.Flips!.Flippable.Overall;
-                page.Paragraph($"{experiment.Title}, {model.Model}: a numeric error of {model.Flips.CosineError:0.######} in a cosine could change the chosen label of {Wording.Share(share.Value)} of {share.Count} images.");
+                page.Paragraph($"{experiment.Title}: a numeric error of {flips[0].Flips!.CosineError:0.######} in a cosine could change the chosen label of " +
+                    $"{string.Join(", ", flips.Select(model => $"{Wording.Share(model.Flips!.Flippable.Overall.Value)} ({model.Model})"))} of {Wording.Count(flips[0].Flips!.Flippable.Overall.Count, "image")}.");
             }
         }
 
-        page.EndSection();
+        if (result.Sensitivity.Count == 0)
+        {
+            page.Paragraph("This run tried one wording only. Rates are known to swing with template, synonyms and the other labels: take each as an example of what the model does, not as the rate of a concept.");
+            return;
+        }
+
+        page.Paragraph("What other wordings do, where they do most:");
+        page.List(result.Sensitivity.Where(statement => statement is { Lowest: not null, Highest: not null }).OrderByDescending(statement => statement.Highest - statement.Lowest).Take(WordingsShown)
+            .Select(statement => $"{statement.Model} chose '{statement.Label}' for {Wording.Percent(statement.Published)} of group {Wording.Group(result, statement.Group)} as worded here; " +
+                $"over {Wording.Count(statement.Cells.Count(cell => cell.Kind == WordingKind.Grid), "wording")} {statement.Lowest * 100:0.0}–{statement.Highest * 100:0.0} %."));
     }
 
     private static void WriteComparisons(HtmlWriter page, AuditResult result)
     {
-        var primary = result.Comparisons.Where(comparison => comparison.RateTest is { IsPrimary: true }).ToArray();
+        ArmComparison[] primary = Primary(result);
         if (primary.Length == 0)
             return;
-        int clear = primary.Count(comparison => comparison.RateTest!.Holm < 0.05);
-        page.Paragraph($"Declared beforehand: {primary.Length} primary comparisons. {clear} of them show a difference that survives Holm's correction (corrected p < 0.05).");
-        foreach (ArmComparison comparison in primary.Where(comparison => comparison.RateTest!.Holm < 0.05).OrderByDescending(comparison => Math.Abs(comparison.RateDifference.Value ?? 0)).Take(FindingsPerExperiment))
+        ArmComparison[] clear = [.. primary.Where(IsClear)];
+        page.Paragraph($"The spec declares {Wording.Count(primary.Length, "comparison")} primary; {clear.Length} {(clear.Length == 1 ? "shows" : "show")} a difference that survives Holm's correction (corrected p < {Clear})" +
+            (clear.Length > PrimaryFindings ? $", of which the {PrimaryFindings} largest are:" : clear.Length > 0 ? ":" : "."));
+        foreach (ArmComparison comparison in clear.Take(PrimaryFindings))
         {
-            WriteFinding(page,
-                $"{comparison.Name}, group {comparison.Group}: '{comparison.Label}' went from {Wording.Percent(comparison.FirstRate)} to {Wording.Percent(comparison.SecondRate)} of faces.",
-                $"Difference {Wording.Points(comparison.RateDifference)}, n = {comparison.RateDifference.Count}, {Wording.PValue(comparison.RateTest!.Holm)} after Holm's correction over {comparison.RateTest.FamilySize} tests."
-                + (comparison.ConfoundedWith.Length > 0 ? $" Confounded with {comparison.ConfoundedWith}." : ""));
+            WriteFinding(page, $"{comparison.Name}: {Went(result, comparison)}",
+                $"Difference {Wording.Points(comparison.RateDifference)}, n = {comparison.RateDifference.Count}, {Wording.PValue(comparison.RateTest!.Holm)} after Holm's correction over {comparison.RateTest.FamilySize} tests.");
         }
+
+        ArmComparison[] unclear = [.. primary.Where(comparison => !IsClear(comparison))];
+        if (unclear.Length > 0)
+        {
+            page.Paragraph($"{(unclear.Length == 1 ? "The other shows" : "The others show")} no clear difference: " + string.Join("; ", unclear.Select(comparison =>
+                $"{comparison.Name}, '{comparison.Label}', {Wording.Group(result, comparison.Group)}: {Wording.Points(comparison.RateDifference)}, n = {comparison.RateDifference.Count}{(comparison.RateTest is { } test ? ", " + Wording.PValue(test.Holm) : "")}")) + ".");
+        }
+
+        foreach (var confounded in primary.Where(comparison => comparison.ConfoundedWith.Length > 0).GroupBy(comparison => comparison.ConfoundedWith))
+            page.Paragraph($"{string.Join("; ", confounded.Select(comparison => comparison.Name).Distinct())}: the two arms also differ in {confounded.Key}, so a difference is not the effect of data alone.");
     }
 
     /// <summary>The widest gaps between two groups of one model and label whose interval excludes zero.</summary>
-    private static void WriteFindings(HtmlWriter page, ExperimentResult experiment, bool isNamed)
+    private static void WriteFindings(HtmlWriter page, AuditResult result, ExperimentResult experiment, bool isNamed)
     {
-        string prefix = isNamed ? experiment.Title + ", " : "";
+        if (experiment.Models.Count == 0)
+            return;
+        string prefix = isNamed ? experiment.Title + ": " : "";
         if (experiment.NamesGroups)
         {
             foreach (ModelExperimentResult model in experiment.Models.Where(model => model.Confusion is not null))
             {
                 Confusion confusion = model.Confusion!;
                 string parts = string.Join(", ", confusion.MisclassifiedByAttribute.Select(frame => $"{frame.Subject} {Wording.Percent(frame.Overall)}"));
-                WriteFinding(page, $"{prefix}{model.Model}: named another group than the recorded one for {Wording.Percent(confusion.Misclassified.Overall)} of images.",
+                WriteFinding(page, $"{prefix}{model.Model} named another group than the recorded one for {Wording.Percent(confusion.Misclassified.Overall)} of images.",
                     (parts.Length > 0 ? $"Wrong in: {parts}. " : "") + $"n = {confusion.Misclassified.Overall.Count}.");
             }
 
             return;
         }
 
-        var gaps = experiment.Models.SelectMany(model => model.ArgmaxFrequency.SelectMany(frame => frame.Gaps
-                .Where(gap => gap.Difference is { Value: not null, Interval: not null } && (gap.Difference.Interval.Lower > 0 || gap.Difference.Interval.Upper < 0))
-                .Select(gap => (Model: model, Frame: frame, Gap: gap))))
-            .GroupBy(entry => (entry.Model.Model, entry.Frame.Subject))
-            .Select(label => label.MaxBy(entry => Math.Abs(entry.Gap.Difference.Value!.Value)))
-            .OrderByDescending(entry => Math.Abs(entry.Gap.Difference.Value!.Value)).ToArray();
+        Finding[] gaps = [.. Gaps(experiment).OrderByDescending(finding => Math.Abs(finding.Gap.Difference.Value!.Value))];
         if (gaps.Length == 0)
         {
             page.Paragraph($"{prefix}no two groups differ in how often any label was chosen by more than chance allows (every interval of a difference includes zero).");
@@ -109,15 +177,45 @@ internal static class SummarySection
         }
 
         page.Paragraph($"{prefix}the widest differences between two groups, one for each model and label, at most {FindingsPerExperiment}. They were picked because they are wide, so read them as places to look, not as tests:");
-        foreach (var (model, frame, gap) in gaps.Take(FindingsPerExperiment))
+        foreach (Finding finding in gaps.Take(FindingsPerExperiment))
         {
-            bool isFirstHigher = gap.Difference.Value > 0;
-            var (high, low) = isFirstHigher ? (gap.First, gap.Second) : (gap.Second, gap.First);
-            WriteFinding(page, $"{model.Model} chose '{frame.Subject}' for {Wording.Percent(frame[high])} of group {high}, and for {Wording.Percent(frame[low])} of group {low}.",
-                $"Difference {gap.First} minus {gap.Second}: {Wording.Points(gap.Difference)}; n = {frame[high].Count} and {frame[low].Count}.");
+            GroupMetricFrame frame = finding.Frame;
+            WriteFinding(page, Chose(result, finding),
+                $"Difference {finding.High} minus {finding.Low}: {Wording.Points(Upwards(finding.Gap.Difference))}; n = {frame[finding.High].Count} and {frame[finding.Low].Count}.");
         }
     }
 
+    private static ArmComparison[] Primary(AuditResult result) =>
+        [.. result.Comparisons.Where(comparison => comparison.RateTest is { IsPrimary: true }).OrderByDescending(comparison => Math.Abs(comparison.RateDifference.Value ?? 0))];
+
+    private static bool IsClear(ArmComparison comparison) => comparison.RateTest!.Holm < Clear;
+
+    private static string Went(AuditResult result, ArmComparison comparison) =>
+        $"'{comparison.Label}' was chosen for {Wording.Percent(comparison.FirstRate)} of group {Wording.Group(result, comparison.Group)} in the {comparison.First.Name} arm and for {Wording.Percent(comparison.SecondRate)} in the {comparison.Second.Name} arm.";
+
+    private static string Chose(AuditResult result, Finding finding) =>
+        $"{finding.Model} chose '{finding.Frame.Subject}' for {Wording.Percent(finding.Frame[finding.High])} of group {Wording.Group(result, finding.High)}, and for {Wording.Percent(finding.Frame[finding.Low])} of group {Wording.Group(result, finding.Low)}.";
+
+    private static IEnumerable<Finding> Gaps(ExperimentResult experiment) =>
+        experiment.Models.SelectMany(model => model.ArgmaxFrequency.SelectMany(frame => frame.Gaps
+                .Where(gap => gap.Difference is { Value: not null, Interval: not null } && (gap.Difference.Interval.Lower > 0 || gap.Difference.Interval.Upper < 0))
+                .Select(gap => new Finding(model.Model, frame, gap))))
+            .GroupBy(finding => (finding.Model, finding.Frame.Subject))
+            .Select(label => label.MaxBy(finding => Math.Abs(finding.Gap.Difference.Value!.Value))!);
+
+    /// <summary>The difference the other way round where it is negative: the sentence beside it names the higher group first.</summary>
+    private static Estimate Upwards(Estimate difference) => difference is not { Value: < 0, Interval: { } interval } ? difference
+        : difference with { Value = -difference.Value, Interval = interval with { Lower = -interval.Upper, Upper = -interval.Lower } };
+
+    private static string Level(AuditResult result) => $"{result.Provenance.ConfidenceLevel * 100:0.#} %";
+
     private static void WriteFinding(HtmlWriter page, string what, string sure) =>
         page.Raw("<div class=\"finding\">").Paragraph(what).Paragraph(sure, "sure").Raw("</div>");
+
+    private sealed record Finding(string Model, GroupMetricFrame Frame, GroupGap Gap)
+    {
+        public string High => Gap.Difference.Value > 0 ? Gap.First : Gap.Second;
+
+        public string Low => Gap.Difference.Value > 0 ? Gap.Second : Gap.First;
+    }
 }

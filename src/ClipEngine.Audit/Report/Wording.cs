@@ -10,6 +10,11 @@ internal static class Wording
         ? $"undefined (n = {estimate.Count})"
         : estimate.Interval is { } interval ? $"{value * 100:0.0} % ({interval.Lower * 100:0.0}–{interval.Upper * 100:0.0})" : $"{value * 100:0.0} %";
 
+    /// <summary>The same with two decimals, as published tables have them, for the report's own tables.</summary>
+    public static string Percent2(Estimate estimate) => estimate.Value is not { } value
+        ? $"undefined (n = {estimate.Count})"
+        : estimate.Interval is { } interval ? $"{value * 100:0.00} % ({interval.Lower * 100:0.00}–{interval.Upper * 100:0.00})" : $"{value * 100:0.00} %";
+
     /// <summary><c>+63.4 points (+52.1 to +73.0)</c>.</summary>
     public static string Points(Estimate estimate) => estimate.Value is not { } value
         ? "undefined"
@@ -31,6 +36,16 @@ internal static class Wording
 
     /// <summary>A bare share as percent; a dash where undefined.</summary>
     public static string Share(double? value) => value is { } share ? $"{share * 100:0.0} %" : "undefined";
+
+    /// <summary>A group as a reader calls it: <c>latino man (LM)</c>; the key alone where nothing better is known.</summary>
+    public static string Group(AuditResult result, string key)
+    {
+        GroupSummary? group = result.Probe.Groups.FirstOrDefault(entry => entry.Key == key);
+        return group is null || group.Description == key ? key : $"{group.Description} ({key})";
+    }
+
+    /// <summary><c>1 model</c>, <c>3 models</c>.</summary>
+    public static string Count(int number, string noun) => $"{number} {noun}{(number == 1 ? "" : "s")}";
 
     private static string Signed(double share) => (share > 0 ? "+" : "") + (share * 100).ToString("0.0").Replace('-', '−');
 }

@@ -99,6 +99,9 @@ public sealed record ModelSummary
     /// <summary>What probabilities were made with: <c>softmax(100 · cosine)</c> or the checkpoint's own scale; or <c>as given</c>.</summary>
     public required string Scoring { get; init; }
 
+    /// <summary>What the probabilities were made of.</summary>
+    public ScoreOrigin Origin { get; init; }
+
     /// <summary>SHA-256 of the weights, or of the score or feature file that stood for them.</summary>
     public required string Sha256 { get; init; }
 
@@ -110,6 +113,19 @@ public sealed record ModelSummary
 
     /// <summary>Why there are no results of this model; null where there are.</summary>
     public string? Failure { get; init; }
+}
+
+/// <summary>What a model's probabilities were made of.</summary>
+public enum ScoreOrigin
+{
+    /// <summary>Unknown: probabilities were given.</summary>
+    Given,
+
+    /// <summary>Cosines of an image's and a sentence's features.</summary>
+    Cosines,
+
+    /// <summary>Log odds that image and sentence match, from a model that sees both together.</summary>
+    MatchLogOdds,
 }
 
 /// <summary>What a label of an experiment is.</summary>
@@ -239,6 +255,9 @@ public sealed record Confusion
 
     /// <summary>The same attribute by attribute (race, gender): a label is wrong in an attribute if the group it names has another value there. <see cref="GroupMetricFrame.Subject"/> is the attribute.</summary>
     public required IReadOnlyList<GroupMetricFrame> MisclassifiedByAttribute { get; init; }
+
+    /// <summary>Why there is no such rate for an attribute that was asked for, a sentence each: the groups do not decide it.</summary>
+    public IReadOnlyList<string> AttributesLeftOut { get; set; } = [];
 }
 
 /// <summary>What a text is for.</summary>

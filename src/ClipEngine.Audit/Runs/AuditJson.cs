@@ -12,6 +12,7 @@ namespace ClipEngine.Audit.Runs;
     UseStringEnumConverter = true,
     NewLine = "\n")]
 [JsonSerializable(typeof(AuditResult))]
+[JsonSerializable(typeof(ModelAnalysis))]
 [JsonSerializable(typeof(RunRecord))]
 [JsonSerializable(typeof(TimingRecord))]
 internal sealed partial class AuditJson : JsonSerializerContext;

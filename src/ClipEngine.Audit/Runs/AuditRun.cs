@@ -6,12 +6,13 @@ using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Scores;
 using ClipEngine.Audit.Specs;
 using ClipEngine.Files;
+using ClipEngine.Imaging;
 
 namespace ClipEngine.Audit.Runs;
 
 /// <summary>
-/// Runs a spec into a folder. Every file appears whole under its final name; features are stages that are kept where nothing
-/// that they depend on has changed, so that a killed run goes on where it was and ends with the same bytes. Clock times are in
+/// Runs a spec into a folder. Every file appears whole under its final name; features and analyses are stages that are kept where
+/// nothing that they depend on has changed, so that a killed run goes on where it was and ends with the same bytes. Clock times are in
 /// <c>timings.json</c> and nowhere else. The folder is held by one process at a time.
 /// </summary>
 public sealed class AuditRun
@@ -53,20 +54,24 @@ public sealed class AuditRun
     /// <summary>Does all stages that are not done and writes all results.</summary>
     /// <param name="cancellationToken">Stops between batches; what is done is kept.</param>
     /// <returns>The result; models that failed are in it with the reason.</returns>
-    /// <exception cref="BadInputException">The probe or the spec is at fault, or another process holds the folder.</exception>
+    /// <exception cref="BadInputException">The probe or the spec is at fault, an image is missing or cannot be read, or another process holds the folder.</exception>
     /// <exception cref="IOException">The folder cannot be written.</exception>
     public AuditResult Execute(CancellationToken cancellationToken = default)
     {
+        ResultDirectory.RefuseForeign(_directory);
         Directory.CreateDirectory(_directory);
         using FileStream held = Hold();
-        foreach (string leftover in Directory.EnumerateFiles(_directory, "*" + AtomicFile.TemporarySuffix, SearchOption.AllDirectories).ToList())
-            File.Delete(leftover);
+        StageLedger ledger = StageLedger.Open(_directory);
+        RemoveLeftovers();
         // A finished run says so by its database: gone first, it comes last.
         File.Delete(Path.Combine(_directory, ResultDatabase.FileName));
 
         Probe probe = ProbeLayouts.Read(_spec.Probe, Resolve);
         LabelExperiment[] experiments = [.. _spec.Experiments.Select(experiment => SpecReader.Experiment(experiment, _specFile))];
         CheckFactors(probe, experiments);
+        // Missing images are the probe's fault: said at once, not once for each model after hours.
+        if (_spec.Models.Any(model => model.Model is not null))
+            ProbeLayouts.Files(_spec.Probe, probe, Resolve);
         IReadOnlyList<Wording> wordings = _spec.Sensitivity is { } grid
             ? SensitivityAnalysis.Wordings(grid, _spec.Experiments.First(experiment => experiment.Key == grid.Experiment))
             : [];
@@ -75,7 +80,7 @@ public sealed class AuditRun
         if (_spec.Probe.Metadata is { } metadata)
             inputs.Add(InputFiles.Describe("metadata", Resolve(metadata)));
 
-        StageLedger ledger = StageLedger.Open(_directory);
+        var stages = new AnalysisStages(_spec, _directory, ledger, probe, experiments, wordings, intervals);
         var scorer = new ModelScorer(_spec, _directory, Resolve, _source, ledger, probe, experiments, wordings, _progress);
         var models = new List<ModelSummary>();
         var analysed = experiments.ToDictionary(experiment => experiment.Key, _ => new List<ModelExperimentResult>());
@@ -90,10 +95,13 @@ public sealed class AuditRun
             {
                 scored = scorer.Score(model, cancellationToken);
             }
-            catch (Exception exception) when (exception is BadInputException or NotSupportedException or FileNotFoundException or DirectoryNotFoundException or Native.NativeLibraryException)
+            // An image that cannot be read is the probe's fault, as one that is missing: every model would fail at it.
+            catch (Exception exception) when (exception is (BadInputException and not ImageException) or NotSupportedException or FileNotFoundException or DirectoryNotFoundException or Native.NativeLibraryException)
             {
                 _progress($"{model.Key}: failed: {exception.Message}");
                 models.Add(ModelScorer.Failed(model, exception.Message));
+                ledger.Keep($"embeddings/{ResultDirectory.FileName(model.Key)}.");
+                ledger.Keep(AnalysisStages.FileOf(model.Key));
                 continue;
             }
 
@@ -102,23 +110,27 @@ public sealed class AuditRun
             _progress($"{model.Key}: intervals");
             models.Add(scored.Summary);
             inputs.AddRange(scored.Inputs);
-            foreach (LabelExperiment experiment in experiments)
+            ModelAnalysis analysis = stages.Model(model, scored);
+            foreach ((LabelExperiment experiment, ModelExperimentResult own) in experiments.Zip(analysis.Experiments))
             {
-                ScoredExperiment own = scored.Experiments[experiment.Key];
-                scores[(experiment.Key, model.Key)] = own.Scores.Probabilities;
-                analysed[experiment.Key].Add(ScoreAnalysis.Analyse(model.Key, experiment, probe, own.Scores, intervals, _spec.CosineError) with
+                ScoredExperiment source = scored.Experiments[experiment.Key];
+                scores[(experiment.Key, model.Key)] = source.Scores.Probabilities;
+                analysed[experiment.Key].Add(own with
                 {
-                    TextSimilarity = own.TextSimilarity,
+                    TextSimilarity = source.TextSimilarity,
                     ImageSimilarity = scored.ImageSimilarity,
+                    Probabilities = source.Scores.Probabilities,
                 });
             }
 
-            if (scored.Wordings.Count > 0)
-                sensitivity.AddRange(SensitivityAnalysis.Statements(model.Key, wordings, scored.Wordings, new FrameBuilder(probe.Grouping, intervals)));
+            sensitivity.AddRange(analysis.Sensitivity);
             _timings[$"analyse {model.Key}"] = watch.Elapsed.TotalSeconds;
         }
 
         inputs.AddRange(scorer.ImageInputs);
+        var compared = Stopwatch.StartNew();
+        IReadOnlyList<ArmComparison> comparisons = stages.Comparisons(scores);
+        _timings["compare"] = compared.Elapsed.TotalSeconds;
         ledger.Prune();
         var result = new AuditResult
         {
@@ -127,7 +139,7 @@ public sealed class AuditRun
             Probe = probe.Summary(AuditAssembly.GroupNames(_spec.Probe.GroupNames, experiments)),
             Models = models,
             Experiments = [.. experiments.Select(experiment => AuditAssembly.Experiment(experiment, analysed[experiment.Key]))],
-            Comparisons = new ArmComparisons(probe, _spec, experiments, intervals).All(scores),
+            Comparisons = comparisons,
             Sensitivity = sensitivity,
             Correlations = Correlate(probe, experiments, scores, intervals),
             Notes = [],
@@ -170,7 +182,8 @@ public sealed class AuditRun
         ResultDirectory.Write(result, _directory);
         _report.Write(result, _directory);
         string work = Path.Combine(_directory, "embeddings", WorkFolder);
-        if (Directory.Exists(work))
+        // What a failed model had done before it failed is gone on with when its cause is mended.
+        if (Directory.Exists(work) && result.Models.All(model => model.Failure is null))
             Directory.Delete(work, recursive: true);
         _timings["write"] = watch.Elapsed.TotalSeconds;
         AtomicFile.Write(Path.Combine(_directory, "timings.json"), stream => stream.Write(
@@ -227,6 +240,18 @@ public sealed class AuditRun
     }
 
     private string Resolve(string path) => Path.IsPathRooted(path) ? path : Path.Combine(Path.GetDirectoryName(Path.GetFullPath(_specFile))!, path);
+
+    /// <summary>Unfinished files of a run that was killed, in the places where a run writes.</summary>
+    private void RemoveLeftovers()
+    {
+        IEnumerable<string> places = ResultDirectory.Folders.Select(name => Path.Combine(_directory, name)).Where(Directory.Exists);
+        foreach (string file in places.SelectMany(place => Directory.EnumerateFiles(place, "*" + AtomicFile.TemporarySuffix, SearchOption.AllDirectories))
+            .Concat(Directory.EnumerateFiles(_directory, "*" + AtomicFile.TemporarySuffix)).ToList())
+        {
+            if (AtomicFile.IsTemporary(file))
+                File.Delete(file);
+        }
+    }
 
     private FileStream Hold()
     {

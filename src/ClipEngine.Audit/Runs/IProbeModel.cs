@@ -3,7 +3,7 @@ namespace ClipEngine.Audit.Runs;
 /// <summary>A model as the audit sees it: an <see cref="IProbeEncoder"/> or an <see cref="IProbePairScorer"/>.</summary>
 public interface IProbeModel : IDisposable
 {
-    /// <summary>What computes: device, instruction set, element type.</summary>
+    /// <summary>What computes, as far as features may depend on it: device and instruction set, never the number of threads.</summary>
     string Device { get; }
 
     /// <summary>What a user should know about this load.</summary>

@@ -36,7 +36,7 @@ internal sealed class ModelScorer(
 
     /// <summary>A model without results.</summary>
     public static ModelSummary Failed(ModelSpec model, string reason) =>
-        Summary(model, "none", model.Sha256 ?? "", "failed", []) with { Failure = reason };
+        Summary(model, ScoreOrigin.Given, "none", model.Sha256 ?? "", "failed", []) with { Failure = reason };
 
     private ScoredModel FromMatrices(ModelSpec model)
     {
@@ -44,6 +44,7 @@ internal sealed class ModelScorer(
         var scored = new Dictionary<string, ScoredExperiment>();
         double? scale = SpecReader.FixedScale(spec);
         bool areGiven = model.Scores.Values.All(files => files.Softmax is not null);
+        bool areCosines = model.Scores.Values.All(files => files.Cosine is not null);
         foreach (LabelExperiment experiment in experiments)
         {
             ScoreFiles files = model.Scores[experiment.Key];
@@ -67,7 +68,7 @@ internal sealed class ModelScorer(
         }
 
         string hash = inputs.Count == 1 ? inputs[0].Sha256 : StageLedger.Key(inputs.Select(input => input.Sha256));
-        ModelSummary summary = Summary(model, areGiven ? "softmax, as given" : $"softmax({spec.Scale} · cosine)", hash, "scores computed elsewhere", []);
+        ModelSummary summary = Summary(model, areCosines ? ScoreOrigin.Cosines : ScoreOrigin.Given, areGiven ? "softmax, as given" : $"softmax({spec.Scale} · cosine)", hash, "scores computed elsewhere", []);
         return new ScoredModel(summary, inputs, scored, [], null);
     }
 
@@ -91,7 +92,7 @@ internal sealed class ModelScorer(
         }
 
         ScoreMatrix[] matrices = FeatureScorer.Score(images, [.. prompts], width, [.. experiments.Select(experiment => experiment.Labels.Count)], scale, cancellationToken);
-        ModelSummary summary = Summary(model, $"softmax({spec.Scale} · cosine)", StageLedger.Key(inputs.Select(input => input.Sha256)), "features computed elsewhere", []);
+        ModelSummary summary = Summary(model, ScoreOrigin.Cosines, $"softmax({spec.Scale} · cosine)", StageLedger.Key(inputs.Select(input => input.Sha256)), "features computed elsewhere", []);
         return new ScoredModel(summary, inputs, Named(matrices, scale, similarity), [], Similarity.Groups(images, width, probe.Grouping));
     }
 
@@ -134,7 +135,7 @@ internal sealed class ModelScorer(
 
         string scoring = $"softmax({scale:R} · cosine){(spec.Scale == "checkpoint" ? ", the checkpoint's own scale" : ", fixed by the spec")}";
         return new ScoredModel(
-            Summary(model, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices), files, Named(matrices, scale, similarity),
+            Summary(model, ScoreOrigin.Cosines, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices), files, Named(matrices, scale, similarity),
             [.. matrices.Skip(experiments.Count)], Similarity.Groups(images, opened.Width, probe.Grouping));
     }
 
@@ -156,7 +157,7 @@ internal sealed class ModelScorer(
         Dictionary<string, ScoredExperiment> scored = experiments.Select((experiment, index) => (experiment.Key, Scored: new ScoredExperiment(new ExperimentScores { Probabilities = matrices[index] }, null)))
             .ToDictionary(entry => entry.Key, entry => entry.Scored);
         string scoring = $"softmax({scale:R} · log odds that image and sentence match){(spec.Scale == "checkpoint" ? "" : ", fixed by the spec")}";
-        return new ScoredModel(Summary(model, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices), files, scored, [.. matrices.Skip(experiments.Count)], null);
+        return new ScoredModel(Summary(model, ScoreOrigin.MatchLogOdds, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices), files, scored, [.. matrices.Skip(experiments.Count)], null);
     }
 
     private static ScoreMatrix Columns(float[] values, int width, int[] columns)
@@ -256,7 +257,7 @@ internal sealed class ModelScorer(
 
     private static Dictionary<string, string> Metadata(ModelSpec model, string key) => new() { ["model"] = model.Key, ["stage"] = key };
 
-    private static ModelSummary Summary(ModelSpec model, string scoring, string hash, string from, IReadOnlyList<string> notices) => new()
+    private static ModelSummary Summary(ModelSpec model, ScoreOrigin origin, string scoring, string hash, string from, IReadOnlyList<string> notices) => new()
     {
         Key = model.Key,
         Architecture = model.Architecture,
@@ -265,6 +266,7 @@ internal sealed class ModelScorer(
         PatchSize = model.PatchSize,
         MillionParameters = model.MillionParameters,
         Scoring = scoring,
+        Origin = origin,
         Sha256 = hash,
         Source = from,
         Remarks = [.. model.Remarks, .. notices],

@@ -11,6 +11,24 @@ public static class ResultDirectory
     /// <summary>The stored result's file name.</summary>
     public const string ResultFile = "results.json";
 
+    /// <summary>The folders in it that a run writes to.</summary>
+    internal static IReadOnlyList<string> Folders { get; } = ["analysis", "embeddings", "figures", "scores", "tables"];
+
+    /// <summary>
+    /// Refuses a folder in which a run's files would lie among somebody's own: a run replaces files and takes away those that an
+    /// earlier one left, so <c>tables</c>, <c>scores</c> and their like must be its own or not be there yet.
+    /// </summary>
+    /// <exception cref="BadInputException">One of them is there, and no mark of an audit.</exception>
+    public static void RefuseForeign(string directory)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(directory);
+        if (!Directory.Exists(directory) || new[] { StageLedger.FileName, ResultFile }.Any(mark => File.Exists(Path.Combine(directory, mark))))
+            return;
+        string? taken = Folders.Append("report.html").Append("run.json").FirstOrDefault(name => Path.Exists(Path.Combine(directory, name)));
+        if (taken is not null)
+            throw new BadInputException(directory, $"the folder has a '{taken}' that no audit wrote there; it would be overwritten.", "Give --out a new folder, or one that an earlier audit was written to.");
+    }
+
     /// <summary>Writes scores, tables and, last, the result; each file whole or not at all.</summary>
     /// <param name="result">What was found.</param>
     /// <param name="directory">Created where missing.</param>

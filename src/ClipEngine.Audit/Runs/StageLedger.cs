@@ -24,7 +24,7 @@ internal sealed class StageLedger
         _entries = entries;
     }
 
-    /// <summary>Opens the ledger of a folder; one that cannot be read counts as empty, the stages are then made again.</summary>
+    /// <summary>Opens the ledger of a folder; one that cannot be read counts as empty, the stages are then made again. Where there is none, an empty one marks the folder as a run's.</summary>
     public static StageLedger Open(string directory)
     {
         string path = Path.Combine(directory, FileName);
@@ -41,7 +41,10 @@ internal sealed class StageLedger
             }
         }
 
-        return new StageLedger(directory, new SortedDictionary<string, StageEntry>(entries, StringComparer.Ordinal));
+        var ledger = new StageLedger(directory, new SortedDictionary<string, StageEntry>(entries, StringComparer.Ordinal));
+        if (!File.Exists(path))
+            ledger.Save();
+        return ledger;
     }
 
     /// <summary>A key from all that a stage depends on.</summary>
@@ -75,6 +78,9 @@ internal sealed class StageLedger
         Save();
         return true;
     }
+
+    /// <summary>Keeps stages that this run did not get to: those whose name begins with this.</summary>
+    public void Keep(string beginning) => _current.UnionWith(_entries.Keys.Where(name => name.StartsWith(beginning, StringComparison.Ordinal)));
 
     /// <summary>Forgets stages that this run does not have, and removes their files.</summary>
     public void Prune()

@@ -57,6 +57,7 @@ public static class ScoreAudit
             Models = [new ModelSummary
             {
                 Key = key,
+                Origin = request.Scale is null ? ScoreOrigin.Given : ScoreOrigin.Cosines,
                 Scoring = request.Scale is double scale ? $"softmax({scale:R} · cosine), as given" : "softmax, as given",
                 Sha256 = scores.Sha256,
                 Source = "scores computed elsewhere",

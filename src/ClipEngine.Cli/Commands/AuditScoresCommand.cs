@@ -63,6 +63,7 @@ internal static class AuditScoresCommand
                 Intervals = new IntervalOptions { Resamples = parsed.GetValue(resamples), Seed = parsed.GetValue(seed) },
             });
             string directory = parsed.GetValue(output)!;
+            ResultDirectory.RefuseForeign(directory);
             ResultDirectory.Write(result, directory);
             new ReportWriter().Write(result, directory);
             Console.Error.WriteLine($"{result.Probe.Images.Count} images in {result.Probe.Groups.Count} groups; tables, results.json and report.html are in {directory}");

@@ -55,6 +55,14 @@ public static class AtomicFile
         Write(path, stream => stream.Write(bytes));
     }
 
+    /// <summary>Whether a name is one that a writer left behind: the final name, its process, a random number.</summary>
+    internal static bool IsTemporary(string path)
+    {
+        string[] parts = Path.GetFileName(path).Split('.');
+        return parts.Length >= 3 && "." + parts[^1] == TemporarySuffix && parts[^2].Split('-') is [var process, var chance]
+            && process.All(char.IsAsciiDigit) && chance.Length == 32 && chance.All(char.IsAsciiHexDigitLower);
+    }
+
     private static void TryDelete(string path)
     {
         try

@@ -74,6 +74,114 @@ public class AuditRunTests
     }
 
     [Fact]
+    public void AFinishedAnalysisIsTakenAsItIsUntilWhatItDependsOnChanges()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder);
+        string ledger = folder.File("out", StageLedger.FileName);
+        void Run() => new AuditRun(spec, folder.File("out"), new FakeModels(), new ReportWriter()).Execute();
+        Run();
+        string stored = folder.File("out", "analysis", "model.one.json");
+        string comparisons = folder.File("out", "analysis", "comparisons.json");
+        string honest = File.ReadAllText(stored);
+
+        // A planted number, entered as what the stage made, comes back: nothing is analysed again.
+        string planted = honest.Replace("\"count\":100,", "\"count\":101,", StringComparison.Ordinal);
+        Assert.NotEqual(honest, planted);
+        File.WriteAllText(stored, planted);
+        File.WriteAllText(ledger, File.ReadAllText(ledger).Replace(Hash(honest), Hash(planted), StringComparison.Ordinal));
+        Run();
+        Assert.Equal(planted, File.ReadAllText(stored));
+        Assert.Contains(",101,", File.ReadAllText(folder.File("out", "tables", "groups.csv")));
+
+        // Words that only readers see change nothing; a comparison's change leaves the models' analyses alone.
+        DateTime compared = File.GetLastWriteTimeUtc(comparisons);
+        File.WriteAllText(spec, File.ReadAllText(spec).Replace("\"title\": \"Test\"", "\"title\": \"Another title\"", StringComparison.Ordinal));
+        Run();
+        Assert.Equal(compared, File.GetLastWriteTimeUtc(comparisons));
+        File.WriteAllText(spec, File.ReadAllText(spec).Replace("one to two", "one against two", StringComparison.Ordinal));
+        Run();
+        Assert.Equal(planted, File.ReadAllText(stored));
+        Assert.Contains("one against two", File.ReadAllText(comparisons));
+
+        File.WriteAllText(spec, File.ReadAllText(spec).Replace("\"resamples\": 199", "\"resamples\": 299", StringComparison.Ordinal));
+        Run();
+        Assert.DoesNotContain("\"count\":101,", File.ReadAllText(stored));
+        File.WriteAllText(folder.File("probe.csv"), File.ReadAllText(folder.File("probe.csv")).Replace("001,001.bin,B", "001,001.bin,A", StringComparison.Ordinal));
+        Run();
+        Assert.Contains("\"count\":101,", File.ReadAllText(stored));
+    }
+
+    [Fact]
+    public void AModelThatFailsLaterKeepsWhatItHasDone()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder);
+        var encoded = new List<string>();
+        new AuditRun(spec, folder.File("out"), new FakeModels(), new ReportWriter()).Execute();
+        Dictionary<string, string> before = Contents(folder.File("out"));
+        File.Move(folder.File("one"), folder.File("away"));
+        Assert.NotNull(new AuditRun(spec, folder.File("out"), new FakeModels(), new ReportWriter()).Execute().Models[0].Failure);
+        File.Move(folder.File("away"), folder.File("one"));
+        new AuditRun(spec, folder.File("out"), new FakeModels(encoded.Add), new ReportWriter()).Execute();
+        Assert.Empty(encoded);
+        Assert.Equal(before, Contents(folder.File("out")));
+    }
+
+    [Fact]
+    public void AMissingImageIsSaidBeforeAnyModelIsOpened()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder);
+        File.Delete(folder.File("images", "007.bin"));
+        var encoded = new List<string>();
+        BadInputException refused = Assert.Throws<BadInputException>(() => new AuditRun(spec, folder.File("out"), new FakeModels(encoded.Add), new ReportWriter()).Execute());
+        Assert.Contains("007.bin", refused.Message);
+        Assert.Empty(encoded);
+    }
+
+    [Fact]
+    public void AFolderThatIsSomebodysOwnIsLeftAlone()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder);
+        Directory.CreateDirectory(folder.File("mine", "tables"));
+        File.WriteAllText(folder.File("mine", "tables", "accounts.csv"), "mine");
+        Assert.Contains("tables", Assert.Throws<BadInputException>(() => new AuditRun(spec, folder.File("mine"), new FakeModels(), new ReportWriter()).Execute()).Message);
+        Assert.Equal(["mine"], Directory.GetFiles(folder.File("mine"), "*", SearchOption.AllDirectories).Select(File.ReadAllText));
+
+        // Files that a run does not touch may lie there: the spec itself, or somebody's unfinished download.
+        File.WriteAllText(folder.File("download.partial"), "mine");
+        new AuditRun(spec, folder.Root, new FakeModels(), new ReportWriter()).Execute();
+        Assert.Equal("mine", File.ReadAllText(folder.File("download.partial")));
+    }
+
+    [Fact]
+    public void AnAttributeThatGroupsDoNotDecideIsLeftOutWithTheReason()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder);
+        string[] lines = File.ReadAllLines(folder.File("probe.csv"));
+        File.WriteAllLines(folder.File("probe.csv"), lines.Select((line, row) => row == 0 ? line + ",half,group_too" : $"{line},{(row % 2 == 0 ? "even" : "odd")},{line[^1]}"));
+        string json = File.ReadAllText(spec);
+        File.WriteAllText(spec, (json[..json.IndexOf("\"comparisons\"", StringComparison.Ordinal)].TrimEnd().TrimEnd(',') + "}")
+            .Replace("\"text\": \"animal\"", "\"text\": \"animal\", \"group\": \"A\"", StringComparison.Ordinal)
+            .Replace("\"text\": \"person\"", "\"text\": \"person\", \"group\": \"B\"", StringComparison.Ordinal)
+            .Replace("\"text\": \"stone\"", "\"text\": \"stone\", \"group\": \"B\"", StringComparison.Ordinal)
+            .Replace("\"merged\"", "\"factors\": [\"half\", \"group_too\"], \"merged\"", StringComparison.Ordinal));
+        AuditResult result = new AuditRun(spec, folder.File("out"), new FakeModels(), new ReportWriter()).Execute();
+        Confusion confusion = result.Experiments[0].Models[0].Confusion!;
+        Assert.Equal(["group_too"], confusion.MisclassifiedByAttribute.Select(frame => frame.Subject));
+        Assert.Equal(confusion.Misclassified.Overall.Value, confusion.MisclassifiedByAttribute[0].Overall.Value);
+        Assert.Contains("'half'", Assert.Single(confusion.AttributesLeftOut));
+        Assert.Contains("No rate of names that are wrong in", File.ReadAllText(folder.File("out", "report.html")));
+
+        // One that the manifest lacks is a mistake of the spec.
+        File.WriteAllText(spec, File.ReadAllText(spec).Replace("\"half\"", "\"halv\"", StringComparison.Ordinal));
+        Assert.Contains("halv", Assert.Throws<BadInputException>(() => new AuditRun(spec, folder.File("else"), new FakeModels(), new ReportWriter()).Execute()).Message);
+    }
+
+    [Fact]
     public void OneFailingModelIsNamedAndTheOthersHaveTheirResults()
     {
         using var folder = new TemporaryFolder();
@@ -190,6 +298,8 @@ public class AuditRunTests
             """);
         return folder.File("spec.json");
     }
+
+    private static string Hash(string text) => Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(text)));
 
     /// <summary>Every file's content, but for the clock times.</summary>
     internal static Dictionary<string, string> Contents(string directory) =>

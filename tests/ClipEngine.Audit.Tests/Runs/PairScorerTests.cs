@@ -30,6 +30,11 @@ public class PairScorerTests
         Assert.Null(result.Models[0].Failure);
         Assert.Contains("0.5 · log odds", result.Models[0].Scoring);
         ModelExperimentResult own = result.Experiments[0].Models[0];
+        Assert.Equal(ScoreOrigin.MatchLogOdds, result.Models[0].Origin);
+        string report = File.ReadAllText(folder.File("out", "report.html"));
+        Assert.Contains("the log odds that the two match", report);
+        Assert.DoesNotContain("cosine between", report);
+        Assert.DoesNotContain("are cosines", report);
         Assert.Null(own.Margin);
         Assert.Null(own.TextSimilarity);
         using CpuBackend backend = CpuBackend.Create();

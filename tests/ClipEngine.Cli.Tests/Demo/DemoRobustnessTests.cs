@@ -24,6 +24,17 @@ public sealed class DemoRobustnessTests
         AssertSameFiles(folder.File("alone"), folder.File("both"));
     }
 
+    [SkippableFact]
+    public async Task OneProcessorGivesTheBytesOfAllOfThem()
+    {
+        Skip.If(Environment.ProcessorCount < 2, "there is only one processor");
+        using var folder = new TemporaryFolder();
+        await CommandLine.RunAsync("demo", "--out", folder.File("all"));
+        ProcessOutcome one = await CommandLine.RunOnOneProcessorAsync("demo", "--out", folder.File("one"));
+        Assert.True(one.ExitCode == 0, one.ToString());
+        AssertSameFiles(folder.File("all"), folder.File("one"));
+    }
+
     [Fact]
     public async Task KilledHalfWayLeavesNoHalfFileAndTheNextRunFinishes()
     {

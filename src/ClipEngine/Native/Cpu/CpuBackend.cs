@@ -22,8 +22,8 @@ public sealed class CpuBackend : IBackend
     /// <inheritdoc/>
     public string Name => "cpu";
 
-    /// <inheritdoc/>
-    public string Description => $"{CpuInformation.ModelName}, {InstructionSet}, {NativeThreads.Count} threads";
+    /// <summary>Processor and instruction set. Not the number of threads: features do not depend on it, so run records must not either.</summary>
+    public string Description => $"{CpuInformation.ModelName}, {InstructionSet}";
 
     /// <summary>The instruction set that runs: <c>portable</c>, <c>avx2</c>, <c>avx512</c>, <c>avx512_vnni</c> or <c>avx512_bf16</c>.</summary>
     public string InstructionSet => CpuInformation.NameOf(_instructionSet);

@@ -1,0 +1,86 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using ClipEngine.Audit.Metrics;
+using ClipEngine.Audit.Probes;
+using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Specs;
+using ClipEngine.Files;
+
+namespace ClipEngine.Audit.Runs;
+
+/// <summary>
+/// Intervals and tests as stages: a model's analysis depends on its scores, the probe's groups and the spec's statistics, and is
+/// made again only where one of them changed. What is used is always what was stored, so that a resumed run cannot differ.
+/// </summary>
+internal sealed class AnalysisStages(
+    AuditSpec spec, string directory, StageLedger ledger, Probe probe, IReadOnlyList<LabelExperiment> experiments, IReadOnlyList<Wording> wordings, IntervalOptions intervals)
+{
+    private readonly string _probe = StageLedger.Key(
+    [
+        .. probe.Images.SelectMany(image => new[] { image.Id, image.Person, image.Group }),
+        .. experiments.SelectMany(experiment => experiment.FactorAttributes).SelectMany(attribute => probe.Attribute(attribute).Prepend(attribute)),
+    ]);
+
+    /// <summary>The file of a model's analysis, below the run's folder.</summary>
+    public static string FileOf(string model) => $"analysis/model.{ResultDirectory.FileName(model)}.json";
+
+    /// <summary>One model's analysis, without its scores.</summary>
+    public ModelAnalysis Model(ModelSpec model, ScoredModel scored)
+    {
+        // Everything of the spec but what has its own key or does not concern one model.
+        string statistics = JsonSerializer.Serialize(Without(spec) with { Comparisons = [], Families = [] }, SpecJson.Default.AuditSpec);
+        string key = StageLedger.Key(
+        [
+            "analysis", AuditAssembly.Version, model.Key, statistics, _probe,
+            .. experiments.SelectMany(experiment => Parts(scored.Experiments[experiment.Key].Scores)),
+            .. scored.Wordings.Select(Hash),
+        ]);
+        return Stored(FileOf(model.Key), key, AuditJson.Default.ModelAnalysis, () => new ModelAnalysis(
+            [.. experiments.Select(experiment => ScoreAnalysis.Analyse(model.Key, experiment, probe, scored.Experiments[experiment.Key].Scores, intervals, spec.CosineError))],
+            scored.Wordings.Count == 0 ? [] : [.. SensitivityAnalysis.Statements(model.Key, wordings, scored.Wordings, new FrameBuilder(probe.Grouping, intervals))]));
+    }
+
+    /// <summary>The declared comparisons of models that have scores.</summary>
+    public IReadOnlyList<ArmComparison> Comparisons(IReadOnlyDictionary<(string Experiment, string Model), ScoreMatrix> scores)
+    {
+        if (spec.Comparisons.Count == 0)
+            return [];
+        string declared = JsonSerializer.Serialize(
+            Without(spec) with
+            {
+                CosineError = null,
+                Sensitivity = null,
+                Models = [.. spec.Models.Select(model => new ModelSpec { Key = model.Key, TrainingRun = model.TrainingRun })],
+            },
+            SpecJson.Default.AuditSpec);
+        string key = StageLedger.Key(
+        [
+            "comparisons", AuditAssembly.Version, declared, _probe,
+            .. experiments.SelectMany(experiment => spec.Models.Select(model => scores.TryGetValue((experiment.Key, model.Key), out ScoreMatrix? matrix) ? Hash(matrix) : "")),
+        ]);
+        return Stored("analysis/comparisons.json", key, AuditJson.Default.IReadOnlyListArmComparison, () => new ArmComparisons(probe, spec, experiments, intervals).All(scores));
+    }
+
+    private T Stored<T>(string name, string key, JsonTypeInfo<T> type, Func<T> make)
+    {
+        ledger.Ensure(name, key, path => AtomicFile.Write(path, stream => stream.Write(JsonSerializer.SerializeToUtf8Bytes(make(), type))));
+        return JsonSerializer.Deserialize(File.ReadAllBytes(Path.Combine(directory, name)), type)
+            ?? throw new IOException($"{Path.Combine(directory, name)}: the stage holds nothing.");
+    }
+
+    /// <summary>The spec without its titles, paths, models and correlations.</summary>
+    private static AuditSpec Without(AuditSpec spec) => spec with { Title = "", Question = "", Probe = new ProbeSpec(), Models = [], ElementType = "", Scale = "", Correlations = [] };
+
+    private static IEnumerable<string> Parts(ExperimentScores scores) =>
+        [Hash(scores.Probabilities), scores.Cosines is { } cosines ? Hash(cosines) : "", scores.Scale is double scale ? scale.ToString("R") : ""];
+
+    private static string Hash(ScoreMatrix matrix) =>
+        $"{matrix.Rows} {matrix.Columns} {Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(matrix.Values.AsSpan())))}";
+}
+
+/// <summary>What a model's scores came to.</summary>
+/// <param name="Experiments">One for each experiment of the spec, in its order.</param>
+/// <param name="Sensitivity">The statements of the grid of wordings; empty where there is none.</param>
+internal sealed record ModelAnalysis(IReadOnlyList<ModelExperimentResult> Experiments, IReadOnlyList<SensitivityStatement> Sensitivity);
