@@ -56,7 +56,9 @@ for model in "${models[@]}"; do
     model=$work/models/$key
   fi
   keys+=("\"$key\"")
-  specs+=("{ \"key\": \"$key\", \"model\": \"$(readlink -f "$model")\", \"patchSize\": $([[ $key == *-32* ]] && echo 32 || echo 16) }")
+  patch=
+  if [[ $key =~ ^ViT-[A-Z]+-([0-9]+) ]]; then patch=", \"patchSize\": ${BASH_REMATCH[1]}"; fi
+  specs+=("{ \"key\": \"$key\", \"model\": \"$(readlink -f "$model")\"$patch }")
 done
 list() { local IFS=,; echo "$*"; }
 named=$(for label in "AF:asian woman" "AM:asian man" "BF:black woman" "BM:black man" "LF:latina woman" "LM:latino man" "WF:white woman" "WM:white man"; do

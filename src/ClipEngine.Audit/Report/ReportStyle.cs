@@ -31,14 +31,15 @@ internal static class ReportStyle
         .scroll{overflow-x:auto;max-width:100%;background:linear-gradient(90deg,#fff 1rem,#fff0 3rem) 0/3rem 100% local,linear-gradient(-90deg,#fff 1rem,#fff0 3rem) 100%/3rem 100% local,linear-gradient(90deg,#0004,#0000) 0/.7rem calc(100% - 2px) scroll,linear-gradient(-90deg,#0004,#0000) 100%/.7rem calc(100% - 2px) scroll;background-repeat:no-repeat}
         table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.88rem;margin:.5rem 0}
         caption{text-align:left;font-weight:600;padding:.35rem 0}
-        th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top;white-space:nowrap}
+        th,td{padding:.3rem .45rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top;white-space:nowrap}
         th.w,td.w,th[scope=row]{text-align:left;white-space:normal;min-width:4rem}
         td.h,th.h[scope=row]{overflow-wrap:anywhere;min-width:16rem}
         td.i{white-space:normal}
         td.i span{white-space:nowrap}
-        thead th{border-bottom:2px solid var(--ink)}
+        thead th{border-bottom:2px solid var(--ink);white-space:normal;vertical-align:bottom}
         figure{margin:1.25rem 0}
         figure svg{display:block;max-width:none}
+        figure svg>rect:first-of-type{fill:transparent}
         figcaption{color:var(--muted);font-size:.92rem;max-width:46rem}
         details{border:1px solid var(--line);border-radius:6px;padding:.4rem .8rem;margin:.6rem 0}
         summary{cursor:pointer;font-weight:500;padding:.25rem 0}

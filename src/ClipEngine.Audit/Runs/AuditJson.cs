@@ -14,5 +14,6 @@ namespace ClipEngine.Audit.Runs;
 [JsonSerializable(typeof(AuditResult))]
 [JsonSerializable(typeof(ModelAnalysis))]
 [JsonSerializable(typeof(RunRecord))]
+[JsonSerializable(typeof(string[]))]
 [JsonSerializable(typeof(TimingRecord))]
 internal sealed partial class AuditJson : JsonSerializerContext;

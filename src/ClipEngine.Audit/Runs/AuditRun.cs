@@ -59,7 +59,6 @@ public sealed class AuditRun
     public AuditResult Execute(CancellationToken cancellationToken = default)
     {
         ResultDirectory.RefuseForeign(_directory);
-        Directory.CreateDirectory(_directory);
         using FileStream held = Hold();
         StageLedger ledger = StageLedger.Open(_directory);
         RemoveLeftovers();
@@ -258,12 +257,17 @@ public sealed class AuditRun
         string path = Path.Combine(_directory, LockFile);
         try
         {
+            Directory.CreateDirectory(_directory);
             // The system lets go of it when the process dies, however it dies.
             return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
         }
         catch (IOException exception) when (File.Exists(path))
         {
             throw new BadInputException(_directory, "another process is running an audit into this folder.", "Wait for it, or give another --out.", exception);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"{_directory}: the run cannot be written there: {exception.Message} Give --out a folder that you may write to.", exception);
         }
     }
 }

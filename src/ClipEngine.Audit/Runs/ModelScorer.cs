@@ -1,3 +1,4 @@
+using System.Text.Json;
 using ClipEngine.Audit.Metrics;
 using ClipEngine.Audit.Probes;
 using ClipEngine.Audit.Results;
@@ -20,6 +21,9 @@ internal sealed class ModelScorer(
     IReadOnlyList<LabelExperiment> experiments, IReadOnlyList<Wording> wordings, Action<string> progress)
 {
     private (string[] Files, string Hash)? _images;
+
+    /// <summary>What files of features say of the checkpoint that made them.</summary>
+    private Dictionary<string, string> _about = [];
 
     /// <summary>What computed; empty until a checkpoint was loaded.</summary>
     public string Device { get; private set; } = "";
@@ -108,6 +112,7 @@ internal sealed class ModelScorer(
             throw new BadInputException(name, $"the weights' SHA-256 begins with {hash[..Math.Min(hash.Length, expected.Length)]}, the spec asks for {expected}.", "These are other weights than the spec means.");
         using IProbeModel opened = source.Open(found, spec.ElementType);
         Device = opened.Device;
+        _about = new Dictionary<string, string> { ["model"] = model.Key, ["model_sha256"] = hash, ["device"] = opened.Device, ["element_type"] = spec.ElementType, ["version"] = AuditAssembly.Version };
         string identity = StageLedger.Key([AuditAssembly.Version, opened.Device, spec.ElementType, found.Configuration ?? "", .. files.Select(file => file.Name + file.Sha256)]);
         return opened switch
         {
@@ -195,12 +200,12 @@ internal sealed class ModelScorer(
                 int count = Math.Min(chunk, files.Length - first);
                 string part = Path.Combine(work, $"{first:d8}.safetensors");
                 if (!File.Exists(part))
-                    FeatureFiles.Write(part, make(files[first..(first + count)]), width, Metadata(model, key));
+                    FeatureFiles.Write(part, make(files[first..(first + count)]), width, Metadata(key));
                 all.AddRange(FeatureFiles.Read(part, count).Values);
                 progress($"{model.Key}: {first + count} of {files.Length} images");
             }
 
-            FeatureFiles.Write(path, [.. all], width, Metadata(model, key));
+            FeatureFiles.Write(path, [.. all], width, Metadata(key));
         });
         return FeatureFiles.Read(Path.Combine(directory, name), files.Length).Values;
     }
@@ -213,7 +218,7 @@ internal sealed class ModelScorer(
         string[] sentences = [.. segments.SelectMany(segment => segment).Distinct()];
         string key = StageLedger.Key(["texts", identity, .. sentences]);
         string name = $"embeddings/{ResultDirectory.FileName(model.Key)}.texts.safetensors";
-        ledger.Ensure(name, key, path => FeatureFiles.Write(path, opened.EncodeTexts(sentences, cancellationToken), opened.Width, Metadata(model, key)));
+        ledger.Ensure(name, key, path => FeatureFiles.Write(path, opened.EncodeTexts(sentences, cancellationToken), opened.Width, new Dictionary<string, string>(Metadata(key)) { ["sentences"] = JsonSerializer.Serialize(sentences, AuditJson.Default.StringArray) }));
         (float[] values, int width) = FeatureFiles.Read(Path.Combine(directory, name), sentences.Length);
         var place = sentences.Select((sentence, index) => (sentence, index)).ToDictionary(entry => entry.sentence, entry => entry.index);
         var features = new List<float>();
@@ -255,7 +260,7 @@ internal sealed class ModelScorer(
         experiments.Select((experiment, index) => (experiment.Key, Scored: new ScoredExperiment(new ExperimentScores { Probabilities = matrices[index], Scale = scale }, similarity[index])))
             .ToDictionary(entry => entry.Key, entry => entry.Scored);
 
-    private static Dictionary<string, string> Metadata(ModelSpec model, string key) => new() { ["model"] = model.Key, ["stage"] = key };
+    private Dictionary<string, string> Metadata(string key) => new(_about) { ["stage"] = key };
 
     private static ModelSummary Summary(ModelSpec model, ScoreOrigin origin, string scoring, string hash, string from, IReadOnlyList<string> notices) => new()
     {

@@ -22,6 +22,8 @@ public static class ResultDirectory
     public static void RefuseForeign(string directory)
     {
         ArgumentException.ThrowIfNullOrEmpty(directory);
+        if (File.Exists(directory))
+            throw new BadInputException(directory, "this is a file; a folder was expected.", "Give --out a new folder, or one that an earlier audit was written to.");
         if (!Directory.Exists(directory) || new[] { StageLedger.FileName, ResultFile }.Any(mark => File.Exists(Path.Combine(directory, mark))))
             return;
         string? taken = Folders.Append("report.html").Append("run.json").FirstOrDefault(name => Path.Exists(Path.Combine(directory, name)));

@@ -40,7 +40,7 @@ public static class SpecReader
         }
         catch (JsonException exception)
         {
-            throw new BadInputException(source, $"not a spec: {BadInputException.Escape(exception.Message, 400)}", "Keys are spelt as in the shipped spec; unknown ones are refused.", exception);
+            throw new BadInputException(source, $"not a spec: {BadInputException.Escape(Describe(exception), 400)}", "Keys are spelt as in the shipped spec ('clipengine audit spec'); unknown ones are refused.", exception);
         }
 
         Check(source, spec);
@@ -69,6 +69,15 @@ public static class SpecReader
     /// <summary>The fixed scale of a spec, or null for the checkpoint's own.</summary>
     internal static double? FixedScale(AuditSpec spec) => spec.Scale == "checkpoint" ? null
         : double.Parse(spec.Scale, System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture);
+
+    /// <summary>What the parser says of an unknown key names this program's types; a spec's author wants the key and its place.</summary>
+    private static string Describe(JsonException exception)
+    {
+        string[] parts = exception.Message.Split('\'');
+        bool isUnknownKey = exception.Message.StartsWith("The JSON property", StringComparison.Ordinal) && parts.Length > 2 && parts[2].Contains("could not be mapped", StringComparison.Ordinal);
+        string? path = exception.Path is { Length: > 2 } ? exception.Path[2..] : null;
+        return isUnknownKey ? $"unknown key '{parts[1]}'{(path is null || path == parts[1] ? "" : $" at {path}")}{(exception.LineNumber is { } line ? $", line {line + 1}" : "")}." : exception.Message;
+    }
 
     private static void Check(string source, AuditSpec spec)
     {

@@ -17,7 +17,8 @@ public class SpecReaderTests
     }
 
     [Theory]
-    [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"tilte\": 1", "tilte")]
+    [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"tilte\": 1", "not a spec: unknown key 'tilte', line 1.")]
+    [InlineData("{ \"text\": \"y\" }", "{ \"text\": \"y\", \"gruop\": \"A\" }", "unknown key 'gruop'")]
     [InlineData("\"key\": \"m\", ", "", "key")]
     [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"scale\": \"-1\", \"elementType\": \"fp8\"", "scale is '-1'; a positive number or 'checkpoint' was expected; elementType is 'fp8'")]
     [InlineData("{ \"text\": \"y\" }", "{ \"text\": \"x\" }", "'x' is there more than once")]
