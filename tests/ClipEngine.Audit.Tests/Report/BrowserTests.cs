@@ -64,7 +64,7 @@ public partial class BrowserTests
 
     private static async Task<string> RunAsync(string program, params string[] arguments)
     {
-        using Process process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using Process process = Process.Start(new ProcessStartInfo(program, arguments) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true })!;
         using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(2));
         try
         {
@@ -74,10 +74,10 @@ public partial class BrowserTests
             await errors;
             return output;
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException exception)
         {
             process.Kill(entireProcessTree: true);
-            throw new TimeoutException(program + " did not end");
+            throw new TimeoutException(program + " did not end", exception);
         }
     }
 
