@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using ClipEngine.Models;
 using ClipEngine.Native;
 using ClipEngine.Tensors;
 
@@ -30,7 +31,9 @@ internal sealed class ModelArguments
     public string Name(ParseResult parsed) => parsed.GetValue(_model)!;
 
     /// <summary>Loads the model on the device; what a user should know about it goes to standard error.</summary>
-    public LoadedModel Load(ParseResult parsed)
+    /// <param name="parsed">The command line.</param>
+    /// <param name="towers">Those that the verb runs.</param>
+    public LoadedModel Load(ParseResult parsed, ModelTowers towers = ModelTowers.Both)
     {
         int? batch = Positive(parsed, _batch);
         IBackend backend = OpenBackend(parsed.GetValue(_device)!, parsed.GetValue(_dtype)!, Positive(parsed, _threads));
@@ -41,6 +44,7 @@ internal sealed class ModelArguments
                 ConfigurationPath = parsed.GetValue(_config),
                 Backend = backend,
                 BatchSize = batch,
+                Towers = towers,
                 AcceptActivationMismatch = parsed.GetValue(_acceptActivationMismatch),
                 RequireFiniteWeights = parsed.GetValue(_finiteWeights),
             });

@@ -29,7 +29,7 @@ internal static class ClipModelLoader
         IArchitecture architecture = Architectures.Find(configuration, configurationPath);
         using ICheckpoint checkpoint = Checkpoint.Open(path);
         using var reader = new WeightReader(checkpoint, backend);
-        IModel model = architecture.Build(configuration, configurationPath, reader, backend, new ArchitectureOptions { ImageSize = options.ImageSize });
+        IModel model = architecture.Build(configuration, configurationPath, reader, backend, new ArchitectureOptions { ImageSize = options.ImageSize, Towers = options.Towers });
         if (options.RequireFiniteWeights && reader.Findings.Any(finding => !finding.IsFinite))
         {
             // Before the weights are handed over: the reader still owns them and releases them.

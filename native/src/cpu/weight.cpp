@@ -60,6 +60,39 @@ void convert(const void* data, int64_t first, int64_t count, float* output, cons
   }
 }
 
+// Four channels' words side by side: in [4][input_stride], out [4][output_stride]. The compiler does not find this by itself, and a
+// load of a large model is a second of it.
+inline void transpose_4x4(const float* in, int64_t input_stride, float* out, int64_t output_stride) {
+  typedef float Quad __attribute__((vector_size(16)));
+  Quad a, b, c, d;
+  std::memcpy(&a, in, sizeof a);
+  std::memcpy(&b, in + input_stride, sizeof b);
+  std::memcpy(&c, in + 2 * input_stride, sizeof c);
+  std::memcpy(&d, in + 3 * input_stride, sizeof d);
+  const Quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  const Quad columns[4] = {__builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5), __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
+                           __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
+  for (int i = 0; i < 4; ++i) std::memcpy(out + i * output_stride, &columns[i], sizeof columns[i]);
+}
+
+// [here][depth] to [depth][width], the missing channels zero.
+void transpose_panel(const float* rows, int64_t here, int64_t depth, int64_t width, float* out) {
+  for (int64_t from = 0; from < depth; from += kLine) {  // a cache line of every channel at a time
+    const int64_t to = std::min(depth, from + kLine), quads = (to - from) / 4 * 4;
+    int64_t c = 0;
+    for (; c + 4 <= here; c += 4) {
+      for (int64_t k = from; k < from + quads; k += 4) transpose_4x4(rows + c * depth + k, depth, out + k * width + c, width);
+      for (int64_t k = from + quads; k < to; ++k) {
+        for (int64_t i = c; i < c + 4; ++i) out[k * width + i] = rows[i * depth + k];
+      }
+    }
+    for (int64_t k = from; k < to; ++k) {
+      for (int64_t i = c; i < width; ++i) out[k * width + i] = i < here ? rows[i * depth + k] : 0;
+    }
+  }
+}
+
 // One panel: channels [channel, channel + here) of a matrix as [words, panel_columns].
 struct PanelPacker {
   const void* data;
@@ -74,18 +107,20 @@ struct PanelPacker {
     if (transposed) {
       for (int64_t k = 0; k < depth; ++k) convert_to_float(data, type, k * columns + channel, here, rows.data() + k * width);
     } else {
-      for (int64_t c = 0; c < here; ++c) convert_to_float(data, type, (channel + c) * depth, depth, rows.data() + c * depth);
+      convert_to_float(data, type, channel * depth, here * depth, rows.data());
     }
     const auto at = [&](int64_t c, int64_t k) { return transposed ? rows[static_cast<size_t>(k * width + c)] : rows[static_cast<size_t>(c * depth + k)]; };
     const int64_t words = weight.depth_words;
     switch (weight.precision) {
       case Precision::Float32: {
         float* out = weight.data.as<float>() + panel * words * width;
-        for (int64_t from = 0; from < depth; from += kLine) {  // a cache line of every channel at a time
-          for (int64_t k = from; k < std::min(depth, from + kLine); ++k) {
-            for (int64_t c = 0; c < here; ++c) out[k * width + c] = at(c, k);
-            for (int64_t c = here; c < width; ++c) out[k * width + c] = 0;
+        if (transposed) {
+          for (int64_t k = 0; k < depth; ++k) {
+            std::memcpy(out + k * width, rows.data() + k * width, static_cast<size_t>(here) * sizeof(float));
+            std::fill(out + k * width + here, out + (k + 1) * width, 0.0f);
           }
+        } else {
+          transpose_panel(rows.data(), here, depth, width, out);
         }
         break;
       }

@@ -8,6 +8,9 @@ namespace ClipEngine.Checkpoints;
 /// </summary>
 internal sealed class HubCache(string root)
 {
+    /// <summary>What the folder of every model repository begins with.</summary>
+    public const string FolderPrefix = "models--";
+
     private const int LongestPart = 96;
     private const string MainRevision = "main";
 
@@ -23,7 +26,7 @@ internal sealed class HubCache(string root)
     /// <summary>The repository's folder name in the cache.</summary>
     /// <exception cref="BadInputException">The id breaks the grammar.</exception>
     public static string FolderName(string repository) => IsRepository(repository)
-        ? "models--" + repository.Replace("/", "--", StringComparison.Ordinal)
+        ? FolderPrefix + repository.Replace("/", "--", StringComparison.Ordinal)
         : throw new BadInputException(BadInputException.Escape(repository), "is not the id of a repository.", "An id is organisation/name, of ASCII letters, digits, '-', '_' and '.'.");
 
     /// <summary>Where the bytes with this hash lie, or will.</summary>

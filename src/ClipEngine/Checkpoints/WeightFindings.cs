@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using ClipEngine.Tensors;
 
@@ -40,7 +41,13 @@ public readonly record struct WeightFinding(string Name, long NanCount, long Inf
         where T : unmanaged, IBinaryInteger<T>
     {
         T largest = T.Zero;
-        ForEachChunk<T>(bytes, chunk => largest = T.Max(largest, LargestMagnitude(chunk, magnitudeMask)));
+        var gate = new Lock();
+        ForEachChunk<T>(bytes, chunk =>
+        {
+            T found = LargestMagnitude(chunk, magnitudeMask);
+            lock (gate)
+                largest = T.Max(largest, found);
+        });
         if (largest < infinity && largest >= smallestNormal)
             return null;
         if (largest == T.Zero)
@@ -51,37 +58,61 @@ public readonly record struct WeightFinding(string Name, long NanCount, long Inf
         long infinityCount = 0;
         ForEachChunk<T>(bytes, chunk =>
         {
+            long nans = 0, infinities = 0;
             foreach (T element in chunk)
             {
                 T magnitude = element & magnitudeMask;
-                nanCount += magnitude > infinity ? 1 : 0;
-                infinityCount += magnitude == infinity ? 1 : 0;
+                nans += magnitude > infinity ? 1 : 0;
+                infinities += magnitude == infinity ? 1 : 0;
             }
+
+            Interlocked.Add(ref nanCount, nans);
+            Interlocked.Add(ref infinityCount, infinities);
         });
         return new WeightFinding(tensor.Name, nanCount, infinityCount, IsAllZero: false, IsDenormalOnly: false);
     }
 
+    // Compiled in full on its first call: a load that is over before the runtime has found out what is hot would spend its time here.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static T LargestMagnitude<T>(ReadOnlySpan<T> elements, T mask)
         where T : unmanaged, IBinaryInteger<T>
     {
-        var largestVector = Vector<T>.Zero;
+        ReadOnlySpan<Vector<T>> vectors = MemoryMarshal.Cast<T, Vector<T>>(elements);
         var maskVector = new Vector<T>(mask);
+        Vector<T> even = Vector<T>.Zero, odd = Vector<T>.Zero;
         int i = 0;
-        for (; i <= elements.Length - Vector<T>.Count; i += Vector<T>.Count)
-            largestVector = Vector.Max(largestVector, new Vector<T>(elements[i..]) & maskVector);
+        for (; i + 1 < vectors.Length; i += 2)
+        {
+            even = Vector.Max(even, vectors[i] & maskVector);
+            odd = Vector.Max(odd, vectors[i + 1] & maskVector);
+        }
+
+        if (i < vectors.Length)
+            even = Vector.Max(even, vectors[i] & maskVector);
+        Vector<T> largestVector = Vector.Max(even, odd);
         T largest = T.Zero;
         for (int lane = 0; lane < Vector<T>.Count; lane++)
             largest = T.Max(largest, largestVector[lane]);
-        for (; i < elements.Length; i++)
-            largest = T.Max(largest, elements[i] & mask);
+        foreach (T element in elements[(vectors.Length * Vector<T>.Count)..])
+            largest = T.Max(largest, element & mask);
         return largest;
     }
 
+    /// <summary>On all processors: this is the first time that a large tensor is read, and the system's work for it counts more than the reading.</summary>
     private static void ForEachChunk<T>(TensorBytes bytes, Action<ReadOnlySpan<T>> action)
         where T : unmanaged
     {
-        const int ChunkLength = 1 << 24;
-        for (long start = 0; start < bytes.ByteLength; start += ChunkLength)
+        const int ChunkLength = 1 << 20;
+        int chunks = checked((int)((bytes.ByteLength + ChunkLength - 1) / ChunkLength));
+        if (chunks > 1)
+            Parallel.For(0, chunks, Run);
+        else if (chunks == 1)
+            Run(0);
+
+        void Run(int chunk)
+        {
+            long start = (long)chunk * ChunkLength;
             action(MemoryMarshal.Cast<byte, T>(bytes.Slice(start, (int)Math.Min(ChunkLength, bytes.ByteLength - start))));
+        }
     }
 }

@@ -24,6 +24,7 @@ namespace ClipEngine.Checkpoints;
 public sealed class WeightReader : IDisposable
 {
     private readonly State _state;
+    private readonly bool _isOnlyChecking;
 
     /// <summary>A reader over the whole checkpoint.</summary>
     /// <param name="checkpoint">Stays open until <see cref="Complete"/>.</param>
@@ -33,15 +34,17 @@ public sealed class WeightReader : IDisposable
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
         _state = new State(checkpoint, backend);
+        _isOnlyChecking = backend is null;
         Prefix = "";
         if (backend is not null)
             RefuseWhatExceedsMemory(checkpoint);
     }
 
-    private WeightReader(State state, string prefix)
+    private WeightReader(State state, string prefix, bool isOnlyChecking)
     {
         _state = state;
         Prefix = prefix;
+        _isOnlyChecking = isOnlyChecking;
     }
 
     /// <summary>What stands in front of every name given to this reader, with its final dot; empty at the top.</summary>
@@ -52,7 +55,13 @@ public sealed class WeightReader : IDisposable
 
     /// <summary>A reader of the keys below <paramref name="name"/>, so that key names follow the code path.</summary>
     /// <param name="name">One or more steps, <c>visual</c> or <c>transformer.resblocks.0</c>.</param>
-    public WeightReader Scope(string name) => new(_state, $"{Prefix}{name}.");
+    public WeightReader Scope(string name) => new(_state, $"{Prefix}{name}.", _isOnlyChecking);
+
+    /// <summary>
+    /// A reader of the same keys that compares shapes and types and takes no value: for a tower that nobody will run. Its weights only
+    /// stand in and must not reach a pass.
+    /// </summary>
+    public WeightReader CheckingOnly() => new(_state, Prefix, isOnlyChecking: true);
 
     /// <summary>Whether the checkpoint has the key; for what a configuration leaves open, never to make up for an absence.</summary>
     public bool Contains(string name) => _state.Checkpoint.Tensors.ContainsKey(Prefix + name);
@@ -66,6 +75,8 @@ public sealed class WeightReader : IDisposable
     {
         var shape = new Shape(dimensions);
         string key = Prefix + name;
+        if (_isOnlyChecking)
+            return _state.Check(key, shape, new AbsentWeight(key, shape, role));
         return _state.GetOrCreate(key, role, shape, () =>
         {
             StoredTensor? tensor = _state.Find(key, shape);
@@ -92,6 +103,8 @@ public sealed class WeightReader : IDisposable
         var shape = new Shape(part);
         string key = Prefix + name;
         string partName = $"{key}[{firstRow}:{firstRow + rowCount}]";
+        if (_isOnlyChecking)
+            return _state.Check(key, whole, new AbsentWeight(partName, shape, role));
         return _state.GetOrCreate(partName, role, shape, () =>
         {
             StoredTensor? tensor = _state.Find(key, whole);
@@ -107,7 +120,7 @@ public sealed class WeightReader : IDisposable
     {
         var shape = new Shape(dimensions);
         float[] values = new float[shape.ElementCount];
-        if (_state.Find(Prefix + name, shape) is { } tensor && !_state.IsOnlyChecking)
+        if (_state.Find(Prefix + name, shape) is { } tensor && !_isOnlyChecking)
         {
             using TensorBytes bytes = _state.Checkpoint.Borrow(tensor.Name);
             _state.Inspect(tensor, bytes);
@@ -135,6 +148,8 @@ public sealed class WeightReader : IDisposable
         var shape = new Shape(dimensions);
         if (shape.ElementCount != values.Length)
             throw new ArgumentException($"{values.Length} values do not make {shape}.", nameof(values));
+        if (_isOnlyChecking)
+            return new AbsentWeight(Prefix + name, shape, role);
         fixed (float* address = values)
         {
             var data = new WeightData(Prefix + name, shape, ElementType.Float32, (nint)address);
@@ -214,8 +229,6 @@ public sealed class WeightReader : IDisposable
 
         public ICheckpoint Checkpoint => checkpoint;
 
-        public bool IsOnlyChecking => backend is null;
-
         public List<Problem> Problems { get; } = [];
 
         public List<WeightFinding> Findings { get; } = [];
@@ -236,6 +249,12 @@ public sealed class WeightReader : IDisposable
             Weight weight = create() ?? new AbsentWeight(name, shape, role);
             _weights.Add((name, role), weight);
             return weight;
+        }
+
+        public Weight Check(string key, Shape shape, Weight standIn)
+        {
+            Find(key, shape);
+            return standIn;
         }
 
         public StoredTensor? Find(string key, Shape shape)

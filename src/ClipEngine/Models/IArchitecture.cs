@@ -8,6 +8,23 @@ public sealed record ArchitectureOptions
 {
     /// <summary>Run at another image size than the model was trained at, [height, width]: positions are resized as open_clip does. Null: as trained.</summary>
     public (int Height, int Width)? ImageSize { get; init; }
+
+    /// <summary>What will be run. The keys, shapes and types of a tower that is left out are still checked, and its values stay in the file; an architecture may also load it all the same.</summary>
+    public ModelTowers Towers { get; init; } = ModelTowers.Both;
+}
+
+/// <summary>The towers of a dual encoder.</summary>
+[Flags]
+public enum ModelTowers
+{
+    /// <summary>The image tower.</summary>
+    Image = 1,
+
+    /// <summary>The text tower.</summary>
+    Text = 2,
+
+    /// <summary>Both towers.</summary>
+    Both = Image | Text,
 }
 
 /// <summary>A kind of model: it knows its configuration and its checkpoint's keys. Registered with <see cref="Architectures.Register"/>.</summary>

@@ -21,7 +21,7 @@ internal sealed class OpenClipArchitecture : IArchitecture
         (int Height, int Width) trainedGrid = (config.Vision.GridHeight, config.Vision.GridWidth);
         if (options.ImageSize is { } size)
             config = AtSize(config, size);
-        return new OpenClipModel(config, trainedGrid, weights, backend);
+        return new OpenClipModel(config, trainedGrid, weights, backend, options.Towers);
     }
 
     private static OpenClipConfig AtSize(OpenClipConfig config, (int Height, int Width) size)

@@ -10,19 +10,22 @@ internal sealed class OpenClipModel : IDualEncoder
     private readonly OpenClipConfig _config;
     private readonly IImageTower _visual;
     private readonly TextTransformer _text;
+    private readonly ModelTowers _towers;
 
-    public OpenClipModel(OpenClipConfig config, (int Height, int Width) trainedGrid, WeightReader weights, IBackend backend)
+    public OpenClipModel(OpenClipConfig config, (int Height, int Width) trainedGrid, WeightReader weights, IBackend backend, ModelTowers towers)
     {
         _config = config;
+        _towers = towers;
         Backend = backend;
-        WeightReader visual = weights.Scope("visual");
+        WeightReader visual = (towers.HasFlag(ModelTowers.Image) ? weights : weights.CheckingOnly()).Scope("visual");
+        WeightReader text = towers.HasFlag(ModelTowers.Text) ? weights : weights.CheckingOnly();
         _visual = config.Vision.IsResNet
             ? new ModifiedResNet(config.Vision, config.EmbedDimension, visual)
             : new VisionTransformer(config.Vision, trainedGrid, config.EmbedDimension, visual);
 
         // Checkpoints from before custom_text keep the text tower at the root; open_clip moves it below text. while loading.
         bool isAtRoot = !config.CustomText || weights.Contains("positional_embedding");
-        _text = new TextTransformer(config.Text, config.EmbedDimension, isAtRoot ? weights : weights.Scope("text"));
+        _text = new TextTransformer(config.Text, config.EmbedDimension, isAtRoot ? text : text.Scope("text"));
         weights.AllowUnused(isAtRoot ? "attn_mask" : "text.attn_mask"); // follows from the context length; old checkpoints carry it
         if (config.CaptionDecoder is not null)
             weights.AllowUnused("text_decoder."); // known, and not needed for features
@@ -64,6 +67,7 @@ internal sealed class OpenClipModel : IDualEncoder
 
     public Tensor EncodeImages(IPass pass, in Tensor pixels)
     {
+        Require(ModelTowers.Image);
         Shape expected = new(pixels.Shape[0], 3, _config.Vision.ImageHeight, _config.Vision.ImageWidth);
         if (pixels.Shape != expected)
             throw new ArgumentException($"expected pixels {expected}, found {pixels.Shape}.", nameof(pixels));
@@ -72,9 +76,16 @@ internal sealed class OpenClipModel : IDualEncoder
 
     public Tensor EncodeTexts(IPass pass, ReadOnlySpan<int> ids, int length)
     {
+        Require(ModelTowers.Text);
         if (length < 1 || length > ContextLength || ids.Length == 0 || ids.Length % length != 0)
             throw new ArgumentException($"expected sentences of 1 to {ContextLength} ids, found {ids.Length} ids in sentences of {length}.", nameof(ids));
         return AsReturned(pass, _text.Forward(pass, ids, length));
+    }
+
+    private void Require(ModelTowers tower)
+    {
+        if ((_towers & tower) == 0)
+            throw new InvalidOperationException($"The model was loaded without its {(tower == ModelTowers.Image ? "image" : "text")} tower (ClipModelOptions.Towers).");
     }
 
     /// <summary>open_clip's <c>CoCa.encode_image</c> and <c>encode_text</c> normalise unless told not to, <c>CLIP</c>'s do not.</summary>

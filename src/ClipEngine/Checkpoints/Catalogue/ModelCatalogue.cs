@@ -66,6 +66,9 @@ public static class ModelCatalogue
     {
         ArgumentNullException.ThrowIfNull(path);
         string[] steps = Path.GetFullPath(path).Split(Path.DirectorySeparatorChar);
+        // Most loads need nothing of the catalogue, and reading it is a tenth of a short program's start.
+        if (!steps[^1].EndsWith(".pt", StringComparison.Ordinal) && !steps[^1].EndsWith(".pth", StringComparison.Ordinal) && !Array.Exists(steps, step => step.StartsWith(HubCache.FolderPrefix, StringComparison.Ordinal)))
+            return null;
         return Entries.Where(entry => IsFrom(entry, steps)).MinBy(entry => entry.ActivationOfWeights == WeightsActivation.QuickGelu == entry.Model.Contains("quickgelu", StringComparison.Ordinal) ? 0 : 1);
     }
 

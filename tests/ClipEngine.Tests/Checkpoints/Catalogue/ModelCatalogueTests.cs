@@ -34,6 +34,15 @@ public sealed class ModelCatalogueTests
     }
 
     [Fact]
+    public void EveryReleaseFileTellsItsOriginByItsName()
+    {
+        foreach (CatalogueEntry entry in ModelCatalogue.Entries.Where(entry => entry.ReleaseUrl is not null && entry.ReleaseHash != HashKnowledge.Unknown))
+            Assert.Equal(entry.ReleaseUrl, ModelCatalogue.OriginOf(Path.Combine("anywhere", Path.GetFileName(entry.ReleaseUrl!.AbsolutePath)))?.ReleaseUrl);
+        foreach (CatalogueEntry entry in ModelCatalogue.Entries.Where(entry => entry.HubRepository is not null))
+            Assert.Equal(entry.HubRepository, ModelCatalogue.OriginOf(Path.Combine("cache", $"models--{entry.HubRepository!.Replace("/", "--")}", "snapshots", "main", "open_clip_model.safetensors"))?.HubRepository);
+    }
+
+    [Fact]
     public void EveryConfigurationIsReadAndRunsWhatTheCatalogueSays()
     {
         Assert.Equal(45, ModelCatalogue.Models.Length);
