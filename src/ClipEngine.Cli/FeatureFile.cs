@@ -1,6 +1,7 @@
 using System.Text.Json;
 using ClipEngine.Checkpoints;
 using ClipEngine.Files;
+using ClipEngine.Tensors;
 
 namespace ClipEngine.Cli;
 
@@ -27,23 +28,65 @@ internal static class FeatureFile
         FeatureMatrix normalized = features.Normalized();
         if (IsNpy(path))
         {
-            NpyFile.Write(path, normalized.Values, Dimensions(normalized));
+            NpyFile.Write(path, normalized.Values, Dimensions(normalized.Shape));
             return;
         }
 
-        var writer = new SafetensorsWriter(new Dictionary<string, string> { ["names"] = JsonSerializer.Serialize([.. inputs], JsonLines.Default.StringArray) });
+        var writer = new SafetensorsWriter(Names(inputs));
         Add(writer, name, features, normalized);
         writer.Write(path);
+    }
+
+    /// <summary>The same, given the features as they are made: memory does not grow with their number.</summary>
+    /// <param name="path">The final name.</param>
+    /// <param name="name"><c>image_features</c> or <c>text_features</c>.</param>
+    /// <param name="shape">Of all features.</param>
+    /// <param name="inputs">One name for each row.</param>
+    /// <param name="make">Calls the handler that it is given with all rows in order, not normalised.</param>
+    public static void WriteRows(string path, string name, Shape shape, IReadOnlyList<string> inputs, Action<FeatureRowHandler> make)
+    {
+        int width = (int)shape[^1];
+        float[] normalized = [];
+        ReadOnlySpan<float> Normalize(ReadOnlySpan<float> rows)
+        {
+            if (normalized.Length < rows.Length)
+                normalized = new float[rows.Length];
+            FeatureMatrix.NormalizeRows(rows, width, normalized.AsSpan(0, rows.Length));
+            return normalized.AsSpan(0, rows.Length);
+        }
+
+        if (IsNpy(path))
+        {
+            NpyFile.Write(path, ElementType.Float32, [.. Dimensions(shape)], writer => make((_, rows) => writer.Append(Normalize(rows))));
+            return;
+        }
+
+        var file = new SafetensorsWriter(Names(inputs));
+        file.AddRows(name, Dimensions(shape));
+        file.AddRows($"{name}_normalized", Dimensions(shape));
+        file.Write(path, tensors => make((_, rows) =>
+        {
+            tensors.Append(name, rows);
+            tensors.Append($"{name}_normalized", Normalize(rows));
+        }));
     }
 
     /// <summary>Adds both forms of features to a file that is being made.</summary>
     public static void Add(SafetensorsWriter writer, string name, FeatureMatrix features, FeatureMatrix normalized)
     {
-        writer.Add(name, features.Values, Dimensions(features));
-        writer.Add($"{name}_normalized", normalized.Values, Dimensions(normalized));
+        writer.Add(name, features.Values, Dimensions(features.Shape));
+        writer.Add($"{name}_normalized", normalized.Values, Dimensions(normalized.Shape));
     }
 
-    private static long[] Dimensions(FeatureMatrix features) => [.. Enumerable.Range(0, features.Shape.Rank).Select(i => features.Shape[i])];
+    private static Dictionary<string, string> Names(IReadOnlyList<string> inputs) => new() { ["names"] = JsonSerializer.Serialize([.. inputs], JsonLines.Default.StringArray) };
+
+    private static long[] Dimensions(Shape shape)
+    {
+        long[] dimensions = new long[shape.Rank];
+        for (int i = 0; i < dimensions.Length; i++)
+            dimensions[i] = shape[i];
+        return dimensions;
+    }
 
     private static bool IsNpy(string path) => Path.GetExtension(path).Equals(".npy", StringComparison.OrdinalIgnoreCase);
 

@@ -7,7 +7,7 @@ namespace ClipEngine.Cli;
 /// Progress of long work on standard error: one line that is rewritten on a terminal, a plain line now and then anywhere else.
 /// Work that is over at once shows nothing.
 /// </summary>
-internal sealed class Progress : IProgress<EncodeProgress>, IDisposable
+internal sealed class Progress : IProgress<EncodeProgress>, IProgress<long>, IDisposable
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_betweenFrames = TimeSpan.FromMilliseconds(200);
@@ -42,10 +42,16 @@ internal sealed class Progress : IProgress<EncodeProgress>, IDisposable
     }
 
     /// <inheritdoc/>
-    public void Report(EncodeProgress value) => Report(value.Done, value.Total);
+    public void Report(EncodeProgress value) => Report(value.Done, value.Total, value.Times);
+
+    /// <summary>Shows how much of <see cref="Total"/> is done.</summary>
+    void IProgress<long>.Report(long value) => Report(value, Total);
+
+    /// <summary>All of the work, for reports that only say how much is done.</summary>
+    public long Total { get; init; }
 
     /// <summary>Shows how far the work is, if the last time was long enough ago.</summary>
-    public void Report(long done, long total)
+    public void Report(long done, long total, EncodeTimes? times = null)
     {
         TimeSpan now = _clock();
         bool isFirst = _lastShown == TimeSpan.MinValue;
@@ -54,7 +60,7 @@ internal sealed class Progress : IProgress<EncodeProgress>, IDisposable
         if (!isDue && (isFirst || done < total))
             return;
         _lastShown = now;
-        string line = Describe(done, total, now);
+        string line = Describe(done, total, now) + (times is { } stages ? Describe(stages) : "");
         if (!_isTerminal)
         {
             _output.WriteLine(line);
@@ -79,6 +85,13 @@ internal sealed class Progress : IProgress<EncodeProgress>, IDisposable
         double rate = done / Math.Max(elapsed.TotalSeconds, 1e-3);
         string left = done >= total ? "done" : done == 0 ? "starting" : $"{Duration(TimeSpan.FromSeconds((total - done) / rate))} left";
         return string.Create(CultureInfo.InvariantCulture, $"{done} of {total} {_what} ({100.0 * done / Math.Max(total, 1):F0} %), {rate:F1}/s, {left}");
+    }
+
+    private static string Describe(EncodeTimes times)
+    {
+        string slowest = times.Bottleneck switch { EncodeStage.Decode => "decoding", EncodeStage.Encode => "the tower", _ => "writing" };
+        return string.Create(CultureInfo.InvariantCulture,
+            $"; busy: decode {100 * times.Busy(EncodeStage.Decode):F0} %, encode {100 * times.Busy(EncodeStage.Encode):F0} %, write {100 * times.Busy(EncodeStage.Write):F0} %: {slowest} sets the pace");
     }
 
     private static string Duration(TimeSpan time) => time.TotalHours >= 1

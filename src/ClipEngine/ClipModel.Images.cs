@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using ClipEngine.Imaging;
+using ClipEngine.Native;
 using ClipEngine.Tensors;
 
 namespace ClipEngine;
@@ -44,20 +46,65 @@ public sealed partial class ClipModel
     public Classification Classify(IReadOnlyList<string> files, IReadOnlyList<string> labels, params IReadOnlyList<string> templates) =>
         Classify(EncodeImages(files), labels, EncodeLabels(labels, templates));
 
+    /// <summary>
+    /// Encodes images and hands their features on as they are finished: decoding, the tower and the handler are all at work at once, and
+    /// memory does not grow with the number of images.
+    /// </summary>
+    /// <param name="images">Files and members of tar shards.</param>
+    /// <param name="rows">Takes the features, batch after batch, in order.</param>
+    /// <param name="normalize">Scale each feature to length 1.</param>
+    /// <param name="progress">Told after each batch, with the times of the stages.</param>
+    /// <param name="cancellationToken">Looked at before each batch.</param>
+    /// <returns>Where the time went.</returns>
+    /// <exception cref="BadInputException">An image cannot be read or is none; names it. Nothing is skipped silently; the features of earlier batches may have been handed on.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public EncodeTimes EncodeImages(ImageCollection images, FeatureRowHandler rows, bool normalize = true, IProgress<EncodeProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(images);
+        ArgumentNullException.ThrowIfNull(rows);
+        IImagePreprocessor preprocessor = Preprocessor;
+        return EncodeImages(images.Count, (i, pixels) => images.Preprocess(i, preprocessor, pixels), rows, normalize, progress, cancellationToken);
+    }
+
     private FeatureMatrix EncodeImages(int count, ImageDecode decode, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
     {
         Shape shape = Encoder.ImageFeatureShape(count);
         float[] values = new float[shape.ElementCount];
         int rowLength = count == 0 ? 0 : values.Length / count;
+        EncodeImages(count, decode, (first, rows) => rows.CopyTo(values.AsSpan(first * rowLength)), normalize, progress, cancellationToken);
+        return new FeatureMatrix(values, shape);
+    }
+
+    private EncodeTimes EncodeImages(int count, ImageDecode decode, FeatureRowHandler handler, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
+    {
+        int rowLength = (int)Encoder.ImageFeatureShape(1).ElementCount;
         int imageLength = 3 * Encoder.Preprocess.Height * Encoder.Preprocess.Width;
-        using var pool = new ImageDecodePool(count, imageLength, ImageBatchSize, Environment.ProcessorCount, decode, cancellationToken);
+        // The processor's own backend shares its threads with decoding; beside a GPU all processors are free for it.
+        int threads = Math.Max(1, Math.Min(count, Backend is CpuBackend ? NativeThreads.Count : Environment.ProcessorCount));
+        long start = Stopwatch.GetTimestamp(), encodeTicks = 0;
+        using var pool = new ImageDecodePool(count, imageLength, ImageBatchSize, threads, decode, cancellationToken);
+        using var queue = new FeatureRowQueue(Math.Min(count, ImageBatchSize) * rowLength, handler);
         while (pool.TryTake(out ImageBatch batch))
         {
             batch.ThrowIfRefused();
-            EncodePixels(batch.Pixels, values.AsSpan(batch.First * rowLength, batch.Count * rowLength), normalize);
-            progress?.Report(new EncodeProgress(batch.First + batch.Count, count));
+            Span<float> features = queue.Rent(batch.Count * rowLength);
+            long from = Stopwatch.GetTimestamp();
+            EncodePixels(batch.Pixels, features, normalize);
+            encodeTicks += Stopwatch.GetTimestamp() - from;
+            queue.Post(batch.First, features.Length);
+            progress?.Report(new EncodeProgress(batch.First + batch.Count, count) { Times = Times() });
         }
 
-        return new FeatureMatrix(values, shape);
+        queue.Complete();
+        return Times();
+
+        EncodeTimes Times() => new()
+        {
+            Elapsed = Stopwatch.GetElapsedTime(start),
+            Decode = pool.DecodeTime,
+            DecodeThreads = threads,
+            Encode = Stopwatch.GetElapsedTime(0, encodeTicks),
+            Write = queue.BusyTime,
+        };
     }
 }

@@ -1,4 +1,5 @@
 using ClipEngine.Imaging;
+using ClipEngine.Models;
 using ClipEngine.Tensors;
 using ClipEngine.Tokenization;
 
@@ -25,6 +26,12 @@ public sealed record ClipModelOptions
     /// <summary>Run at another image size than the model was trained at, (height, width) in pixels: positions are resized as open_clip does.</summary>
     public (int Height, int Width)? ImageSize { get; init; }
 
+    /// <summary>
+    /// The towers that will be run. One that is left out costs neither time nor memory: its keys, shapes and types are still compared, its
+    /// values are not read, and encoding with it throws <see cref="InvalidOperationException"/>.
+    /// </summary>
+    public ModelTowers Towers { get; init; } = ModelTowers.Both;
+
     /// <summary>Replaces the tokenizer that the configuration asks for.</summary>
     public ITokenizer? Tokenizer { get; init; }
 
@@ -34,8 +41,3 @@ public sealed record ClipModelOptions
     /// <summary>Images or sentences that go through a tower at once; null: as many as keep the processor busy. Features do not depend on it.</summary>
     public int? BatchSize { get; init; }
 }
-
-/// <summary>How far a long call has come.</summary>
-/// <param name="Done">Images or sentences that are finished.</param>
-/// <param name="Total">All of them.</param>
-public readonly record struct EncodeProgress(int Done, int Total);

@@ -42,17 +42,27 @@ public sealed class FeatureMatrix
     public FeatureMatrix Normalized()
     {
         float[] normalized = new float[Values.Length];
-        int width = (int)Shape[^1];
-        for (int start = 0; start < Values.Length; start += width)
+        NormalizeRows(Values, (int)Shape[^1], normalized);
+        return new FeatureMatrix(normalized, Shape, Truncated);
+    }
+
+    /// <summary>The same for features that are not kept: each row by its length.</summary>
+    /// <param name="values">Whole rows.</param>
+    /// <param name="width">Floats of a row.</param>
+    /// <param name="normalized">As many as <paramref name="values"/>; may be the same memory.</param>
+    public static void NormalizeRows(ReadOnlySpan<float> values, int width, Span<float> normalized)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
+        if (values.Length % width != 0 || values.Length != normalized.Length)
+            throw new ArgumentException($"{values.Length} values do not make rows of {width} in room for {normalized.Length}.", nameof(values));
+        for (int start = 0; start < values.Length; start += width)
         {
             double squares = 0;
             for (int i = start; i < start + width; i++)
-                squares += (double)Values[i] * Values[i];
+                squares += (double)values[i] * values[i];
             double length = Math.Max(Math.Sqrt(squares), 1e-12);
             for (int i = start; i < start + width; i++)
-                normalized[i] = (float)(Values[i] / length);
+                normalized[i] = (float)(values[i] / length);
         }
-
-        return new FeatureMatrix(normalized, Shape, Truncated);
     }
 }

@@ -21,6 +21,21 @@ public class ProgressTests
     }
 
     [Fact]
+    public void ThePaceSetterOfSeveralStagesIsNamed()
+    {
+        var output = new StringWriter();
+        using (var progress = new Progress("images", output, isTerminal: false, () => TimeSpan.FromSeconds(10)))
+        {
+            progress.Report(new EncodeProgress(50, 100)
+            {
+                Times = new EncodeTimes { Elapsed = TimeSpan.FromSeconds(10), Decode = TimeSpan.FromSeconds(18), DecodeThreads = 2, Encode = TimeSpan.FromSeconds(4), Write = TimeSpan.FromSeconds(0.1) },
+            });
+        }
+
+        Assert.Equal("50 of 100 images (50 %), 5.0/s, 10 s left; busy: decode 90 %, encode 40 %, write 1 %: decoding sets the pace", output.ToString().TrimEnd());
+    }
+
+    [Fact]
     public void WhatIsOverAtOnceShowsNothing()
     {
         var output = new StringWriter();

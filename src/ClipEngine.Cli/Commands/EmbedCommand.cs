@@ -1,6 +1,9 @@
 using System.CommandLine;
+using System.Diagnostics;
 using System.Text.Json;
 using ClipEngine.Checkpoints;
+using ClipEngine.Imaging;
+using ClipEngine.Models;
 using ClipEngine.Tensors;
 
 namespace ClipEngine.Cli.Commands;
@@ -13,8 +16,8 @@ internal static class EmbedCommand
     private static Command CreateImage()
     {
         var model = new ModelArguments();
-        var inputs = new Argument<string[]>("input") { Description = "Image files, or folders of them.", Arity = ArgumentArity.ZeroOrMore };
-        Option<string?> list = new("--file") { Description = "A list of image files, one a line." };
+        var inputs = new Argument<string[]>("input") { Description = "Image files, folders of them, or tar shards.", Arity = ArgumentArity.ZeroOrMore };
+        Option<string?> list = new("--file") { Description = "A list of image files and shards, one a line." };
         Option<string> output = OutputOption();
         Option<bool> json = JsonOption();
         var command = new Command("image", "Features of image files: one row for each, in the order given.") { inputs, list, output, json };
@@ -22,12 +25,16 @@ internal static class EmbedCommand
         command.SetAction((parsed, cancellation) => Task.Run(() =>
         {
             string path = Output(parsed, output);
-            IReadOnlyList<string> files = ImageFiles.Find(parsed.GetValue(inputs) ?? [], parsed.GetValue(list));
-            using LoadedModel loaded = model.Load(parsed);
-            using var progress = new Progress("images");
-            FeatureMatrix features = loaded.Model.EncodeImages(files, normalize: false, progress, cancellation);
-            FeatureFile.Write(path, "image_features", features, files);
-            return Report(parsed.GetValue(json), path, loaded.Model, features);
+            IReadOnlyList<string> files = ImageFiles.Find(parsed.GetValue(inputs) ?? [], parsed.GetValue(list), shards: true);
+            using var images = ImageCollection.Open(files, cancellation);
+            long start = Stopwatch.GetTimestamp();
+            using LoadedModel loaded = model.Load(parsed, ModelTowers.Image);
+            TimeSpan load = Stopwatch.GetElapsedTime(start);
+            Shape shape = loaded.Model.Encoder.ImageFeatureShape(images.Count);
+            EncodeTimes times = default;
+            using (var progress = new Progress("images"))
+                FeatureFile.WriteRows(path, "image_features", shape, images, rows => times = loaded.Model.EncodeImages(images, rows, normalize: false, progress, cancellation));
+            return Report(parsed.GetValue(json), path, loaded.Model, [shape], [], new Speed(images.Count, load, times));
         }, cancellation));
         return command;
     }
@@ -47,13 +54,13 @@ internal static class EmbedCommand
             string[] texts = [.. parsed.GetValue(inputs) ?? [], .. parsed.GetValue(list) is { } file ? TokenizeCommand.ReadSentences(file) : []];
             if (texts.Length == 0)
                 throw new BadInputException("embed text", "no sentence was given.", "Write sentences behind the verb, or name a file with --file.");
-            using LoadedModel loaded = model.Load(parsed);
+            using LoadedModel loaded = model.Load(parsed, ModelTowers.Text);
             using var progress = new Progress("sentences");
             FeatureMatrix features = loaded.Model.EncodeTexts(texts, normalize: false, progress, cancellation);
             if (features.Truncated.Count > 0)
                 Console.Error.WriteLine($"clipengine: {features.Truncated.Count} of the sentences did not fit {loaded.Model.Tokenizer.ContextLength} ids and lost their ends; the first is number {features.Truncated[0] + 1}.");
             FeatureFile.Write(path, "text_features", features, texts);
-            return Report(parsed.GetValue(json), path, loaded.Model, features);
+            return Report(parsed.GetValue(json), path, loaded.Model, [features.Shape], features.Truncated);
         }, cancellation));
         return command;
     }
@@ -77,7 +84,8 @@ internal static class EmbedCommand
         using ICheckpoint file = Checkpoint.Open(input);
         if (!file.Tensors.ContainsKey("pixels") && !file.Tensors.ContainsKey("tokens"))
             throw new BadInputException(input, "expected a tensor 'pixels', 'tokens' or both; found neither.");
-        using LoadedModel loaded = model.Load(parsed);
+        ModelTowers towers = (file.Tensors.ContainsKey("pixels") ? ModelTowers.Image : 0) | (file.Tensors.ContainsKey("tokens") ? ModelTowers.Text : 0);
+        using LoadedModel loaded = model.Load(parsed, towers);
         ClipModel clip = loaded.Model;
         var writer = new SafetensorsWriter();
         var written = new List<FeatureMatrix>();
@@ -106,7 +114,7 @@ internal static class EmbedCommand
         }
 
         writer.Write(path);
-        return Report(json, path, clip, [.. written]);
+        return Report(json, path, clip, [.. written.Select(features => features.Shape)], []);
     }
 
     private static int[] ReadIds(ICheckpoint file, int vocabulary)
@@ -129,11 +137,11 @@ internal static class EmbedCommand
         return path;
     }
 
-    private static int Report(bool json, string path, ClipModel model, params FeatureMatrix[] written)
+    private static int Report(bool json, string path, ClipModel model, Shape[] shapes, IReadOnlyList<int> truncated, Speed? speed = null)
     {
         if (!json)
         {
-            Console.Error.WriteLine($"clipengine: wrote {string.Join(" and ", written.Select(features => features.Shape))} to {path}");
+            Console.Error.WriteLine($"clipengine: wrote {string.Join(" and ", shapes)} to {path}");
             return CommandRunner.Done;
         }
 
@@ -143,27 +151,54 @@ internal static class EmbedCommand
             writer.WriteStartObject();
             writer.WriteString("out", path);
             writer.WriteStartArray("shapes");
-            foreach (FeatureMatrix features in written)
+            foreach (Shape shape in shapes)
             {
                 writer.WriteStartArray();
-                for (int i = 0; i < features.Shape.Rank; i++)
-                    writer.WriteNumberValue(features.Shape[i]);
+                for (int i = 0; i < shape.Rank; i++)
+                    writer.WriteNumberValue(shape[i]);
                 writer.WriteEndArray();
             }
 
             writer.WriteEndArray();
             writer.WriteStartArray("truncated");
-            foreach (int row in written.SelectMany(features => features.Truncated))
+            foreach (int row in truncated)
                 writer.WriteNumberValue(row);
             writer.WriteEndArray();
             writer.WriteStartArray("notices");
             foreach (string notice in model.Notices)
                 writer.WriteStringValue(notice);
             writer.WriteEndArray();
+            speed?.WriteTo(writer);
             writer.WriteEndObject();
         }
 
         output.WriteByte((byte)'\n');
         return CommandRunner.Done;
+    }
+
+    /// <summary>How fast images were embedded, and what held them up.</summary>
+    private sealed record Speed(int Images, TimeSpan Load, EncodeTimes Times)
+    {
+        public void WriteTo(Utf8JsonWriter writer)
+        {
+            writer.WriteNumber("images", Images);
+            writer.WriteNumber("load_seconds", Load.TotalSeconds);
+            writer.WriteNumber("seconds", Times.Elapsed.TotalSeconds);
+            writer.WriteNumber("images_per_second", Images / Math.Max(Times.Elapsed.TotalSeconds, 1e-9));
+            writer.WriteString("bottleneck", Name(Times.Bottleneck));
+            writer.WriteStartObject("stages");
+            foreach ((EncodeStage stage, TimeSpan time, int threads) in new[] { (EncodeStage.Decode, Times.Decode, Times.DecodeThreads), (EncodeStage.Encode, Times.Encode, 1), (EncodeStage.Write, Times.Write, 1) })
+            {
+                writer.WriteStartObject(Name(stage));
+                writer.WriteNumber("seconds", time.TotalSeconds);
+                writer.WriteNumber("threads", threads);
+                writer.WriteNumber("busy", Times.Busy(stage));
+                writer.WriteEndObject();
+            }
+
+            writer.WriteEndObject();
+        }
+
+        private static string Name(EncodeStage stage) => stage switch { EncodeStage.Decode => "decode", EncodeStage.Encode => "encode", _ => "write" };
     }
 }

@@ -3,6 +3,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Text.Json;
 using ClipEngine.Files;
+using ClipEngine.Native;
 using ClipEngine.Scoring;
 using ClipEngine.Tensors;
 
@@ -86,9 +87,10 @@ internal static class ScoreCommand
     private static SweepTotals Sweep(ProbeSweep sweep, FeatureSource images, int[] groups, Request request, CancellationToken cancellation)
     {
         SweepTotals? totals = null;
+        using var progress = new Progress("images") { Total = images.Rows };
         void Score(SweepRowHandler? rows)
         {
-            totals = sweep.Run(new ProbeSweepInput { Images = images, Groups = groups, Rows = rows }, cancellation);
+            totals = sweep.Run(new ProbeSweepInput { Images = images, Groups = groups, Rows = rows, Progress = progress }, cancellation);
         }
 
         if (request.Output is null)
@@ -247,7 +249,13 @@ internal static class ScoreCommand
             writer.WriteNumber("bias", sweep.Options.Bias);
             writer.WriteString("activation", request.Sigmoid ? "sigmoid" : "softmax");
             writer.WriteString("instruction_set", sweep.InstructionSet);
+            double seconds = Math.Max(elapsed.TotalSeconds, 1e-9);
             writer.WriteNumber("seconds", elapsed.TotalSeconds);
+            writer.WriteNumber("images_per_second", images.Rows / seconds);
+            writer.WriteNumber("scores_per_second", (double)images.Rows * sweep.PromptCount / seconds);
+            writer.WriteNumber("gigaflops", 2e-9 * images.Rows * sweep.PromptCount * sweep.Width / seconds);
+            writer.WriteNumber("gigabytes_read_per_second", 1e-9 * images.Rows * sweep.Width * images.Type.SizeInBytes() / seconds);
+            writer.WriteNumber("threads", NativeThreads.Count);
             if (request.Output is not null)
                 writer.WriteString("out", request.Output);
             if (request.TopCount is not null)

@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using System.Text.Json;
 using ClipEngine.Files;
 using ClipEngine.Tensors;
+using Microsoft.Win32.SafeHandles;
 
 namespace ClipEngine.Checkpoints;
 
@@ -67,11 +68,31 @@ public sealed class SafetensorsWriter
         });
     }
 
+    /// <summary>Makes room for an fp32 tensor that <see cref="Write(string, Action{SafetensorsRows})"/> is given row by row.</summary>
+    /// <param name="name">The key.</param>
+    /// <param name="dimensions">Sizes, outermost first.</param>
+    /// <exception cref="ArgumentException">The key exists.</exception>
+    public void AddRows(string name, params ReadOnlySpan<long> dimensions)
+    {
+        long bytes = sizeof(float);
+        foreach (long dimension in dimensions)
+            bytes = checked(bytes * dimension);
+        Add(name, ElementType.Float32, dimensions, bytes, write: null);
+    }
+
     /// <summary>Writes the file under a private name and renames it.</summary>
     /// <param name="path">The final name.</param>
     /// <exception cref="IOException">No space, no permission, a bad disk: nothing is left under the final name.</exception>
-    public void Write(string path)
+    public void Write(string path) => Write(path, static _ => { });
+
+    /// <summary>The same with tensors that do not fit in memory.</summary>
+    /// <param name="path">The final name.</param>
+    /// <param name="fill">Appends exactly the values of every tensor that <see cref="AddRows"/> announced, their rows in order, the tensors in any.</param>
+    /// <exception cref="InvalidOperationException"><paramref name="fill"/> appended fewer or more.</exception>
+    /// <exception cref="IOException">As above.</exception>
+    public void Write(string path, Action<SafetensorsRows> fill)
     {
+        ArgumentNullException.ThrowIfNull(fill);
         KeyValuePair<string, Pending>[] ordered = [.. _tensors
             .OrderByDescending(static pair => pair.Value.Type.SizeInBytes())
             .ThenBy(static pair => pair.Value.Type)
@@ -83,17 +104,31 @@ public sealed class SafetensorsWriter
             BinaryPrimitives.WriteInt64LittleEndian(prefix, header.Length);
             stream.Write(prefix);
             stream.Write(header);
+            var regions = new Dictionary<string, (long Next, long End)>();
             foreach ((string name, Pending tensor) in ordered)
             {
                 long start = stream.Position;
+                if (tensor.Write is null)
+                {
+                    regions.Add(name, (start, start + tensor.ByteLength));
+                    stream.SetLength(start + tensor.ByteLength);
+                    stream.Position = start + tensor.ByteLength;
+                    continue;
+                }
+
                 tensor.Write(stream);
                 if (stream.Position - start != tensor.ByteLength)
                     throw new InvalidOperationException($"{name}: wrote {stream.Position - start} bytes instead of {tensor.ByteLength}.");
             }
+
+            stream.Flush();
+            var rows = new SafetensorsRows(stream.SafeFileHandle, regions);
+            fill(rows);
+            rows.Complete();
         });
     }
 
-    private void Add(string name, ElementType type, ReadOnlySpan<long> dimensions, long byteLength, Action<Stream> write)
+    private void Add(string name, ElementType type, ReadOnlySpan<long> dimensions, long byteLength, Action<Stream>? write)
     {
         ArgumentNullException.ThrowIfNull(name);
         long expected = type.SizeInBytes();
@@ -147,5 +182,39 @@ public sealed class SafetensorsWriter
         return header;
     }
 
-    private sealed record Pending(ElementType Type, long[] Dimensions, long ByteLength, Action<Stream> Write);
+    private sealed record Pending(ElementType Type, long[] Dimensions, long ByteLength, Action<Stream>? Write);
+}
+
+/// <summary>Takes the rows of a file's tensors; see <see cref="SafetensorsWriter.Write(string, Action{SafetensorsRows})"/>.</summary>
+public sealed class SafetensorsRows
+{
+    private readonly SafeFileHandle _file;
+    private readonly Dictionary<string, (long Next, long End)> _regions;
+
+    internal SafetensorsRows(SafeFileHandle file, Dictionary<string, (long Next, long End)> regions)
+    {
+        _file = file;
+        _regions = regions;
+    }
+
+    /// <summary>Writes the next values of a tensor.</summary>
+    /// <param name="name">The key.</param>
+    /// <param name="values">Row-major; not kept.</param>
+    /// <exception cref="InvalidOperationException">More values than the sizes say, or a tensor that was not announced.</exception>
+    public void Append(string name, ReadOnlySpan<float> values)
+    {
+        if (!_regions.TryGetValue(name, out (long Next, long End) region) || (long)values.Length * sizeof(float) > region.End - region.Next)
+            throw new InvalidOperationException($"{name}: {values.Length} more values do not fit.");
+        RandomAccess.Write(_file, MemoryMarshal.AsBytes(values), region.Next);
+        _regions[name] = (region.Next + ((long)values.Length * sizeof(float)), region.End);
+    }
+
+    internal void Complete()
+    {
+        foreach ((string name, (long next, long end)) in _regions)
+        {
+            if (next != end)
+                throw new InvalidOperationException($"{name}: {(end - next) / sizeof(float)} values were announced and not written.");
+        }
+    }
 }

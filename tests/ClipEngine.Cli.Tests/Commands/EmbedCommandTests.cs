@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using ClipEngine.Checkpoints;
 using ClipEngine.Cli.Commands;
@@ -41,6 +42,63 @@ public sealed class EmbedCommandTests : IDisposable
         Assert.Equal(2, outcome.ExitCode);
         Assert.Contains("broken.png", outcome.Error);
         Assert.Equal(["broken.png"], Directory.GetFiles(_folder.Root).Select(Path.GetFileName));
+    }
+
+    [Fact]
+    public async Task ShardsGiveTheFeaturesOfTheirImagesAndTheSummarySaysWhereTheTimeWent()
+    {
+        string[] pictures = [.. Directory.EnumerateFiles(Path.Combine(DemoCommand.Data, "probe", "images"), "*.png").Order(StringComparer.Ordinal).Take(9)];
+        Directory.CreateDirectory(_folder.File("shards"));
+        TarBuilder.Write(_folder.File("shards", "000.tar"), pictures[..5].SelectMany(file => new (string, byte[])[] { (Path.GetFileName(file), File.ReadAllBytes(file)), (Path.ChangeExtension(Path.GetFileName(file), ".txt"), [65]) }));
+        TarBuilder.Write(_folder.File("shards", "001.tar"), pictures[5..].Select(file => (Path.GetFileName(file), File.ReadAllBytes(file))));
+        foreach (string extension in new[] { ".npy", ".safetensors" })
+        {
+            ProcessOutcome files = await CommandLine.RunAsync(["embed", "image", "--model", Demo, .. pictures, "--out", _folder.File("files" + extension)]);
+            Assert.True(files.ExitCode == 0, files.ToString());
+            ProcessOutcome shards = await CommandLine.RunAsync("embed", "image", "--model", Demo, _folder.File("shards"), "--out", _folder.File("shards" + extension), "--json");
+            Assert.True(shards.ExitCode == 0, shards.ToString());
+            using JsonDocument said = JsonDocument.Parse(shards.Output);
+            Assert.Equal(9, said.RootElement.GetProperty("images").GetInt32());
+            Assert.True(said.RootElement.GetProperty("images_per_second").GetDouble() > 0);
+            Assert.True(said.RootElement.GetProperty("load_seconds").GetDouble() > 0);
+            Assert.Contains(said.RootElement.GetProperty("bottleneck").GetString(), new[] { "decode", "encode", "write" });
+            foreach (string stage in new[] { "decode", "encode", "write" })
+                Assert.InRange(said.RootElement.GetProperty("stages").GetProperty(stage).GetProperty("busy").GetDouble(), 0, 1);
+        }
+
+        Assert.Equal(File.ReadAllBytes(_folder.File("files.npy")), File.ReadAllBytes(_folder.File("shards.npy")));
+        using ICheckpoint expected = Checkpoint.Open(_folder.File("files.safetensors")), found = Checkpoint.Open(_folder.File("shards.safetensors"));
+        Assert.Equal(expected.ReadSingles("image_features"), found.ReadSingles("image_features"));
+        Assert.Equal(expected.ReadSingles("image_features_normalized"), found.ReadSingles("image_features_normalized"));
+        Assert.Equal(pictures.Select(Path.GetFileName), JsonSerializer.Deserialize<string[]>(found.Metadata["names"]));
+        Assert.Equal(pictures, JsonSerializer.Deserialize<string[]>(expected.Metadata["names"]));
+    }
+
+    [Fact]
+    public async Task ABadMemberIsNamedWithItsShardAndNothingIsWritten()
+    {
+        string picture = Directory.EnumerateFiles(Path.Combine(DemoCommand.Data, "probe", "images"), "*.png").First();
+        string shard = TarBuilder.Write(_folder.File("shard.tar"), Enumerable.Range(0, 100).Select(i => ($"{i:d3}.png", i == 57 ? "no image"u8.ToArray() : File.ReadAllBytes(picture))));
+        ProcessOutcome outcome = await CommandLine.RunAsync("embed", "image", "--model", Demo, shard, "--out", _folder.File("out.npy"));
+        Assert.Equal(2, outcome.ExitCode);
+        Assert.Contains($"{shard}: member 057.png", outcome.Error);
+        Assert.Equal(["shard.tar"], Directory.GetFiles(_folder.Root).Select(Path.GetFileName));
+    }
+
+    [Fact]
+    public async Task CancelledHalfWayNothingIsLeft()
+    {
+        string[] pictures = [.. Directory.EnumerateFiles(Path.Combine(DemoCommand.Data, "probe", "images"), "*.png")];
+        File.WriteAllLines(_folder.File("list.txt"), Enumerable.Range(0, 2000).SelectMany(_ => pictures));
+        Directory.CreateDirectory(_folder.File("out"));
+        using Process process = CommandLine.Start("embed", "image", "--model", Demo, "--file", _folder.File("list.txt"), "--out", _folder.File("out", "features.safetensors"));
+        while (!process.HasExited && Directory.GetFiles(_folder.File("out")).Length == 0)
+            await Task.Delay(20);
+        await ProcessRunner.RunAsync("kill", ["-INT", $"{process.Id}"]);
+        ProcessOutcome outcome = await ProcessRunner.FinishAsync(process);
+        Assert.True(outcome.ExitCode == 1, outcome.ToString());
+        Assert.Contains("cancelled", outcome.Error);
+        Assert.Empty(Directory.GetFiles(_folder.File("out")));
     }
 
     [Fact]

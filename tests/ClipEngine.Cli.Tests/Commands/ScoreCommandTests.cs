@@ -111,6 +111,8 @@ public sealed class ScoreCommandTests : IDisposable
         using JsonDocument json = JsonDocument.Parse(summary);
         Assert.Equal(Images, json.RootElement.GetProperty("images").GetInt32());
         Assert.Equal(_folder.File("S.npy"), json.RootElement.GetProperty("out").GetString());
+        foreach (string rate in new[] { "images_per_second", "scores_per_second", "gigaflops", "gigabytes_read_per_second" })
+            Assert.True(json.RootElement.GetProperty(rate).GetDouble() > 0, rate);
     }
 
     [Fact]
