@@ -18,6 +18,7 @@ internal sealed class FeatureRowQueue : IDisposable
     private bool _isEnded, _isAbandoned;
     private Exception? _failure;
 
+    /// <summary>Starts the thread.</summary>
     /// <param name="capacity">Floats of the largest batch.</param>
     /// <param name="handler">Takes the features.</param>
     public FeatureRowQueue(int capacity, FeatureRowHandler handler)

@@ -84,7 +84,7 @@ internal static class EmbedCommand
         using ICheckpoint file = Checkpoint.Open(input);
         if (!file.Tensors.ContainsKey("pixels") && !file.Tensors.ContainsKey("tokens"))
             throw new BadInputException(input, "expected a tensor 'pixels', 'tokens' or both; found neither.");
-        ModelTowers towers = (file.Tensors.ContainsKey("pixels") ? ModelTowers.Image : 0) | (file.Tensors.ContainsKey("tokens") ? ModelTowers.Text : 0);
+        ModelTowers towers = !file.Tensors.ContainsKey("tokens") ? ModelTowers.Image : file.Tensors.ContainsKey("pixels") ? ModelTowers.Both : ModelTowers.Text;
         using LoadedModel loaded = model.Load(parsed, towers);
         ClipModel clip = loaded.Model;
         var writer = new SafetensorsWriter();

@@ -116,6 +116,7 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
             throw new BadInputException(shard.Path, $"the shard holds no images ({string.Join(", ", Extensions)}).");
     }
 
+    /// <summary>One image.</summary>
     /// <param name="Name">A path, or a member's name.</param>
     /// <param name="Shard">Its number, or -1 for a file.</param>
     /// <param name="Place">Where in the shard.</param>

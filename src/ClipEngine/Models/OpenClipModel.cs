@@ -84,7 +84,7 @@ internal sealed class OpenClipModel : IDualEncoder
 
     private void Require(ModelTowers tower)
     {
-        if ((_towers & tower) == 0)
+        if ((_towers & tower) != tower)
             throw new InvalidOperationException($"The model was loaded without its {(tower == ModelTowers.Image ? "image" : "text")} tower (ClipModelOptions.Towers).");
     }
 
