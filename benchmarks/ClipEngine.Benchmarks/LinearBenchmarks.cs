@@ -14,8 +14,12 @@ public unsafe class LinearBenchmarks
     private long _depth;
 
     /// <summary>Rows, depth and columns, named after where they occur.</summary>
-    [Params("ViT-B-32 qkv 50x768x2304", "ViT-B-32 fc1 50x768x3072", "ViT-B-32 fc2 50x3072x768", "ViT-B-32 fc1 400x768x3072", "ViT-L-14 fc1 257x1024x4096")]
-    public string Product { get; set; } = "";
+    public static IEnumerable<Work> Products =>
+        [.. new[] { "ViT-B-32 qkv 50x768x2304", "ViT-B-32 fc1 50x768x3072", "ViT-B-32 fc2 50x3072x768", "ViT-B-32 fc1 400x768x3072", "ViT-L-14 fc1 257x1024x4096" }.Select(Work.Product)];
+
+    /// <summary>What is multiplied.</summary>
+    [ParamsSource(nameof(Products))]
+    public Work? Product { get; set; }
 
     /// <summary>What the product is computed in.</summary>
     [Params(ElementType.Float32, ElementType.BFloat16, ElementType.Int8)]
@@ -25,7 +29,7 @@ public unsafe class LinearBenchmarks
     [GlobalSetup]
     public void Setup()
     {
-        long[] sizes = [.. Product[(Product.LastIndexOf(' ') + 1)..].Split('x').Select(long.Parse)];
+        int[] sizes = Product!.Sizes;
         (long rows, _depth, long columns) = (sizes[0], sizes[1], sizes[2]);
         _backend = CpuBackend.Create(new CpuBackendOptions { ComputeType = ComputeType });
         float[] values = Values((int)(columns * _depth), 1);
@@ -62,7 +66,8 @@ public unsafe class LinearBenchmarks
         _backend?.Dispose();
     }
 
-    private static float[] Values(int count, int seed)
+    /// <summary>Uniform in [-1, 1).</summary>
+    internal static float[] Values(int count, int seed)
     {
         var random = new Random(seed);
         float[] values = new float[count];

@@ -1,4 +1,8 @@
+using BenchmarkDotNet.Columns;
+using BenchmarkDotNet.Configs;
+using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Running;
+using BenchmarkDotNet.Toolchains.InProcess.NoEmit;
 using ClipEngine.Benchmarks;
 
 // towers FOLDER image|text THREADS BATCH[,BATCH...] [fp32|bf16|fp16|int8] [SECONDS]: a whole tower, in the format of benchmarks/peers/ort_towers.js.
@@ -8,5 +12,8 @@ if (args is ["towers", .. string[] rest])
     return TowerRun.Execute(rest);
 if (args is ["load", .. string[] others])
     return LoadRun.Execute(others);
-BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
+// In this process: a child would have to be built first, and nothing here depends on the other benchmarks' state.
+IConfig config = ManualConfig.Create(DefaultConfig.Instance).AddColumn(new RateColumn(), new ShareColumn(), StatisticColumn.Median)
+    .AddJob(Job.Default.WithToolchain(InProcessNoEmitToolchain.Instance).WithWarmupCount(2).WithIterationCount(9).AsDefault());
+BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config);
 return 0;

@@ -57,6 +57,7 @@ CLIPENGINE_API int32_t clipengine_threads_available(void) CLIPENGINE_NOEXCEPT;
 }
 #endif
 
+#include "clipengine_ceilings.h"
 #include "clipengine_cpu.h"
 #include "clipengine_image.h"
 #include "clipengine_sweep.h"

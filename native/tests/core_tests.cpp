@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "check.h"
+#include "clipengine.h"
 #include "core/status.h"
 #include "core/thread_pool.h"
 
@@ -24,6 +25,24 @@ CLIPENGINE_TEST(every_chunk_runs_exactly_once) {
       for (const auto& count : counts) CHECK_EQUAL(count.load(), 1);
     }
   }
+}
+
+// Figures of time are not compared with anything; that they are figures, and that what the processor lacks is said, is.
+CLIPENGINE_TEST(every_ceiling_is_measured_or_refused) {
+  for (int32_t isa = 0; isa <= clipengine_cpu_isa_best(); ++isa) {
+    for (int32_t ceiling = 0; ceiling < CLIPENGINE_CEILING_COUNT; ++ceiling) {
+      if (ceiling == CLIPENGINE_CEILING_MEMORY_READ && isa > 0) continue;  // the same in all sets
+      double rate = -1;
+      const clipengine_status status = clipengine_ceiling_measure(ceiling, isa, 0.01, &rate);
+      const bool has = ceiling == CLIPENGINE_CEILING_FLOAT32 || ceiling == CLIPENGINE_CEILING_MEMORY_READ ||
+                       isa >= (ceiling == CLIPENGINE_CEILING_INT8 ? CLIPENGINE_CPU_AVX512_VNNI : CLIPENGINE_CPU_AVX512_BF16);
+      CHECK_EQUAL(status, has ? CLIPENGINE_OK : CLIPENGINE_UNSUPPORTED);
+      CHECK(has ? rate > 1e6 && rate < 1e18 : rate == -1);
+    }
+  }
+  double rate = -1;
+  CHECK_EQUAL(clipengine_ceiling_measure(CLIPENGINE_CEILING_COUNT, 0, 0.01, &rate), CLIPENGINE_INVALID_ARGUMENT);
+  CHECK_EQUAL(clipengine_ceiling_measure(0, CLIPENGINE_CPU_ISA_COUNT, 0.01, &rate), CLIPENGINE_UNSUPPORTED);
 }
 
 CLIPENGINE_TEST(no_two_threads_share_a_worker_index) {

@@ -21,6 +21,7 @@ internal static class Program
         ("score", ScoreCommand.Create),
         ("audit", AuditCommand.Create),
         ("convert", ConvertCommand.Create),
+        ("bench", BenchCommand.Create),
     ];
 
     public static async Task<int> Main(string[] arguments)

@@ -74,24 +74,18 @@ public sealed partial class ClipModel : IDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         options ??= new ClipModelOptions();
-        if (options.BatchSize is { } size)
-            ArgumentOutOfRangeException.ThrowIfLessThan(size, 1, nameof(options));
-        IBackend? ownBackend = options.Backend is null ? CpuBackend.Create() : null;
-        LoadedParts? parts = null;
-        try
-        {
-            parts = ClipModelLoader.Load(path, options, options.Backend ?? ownBackend!);
-            if (parts.Model is not IDualEncoder)
-                throw new BadInputException(path, $"{parts.Model.Architecture} does not make features of images and sentences by themselves.", "It is a scorer of pairs.");
-            var model = new ClipModel(parts, ownBackend, options);
-            parts = null;
-            ownBackend = null;
-            return model;
-        }
-        finally
-        {
-            Release(parts, ownBackend);
-        }
+        return Create(options, backend => ClipModelLoader.Load(path, options, backend), path);
+    }
+
+    /// <summary>A model of the catalogue at its real size with random weights, the same ones each time: for measuring speed and memory without a download. Its features mean nothing.</summary>
+    /// <param name="modelName">A name that <c>clipengine models list</c> shows, without a tag: <c>ViT-B-32</c>.</param>
+    /// <param name="options">As for <see cref="Load"/>.</param>
+    /// <exception cref="BadInputException">The catalogue has no such model.</exception>
+    public static ClipModel CreateUntrained(string modelName, ClipModelOptions? options = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(modelName);
+        options ??= new ClipModelOptions();
+        return Create(options, backend => ClipModelLoader.CreateUntrained(modelName, options, backend), modelName);
     }
 
     /// <summary>Encodes preprocessed pixels. Allocates nothing managed once the backend's memory has grown to the batch.</summary>
@@ -154,6 +148,28 @@ public sealed partial class ClipModel : IDisposable
 
     /// <summary>Sentences that go through the tower at once.</summary>
     internal int TextBatchSize => _batchSize ?? Math.Clamp(TokensOfABatch / Encoder.ContextLength, 4, 32);
+
+    private static ClipModel Create(ClipModelOptions options, Func<IBackend, LoadedParts> load, string source)
+    {
+        if (options.BatchSize is { } size)
+            ArgumentOutOfRangeException.ThrowIfLessThan(size, 1, nameof(options));
+        IBackend? ownBackend = options.Backend is null ? CpuBackend.Create() : null;
+        LoadedParts? parts = null;
+        try
+        {
+            parts = load(options.Backend ?? ownBackend!);
+            if (parts.Model is not IDualEncoder)
+                throw new BadInputException(source, $"{parts.Model.Architecture} does not make features of images and sentences by themselves.", "It is a scorer of pairs.");
+            var model = new ClipModel(parts, ownBackend, options);
+            parts = null;
+            ownBackend = null;
+            return model;
+        }
+        finally
+        {
+            Release(parts, ownBackend);
+        }
+    }
 
     private static void Finish(IPass pass, Tensor features, Span<float> destination, bool normalize)
     {

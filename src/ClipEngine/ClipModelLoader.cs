@@ -42,6 +42,22 @@ internal static class ClipModelLoader
         return new LoadedParts(model, weights, notices, () => options.Tokenizer ?? ChooseTokenizer(model, folder, configurationPath));
     }
 
+    /// <summary>A model of the catalogue with random weights: every tensor that its architecture asks for, in the shape that it asks for.</summary>
+    public static LoadedParts CreateUntrained(string modelName, ClipModelOptions options, IBackend backend)
+    {
+        // OpenAI's pixels, said out loud, so that nobody is told that they were not stated.
+        string text = $$$"""{"model_cfg": {{{ModelCatalogue.FindModel(modelName).ConfigurationJson}}}, "preprocess_cfg": {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]} }""";
+        JsonElement configuration = ConfigFile.ParseRoot(Encoding.UTF8.GetBytes(text), modelName);
+        IArchitecture architecture = Architectures.Find(configuration, modelName);
+        using var nothing = new UntrainedCheckpoint(modelName, []);
+        using var asking = new WeightReader(nothing, backend: null);
+        architecture.Build(configuration, modelName, asking, backend, new ArchitectureOptions { ImageSize = options.ImageSize });
+        using var checkpoint = new UntrainedCheckpoint(modelName, asking.Requests);
+        using var reader = new WeightReader(checkpoint, backend);
+        IModel model = architecture.Build(configuration, modelName, reader, backend, new ArchitectureOptions { ImageSize = options.ImageSize, Towers = options.Towers });
+        return new LoadedParts(model, reader.Complete(), [$"{modelName}: random weights; features mean nothing."], () => options.Tokenizer ?? ChooseTokenizer(model, folder: null, modelName));
+    }
+
     /// <summary>Weights that the catalogue knows by this name, in the caches of this machine; nothing is downloaded by loading.</summary>
     private static string FindByName(string name, CatalogueEntry? entry)
     {
@@ -89,9 +105,9 @@ internal static class ClipModelLoader
     }
 
     /// <summary>A tokenizer.json beside the weights is the model's own; else the configuration says which one it is.</summary>
-    private static ITokenizer ChooseTokenizer(IModel model, string folder, string configurationPath)
+    private static ITokenizer ChooseTokenizer(IModel model, string? folder, string configurationPath)
     {
-        string own = Path.Combine(folder, TokenizerName);
+        string? own = folder is null ? null : Path.Combine(folder, TokenizerName);
         ITokenizer tokenizer = File.Exists(own) ? TokenizerJson.Load(own, model.ContextLength)
             : model.Tokenizer is { HubName: null, Clean: null or "lower" } ? new ClipTokenizer(model.ContextLength)
             : throw new BadInputException(configurationPath, $"the tokenizer {model.Tokenizer.HubName ?? $"with clean = {model.Tokenizer.Clean}"} is not built.", "Feed token ids (clipengine embed raw), or give a tokenizer.");

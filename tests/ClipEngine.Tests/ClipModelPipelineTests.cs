@@ -159,6 +159,21 @@ public sealed class ClipModelPipelineTests : IDisposable
         Assert.Contains("image tower", Assert.Throws<InvalidOperationException>(() => text.EncodePixels(pixels, features)).Message);
     }
 
+    [Fact]
+    public void AnUntrainedModelHasTheRealSizeAndTheSameWeightsEachTime()
+    {
+        using ClipModel first = ClipModel.CreateUntrained("ViT-S-32-alt"), second = ClipModel.CreateUntrained("ViT-S-32-alt", new ClipModelOptions { Towers = ModelTowers.Image });
+        Assert.InRange(first.WeightBytes, 43.22e6 * sizeof(float), 43.3e6 * sizeof(float)); // parameters as open_clip's profile has them, and padding
+        Assert.Contains("random weights", first.Notices[0]);
+        float[] pixels = new float[3 * 224 * 224], left = new float[first.EmbedDimension], right = new float[left.Length];
+        Array.Fill(pixels, 0.5f);
+        first.EncodePixels(pixels, left);
+        second.EncodePixels(pixels, right);
+        Assert.Equal(left, right);
+        Assert.Equal(1, left.Sum(value => (double)value * value), 1e-5);
+        Assert.Contains("ViT-S-33", Assert.Throws<BadInputException>(() => ClipModel.CreateUntrained("ViT-S-33")).Message);
+    }
+
     private static string PathOf(string name) => TestData.Path("preprocess", "images", name);
 
     private sealed class Reports : IProgress<EncodeProgress>

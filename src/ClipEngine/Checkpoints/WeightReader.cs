@@ -53,6 +53,9 @@ public sealed class WeightReader : IDisposable
     /// <summary>Oddities of the values read so far: NaN, infinity, all zero, denormal only. A report, not a refusal.</summary>
     public IReadOnlyList<WeightFinding> Findings => _state.Findings;
 
+    /// <summary>Every tensor that was asked for so far, in the order of asking, whether it is there or not.</summary>
+    internal IReadOnlyList<(string Key, Shape Shape)> Requests => _state.Requests;
+
     /// <summary>A reader of the keys below <paramref name="name"/>, so that key names follow the code path.</summary>
     /// <param name="name">One or more steps, <c>visual</c> or <c>transformer.resblocks.0</c>.</param>
     public WeightReader Scope(string name) => new(_state, $"{Prefix}{name}.", _isOnlyChecking);
@@ -257,9 +260,12 @@ public sealed class WeightReader : IDisposable
             return standIn;
         }
 
+        public List<(string Key, Shape Shape)> Requests { get; } = [];
+
         public StoredTensor? Find(string key, Shape shape)
         {
-            _used.Add(key);
+            if (_used.Add(key))
+                Requests.Add((key, shape));
             string shown = BadInputException.Escape(key, 120);
             if (!checkpoint.Tensors.TryGetValue(key, out StoredTensor tensor))
             {

@@ -1,0 +1,36 @@
+namespace ClipEngine.Native;
+
+/// <summary>Something that a processor does at a highest rate, whatever the program.</summary>
+public enum ProcessorCeiling
+{
+    /// <summary>Operations of fused multiply-adds on fp32 in registers, two each.</summary>
+    Float32 = 0,
+
+    /// <summary>Operations of VDPBF16PS in registers; not where the instruction set lacks it.</summary>
+    BFloat16 = 1,
+
+    /// <summary>Operations of VPDPBUSD on 8-bit integers in registers; not where the instruction set lacks it.</summary>
+    Int8 = 2,
+
+    /// <summary>Bytes read from memory that no cache holds (512 MiB).</summary>
+    MemoryRead = 3,
+}
+
+/// <summary>What this processor can do at best, measured: the figures that everything else is a share of.</summary>
+public static class ProcessorCeilings
+{
+    /// <summary>Measures on all threads of <see cref="NativeThreads"/>, with the instruction set that is used by default.</summary>
+    /// <param name="ceiling">What.</param>
+    /// <param name="time">About how long it may take; some tenths of a second are enough.</param>
+    /// <returns>Operations or bytes a second, the best of several runs; null where the instruction set has no such instruction, or there is not enough memory.</returns>
+    /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
+    public static double? Measure(ProcessorCeiling ceiling, TimeSpan time)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(time, TimeSpan.Zero);
+        NativeStatus status = NativeMethods.CeilingMeasure((int)ceiling, CpuInformation.DefaultInstructionSet, time.TotalSeconds, out double rate);
+        if (status is NativeStatus.Unsupported or NativeStatus.OutOfMemory)
+            return null;
+        status.ThrowIfFailed();
+        return rate;
+    }
+}
