@@ -60,7 +60,7 @@ public class StartBenchmarks
 
     private void Run(params string[] arguments)
     {
-        using Process process = Process.Start(new ProcessStartInfo(_program[0], [.. _program[1..], .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using Process process = Process.Start(new ProcessStartInfo(_program[0], [.. _program[1..], .. arguments]) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true })!;
         string said = process.StandardOutput.ReadToEnd() + process.StandardError.ReadToEnd();
         process.WaitForExit();
         if (process.ExitCode != 0)
