@@ -3,12 +3,13 @@
 //   CLIPENGINE_TEST(adds_two_numbers) { CHECK_EQUAL(2 + 2, 4); }
 //   CLIPENGINE_TEST_MAIN()
 //
-// A failed check reports and goes on; the executable returns 1. An argument on the command line runs only the tests whose name
-// contains it.
+// A failed check reports and goes on; the executable returns 1. Arguments on the command line run only the tests whose name
+// contains one of them. CLIPENGINE_TEST_STOP=1 ends the run at the first failed check.
 #pragma once
 
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <sstream>
@@ -39,6 +40,8 @@ struct Registration {
 inline void report(const char* file, int line, const std::string& text) {
   ++failures();
   std::fprintf(stderr, "%s:%d: %s\n", file, line, text.c_str());
+  static const bool stops = std::getenv("CLIPENGINE_TEST_STOP") != nullptr;
+  if (stops) std::_Exit(1);
 }
 
 template <typename Left, typename Right>
@@ -60,7 +63,9 @@ inline void check_near(double found, double expected, double bound, const std::s
 inline int run_all(int count, char** arguments) {
   int run = 0;
   for (const Test& test : tests()) {
-    if (count > 1 && std::strstr(test.name, arguments[1]) == nullptr) continue;
+    bool is_wanted = count < 2;
+    for (int i = 1; i < count; ++i) is_wanted = is_wanted || std::strstr(test.name, arguments[i]) != nullptr;
+    if (!is_wanted) continue;
     const int before = failures();
     try {
       test.body();

@@ -16,7 +16,8 @@
 #include <string>
 #include <vector>
 
-#define CLIPENGINE_KERNEL [[maybe_unused]] static void
+// Not [[maybe_unused]]: a kernel that no test launches, or that the emulated device does not list, fails the build.
+#define CLIPENGINE_KERNEL static void
 #define CLIPENGINE_DEVICE [[maybe_unused]] static inline
 #define CLIPENGINE_SHARED alignas(16) static
 #define CLIPENGINE_DYNAMIC_SHARED(name) unsigned char* name = clipengine::emulator::dynamic_shared()

@@ -85,6 +85,7 @@ std::vector<KernelResources> parse_resources(const std::string& log) {
       kernels.back().spilled_bytes = number_before(line, " bytes spill stores");
     } else if (!kernels.empty() && line.find("Used ") != std::string::npos) {
       kernels.back().registers = number_before(line, " registers");
+      kernels.back().shared_bytes = number_before(line, " bytes smem");
     }
   }
   return kernels;

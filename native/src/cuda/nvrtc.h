@@ -8,7 +8,7 @@ namespace clipengine::cuda {
 
 struct KernelResources {
   std::string name;
-  int registers = 0, spilled_bytes = 0, stack_bytes = 0;
+  int registers = 0, spilled_bytes = 0, stack_bytes = 0, shared_bytes = 0;  // shared: static alone
 };
 
 struct CompiledKernels {

@@ -1,7 +1,13 @@
 // Shared by the kernel tests: random data, rounding to an element type, launching in the emulator.
 #pragma once
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <new>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -18,32 +24,45 @@ inline std::vector<float> random_values(size_t count, float spread = 1.0f) {
   return values;
 }
 
-// 16-byte aligned storage behind a canary of 64 elements on either side.
+// 16-byte aligned storage. What lies before it (and up to 15 bytes behind it) is a canary; the page behind those and the
+// page before the canary cannot be touched at all: a read beyond the end shows as a crash, though its value be never used.
 template <typename T>
 class Buffer {
  public:
-  explicit Buffer(size_t count) : storage_(count + 2 * kGuard + 16 / sizeof(T)), count_(count) {
-    unsigned char* bytes = reinterpret_cast<unsigned char*>(storage_.data());
-    std::memset(bytes, 0x5a, storage_.size() * sizeof(T));
-    start_ = kGuard;
-    while (reinterpret_cast<uintptr_t>(&storage_[start_]) % 16 != 0) ++start_;
+  explicit Buffer(size_t count) : count_(count) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), padded = (count * sizeof(T) + 15) / 16 * 16;
+    open_bytes_ = (padded + kCanaryBytes + page - 1) / page * page;
+    mapped_bytes_ = open_bytes_ + 2 * page;
+    void* mapped = mmap(nullptr, mapped_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) throw std::bad_alloc();
+    mapped_ = static_cast<unsigned char*>(mapped);
+    open_ = mapped_ + page;
+    if (mprotect(open_, open_bytes_, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
+    std::memset(open_, 0x5a, open_bytes_);
+    data_ = reinterpret_cast<T*>(open_ + open_bytes_ - padded);
   }
-  T* data() { return &storage_[start_]; }
+  Buffer(Buffer&& other) noexcept
+      : mapped_(std::exchange(other.mapped_, nullptr)), open_(other.open_), mapped_bytes_(other.mapped_bytes_), open_bytes_(other.open_bytes_), data_(other.data_), count_(other.count_) {}
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() {
+    if (mapped_ != nullptr) munmap(mapped_, mapped_bytes_);
+  }
+  T* data() { return data_; }
   size_t size() const { return count_; }
-  T& operator[](size_t index) { return storage_[start_ + index]; }
+  T& operator[](size_t index) { return data_[index]; }
   bool guards_are_intact() const {
-    const unsigned char* bytes = reinterpret_cast<const unsigned char*>(storage_.data());
-    for (size_t i = 0; i < storage_.size() * sizeof(T); ++i) {
-      const bool is_guard = i < start_ * sizeof(T) || i >= (start_ + count_) * sizeof(T);
-      if (is_guard && bytes[i] != 0x5a) return false;
-    }
-    return true;
+    const unsigned char *first = reinterpret_cast<const unsigned char*>(data_), *last = first + count_ * sizeof(T);
+    const auto is_untouched = [](unsigned char byte) { return byte == 0x5a; };
+    return std::all_of(static_cast<const unsigned char*>(open_), first, is_untouched) && std::all_of(last, static_cast<const unsigned char*>(open_) + open_bytes_, is_untouched);
   }
 
  private:
-  static constexpr size_t kGuard = 64;
-  std::vector<T> storage_;
-  size_t start_, count_;
+  static constexpr size_t kCanaryBytes = 256;
+  unsigned char *mapped_ = nullptr, *open_ = nullptr;
+  size_t mapped_bytes_ = 0, open_bytes_ = 0;
+  T* data_ = nullptr;
+  size_t count_;
 };
 
 template <typename T>
@@ -59,6 +78,12 @@ std::vector<double> rounded(Buffer<T>& buffer) {
   std::vector<double> values(buffer.size());
   for (size_t i = 0; i < values.size(); ++i) values[i] = to_float(buffer[i]);
   return values;
+}
+
+// Relative error of one rounding to the element type.
+template <typename T>
+constexpr double rounding() {
+  return sizeof(T) == 4 ? 1.0 / (1 << 24) : std::is_same_v<T, bf16> ? 1.0 / (1 << 8) : 1.0 / (1 << 11);
 }
 
 inline unsigned blocks(int64_t total, int size) { return (unsigned)((total + size - 1) / size); }
