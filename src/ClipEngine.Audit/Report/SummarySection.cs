@@ -105,11 +105,12 @@ internal static class SummarySection
             "they do not say what another training run would give. Small groups have wide intervals: look at n.");
         foreach (ExperimentResult experiment in result.Experiments)
         {
-            ModelExperimentResult[] flips = [.. experiment.Models.Where(model => model.Flips is not null)];
+            ModelExperimentResult[] flips = [.. experiment.Models.Where(model => model.Flips is not null).OrderBy(model => model.Flips!.Flippable.Overall.Value ?? 0)];
             if (flips.Length > 0)
             {
-                page.Paragraph($"{experiment.Title}: a numeric error of {flips[0].Flips!.CosineError:0.######} in a cosine could change the chosen label of " +
-                    $"{string.Join(", ", flips.Select(model => $"{Wording.Share(model.Flips!.Flippable.Overall.Value)} ({model.Model})"))} of {Wording.Count(flips[0].Flips!.Flippable.Overall.Count, "image")}.");
+                string[] shares = Array.ConvertAll(flips, model => $"{Wording.Share(model.Flips!.Flippable.Overall.Value)} ({model.Model})");
+                string said = shares.Length > FindingsPerExperiment ? $"between {shares[0]} and {shares[^1]}" : string.Join(", ", shares);
+                page.Paragraph($"{experiment.Title}: a numeric error of {flips[0].Flips!.CosineError:0.######} in a cosine could change the chosen label of {said} of {Wording.Count(flips[0].Flips!.Flippable.Overall.Count, "image")}.");
             }
         }
 
@@ -158,7 +159,10 @@ internal static class SummarySection
         string prefix = isNamed ? experiment.Title + ": " : "";
         if (experiment.NamesGroups)
         {
-            foreach (ModelExperimentResult model in experiment.Models.Where(model => model.Confusion is not null))
+            ModelExperimentResult[] models = [.. experiment.Models.Where(model => model.Confusion is not null).OrderBy(model => model.Confusion!.Misclassified.Overall.Value ?? 0)];
+            if (models.Length > FindingsPerExperiment)
+                page.Paragraph($"{prefix}{models.Length} models named another group than the recorded one; the least and the most often:");
+            foreach (ModelExperimentResult model in models.Length > FindingsPerExperiment ? [models[0], models[^1]] : models)
             {
                 Confusion confusion = model.Confusion!;
                 string parts = string.Join(", ", confusion.MisclassifiedByAttribute.Select(frame => $"{frame.Subject} {Wording.Percent(frame.Overall)}"));

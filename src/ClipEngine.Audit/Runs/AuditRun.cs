@@ -62,9 +62,6 @@ public sealed class AuditRun
         using FileStream held = Hold();
         StageLedger ledger = StageLedger.Open(_directory);
         RemoveLeftovers();
-        // A finished run says so by its database: gone first, it comes last.
-        File.Delete(Path.Combine(_directory, ResultDatabase.FileName));
-
         Probe probe = ProbeLayouts.Read(_spec.Probe, Resolve);
         LabelExperiment[] experiments = [.. _spec.Experiments.Select(experiment => SpecReader.Experiment(experiment, _specFile))];
         CheckFactors(probe, experiments);
@@ -79,6 +76,8 @@ public sealed class AuditRun
         if (_spec.Probe.Metadata is { } metadata)
             inputs.Add(InputFiles.Describe("metadata", Resolve(metadata)));
 
+        // A finished run says so by its database: gone before anything else changes, it comes last.
+        File.Delete(Path.Combine(_directory, ResultDatabase.FileName));
         var stages = new AnalysisStages(_spec, _directory, ledger, probe, experiments, wordings, intervals);
         var scorer = new ModelScorer(_spec, _directory, Resolve, _source, ledger, probe, experiments, wordings, _progress);
         var models = new List<ModelSummary>();
@@ -95,7 +94,8 @@ public sealed class AuditRun
                 scored = scorer.Score(model, cancellationToken);
             }
             // An image that cannot be read is the probe's fault, as one that is missing: every model would fail at it.
-            catch (Exception exception) when (exception is (BadInputException and not ImageException) or NotSupportedException or FileNotFoundException or DirectoryNotFoundException or Native.NativeLibraryException)
+            catch (Exception exception) when (exception is (BadInputException and not ImageException) or NotSupportedException or FileNotFoundException or DirectoryNotFoundException
+                or UnauthorizedAccessException or OutOfMemoryException or Native.NativeLibraryException)
             {
                 _progress($"{model.Key}: failed: {exception.Message}");
                 models.Add(ModelScorer.Failed(model, exception.Message));
@@ -127,6 +127,8 @@ public sealed class AuditRun
         }
 
         inputs.AddRange(scorer.ImageInputs);
+        if (_spec.Comparisons.Count > 0)
+            _progress("comparing models");
         var compared = Stopwatch.StartNew();
         IReadOnlyList<ArmComparison> comparisons = stages.Comparisons(scores);
         _timings["compare"] = compared.Elapsed.TotalSeconds;

@@ -138,6 +138,14 @@ public class AuditRunTests
         BadInputException refused = Assert.Throws<BadInputException>(() => new AuditRun(spec, folder.File("out"), new FakeModels(encoded.Add), new ReportWriter()).Execute());
         Assert.Contains("007.bin", refused.Message);
         Assert.Empty(encoded);
+
+        // A finished run stays finished when it is asked for again with an input that is at fault.
+        File.WriteAllText(folder.File("images", "007.bin"), "image 7");
+        new AuditRun(spec, folder.File("out"), new FakeModels(), new ReportWriter()).Execute();
+        Dictionary<string, string> before = Contents(folder.File("out"));
+        File.Delete(folder.File("images", "007.bin"));
+        Assert.Throws<BadInputException>(() => new AuditRun(spec, folder.File("out"), new FakeModels(), new ReportWriter()).Execute());
+        Assert.Equal(before, Contents(folder.File("out")));
     }
 
     [Fact]
