@@ -55,7 +55,7 @@ for model in "${models[@]}"; do
       { cat "$work/synthesis.log" >&2; exit 1; }
     model=$work/models/$key
   fi
-  keys+=("\"$key\"")
+  keys+=("\"$key\"") last=$key
   patch=
   if [[ $key =~ ^ViT-[A-Z]+-([0-9]+) ]]; then patch=", \"patchSize\": ${BASH_REMATCH[1]}"; fi
   specs+=("{ \"key\": \"$key\", \"model\": \"$(readlink -f "$model")\"$patch }")
@@ -101,12 +101,12 @@ while [ "$done_kills" -lt "$kills" ]; do
   attempts=$((attempts + 1))
   [ "$attempts" -le $((kills * 4)) ] || { say "the runs end before they can be killed: take more images"; exit 1; }
   start
-  # Most kills come at any time; the last few, when the features are there, at any time of the end, where most files are written.
+  # Most kills come at any time; the last few when the features are there, at any time of the end, where most files are written.
   if [ "$done_kills" -lt $((kills - kills / 3)) ]; then
     delay=$(random $((span / 3 + 1)))
   else
-    while kill -0 "$child" 2>/dev/null && ! grep -q 'intervals\|writing' "$work/killed.log"; do sleep 0.05; done
-    delay=$(random 4000)
+    while kill -0 "$child" 2>/dev/null && ! grep -qF "$last: intervals" "$work/killed.log"; do sleep 0.05; done
+    delay=$(random 3000)
   fi
   sleep "$(printf '%d.%03d' $((delay / 1000)) $((delay % 1000)))"
   kill -KILL -- "-$child" 2>/dev/null || true
@@ -114,7 +114,7 @@ while [ "$done_kills" -lt "$kills" ]; do
   wait "$child" 2>/dev/null || status=$?
   child=
   case $status in
-    137) done_kills=$((done_kills + 1)); say "kill $done_kills after $delay ms: $(tail -n 1 "$work/killed.log")" ;;
+    137) done_kills=$((done_kills + 1)); say "kill $done_kills, $delay ms after $([ "$done_kills" -gt $((kills - kills / 3)) ] && echo "the last features" || echo "the start"): $(tail -n 1 "$work/killed.log")" ;;
     0) say "ended before it could be killed" ;;
     *) say "a run failed by itself:"; tail -5 "$work/killed.log"; exit 1 ;;
   esac

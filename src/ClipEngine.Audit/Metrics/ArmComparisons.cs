@@ -42,23 +42,23 @@ internal sealed class ArmComparisons(Probe probe, AuditSpec spec, IReadOnlyList<
         int count = grouping.Images[group].Length;
         var rates = new double[grouping.RowCount];
         var means = new double[grouping.RowCount];
-        double firstTotal = 0;
-        double secondTotal = 0;
+        var before = new double[grouping.RowCount];
+        var after = new double[grouping.RowCount];
         foreach (int row in grouping.Images[group])
         {
-            double before = Rate(first, row, column);
-            double after = Rate(second, row, column);
-            firstTotal += before;
-            secondTotal += after;
-            rates[row] = after - before;
+            before[row] = Rate(first, row, column);
+            after[row] = Rate(second, row, column);
+            rates[row] = after[row] - before[row];
             means[row] = Mean(second, row, column) - Mean(first, row, column);
         }
 
         string name = $"{comparison.Name}|{experiment.Key}|{experiment.Labels[column].Text}|{probe.GroupKeys[group]}";
         var builder = new FrameBuilder(grouping, options);
+        Estimate firstRate = builder.Share(group, before);
+        Estimate secondRate = builder.Share(group, after);
         Estimate rateDifference = builder.Mean(persons, rates, name);
-        if (rateDifference is { Value: double difference, Interval: null } && count > 0)
-            rateDifference = rateDifference with { Interval = Degenerate(difference, firstTotal, secondTotal, count) };
+        if (rateDifference is { Value: double difference, Interval: null })
+            rateDifference = rateDifference with { Interval = Degenerate(difference, firstRate.Value!.Value, secondRate.Value!.Value, persons.Length) };
         double[] personRates = ByPerson(persons, rates);
         double[] personMeans = ByPerson(persons, means);
         return new ArmComparison
@@ -72,8 +72,8 @@ internal sealed class ArmComparisons(Probe probe, AuditSpec spec, IReadOnlyList<
             Experiment = experiment.Key,
             Label = experiment.Labels[column].Text,
             Group = probe.GroupKeys[group],
-            FirstRate = builder.Share(firstTotal, count),
-            SecondRate = builder.Share(secondTotal, count),
+            FirstRate = firstRate,
+            SecondRate = secondRate,
             RateDifference = rateDifference,
             McNemar = first.Length == 1 && second.Length == 1 && persons.Length == count && count > 0 ? Discordant(grouping.Images[group], rates) : null,
             RateTest = Uncorrected(personRates, name + "|rate"),
@@ -83,10 +83,10 @@ internal sealed class ArmComparisons(Probe probe, AuditSpec spec, IReadOnlyList<
         };
     }
 
-    /// <summary>Where no face changed, resampling faces shows no spread; the two shares are then taken as independent, which is wider than the truth.</summary>
-    private Interval Degenerate(double difference, double firstTotal, double secondTotal, int count)
+    /// <summary>Where all faces changed alike, resampling them shows no spread; the two shares are then taken as independent, which is wider than the truth.</summary>
+    private Interval Degenerate(double difference, double first, double second, int persons)
     {
-        Interval interval = Proportions.Newcombe(secondTotal, count, firstTotal, count, options.Level);
+        Interval interval = Proportions.Newcombe(second * persons, persons, first * persons, persons, options.Level);
         return interval with { Lower = Math.Min(interval.Lower, difference), Upper = Math.Max(interval.Upper, difference), Method = "Newcombe, as if independent" };
     }
 

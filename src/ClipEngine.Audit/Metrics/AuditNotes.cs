@@ -11,7 +11,7 @@ internal static class AuditNotes
         var notes = new List<Note>
         {
             new(NoteKind.Method, "Intervals of this run",
-                $"Every interval has a nominal coverage of {percent} %. Shares carry Wilson's score interval where each person is shown once, else a bootstrap over persons; differences of shares between groups carry Newcombe's. Means and their differences carry a bootstrap over persons with {result.Provenance.Resamples} resamples and seed {result.Provenance.Seed}, bias-corrected and accelerated where the corrections exist, and a normal interval beyond {Resampled.LargestResampled} persons. The tables name the method beside each interval. A group without images has no value: it is undefined, not zero."),
+                $"Every interval has a nominal coverage of {percent} %. Shares carry Wilson's score interval where each person is shown once, else a bootstrap over persons (and Wilson's over persons where all images agree); differences of shares between groups carry Newcombe's. Means and their differences carry a bootstrap over persons with {result.Provenance.Resamples} resamples and seed {result.Provenance.Seed}, bias-corrected and accelerated where the corrections exist, and a normal interval beyond {Resampled.LargestResampled} persons. The tables name the method beside each interval. A group without images has no value: it is undefined, not zero."),
         };
         if (result.Comparisons.Count > 0)
         {

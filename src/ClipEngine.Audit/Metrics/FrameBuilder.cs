@@ -23,7 +23,9 @@ public sealed record IntervalOptions
 /// <summary>
 /// Makes group frames. Shares get Wilson's interval where every person has one image, else the bootstrap over persons; means
 /// get the bootstrap over persons; gaps of shares get Newcombe's interval, gaps of means the bootstrap with both groups drawn
-/// independently. Groups without images stay undefined.
+/// independently. Where a bootstrap of shares shows no spread because all images agree, the score intervals over as many persons
+/// take its place: nothing is certain because it was seen in all of few. A single person has no interval, and groups without
+/// images stay undefined.
 /// </summary>
 internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
 {
@@ -34,13 +36,18 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
     /// <summary>A frame of the share of images that have something.</summary>
     public GroupMetricFrame Share(Metric metric, string subject, ReadOnlySpan<bool> hasIt, bool withGaps = true)
     {
-        bool onePersonAnImage = grouping.AllPersons.Length == grouping.RowCount;
-        if (!onePersonAnImage)
+        if (!OnePersonAnImage)
         {
             var values = new double[hasIt.Length];
             for (int row = 0; row < values.Length; row++)
                 values[row] = hasIt[row] ? 1 : 0;
-            return Means(metric, MetricUnit.Proportion, [subject], values, withGaps)[0];
+            GroupMetricFrame frame = Means(metric, MetricUnit.Proportion, [subject], values, withGaps)[0];
+            return frame with
+            {
+                Groups = [.. frame.Groups.Select((entry, group) => entry with { Estimate = OverPersons(entry.Estimate, grouping.Persons[group].Length) })],
+                Overall = OverPersons(frame.Overall, grouping.AllPersons.Length),
+                Gaps = [.. frame.Gaps.Select(gap => gap with { Difference = OverPersons(gap, frame) })],
+            };
         }
 
         int groups = grouping.Keys.Count;
@@ -122,6 +129,18 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
         ? Estimate.Undefined
         : new Estimate(count, successes / count, Proportions.Wilson(successes, count, options.Level));
 
+    /// <summary>A group's share, as the frames of <see cref="Share(Metric, string, ReadOnlySpan{bool}, bool)"/> have it.</summary>
+    /// <param name="group">The group's index.</param>
+    /// <param name="outcomes">For every image of the probe 0 or 1, or a fraction where outcomes were averaged over checkpoints.</param>
+    public Estimate Share(int group, double[] outcomes)
+    {
+        int[] images = grouping.Images[group];
+        int[][] persons = grouping.Persons[group];
+        return OnePersonAnImage
+            ? Share(images.Sum(row => outcomes[row]), images.Length)
+            : OverPersons(Mean(persons, outcomes, grouping.Keys[group]), persons.Length);
+    }
+
     /// <summary>The mean of one column over some persons, with its bootstrap interval.</summary>
     public Estimate Mean(int[][] persons, double[] values, string stream) =>
         new Resampled(Sample(persons, values, 1), options, stream).Mean(0, options);
@@ -141,6 +160,23 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
         }
 
         return new PersonSample(columns, sums, counts);
+    }
+
+    private bool OnePersonAnImage => grouping.AllPersons.Length == grouping.RowCount;
+
+    private Estimate OverPersons(Estimate estimate, int persons) => estimate is not { Value: double share, Interval: null } || persons < 2 ? estimate
+        : estimate with { Interval = Proportions.Wilson(share * persons, persons, options.Level) with { Method = "Wilson, over persons" } };
+
+    private Estimate OverPersons(GroupGap gap, GroupMetricFrame frame)
+    {
+        if (gap.Difference is not { Value: not null, Interval: null } difference)
+            return gap.Difference;
+        int first = grouping.Persons[Array.IndexOf([.. grouping.Keys], gap.First)].Length;
+        int second = grouping.Persons[Array.IndexOf([.. grouping.Keys], gap.Second)].Length;
+        if (first < 2 || second < 2)
+            return difference;
+        Interval interval = Proportions.Newcombe(frame[gap.First].Value!.Value * first, first, frame[gap.Second].Value!.Value * second, second, options.Level);
+        return difference with { Interval = interval with { Method = "Newcombe, over persons" } };
     }
 
     private static IEnumerable<(int First, int Second)> Pairs(int count)

@@ -18,7 +18,7 @@ namespace ClipEngine.Audit.Runs;
 public sealed class AuditRun
 {
     /// <summary>Images encoded between two points that a killed run can go on from.</summary>
-    internal const int ChunkImages = 256;
+    internal const int ChunkImages = 64;
 
     /// <summary>The same where every image is run with every sentence, which costs as many times more.</summary>
     internal const int ChunkPairImages = 16;

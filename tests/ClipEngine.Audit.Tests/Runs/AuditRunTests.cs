@@ -70,7 +70,7 @@ public class AuditRunTests
         string features = Directory.GetFiles(folder.File("out", "embeddings"), "one*images*").Single();
         File.WriteAllBytes(features, File.ReadAllBytes(features)[..^4]);
         new AuditRun(spec, folder.File("out"), models, new ReportWriter()).Execute();
-        Assert.Equal(2, encoded.Count(entry => entry.StartsWith("one images", StringComparison.Ordinal)));
+        Assert.Equal((Images + AuditRun.ChunkImages - 1) / AuditRun.ChunkImages, encoded.Count(entry => entry.StartsWith("one images", StringComparison.Ordinal)));
     }
 
     [Fact]
@@ -251,6 +251,46 @@ public class AuditRunTests
         Assert.Equal(result.Experiments[0].Models[1].ArgmaxFrequency[0]["B"].Value, command.ExecuteScalar());
         command.CommandText = "SELECT COUNT(*) FROM documentation";
         Assert.True((long)command.ExecuteScalar()! > 8);
+    }
+
+    [Fact]
+    public void SeveralImagesOfAPersonAreNotSeveralPeople()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder);
+        // Every image of the few persons of a group is the same: the group's shares are all 0 or 1.
+        string[] lines = File.ReadAllLines(folder.File("probe.csv"));
+        File.WriteAllLines(folder.File("probe.csv"), lines.Select((line, row) => row == 0 ? line + ",person" : $"{line[..^1]}{(row % 3 == 0 ? "C" : line[^1])},{(row % 3 == 0 ? $"c{row % 4}" : $"{line[^1]}{row / 12}")}"));
+        foreach (int row in Enumerable.Range(1, Images).Where(row => row % 3 == 0))
+            File.WriteAllText(folder.File("images", $"{row - 1:d3}.bin"), "always the same");
+        File.WriteAllText(spec, File.ReadAllText(spec).Replace("\"file\": \"file\"", "\"file\": \"file\", \"person\": \"person\"", StringComparison.Ordinal));
+        AuditResult result = new AuditRun(spec, folder.File("out"), new FakeModels(), new ReportWriter()).Execute();
+        foreach (ModelExperimentResult model in result.Experiments[0].Models)
+        {
+            foreach (GroupMetricFrame frame in model.ArgmaxFrequency)
+            {
+                Assert.All(frame.Groups.Select(entry => entry.Estimate).Append(frame.Overall).Concat(frame.Gaps.Select(gap => gap.Difference)), estimate =>
+                {
+                    Assert.NotNull(estimate.Interval);
+                    Assert.True(estimate.Interval.Lower < estimate.Interval.Upper);
+                    Assert.InRange(estimate.Value!.Value, estimate.Interval.Lower, estimate.Interval.Upper);
+                });
+                // Wilson's interval of 0 of 4: 0 to z^2 / (4 + z^2), z = 1.959964.
+                Estimate same = frame["C"];
+                Assert.Equal((100, "Wilson, over persons"), (same.Count, same.Interval!.Method));
+                Assert.Equal(0.489891, same.Interval.Upper - same.Interval.Lower, 1e-6);
+            }
+        }
+
+        // The same share stands with the same interval wherever it stands.
+        Assert.All(result.Comparisons, comparison =>
+        {
+            int column = result.Experiments[0].Labels.ToList().FindIndex(label => label.Text == comparison.Label);
+            Assert.Equal(result.Experiments[0].Models[0].ArgmaxFrequency[column][comparison.Group], comparison.FirstRate);
+            Assert.Equal(result.Experiments[0].Models[1].ArgmaxFrequency[column][comparison.Group], comparison.SecondRate);
+            Assert.NotNull(comparison.RateDifference.Interval);
+            Assert.Null(comparison.McNemar);
+        });
     }
 
     [Fact]
