@@ -24,12 +24,14 @@ internal static class ResultSections
         foreach (var family in result.Comparisons.GroupBy(comparison => comparison.RateTest?.Family ?? "").OrderByDescending(family => family.Any(comparison => comparison.RateTest?.IsPrimary == true)))
         {
             bool isPrimary = family.Any(comparison => comparison.RateTest?.IsPrimary == true);
-            string title = family.Key.Length == 0 ? "Comparisons without tests" : $"Family of tests '{family.Key}'{(isPrimary ? " (declared primary)" : " (exploratory)")}";
+            string title = family.Key.Length == 0 ? "Comparisons without tests"
+                : family.Key.StartsWith("exploratory: ", StringComparison.Ordinal) ? $"Exploratory tests, {family.Key["exploratory: ".Length..]}"
+                : $"Family of tests '{family.Key}'{(isPrimary ? ", declared primary" : ", exploratory")}";
             string[] names = [.. family.Select(comparison => comparison.Name).Distinct()];
             if (!isPrimary)
                 page.BeginDetails($"{title}: {Wording.Count(family.Count(), "comparison")}", isForScreen: true);
             // Where it is the same in every row, the comparison's name takes the caption and not a column.
-            page.Table(names.Length == 1 ? $"{title}: {names[0]}" : title, [.. names.Length == 1 ? Array.Empty<string>() : ["comparison"], "label", "group", "n", "first arm", "second arm", "difference", "p", "Holm", "Benjamini-Hochberg", "McNemar (lost / gained)", "difference of mean probability"],
+            page.Table(names.Length == 1 && !title.Contains(names[0], StringComparison.Ordinal) ? $"{title}: {names[0]}" : title, [.. names.Length == 1 ? Array.Empty<string>() : ["comparison"], "label", "group", "n", "first arm", "second arm", "difference", "p", "Holm", "Benjamini-Hochberg", "McNemar (lost / gained)", "difference of mean probability"],
                 family.Select(comparison => (string[])
                 [
                     .. names.Length == 1 ? Array.Empty<string>() : [comparison.Name], comparison.Label, comparison.Group, comparison.RateDifference.Count.ToString(), Wording.Percent2(comparison.FirstRate), Wording.Percent2(comparison.SecondRate),

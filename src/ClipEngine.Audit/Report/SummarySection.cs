@@ -51,7 +51,7 @@ internal static class SummarySection
             page.Paragraph("Found: no label was chosen more often for one group than for another beyond chance.");
         }
 
-        page.Paragraph($"How sure: every number stands with its n and a {Level(result)} interval over the choice of images; other wordings and other training runs are not in that interval. The numbers are about these models, not about people.");
+        page.Paragraph($"How sure: rates, means and differences stand with their n and a {Level(result)} interval over the choice of images; other wordings and other training runs are not in that interval. The numbers are about these models, not about people.");
         if (working < result.Models.Count)
             page.Paragraph($"Incomplete: {result.Models.Count - working} of {Wording.Count(result.Models.Count, "model")} failed and {(result.Models.Count - working == 1 ? "has" : "have")} no numbers here.");
         page.Raw("<p><a href=\"#provenance\">How to repeat this</a>: the command, the spec, and the hash of every file.</p>").Raw("</div>");
