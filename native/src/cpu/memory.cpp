@@ -14,7 +14,6 @@ namespace clipengine::cpu {
 namespace {
 
 constexpr int64_t kHugePage = int64_t{2} << 20;
-constexpr int64_t kMappedFrom = int64_t{1} << 20;
 constexpr int64_t kPage = 4096;
 constexpr int64_t kFirstChunk = int64_t{1} << 20;
 constexpr int64_t kLargestStep = int64_t{64} << 20;

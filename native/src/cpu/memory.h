@@ -8,6 +8,7 @@
 namespace clipengine::cpu {
 
 constexpr int64_t kAlignment = 64;
+constexpr int64_t kMappedFrom = int64_t{1} << 20;
 
 // Owns memory aligned to a cache line; from a megabyte on, mapped at a huge page's border and offered to huge pages, because
 // a product walks through weights faster than 4 KiB translations can follow.
@@ -23,6 +24,8 @@ class Buffer {
 
   void* data() const { return data_; }
   int64_t size() const { return size_; }
+  // Whether the memory is zero as it comes: what is mapped is.
+  bool zeroed() const { return size_ >= kMappedFrom; }
   template <typename T>
   T* as() const {
     return static_cast<T*>(data_);

@@ -10,41 +10,35 @@
 #include <limits>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <string>
 #include <vector>
 
 #include "core/status.h"
 #include "core/thread_pool.h"
 #include "cpu/isa.h"
+#include "cpu/memory.h"
 
 using namespace clipengine;
 using namespace clipengine::sweep;
 
 namespace {
 
-constexpr int64_t kAlignment = 64;
-// Packed rows of a tile should leave room in a second-level cache of 1 MiB.
-constexpr int64_t kTileBytes = 640 * 1024;
+// Packed rows of a tile, and beside them the scores of a block and the prompts of two products, in a second-level cache of 1 MiB.
+constexpr int64_t kTileBytes = 320 * 1024;
 constexpr double kLog2E = 1.44269504088896340736;
 
-// Aligned memory that is only ever replaced, never grown in place.
+// Zeros that are only ever replaced, never grown in place. Huge pages where they are large: scores of a wide tile and packed
+// prompts are walked through in strides that 4 KiB translations cannot follow.
 template <typename T>
 class Buffer {
  public:
-  explicit Buffer(int64_t count = 0) {
-    if (count == 0) return;
-    const int64_t bytes = (count * static_cast<int64_t>(sizeof(T)) + kAlignment - 1) / kAlignment * kAlignment;
-    data_.reset(static_cast<T*>(::operator new(static_cast<size_t>(bytes), std::align_val_t(kAlignment))));
-    std::memset(static_cast<void*>(data_.get()), 0, static_cast<size_t>(bytes));
+  explicit Buffer(int64_t count = 0) : memory_(count * static_cast<int64_t>(sizeof(T))) {
+    if (count > 0 && !memory_.zeroed()) std::memset(memory_.data(), 0, static_cast<size_t>(memory_.size()));
   }
-  T* get() const { return data_.get(); }
+  T* get() const { return memory_.as<T>(); }
 
  private:
-  struct Release {
-    void operator()(T* p) const { ::operator delete(p, std::align_val_t(kAlignment)); }
-  };
-  std::unique_ptr<T[], Release> data_;
+  cpu::Buffer memory_;
 };
 
 int64_t element_size(int32_t type) {
@@ -74,6 +68,7 @@ struct Worker {
   Worker(const Plan& plan, const Kernel& kernel)
       : tile(plan.few ? 0 : plan.tile_rows * plan.width),
         values(plan.tile_rows * plan.value_columns),
+        largest(plan.few ? 0 : static_cast<int64_t>(plan.tile_rows) * (kBlockColumns / kernel.product_columns)),
         slots(4 * static_cast<int64_t>(plan.slots) * plan.tile_rows),
         rows(4 * plan.tile_rows),
         top_values(static_cast<int64_t>(plan.tile_rows) * plan.top_count),
@@ -85,15 +80,13 @@ struct Worker {
         products(plan.replicates > 0 ? 4 * plan.tile_rows : 0),
         dots(plan.few ? kernel.few_columns * kernel.lanes * kernel.lanes : 0),
         zero_row(2 * plan.width),
-        runs(plan.groups > 0 ? 2 * plan.tile_rows : 0),
-        run_masks(plan.groups > 0 ? 2 * static_cast<int64_t>(plan.tile_rows) * kernel.lanes : 0),
-        run_factors(plan.groups > 0 ? 2 * static_cast<int64_t>(plan.tile_rows) * kernel.lanes : 0),
         places(plan.groups + 2),
         order(kChunkRows),
         groups(kChunkRows) {
     const int64_t slot = static_cast<int64_t>(plan.slots) * plan.tile_rows;
     workspace.tile = tile.get();
     workspace.values = values.get();
+    workspace.largest = largest.get();
     workspace.slot_maximum = slots.get();
     workspace.slot_sum = slots.get() + slot;
     workspace.slot_moment = slots.get() + 2 * slot;
@@ -111,19 +104,14 @@ struct Worker {
     workspace.products = products.get();
     workspace.dots = dots.get();
     workspace.zero_row = zero_row.get();
-    workspace.runs = runs.get();
-    workspace.run_masks = run_masks.get();
-    workspace.run_factors = run_factors.get();
   }
 
-  Buffer<float> tile, values, slots, rows, top_values;
+  Buffer<float> tile, values, largest, slots, rows, top_values;
   Buffer<int32_t> top_columns;
   Buffer<double> sums;
   Buffer<uint32_t> counts;
   Buffer<double> weighted, weights, products;
   Buffer<float> dots, zero_row;
-  Buffer<GroupRun> runs;
-  Buffer<float> run_masks, run_factors;
   Buffer<int32_t> places, order, groups;
   Buffer<uint8_t> file_rows;
   int64_t file_bytes = 0;

@@ -33,11 +33,12 @@ inline Vec min(Vec a, Vec b) { return {_mm256_min_ps(a.v, b.v)}; }
 inline Mask greater(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)}; }
 inline Vec select(Mask m, Vec yes, Vec no) { return {_mm256_blendv_ps(no.v, yes.v, m.v)}; }
 inline unsigned bits(Mask m) { return static_cast<unsigned>(_mm256_movemask_ps(m.v)); }
-inline Vec keep(Vec x, Vec mask) { return {_mm256_and_ps(x.v, mask.v)}; }
-inline Vec round(Vec x) { return {_mm256_round_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
-inline Vec scale_by_power(Vec x, Vec n) {
-  const __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127)), 23);
-  return {_mm256_mul_ps(x.v, _mm256_castsi256_ps(exponent))};
+inline Vec fraction(Vec x) { return {_mm256_sub_ps(x.v, _mm256_floor_ps(x.v))}; }
+inline Vec times_power(Vec y, Vec x) {
+  const Vec floor = set(-126.0f);
+  const __m256i whole = _mm256_cvtps_epi32(_mm256_floor_ps(max(x, floor).v));
+  const __m256 power = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(whole, _mm256_set1_epi32(127)), 23));
+  return select(greater(floor, x), set(0.0f), {_mm256_mul_ps(y.v, power)});
 }
 
 inline Magnitude no_magnitude() { return {_mm256_setzero_si256()}; }
@@ -47,13 +48,11 @@ inline Magnitude larger(Magnitude m, Vec x) {
 inline Vec as_vec(Magnitude m) { return {_mm256_castsi256_ps(m.v)}; }
 
 inline DoubleVec zero_doubles() { return {_mm256_setzero_pd(), _mm256_setzero_pd()}; }
-inline DoubleVec to_doubles(Vec x) {
-  return {_mm256_cvtps_pd(_mm256_castps256_ps128(x.v)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.v, 1))};
-}
-inline DoubleVec load_doubles(const double* p) { return {_mm256_load_pd(p), _mm256_load_pd(p + 4)}; }
+inline DoubleVec to_doubles(const float* p) { return {_mm256_cvtps_pd(_mm_load_ps(p)), _mm256_cvtps_pd(_mm_load_ps(p + 4))}; }
+inline DoubleVec load_doubles(const double* p) { return {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; }
 inline void store_doubles(double* p, DoubleVec x) {
-  _mm256_store_pd(p, x.low);
-  _mm256_store_pd(p + 4, x.high);
+  _mm256_storeu_pd(p, x.low);
+  _mm256_storeu_pd(p + 4, x.high);
 }
 inline DoubleVec operator+(DoubleVec a, DoubleVec b) { return {_mm256_add_pd(a.low, b.low), _mm256_add_pd(a.high, b.high)}; }
 inline DoubleVec fma(DoubleVec a, DoubleVec b, DoubleVec c) {

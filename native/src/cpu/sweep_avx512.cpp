@@ -33,9 +33,8 @@ inline Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
 inline Mask greater(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
 inline Vec select(Mask m, Vec yes, Vec no) { return {_mm512_mask_blend_ps(m, no.v, yes.v)}; }
 inline unsigned bits(Mask m) { return m; }
-inline Vec keep(Vec x, Vec mask) { return {_mm512_and_ps(x.v, mask.v)}; }
-inline Vec round(Vec x) { return {_mm512_roundscale_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
-inline Vec scale_by_power(Vec x, Vec n) { return {_mm512_scalef_ps(x.v, n.v)}; }
+inline Vec fraction(Vec x) { return {_mm512_reduce_ps(x.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)}; }
+inline Vec times_power(Vec y, Vec x) { return {_mm512_scalef_ps(y.v, x.v)}; }  // denormals are flushed: 0 below -126
 
 inline Magnitude no_magnitude() { return {_mm512_setzero_si512()}; }
 inline Magnitude larger(Magnitude m, Vec x) {
@@ -44,13 +43,11 @@ inline Magnitude larger(Magnitude m, Vec x) {
 inline Vec as_vec(Magnitude m) { return {_mm512_castsi512_ps(m.v)}; }
 
 inline DoubleVec zero_doubles() { return {_mm512_setzero_pd(), _mm512_setzero_pd()}; }
-inline DoubleVec to_doubles(Vec x) {
-  return {_mm512_cvtps_pd(_mm512_castps512_ps256(x.v)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(x.v, 1))};
-}
-inline DoubleVec load_doubles(const double* p) { return {_mm512_load_pd(p), _mm512_load_pd(p + 8)}; }
+inline DoubleVec to_doubles(const float* p) { return {_mm512_cvtps_pd(_mm256_load_ps(p)), _mm512_cvtps_pd(_mm256_load_ps(p + 8))}; }
+inline DoubleVec load_doubles(const double* p) { return {_mm512_loadu_pd(p), _mm512_loadu_pd(p + 8)}; }
 inline void store_doubles(double* p, DoubleVec x) {
-  _mm512_store_pd(p, x.low);
-  _mm512_store_pd(p + 8, x.high);
+  _mm512_storeu_pd(p, x.low);
+  _mm512_storeu_pd(p + 8, x.high);
 }
 inline DoubleVec operator+(DoubleVec a, DoubleVec b) { return {_mm512_add_pd(a.low, b.low), _mm512_add_pd(a.high, b.high)}; }
 inline DoubleVec fma(DoubleVec a, DoubleVec b, DoubleVec c) {

