@@ -75,9 +75,10 @@ internal sealed class TextTransformer
         AttentionMask mask = new() { Causal = _config.IsCausal };
         if (_config.EmbedsClassToken && _config.IsCausal)
             mask = mask with { Additive = UploadClassMask(pass, ids, batch, length) };
-        x = _blocks.Forward(pass, x, mask);                                                     // [n, length (+ 1), width]
-        if (_config.EmbedsClassToken || _config.Pooling != TextPooling.None)
-            x = pass.SelectTokens(x, pass.Upload(pooled, new Shape(batch)));                    // [n, width]
+        bool isPooled = _config.EmbedsClassToken || _config.Pooling != TextPooling.None;
+        x = isPooled
+            ? _blocks.ForwardToken(pass, x, pass.Upload(pooled, new Shape(batch)), mask)        // [n, width]
+            : _blocks.Forward(pass, x, mask);                                                   // [n, length, width]
         x = pass.LayerNorm(x, _finalNormWeight, _finalNormBias, _config.Epsilon);               // a norm of single tokens: before or after pooling is the same
         x = pass.LeaveScope(mark, x);
         return _projection is null ? x : pass.Linear(x, _projection, _projectionBias);          // [n, embed_dim]

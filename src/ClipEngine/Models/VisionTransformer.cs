@@ -1,3 +1,4 @@
+using System.Buffers;
 using ClipEngine.Checkpoints;
 using ClipEngine.Tensors;
 
@@ -82,9 +83,22 @@ internal sealed class VisionTransformer : IImageTower
         x = pass.AssembleTokens(x, _classEmbedding, _positions);                // [n, grid + 1, width]
         if (_preNormWeight is not null)
             x = pass.LayerNorm(x, _preNormWeight, _preNormBias!, _config.Epsilon);
-        x = _blocks.Forward(pass, x);                                           // [n, grid + 1, width]
-        x = pass.LeaveScope(mark, Pool(pass, x));                               // [n, pooled] or [n, tokens, pooled]
+        x = _config is { AttentionalPool: AttentionalPooling.None, Pooling: ImagePooling.ClassToken }
+            ? PostNorm(pass, ForwardClassToken(pass, x))                        // [n, width]; the norm looks at one token at a time
+            : Pool(pass, _blocks.Forward(pass, x));                             // from [n, grid + 1, width]
+        x = pass.LeaveScope(mark, x);                                           // [n, pooled] or [n, tokens, pooled]
         return pass.Linear(x, _projection, bias: null);                         // [n, embed_dim] or [n, tokens, embed_dim]
+    }
+
+    private Tensor ForwardClassToken(IPass pass, in Tensor x)
+    {
+        int batch = (int)x.Shape[0];
+        int[] rented = ArrayPool<int>.Shared.Rent(batch);
+        Span<int> first = rented.AsSpan(0, batch);
+        first.Clear();
+        Tensor indices = pass.Upload(first, new Shape(batch));
+        ArrayPool<int>.Shared.Return(rented);
+        return _blocks.ForwardToken(pass, x, indices);
     }
 
     private Tensor Pool(IPass pass, in Tensor x)
@@ -93,8 +107,6 @@ internal sealed class VisionTransformer : IImageTower
         {
             case AttentionalPooling.None when _config.FinalNormAfterPool:
                 return PostNorm(pass, GlobalPool(pass, x));
-            case AttentionalPooling.None when _config.Pooling == ImagePooling.ClassToken:
-                return PostNorm(pass, GlobalPool(pass, x));                     // the norm looks at one token at a time: the others need none
             case AttentionalPooling.None:
                 return GlobalPool(pass, PostNorm(pass, x));
             case AttentionalPooling.Single:

@@ -122,6 +122,27 @@ public unsafe class CpuBackendTests
     }
 
     [Theory]
+    [InlineData(ElementType.Float32)]
+    [InlineData(ElementType.BFloat16)]
+    [InlineData(ElementType.Int8)]
+    public void One_token_behind_a_block_has_the_bits_that_the_whole_block_gives_it(ElementType type)
+    {
+        const int Batch = 5, Tokens = 7;
+        using CpuBackend backend = CpuBackend.Create(new CpuBackendOptions { ComputeType = type });
+        using var block = new Block(backend);
+        foreach (AttentionMask mask in new[] { default, AttentionMask.CausalMask })
+        {
+            using IPass pass = backend.BeginPass();
+            Tensor x = pass.Upload(Values(Batch * Tokens * Width), new Shape(Batch, Tokens, Width));
+            Tensor indices = pass.Upload([0, 6, 3, 3, 1], new Shape(Batch));
+            float[] expected = new float[Batch * Width], found = new float[Batch * Width];
+            pass.Read(pass.SelectTokens(pass.TransformerBlock(x, block.Weights, mask), indices), expected);
+            pass.Read(pass.TransformerBlockToken(x, indices, block.Weights, mask), found);
+            Assert.Equal(expected, found);
+        }
+    }
+
+    [Theory]
     [InlineData(ElementType.BFloat16, 2)]
     [InlineData(ElementType.Float16, 2)]
     [InlineData(ElementType.Int8, 4)]
