@@ -1,6 +1,7 @@
 using BenchmarkDotNet.Columns;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Jobs;
+using BenchmarkDotNet.Reports;
 using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.NoEmit;
 using ClipEngine.Benchmarks;
@@ -14,6 +15,7 @@ if (args is ["load", .. string[] others])
     return LoadRun.Execute(others);
 // In this process: a child would have to be built first, and nothing here depends on the other benchmarks' state.
 IConfig config = ManualConfig.Create(DefaultConfig.Instance).AddColumn(new RateColumn(), new ShareColumn(), StatisticColumn.Median)
-    .AddJob(Job.Default.WithToolchain(InProcessNoEmitToolchain.Instance).WithWarmupCount(2).WithIterationCount(9).AsDefault());
+    .AddJob(Job.Default.WithToolchain(InProcessNoEmitToolchain.Instance).WithWarmupCount(2).WithIterationCount(9).AsDefault())
+    .WithSummaryStyle(SummaryStyle.Default.WithMaxParameterColumnWidth(60));
 BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config);
 return 0;

@@ -55,7 +55,8 @@ public class StartBenchmarks
         DirectoryInfo? folder = new(AppContext.BaseDirectory);
         while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "ClipEngine.sln")))
             folder = folder.Parent;
-        return Path.Combine(folder?.FullName ?? "", "src", "ClipEngine.Cli", "bin", "Release", "net10.0", "ClipEngine.Cli.dll");
+        string program = Path.Combine(folder?.FullName ?? "", "src", "ClipEngine.Cli", "bin", "Release", "net10.0", "ClipEngine.Cli.dll");
+        return File.Exists(program) ? program : throw new InvalidOperationException($"{program} is not built; name another one with CLIPENGINE_PROGRAM.");
     }
 
     private void Run(params string[] arguments)
