@@ -10,6 +10,7 @@ public class AttentionBenchmarks
 {
     private CpuBackend? _backend;
     private float[] _input = [], _output = [];
+    private int[] _sizes = [];
 
     /// <summary>Images or sentences, tokens, width, heads.</summary>
     public static IEnumerable<Work> Shapes => [Of("ViT-B-32 image 8x50x768x12"), Of("ViT-L-14 image 2x257x1024x16"), Of("ViT-B-32 text 8x77x512x8")];
@@ -22,9 +23,9 @@ public class AttentionBenchmarks
     [GlobalSetup]
     public void Setup()
     {
-        int[] sizes = Shape!.Sizes;
+        _sizes = Shape!.Sizes;
         _backend = CpuBackend.Create();
-        _output = new float[sizes[0] * sizes[1] * sizes[2]];
+        _output = new float[_sizes[0] * _sizes[1] * _sizes[2]];
         _input = LinearBenchmarks.Values(3 * _output.Length, 1);
     }
 
@@ -32,10 +33,9 @@ public class AttentionBenchmarks
     [Benchmark]
     public void Attention()
     {
-        int[] sizes = Shape!.Sizes;
         using IPass pass = _backend!.BeginPass();
-        Tensor input = pass.Upload(_input, new Shape(sizes[0], sizes[1], 3 * sizes[2]));
-        pass.Read(pass.SelfAttention(input, sizes[3]), _output);
+        Tensor input = pass.Upload(_input, new Shape(_sizes[0], _sizes[1], 3 * _sizes[2]));
+        pass.Read(pass.SelfAttention(input, _sizes[3]), _output);
     }
 
     /// <summary>Releases the backend's memory.</summary>
