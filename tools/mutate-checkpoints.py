@@ -3,8 +3,8 @@
 
     python3 tools/mutate-checkpoints.py --kind safetensors|archive --count 2000 --seed 1 --out mutants.bin [SEED_FILE ...]
 
-The oracle knows nothing of ClipEngine: it is written from the rules of the formats, with Python's json, zipfile and pickle
-(the pure Python unpickler, with every name replaced by an inert stand-in). Only the standard library is needed.
+The oracle knows nothing of ClipEngine: it is written from the rules of the formats, with Python's json and pickle (the pure Python
+unpickler, with every name replaced by an inert stand-in) and a zip reader of its own. Only the standard library is needed.
 
 Output, little-endian: for each mutant a byte (0: must be refused, 1: may be read), 32 bytes, a 4-byte length, the mutant.
 The 32 bytes are the SHA-256 over what must come out where it is read: for each tensor in the order of its UTF-8 key
@@ -18,9 +18,13 @@ import io
 import json
 import pickle
 import random
+import re
 import struct
 import sys
+import unicodedata
+import warnings
 import zipfile
+import zlib
 
 SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2, "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8}
 LIMIT = 1 << 48
@@ -208,14 +212,15 @@ STORAGES = {"FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF1
 
 
 class Name:
-    def __init__(self, module, name):
-        self.name = module + "." + name
+    def __init__(self, module, name, made):
+        self.name, self.made = module + "." + name, made
 
     def __call__(self, *arguments):
         if self.name == "collections.OrderedDict" and not arguments:
             return Ordered()
         if self.name in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor") and len(arguments) >= 4:
-            return Tensor(*arguments[:4])
+            self.made.append(Tensor(*arguments[:4]))
+            return self.made[-1]
         if self.name.startswith("torch.jit._pickle.build_") and len(arguments) == 1 and isinstance(arguments[0], (list, tuple)):
             return arguments[0]
         if self.name == "torch.jit._pickle.restore_type_tag" and len(arguments) == 2 and isinstance(arguments[0], (list, tuple, dict)):
@@ -250,17 +255,21 @@ class ScriptObject:
                 yield from value.tensors(prefix + key + ".")
 
 
+class Storage:
+    def __init__(self, kind, key, length):
+        self.kind, self.key, self.length = kind, key, length
+
+
 class Tensor:
     def __init__(self, storage, offset, sizes, strides):
-        if not isinstance(storage, tuple) or not all(type(number) is int and number >= 0 for number in (offset, *sizes, *strides)) or len(sizes) != len(strides):
+        if not isinstance(storage, Storage) or not isinstance(sizes, tuple) or not isinstance(strides, tuple) or not all(type(number) is int and number >= 0 for number in (offset, *sizes, *strides)) or len(sizes) != len(strides):
             raise Refused("tensor")
         self.storage, self.offset, self.sizes, self.strides = storage, offset, sizes, strides
 
-    def read(self, members, prefix):
-        _, kind, key, _, length = self.storage
-        dtype = STORAGES[kind.name[len("torch."):]]
+    def read(self, members, folder):
+        dtype, length = STORAGES[self.storage.kind], self.storage.length
         size = SIZES[dtype]
-        data = members.get(prefix + "data/" + key)
+        data = members.get(folder + self.storage.key)
         if data is None or len(data) != length * size:
             raise Refused("storage")
         count = 1
@@ -280,65 +289,242 @@ class Tensor:
 
 
 class Unpickler(pickle._Unpickler):
-    is_script = False
+    def __init__(self, data, is_script):
+        self.file = io.BytesIO(data)
+        super().__init__(self.file, encoding="latin1")
+        self.is_script = is_script
+        self.tensors = []
 
     def find_class(self, module, name):
         full = module + "." + name
         if self.is_script and (module + ".").startswith("__torch__."):
             return type("ScriptObject", (ScriptObject,), {})
-        known = full.startswith("torch.jit._pickle.build_") or full in ("torch.jit._pickle.restore_type_tag","collections.OrderedDict", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor", "torch._utils._rebuild_parameter") \
+        known = full.startswith("torch.jit._pickle.build_") or full in ("torch.jit._pickle.restore_type_tag", "collections.OrderedDict", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor", "torch._utils._rebuild_parameter") \
             or (module == "torch" and name in STORAGES)
         if not known:
             raise Refused("name " + full)
-        return Name(module, name)
+        return Name(module, name, self.tensors)
 
     def persistent_load(self, identity):
-        if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage" or not isinstance(identity[1], Name):
+        if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage" or not isinstance(identity[1], Name) or not identity[1].name.startswith("torch."):
             raise Refused("persistent id")
-        if not isinstance(identity[2], str) or type(identity[4]) is not int:
+        _, kind, key, place, length = identity
+        if not isinstance(key, str) or not isinstance(place, str) or type(length) is not int or length < 0 or kind.name[len("torch."):] not in STORAGES:
             raise Refused("persistent id")
-        return identity
+        return Storage(kind.name[len("torch."):], key, length)
+
+    def read(self):
+        """The one value that fills the bytes."""
+        try:
+            root = self.load()
+        except Refused:
+            raise
+        except Exception as error:
+            raise Refused("pickle: %s" % error)
+        if self.file.read() or self.stack or self.metastack:
+            raise Refused("bytes or values left behind the pickle")
+        refuse_cycles(root)
+        return root
+
+
+def refuse_cycles(root):
+    """A value that contains itself, or one nested more than 500 deep, is no checkpoint."""
+    finished, open_, path = set(), set(), []
+
+    def enter(value):
+        if isinstance(value, dict):
+            children = [part for item in dict.items(value) for part in item]
+        elif isinstance(value, ScriptObject):
+            children = [value.attributes]
+        elif isinstance(value, (list, tuple, set, frozenset)):
+            children = list(value)
+        else:
+            return
+        if id(value) in finished:
+            return
+        if id(value) in open_ or len(path) >= 500:
+            raise Refused("cycle or depth")
+        open_.add(id(value))
+        path.append((value, iter(children)))
+
+    enter(root)
+    while path:
+        value, children = path[-1]
+        for child in children:
+            enter(child)
+            break
+        else:
+            path.pop()
+            open_.discard(id(value))
+            finished.add(id(value))
+
+
+def numbers(layout, data, start):
+    """Little-endian numbers; what ends too early is refused."""
+    if start < 0 or start + struct.calcsize(layout) > len(data):
+        raise Refused("zip: ends too early")
+    return struct.unpack_from(layout, data, start)
+
+
+def zip64(extra, wanted):
+    """The 64-bit numbers of a header's extra fields that stand for those in `wanted` which did not fit."""
+    position, field = 0, None
+    while position < len(extra):
+        kind, length = numbers("<HH", extra, position)
+        if position + 4 + length > len(extra) or (kind == 1 and field is not None):
+            raise Refused("zip: extra field")
+        if kind == 1:
+            field = extra[position + 4:position + 4 + length]
+        position += 4 + length
+    values, position = [], 0
+    for value in wanted:
+        if value == 0xFFFFFFFF and field is not None:
+            value = numbers("<Q", field, position)[0]
+            position += 8
+        values.append(value)
+    return values, field is not None and position != len(field)
+
+
+def read_zip(file):
+    """
+    Name -> (method, bytes as stored, sum, unpacked length), by the rules that make a zip archive mean one thing only: the end record ends
+    the file, without comment; the headers of a member say the same in both places; members follow each other without gap or overlap; no
+    name twice, none that leads anywhere; nothing encrypted, no links. Nothing of Python's zipfile, which forgives most of this, is used.
+    """
+    end = len(file) - 22
+    signature, disk, first, here, count, length, start, comment = numbers("<IHHHHIIH", file, end)
+    if signature != 0x06054B50 or comment or disk or first or here != count:
+        raise Refused("zip: end")
+    if end >= 20 and numbers("<I", file, end - 20)[0] == 0x07064B50:
+        _, disk, start64, disks = numbers("<IIQI", file, end - 20)
+        end -= 20 + 56
+        if disk or disks != 1 or start64 != end:
+            raise Refused("zip: locator")
+        signature, size, _, _, disk, first, here64, count64, length64, start64 = numbers("<IQHHIIQQQQ", file, end)
+        if signature != 0x06064B50 or size != 44 or disk or first or here64 != count64:
+            raise Refused("zip: end of 64 bits")
+        for narrow, wide, limit in ((count, count64, 0xFFFF), (length, length64, 0xFFFFFFFF), (start, start64, 0xFFFFFFFF)):
+            if narrow != wide and not (narrow == limit and wide >= limit):
+                raise Refused("zip: two ends that differ")
+        count, length, start = count64, length64, start64
+    if start + length != end:
+        raise Refused("zip: directory")
+    entries, position = [], start
+    for _ in range(count):
+        if position >= end:
+            raise Refused("zip: count")
+        signature, made, _, flags, method, _, _, crc, packed, unpacked, names, extras, comments, disk, _, attributes, header = numbers("<IHHHHHHIIIHHHHHII", file, position)
+        name = file[position + 46:position + 46 + names]
+        extra = file[position + 46 + names:position + 46 + names + extras]
+        position += 46 + names + extras + comments
+        (unpacked, packed, header), left = zip64(extra, (unpacked, packed, header))
+        if signature != 0x02014B50 or comments or disk or left or position > end:
+            raise Refused("zip: directory entry")
+        if flags & ~(8 | 6 | 0x800) or method not in (0, 8) or (method == 0 and packed != unpacked):
+            raise Refused("zip: flags or method")
+        if made >> 8 == 3 and attributes >> 28 not in (0, 4, 8):
+            raise Refused("zip: link or device")
+        entries.append((header, name, flags, method, crc, packed, unpacked))
+    if position != end:
+        raise Refused("zip: directory length")
+    members, position = {}, 0
+    entries.sort(key=lambda entry: entry[0])
+    for i, (header, name, flags, method, crc, packed, unpacked) in enumerate(entries):
+        if header != position:
+            raise Refused("zip: gap or overlap")
+        signature, _, flags2, method2, _, _, crc2, packed2, unpacked2, names, extras = numbers("<IHHHHHIIIHH", file, header)
+        data = header + 30 + names + extras
+        (unpacked2, packed2), _ = zip64(file[header + 30 + names:data], (unpacked2, packed2))
+        descriptor = flags & 8
+        same = all(here == there or (descriptor and here == 0) for here, there in ((crc2, crc), (packed2, packed), (unpacked2, unpacked)))
+        if signature != 0x04034B50 or flags != flags2 or method != method2 or not same or file[header + 30:header + 30 + names] != name:
+            raise Refused("zip: local header")
+        position = data + packed
+        following = entries[i + 1][0] if i + 1 < len(entries) else start
+        if descriptor:
+            layout = {16: "<IIII", 24: "<IIQQ"}.get(following - position)
+            if layout is None or numbers(layout, file, position) != (0x08074B50, crc, packed, unpacked):
+                raise Refused("zip: descriptor")
+            position = following
+        if position != following:
+            raise Refused("zip: bytes between members")
+        try:
+            name = name.decode("utf-8" if flags & 0x800 else "ascii")
+        except UnicodeDecodeError:
+            raise Refused("zip: name")
+        steps = name[:-1].split("/") if name.endswith("/") else name.split("/")
+        if name in members or any(step in ("", ".", "..") for step in steps) or any(character in "\\:" or unicodedata.category(character) == "Cc" for character in name):
+            raise Refused("zip: name")
+        if name.endswith("/"):
+            if unpacked:
+                raise Refused("zip: folder with content")
+            continue
+        members[name] = (method, file[data:data + packed], crc, unpacked)
+    return members
+
+
+class Members:
+    """The members of an archive, stored as they are and with the right sum, when they are asked for."""
+
+    def __init__(self, table):
+        self.table = table
+
+    def get(self, name):
+        if name not in self.table:
+            return None
+        method, data, crc, _ = self.table[name]
+        if method != 0 or zlib.crc32(data) != crc:
+            raise Refused("packed, or a wrong sum")
+        return data
 
 
 def oracle_archive(file):
-    try:
-        with zipfile.ZipFile(io.BytesIO(file)) as archive:
-            names = archive.namelist()
-            if len(set(names)) != len(names) or any(info.file_size > 1 << 22 for info in archive.infolist()):
-                raise Refused("members")
-            # Code is never looked at: what it is packed into does not matter.
-            members = {name: archive.read(name) for name in names if "/code/" not in name}
-    except Refused:
-        raise
-    except Exception as error:
-        raise Refused("zip: %s" % error)
-    pickles = [name for name in names if name.endswith("/data.pkl")]
-    if len(pickles) != 1:
+    table = read_zip(file)
+    members = Members(table)
+    pickles = [name for name in table if name == "data.pkl" or name.endswith("/data.pkl")]
+    if len(pickles) != 1 or pickles[0].count("/") != 1:
         raise Refused("data.pkl")
     prefix = pickles[0][:-len("data.pkl")]
-    stream = io.BytesIO(members[pickles[0]])
-    try:
-        unpickler = Unpickler(stream, encoding="latin1")
-        unpickler.is_script = prefix + "constants.pkl" in members
-        root = unpickler.load()
-    except Refused:
-        raise
-    except Exception as error:
-        raise Refused("pickle: %s" % error)
-    if stream.read():
-        raise Refused("bytes behind the pickle")
+    if not all(name.startswith(prefix) for name in table):
+        raise Refused("a member outside the folder")
+    for name in ("version", ".data/version"):
+        version = members.get(prefix + name)
+        if version is not None and not re.fullmatch(rb"[0-9]{1,8}\n*", version):
+            raise Refused("version")
+    if members.get(prefix + "byteorder") not in (None, b"little", b"little\n"):
+        raise Refused("byte order")
+    is_script = prefix + "constants.pkl" in table
+    unpickler = Unpickler(members.get(prefix + "data.pkl"), is_script)
+    root = unpickler.read()
+    check_storages(unpickler.tensors, members, prefix + "data/")
+    if is_script:
+        constants = Unpickler(members.get(prefix + "constants.pkl"), is_script)
+        constants.read()
+        check_storages(constants.tensors, members, prefix + "constants/")
     if isinstance(root, ScriptObject):
         root = dict(root.tensors())
     if isinstance(root, dict) and isinstance(root.get("state_dict"), dict):
         root = root["state_dict"]
     if not isinstance(root, dict):
         raise Refused("no dictionary")
-    tensors = {key: value.read(members, prefix) for key, value in root.items() if isinstance(value, Tensor)}
+    tensors = {key: value.read(members, prefix + "data/") for key, value in root.items() if isinstance(value, Tensor)}
     if not tensors or not all(isinstance(key, str) for key in tensors):
         raise Refused("no tensors")
     if all(key.startswith("module.") for key in tensors):
         tensors = {key[len("module."):]: value for key, value in tensors.items()}
     return tensors
+
+
+def check_storages(tensors, members, folder):
+    """Every tensor lies inside its storage, and no member of the folder lies there unused."""
+    kinds = {}
+    for tensor in tensors:
+        storage = tensor.storage
+        if kinds.setdefault(storage.key, (storage.kind, storage.length)) != (storage.kind, storage.length):
+            raise Refused("one storage, two kinds")
+        tensor.read(members, folder)
+    if {name[len(folder):] for name in members.table if name.startswith(folder)} != set(kinds):
+        raise Refused("a storage that no tensor uses")
 
 
 def text(value):
@@ -384,11 +570,49 @@ def make_archive(rng):
 
 
 def write_zip(rng, members):
+    """The members as zipfile writes them, now and then with something about the zip that is not as it should be."""
+    names = list(members)
+    odd = rng.randrange(40)
+    victim = rng.choice(names)
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as archive:
+        warnings.simplefilter("ignore")
         for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo("archive/" + name), data)
-    return buffer.getvalue()
+            info = zipfile.ZipInfo("archive/" + name)
+            if odd == 0 and name == victim:
+                info.compress_type = zipfile.ZIP_DEFLATED
+            elif odd == 1 and name == victim:
+                info.external_attr = rng.choice([0xA1FF, 0x21FF, 0x81A4, 0x41ED]) << 16
+            elif odd == 2 and name == victim:
+                info.comment = b"x"
+            elif odd == 3 and name == victim:
+                info.extra = rng.choice([struct.pack("<HH", 1, 0), struct.pack("<HHQ", 1, 8, 7), struct.pack("<HHI", 0x4650, 4, 0), b"\1"])
+            archive.writestr(info, data)
+        if odd == 4:
+            archive.comment = b"PK"
+        elif odd == 5:
+            archive.writestr("archive/" + victim, members[victim])
+        elif odd == 6:
+            archive.writestr(rng.choice(["archive/../x", "/x", "archive/data/7", "archive/x\0y", "archive//x", "archive\\x", "other/x", "archive/code/x.py", "archive/extra/data.pkl", "archive/data/", "archive/byteorder",
+                                         "archive/constants.pkl"]), rng.choice([b"", b"x", b"little", b"big", members["data.pkl"], b"\x80\x02).", b"\x80\x02cos\nsystem\n."]))
+    file = bytearray(buffer.getvalue())
+    if odd == 7:
+        file[:0] = b"MZ"
+    elif odd == 8:
+        file += rng.choice([b"\0", b"PK", bytes(22)])
+    elif odd == 9:
+        # The two headers of a member disagree about one of their numbers.
+        place = file.find(rng.choice([b"PK\3\4", b"PK\1\2"]))
+        file[place + rng.randrange(4, 30)] ^= 1 << rng.randrange(8)
+    elif odd == 10:
+        end = len(file) - 22
+        file[end + rng.randrange(4, 22)] ^= 1 << rng.randrange(8)
+    elif odd == 11:
+        # Another member under this one's name in the directory only, or in the local header only.
+        name = ("archive/" + victim).encode()
+        place = file.find(name) if rng.random() < 0.5 else file.rfind(name)
+        file[place + len(name) - 1] ^= 1
+    return bytes(file)
 
 
 def mutate_archive(rng, seeds):

@@ -15,6 +15,7 @@ public class FullSizeGoldenTests
 {
     private const double Tolerance = 2e-4;
     private const double SmallestCosine = 0.999999;
+    private const string LongSkip = "a long test: set CLIPENGINE_LONG=1";
 
     [SkippableTheory]
     [InlineData("ViT-B-32", false)]
@@ -29,11 +30,9 @@ public class FullSizeGoldenTests
     public void FeaturesEqualThoseOfOpenClip(string name, bool isLong)
     {
         string description = TestData.SharedPath("goldens", "towers-full", $"{name}.json");
-        Skip.If(isLong && Environment.GetEnvironmentVariable("CLIPENGINE_LONG") != "1", "a long test: set CLIPENGINE_LONG=1");
+        Skip.If(isLong && Environment.GetEnvironmentVariable("CLIPENGINE_LONG") != "1", LongSkip);
         SynthesizedModel synthesized = SynthesizedModel.Load(description);
-        string folder = Path.Combine(TestData.RepositoryRoot, "artifacts", "synthesized", name);
-        if (!File.Exists(Path.Combine(folder, "open_clip_model.safetensors")))
-            synthesized.Write(folder);
+        string folder = Synthesize(synthesized);
         try
         {
             AssertGolden(folder, synthesized, description);
@@ -45,32 +44,56 @@ public class FullSizeGoldenTests
         }
     }
 
+    /// <summary>The same weights in transformers' layout, as <c>convert</c> writes it, loaded as they lie there.</summary>
     [SkippableTheory]
-    [InlineData(CheckpointLayout.Transformers)]
-    [InlineData(CheckpointLayout.OpenClip)]
-    public void TheOtherLayoutsGiveTheSameFeatures(CheckpointLayout layout)
+    [InlineData("ViT-B-32", false)]
+    [InlineData("ViT-B-32-quickgelu", true)]
+    [InlineData("ViT-B-16", true)]
+    [InlineData("ViT-B-16-plus-240", true)]
+    [InlineData("ViT-L-14", true)]
+    [InlineData("ViT-H-14", true)]
+    public void TransformersLayoutGivesTheSameFeatures(string name, bool isLong) => InAnotherLayout(name, isLong, (original, other) =>
     {
-        string description = TestData.SharedPath("goldens", "towers-full", "ViT-B-32.json");
-        Skip.If(Environment.GetEnvironmentVariable("CLIPENGINE_LONG") != "1", "a long test: set CLIPENGINE_LONG=1");
-        SynthesizedModel synthesized = SynthesizedModel.Load(description);
-        using var folder = new TemporaryFolder();
-        string original = folder.File("original");
-        synthesized.Write(original);
-        string path;
-        if (layout == CheckpointLayout.Transformers)
-        {
-            path = folder.File("transformers");
-            ConvertCommand.Run(original, "transformers", path, configurationPath: null, TextWriter.Null);
-        }
-        else
-        {
-            // A state dict that PyTorch itself saved, beside the same configuration.
-            Skip.IfNot(RunPython("-c", "import torch") == 0, "/usr/bin/python3 has no torch");
-            path = Path.Combine(original, "state_dict.pt");
-            Assert.Equal(0, RunPython(Path.Combine(TestData.RepositoryRoot, "tools", "safetensors-to-torch.py"), Path.Combine(original, "open_clip_model.safetensors"), path));
-        }
+        ConvertCommand.Run(original, "transformers", other, configurationPath: null, TextWriter.Null);
+        return other;
+    });
 
-        AssertGolden(path, synthesized, description);
+    /// <summary>The same weights as a state dict that PyTorch itself saved, beside the same configuration.</summary>
+    [SkippableTheory]
+    [InlineData("ViT-B-32", false)]
+    [InlineData("ViT-B-32-quickgelu", true)]
+    [InlineData("ViT-B-16", true)]
+    [InlineData("ViT-B-16-plus-240", true)]
+    [InlineData("ViT-L-14", true)]
+    [InlineData("ViT-H-14", true)]
+    [InlineData("ViT-L-14-CLIPA", true)]
+    [InlineData("RN50-quickgelu", true)]
+    public void StateDictOfPyTorchGivesTheSameFeatures(string name, bool isLong)
+    {
+        Skip.IfNot(RunPython("-c", "import torch") == 0, "/usr/bin/python3 has no torch");
+        InAnotherLayout(name, isLong, (original, other) =>
+        {
+            Directory.CreateDirectory(other);
+            File.Copy(Path.Combine(original, "open_clip_config.json"), Path.Combine(other, "open_clip_config.json"));
+            string path = Path.Combine(other, "state_dict.pt");
+            Assert.Equal(0, RunPython(Path.Combine(TestData.RepositoryRoot, "tools", "safetensors-to-torch.py"), Path.Combine(original, "open_clip_model.safetensors"), path));
+            return path;
+        });
+    }
+
+    /// <summary>What transformers' CLIP has no words for is refused before anything is written.</summary>
+    [SkippableTheory]
+    [InlineData("ViT-L-14-CLIPA", "no ln_pre")]
+    [InlineData("RN50-quickgelu", "a ResNet")]
+    public void WhatTransformersCannotExpressIsRefused(string name, string reason)
+    {
+        Skip.If(Environment.GetEnvironmentVariable("CLIPENGINE_LONG") != "1", LongSkip);
+        SynthesizedModel synthesized = SynthesizedModel.Load(TestData.SharedPath("goldens", "towers-full", $"{name}.json"));
+        using var folder = new TemporaryFolder();
+        synthesized.Write(folder.File("original"));
+        var exception = Assert.Throws<BadInputException>(() => ConvertCommand.Run(folder.File("original"), "transformers", folder.File("other"), configurationPath: null, TextWriter.Null));
+        Assert.Contains(reason, exception.Message, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(folder.File("other")));
     }
 
     [SkippableTheory]
@@ -86,6 +109,36 @@ public class FullSizeGoldenTests
         var exception = Assert.Throws<BadInputException>(() => OpenClipConfig.Load(folder.File("config.json")));
         Assert.Contains("is not built", exception.Message);
         Assert.Contains("timm_model_name", exception.Message);
+    }
+
+    private static void InAnotherLayout(string name, bool isLong, Func<string, string, string> convert)
+    {
+        string description = TestData.SharedPath("goldens", "towers-full", $"{name}.json");
+        Skip.If(isLong && Environment.GetEnvironmentVariable("CLIPENGINE_LONG") != "1", LongSkip);
+        SynthesizedModel synthesized = SynthesizedModel.Load(description);
+        string original = Synthesize(synthesized);
+        using var folder = new TemporaryFolder();
+        string path;
+        try
+        {
+            path = convert(original, folder.File("other"));
+        }
+        finally
+        {
+            if (isLong)
+                Directory.Delete(original, recursive: true);
+        }
+
+        AssertGolden(path, synthesized, description);
+    }
+
+    /// <summary>The model in the OpenCLIP layout; ViT-B-32 stays there for the next run.</summary>
+    private static string Synthesize(SynthesizedModel synthesized)
+    {
+        string folder = Path.Combine(TestData.RepositoryRoot, "artifacts", "synthesized", synthesized.Name);
+        if (!File.Exists(Path.Combine(folder, "open_clip_model.safetensors")))
+            synthesized.Write(folder);
+        return folder;
     }
 
     private static int RunPython(params string[] arguments)

@@ -335,7 +335,7 @@ internal sealed class PickleReader
 
     private PickleStorage Storage(object?[] id)
     {
-        bool isStorage = id.Length is 5 or 6 && id[0] is string and "storage" && id[1] is PickleGlobal && id[2] is string && id[3] is string && id[4] is long;
+        bool isStorage = id.Length == 5 && id[0] is string and "storage" && id[1] is PickleGlobal && id[2] is string && id[3] is string && id[4] is long;
         if (!isStorage)
             throw Refuse("refers to something outside that is no storage.", CheckpointError.ForbiddenPickle);
         var type = (PickleGlobal)id[1]!;
