@@ -169,6 +169,9 @@ internal static class EmbedCommand
                 writer.WriteStringValue(notice);
             writer.WriteEndArray();
             speed?.WriteTo(writer);
+            writer.WriteNumber("weight_bytes", model.WeightBytes);
+            using var process = System.Diagnostics.Process.GetCurrentProcess();
+            writer.WriteNumber("peak_memory_bytes", process.PeakWorkingSet64);
             writer.WriteEndObject();
         }
 

@@ -1,4 +1,6 @@
 using System.Collections.Immutable;
+using System.Runtime.InteropServices;
+using ClipEngine.Native;
 using ClipEngine.Tensors;
 
 namespace ClipEngine.Checkpoints;
@@ -61,6 +63,17 @@ public sealed unsafe class TensorBytes : IDisposable
 
     /// <summary>How many bytes there are.</summary>
     public long ByteLength { get; }
+
+    /// <summary>Bytes to be filled by the caller, aligned to 64; their memory goes back to the system when they are disposed.</summary>
+    internal static TensorBytes Allocate(long length)
+    {
+        const long Small = 1 << 16;
+        nint pages = length > Small ? Linux.AllocatePages(length) : 0;
+        if (pages != 0)
+            return new TensorBytes(pages, length, () => Linux.FreePages(pages, length));
+        nint address = (nint)NativeMemory.AlignedAlloc((nuint)Math.Max(1, length), 64);
+        return new TensorBytes(address, length, () => NativeMemory.AlignedFree((void*)address));
+    }
 
     /// <summary>A part of the bytes as a span, which cannot cover more than 2 GiB.</summary>
     /// <param name="start">Counted from the tensor's first byte.</param>

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Collections.Immutable;
 using System.IO.Hashing;
 using System.Runtime.InteropServices;
@@ -13,19 +14,19 @@ namespace ClipEngine.Checkpoints;
 /// looked at, and nothing but the file itself is read. There is no switch that changes this.
 /// </summary>
 /// <remarks>
-/// Storages are mapped, not copied; tensors that share one share its bytes here too. A storage's checksum is compared when one
-/// of its tensors is first borrowed.
+/// Tensors that share a storage share its bytes in the file. A storage's checksum is compared when one of its tensors is first
+/// borrowed.
 /// </remarks>
 public sealed class PyTorchArchive : ICheckpoint
 {
     private const int MaximumPickleLength = 256_000_000;
 
-    private readonly MappedFile _file;
+    private readonly CheckpointFile _file;
     private readonly Dictionary<string, Storage> _storages = [];
     private readonly Dictionary<string, View> _views = [];
     private readonly Dictionary<string, StoredTensor> _tensors = [];
 
-    private PyTorchArchive(MappedFile file) => _file = file;
+    private PyTorchArchive(CheckpointFile file) => _file = file;
 
     /// <inheritdoc/>
     public string Path => _file.Path;
@@ -45,7 +46,7 @@ public sealed class PyTorchArchive : ICheckpoint
     public static PyTorchArchive Open(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        MappedFile file = MappedFile.Open(path);
+        CheckpointFile file = CheckpointFile.Open(path);
         var archive = new PyTorchArchive(file);
         try
         {
@@ -223,14 +224,17 @@ public sealed class PyTorchArchive : ICheckpoint
     {
         if (storage.IsVerified)
             return;
-        const int ChunkLength = 1 << 24;
+        const int ChunkLength = 1 << 20;
         var sum = new Crc32();
-        using (TensorBytes bytes = _file.Borrow(storage.Member.Start, storage.Member.Length, alignment: 1))
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(ChunkLength);
+        for (long done = 0; done < storage.Member.Length; done += ChunkLength)
         {
-            for (long start = 0; start < bytes.ByteLength; start += ChunkLength)
-                sum.Append(bytes.Slice(start, (int)Math.Min(ChunkLength, bytes.ByteLength - start)));
+            Span<byte> chunk = buffer.AsSpan(0, (int)Math.Min(ChunkLength, storage.Member.Length - done));
+            _file.Read(storage.Member.Start + done, chunk);
+            sum.Append(chunk);
         }
 
+        ArrayPool<byte>.Shared.Return(buffer);
         if (sum.GetCurrentHashAsUInt32() != storage.Member.Crc)
             throw RefuseSum(storage.Member.Name);
         storage.IsVerified = true;
@@ -254,7 +258,8 @@ public sealed class PyTorchArchive : ICheckpoint
     private unsafe TensorBytes Gather(View view, long byteLength, int size)
     {
         using TensorBytes source = _file.Borrow(view.Storage.Member.Start, view.Storage.Member.Length, size);
-        byte* copy = (byte*)NativeMemory.AlignedAlloc((nuint)byteLength, 64);
+        TensorBytes gathered = TensorBytes.Allocate(byteLength);
+        byte* copy = (byte*)gathered.Address;
         long[] sizes = view.Tensor.Sizes;
         long[] strides = view.Tensor.Strides;
         Span<long> index = stackalloc long[sizes.Length];
@@ -272,7 +277,7 @@ public sealed class PyTorchArchive : ICheckpoint
             }
         }
 
-        return new TensorBytes((nint)copy, byteLength, () => NativeMemory.AlignedFree(copy));
+        return gathered;
     }
 
     private CheckpointException RefuseSum(string name) =>

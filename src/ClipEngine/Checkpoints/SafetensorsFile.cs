@@ -3,16 +3,16 @@ using ClipEngine.Tensors;
 namespace ClipEngine.Checkpoints;
 
 /// <summary>
-/// A safetensors file, mapped into memory and validated in full when it is opened: header length, UTF-8, JSON, every entry, and
+/// A safetensors file, validated in full when it is opened: header length, UTF-8, JSON, every entry, and
 /// that the tensors cover the data without hole, overlap or trailing byte.
 /// </summary>
 public sealed class SafetensorsFile : ICheckpoint
 {
-    private readonly MappedFile _file;
+    private readonly CheckpointFile _file;
     private readonly SafetensorsHeader _header;
     private readonly TensorTable _tensors;
 
-    private SafetensorsFile(MappedFile file, SafetensorsHeader header)
+    private SafetensorsFile(CheckpointFile file, SafetensorsHeader header)
     {
         _file = file;
         _header = header;
@@ -35,7 +35,7 @@ public sealed class SafetensorsFile : ICheckpoint
     public static SafetensorsFile Open(string path, bool lenient = false)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        MappedFile file = MappedFile.Open(path);
+        CheckpointFile file = CheckpointFile.Open(path);
         try
         {
             byte[] prefix = file.Read(0, (int)Math.Min(file.Length, SafetensorsFormat.PrefixLength + 1));

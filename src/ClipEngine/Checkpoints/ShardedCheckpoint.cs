@@ -108,7 +108,7 @@ internal sealed class ShardedCheckpoint : ICheckpoint
 
     private static (Dictionary<string, string> FileOf, long? TotalSize) ReadIndex(string path)
     {
-        using MappedFile file = MappedFile.Open(path);
+        using CheckpointFile file = CheckpointFile.Open(path);
         if (file.Length > MaximumIndexLength)
             throw new CheckpointException(path, CheckpointError.TooComplex, $"an index of {file.Length} bytes is not read; at most {MaximumIndexLength} are.");
         byte[] json = file.Read(0, (int)file.Length);

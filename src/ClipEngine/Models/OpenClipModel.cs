@@ -17,15 +17,16 @@ internal sealed class OpenClipModel : IDualEncoder
         _config = config;
         _towers = towers;
         Backend = backend;
-        WeightReader visual = (towers.HasFlag(ModelTowers.Image) ? weights : weights.CheckingOnly()).Scope("visual");
+        // The text tower first: its table is the largest tensor, and two copies of it beside all other weights would be the peak of memory.
+        // Checkpoints from before custom_text keep the text tower at the root; open_clip moves it below text. while loading.
         WeightReader text = towers.HasFlag(ModelTowers.Text) ? weights : weights.CheckingOnly();
+        bool isAtRoot = !config.CustomText || weights.Contains("positional_embedding");
+        _text = new TextTransformer(config.Text, config.EmbedDimension, isAtRoot ? text : text.Scope("text"));
+        WeightReader visual = (towers.HasFlag(ModelTowers.Image) ? weights : weights.CheckingOnly()).Scope("visual");
         _visual = config.Vision.IsResNet
             ? new ModifiedResNet(config.Vision, config.EmbedDimension, visual)
             : new VisionTransformer(config.Vision, trainedGrid, config.EmbedDimension, visual);
 
-        // Checkpoints from before custom_text keep the text tower at the root; open_clip moves it below text. while loading.
-        bool isAtRoot = !config.CustomText || weights.Contains("positional_embedding");
-        _text = new TextTransformer(config.Text, config.EmbedDimension, isAtRoot ? text : text.Scope("text"));
         weights.AllowUnused(isAtRoot ? "attn_mask" : "text.attn_mask"); // follows from the context length; old checkpoints carry it
         if (config.CaptionDecoder is not null)
             weights.AllowUnused("text_decoder."); // known, and not needed for features

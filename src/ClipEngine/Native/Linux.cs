@@ -10,6 +10,8 @@ internal static unsafe partial class Linux
     private const int EmptyPath = 0x1000; // AT_EMPTY_PATH: the descriptor itself
     private const uint BasicStatistics = 0x7ff; // STATX_BASIC_STATS
     private const int DoNotNeed = 4; // MADV_DONTNEED
+    private const int ReadAndWrite = 3; // PROT_READ | PROT_WRITE
+    private const int PrivateAndAnonymous = 0x22; // MAP_PRIVATE | MAP_ANONYMOUS
 
     /// <summary>The status of a path, symbolic links followed, or null where it cannot be told.</summary>
     public static FileStatus? GetStatus(string path)
@@ -41,12 +43,31 @@ internal static unsafe partial class Linux
             _ = Advise(first, (nuint)(end - first), DoNotNeed);
     }
 
+    /// <summary>Memory of its own pages, which goes back to the system when it is freed: what malloc keeps for later would count as used for ever.</summary>
+    /// <returns>The address, or 0 where the C library is another's or the memory is not there.</returns>
+    public static nint AllocatePages(long length)
+    {
+        if (!OperatingSystem.IsLinux())
+            return 0;
+        nint address = Map(0, (nuint)length, ReadAndWrite, PrivateAndAnonymous, -1, 0);
+        return address == -1 ? 0 : address;
+    }
+
+    /// <summary>Gives back what <see cref="AllocatePages"/> gave.</summary>
+    public static void FreePages(nint address, long length) => _ = Unmap(address, (nuint)length);
+
     // statx(2) and not stat(2): its structure is the same on every processor.
     [LibraryImport("libc", EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Statx(int folder, string path, int flags, uint mask, StatX* status);
 
     [LibraryImport("libc", EntryPoint = "madvise")]
     private static partial int Advise(nint address, nuint length, int advice);
+
+    [LibraryImport("libc", EntryPoint = "mmap")]
+    private static partial nint Map(nint address, nuint length, int protection, int flags, int file, long offset);
+
+    [LibraryImport("libc", EntryPoint = "munmap")]
+    private static partial int Unmap(nint address, nuint length);
 
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     private struct StatX

@@ -31,17 +31,17 @@ internal sealed class ZipDirectory
     private const ushort IsUtf8 = 1 << 11;
     private const ushort DeflateLevel = 6;
 
-    private readonly MappedFile _file;
+    private readonly CheckpointFile _file;
     private readonly Dictionary<string, ZipMember> _members = [];
 
-    private ZipDirectory(MappedFile file) => _file = file;
+    private ZipDirectory(CheckpointFile file) => _file = file;
 
     /// <summary>All members but folders, by name.</summary>
     public IReadOnlyDictionary<string, ZipMember> Members => _members;
 
     /// <summary>Reads and checks the whole table; the members' bytes are not looked at.</summary>
     /// <exception cref="CheckpointException">Any departure from the format.</exception>
-    public static ZipDirectory Read(MappedFile file)
+    public static ZipDirectory Read(CheckpointFile file)
     {
         var directory = new ZipDirectory(file);
         (long start, long length, long count) = directory.ReadEnd();

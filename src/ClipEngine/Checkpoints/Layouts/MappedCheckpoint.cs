@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using System.Runtime.InteropServices;
 using ClipEngine.Tensors;
 
 namespace ClipEngine.Checkpoints.Layouts;
@@ -93,48 +92,49 @@ internal sealed class MappedCheckpoint : ICheckpoint
     private unsafe TensorBytes Join(string[] sources)
     {
         long length = _source.Tensors[sources[0]].ByteLength;
-        byte* joined = (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(1, length * sources.Length), 64);
+        TensorBytes joined = TensorBytes.Allocate(length * sources.Length);
         try
         {
             for (int i = 0; i < sources.Length; i++)
             {
                 using TensorBytes part = _source.Borrow(sources[i]);
-                Buffer.MemoryCopy((void*)part.Address, joined + i * length, length, length);
+                Buffer.MemoryCopy((void*)part.Address, (byte*)joined.Address + i * length, length, length);
             }
+
+            return joined;
         }
         catch
         {
-            NativeMemory.AlignedFree(joined);
+            joined.Dispose();
             throw;
         }
-
-        return new TensorBytes((nint)joined, length * sources.Length, () => NativeMemory.AlignedFree(joined));
     }
 
     private unsafe TensorBytes Transpose(string source)
     {
         StoredTensor tensor = _source.Tensors[source];
         using TensorBytes bytes = _source.Borrow(source);
-        byte* transposed = (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(1, bytes.ByteLength), 64);
+        TensorBytes transposed = TensorBytes.Allocate(bytes.ByteLength);
+        (nint from, nint to) = (bytes.Address, transposed.Address);
         long rows = tensor.Dimensions[0];
         long columns = tensor.Dimensions[1];
         switch (tensor.Type.SizeInBytes())
         {
             case 1:
-                Transpose((byte*)bytes.Address, transposed, rows, columns);
+                Transpose((byte*)from, (byte*)to, rows, columns);
                 break;
             case 2:
-                Transpose((ushort*)bytes.Address, (ushort*)transposed, rows, columns);
+                Transpose((ushort*)from, (ushort*)to, rows, columns);
                 break;
             case 4:
-                Transpose((uint*)bytes.Address, (uint*)transposed, rows, columns);
+                Transpose((uint*)from, (uint*)to, rows, columns);
                 break;
             default:
-                Transpose((ulong*)bytes.Address, (ulong*)transposed, rows, columns);
+                Transpose((ulong*)from, (ulong*)to, rows, columns);
                 break;
         }
 
-        return new TensorBytes((nint)transposed, bytes.ByteLength, () => NativeMemory.AlignedFree(transposed));
+        return transposed;
     }
 
     // In tiles, so that neither side strides through memory a page at a time.

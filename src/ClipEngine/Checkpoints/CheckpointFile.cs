@@ -6,30 +6,31 @@ using Microsoft.Win32.SafeHandles;
 namespace ClipEngine.Checkpoints;
 
 /// <summary>
-/// A regular file, mapped read-only. What is promised when somebody else touches the file meanwhile: replaced by a rename, the
-/// old content stays readable to the end; grown, shrunk or written to, the next <see cref="Borrow"/> refuses. Only a file that
-/// shrinks in the very moment in which one tensor is being copied out can still end the process: mapped memory has no
-/// better answer to that. Writers that replace by rename, as every careful one does, never cause it.
+/// A regular file of weights. What is promised when somebody else touches the file meanwhile: replaced by a rename, the old
+/// content stays readable to the end; grown, shrunk or written to, the next <see cref="Borrow"/> refuses.
 /// </summary>
-internal sealed unsafe class MappedFile : IDisposable
+/// <remarks>
+/// Tensors are read into memory of their own, one at a time: a file that shrinks under a mapping ends the process, one that
+/// shrinks under a read is refused. Only what is larger than any weight of a usual model, a table of features say, is lent in
+/// place from a mapping, so that it may exceed the memory.
+/// </remarks>
+internal sealed unsafe class CheckpointFile : IDisposable
 {
-    private readonly SafeFileHandle _file;
-    private readonly MemoryMappedFile _mapping;
-    private readonly MemoryMappedViewAccessor _view;
-    private readonly SafeMemoryMappedViewHandle _handle;
-    private readonly byte* _start;
-    private readonly DateTime _writtenAt;
+    private const long LargestCopy = 256 << 20;
+    private const long SpareLength = 16 << 20;
 
-    private MappedFile(string path, SafeFileHandle file, MemoryMappedFile mapping, MemoryMappedViewAccessor view, long length)
+    private readonly SafeFileHandle _file;
+    private readonly DateTime _writtenAt;
+    private readonly Lazy<Mapping> _mapping;
+    private TensorBytes? _spare;
+
+    private CheckpointFile(string path, SafeFileHandle file, long length)
     {
         Path = path;
         Length = length;
         _file = file;
-        _mapping = mapping;
-        _view = view;
-        _handle = view.SafeMemoryMappedViewHandle;
-        _handle.AcquirePointer(ref _start);
         _writtenAt = File.GetLastWriteTimeUtc(file);
+        _mapping = new Lazy<Mapping>(() => new Mapping(file, length));
     }
 
     /// <summary>The file as the user named it.</summary>
@@ -38,28 +39,22 @@ internal sealed unsafe class MappedFile : IDisposable
     /// <summary>Bytes when it was opened.</summary>
     public long Length { get; }
 
-    /// <summary>Opens and maps a file; anything that is not a regular one is refused without opening it.</summary>
+    /// <summary>Opens a file; anything that is not a regular one is refused without opening it.</summary>
     /// <exception cref="CheckpointException">Missing, not a regular file, empty, or not readable.</exception>
-    public static MappedFile Open(string path)
+    public static CheckpointFile Open(string path)
     {
         RefuseWhatIsNoFile(path);
         SafeFileHandle? file = null;
-        MemoryMappedFile? mapping = null;
-        MemoryMappedViewAccessor? view = null;
         try
         {
             file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
             long length = RandomAccess.GetLength(file);
             if (length == 0)
                 throw new CheckpointException(path, CheckpointError.Truncated, "the file is empty (0 bytes).", "Copy or download it again.");
-            mapping = MemoryMappedFile.CreateFromFile(file, mapName: null, capacity: 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
-            view = mapping.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
-            return new MappedFile(path, file, mapping, view, length);
+            return new CheckpointFile(path, file, length);
         }
         catch (Exception exception)
         {
-            view?.Dispose();
-            mapping?.Dispose();
             file?.Dispose();
             if (exception is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
                 throw new CheckpointException(path, CheckpointError.Unreadable, $"cannot be read: {BadInputException.Escape(exception.Message)}", innerException: exception);
@@ -67,57 +62,70 @@ internal sealed unsafe class MappedFile : IDisposable
         }
     }
 
-    /// <summary>Reads a part of the file into an array, past the mapping: whatever happens to the file, this cannot end the process.</summary>
+    /// <summary>Reads a part of the file into an array.</summary>
     /// <param name="start">Counted from the file's first byte.</param>
     /// <param name="length">Checked against <see cref="Length"/> by the caller, so that no false claim allocates anything.</param>
+    /// <exception cref="CheckpointException">The file was written to since it was opened.</exception>
     public byte[] Read(long start, int length)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(start);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(start, Length - length);
-        RefuseWhatChanged();
         byte[] bytes = GC.AllocateUninitializedArray<byte>(length);
-        int filled = 0;
-        while (filled < length)
-        {
-            int count = RandomAccess.Read(_file, bytes.AsSpan(filled), start + filled);
-            if (count == 0)
-                throw Changed();
-            filled += count;
-        }
-
+        Read(start, bytes);
         return bytes;
     }
 
-    /// <summary>Lends a part of the file, aligned to <paramref name="alignment"/>: in place where it lies so, else as a copy.</summary>
+    /// <summary>Reads a part of the file.</summary>
+    /// <exception cref="CheckpointException">The file was written to since it was opened.</exception>
+    public void Read(long start, Span<byte> bytes)
+    {
+        RefuseWhatChanged();
+        while (bytes.Length > 0)
+        {
+            int count = RandomAccess.Read(_file, bytes, start);
+            if (count == 0)
+                throw Changed();
+            bytes = bytes[count..];
+            start += count;
+        }
+    }
+
+    /// <summary>Lends a part of the file, aligned to <paramref name="alignment"/>.</summary>
+    /// <exception cref="CheckpointException">The file was written to since it was opened.</exception>
     public TensorBytes Borrow(long start, long length, int alignment)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(start);
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(start, Length - length);
         RefuseWhatChanged();
-        bool isHeld = false;
-        _handle.DangerousAddRef(ref isHeld);
-        nint address = (nint)(_start + start);
-        if (length == 0 || address % alignment == 0)
-        {
-            return new TensorBytes(address, length, () =>
-            {
-                Linux.ReleasePages(address, length);
-                _handle.DangerousRelease();
-            });
-        }
+        if (length > LargestCopy && start % alignment == 0)
+            return _mapping.Value.Lend(start, length);
 
+        const int Chunk = 1 << 30;
+        TensorBytes copy = length <= SpareLength ? LendSpare(length) : TensorBytes.Allocate(length);
         try
         {
-            void* copy = NativeMemory.AlignedAlloc((nuint)length, 64);
-            Buffer.MemoryCopy((void*)address, copy, length, length);
-            Linux.ReleasePages(address, length);
-            return new TensorBytes((nint)copy, length, () => NativeMemory.AlignedFree(copy));
+            for (long done = 0; done < length; done += Chunk)
+                Read(start + done, new Span<byte>((byte*)copy.Address + done, (int)Math.Min(Chunk, length - done)));
+            RefuseWhatChanged();
+            return copy;
         }
-        finally
+        catch
         {
-            _handle.DangerousRelease();
+            copy.Dispose();
+            throw;
         }
+    }
+
+    /// <summary>Memory that the last tensor was read into serves the next: new pages cost more than the reading itself.</summary>
+    private TensorBytes LendSpare(long length)
+    {
+        TensorBytes memory = Interlocked.Exchange(ref _spare, null) ?? TensorBytes.Allocate(SpareLength);
+        return new TensorBytes(memory.Address, length, () =>
+        {
+            if (_file.IsClosed || Interlocked.CompareExchange(ref _spare, memory, null) is not null)
+                memory.Dispose();
+        });
     }
 
     /// <inheritdoc/>
@@ -125,9 +133,9 @@ internal sealed unsafe class MappedFile : IDisposable
     {
         if (_file.IsClosed)
             return;
-        _handle.ReleasePointer();
-        _view.Dispose();
-        _mapping.Dispose();
+        Interlocked.Exchange(ref _spare, null)?.Dispose();
+        if (_mapping.IsValueCreated)
+            _mapping.Value.Dispose();
         _file.Dispose();
     }
 
@@ -178,6 +186,42 @@ internal sealed unsafe class MappedFile : IDisposable
         catch (IOException)
         {
             return false;
+        }
+    }
+
+    /// <summary>The whole file, mapped read-only. Stays until everything lent is given back.</summary>
+    private sealed class Mapping : IDisposable
+    {
+        private readonly MemoryMappedFile _mapping;
+        private readonly MemoryMappedViewAccessor _view;
+        private readonly SafeMemoryMappedViewHandle _handle;
+        private readonly byte* _start;
+
+        public Mapping(SafeFileHandle file, long length)
+        {
+            _mapping = MemoryMappedFile.CreateFromFile(file, mapName: null, capacity: 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+            _view = _mapping.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
+            _handle = _view.SafeMemoryMappedViewHandle;
+            _handle.AcquirePointer(ref _start);
+        }
+
+        public TensorBytes Lend(long start, long length)
+        {
+            bool isHeld = false;
+            _handle.DangerousAddRef(ref isHeld);
+            nint address = (nint)(_start + start);
+            return new TensorBytes(address, length, () =>
+            {
+                Linux.ReleasePages(address, length);
+                _handle.DangerousRelease();
+            });
+        }
+
+        public void Dispose()
+        {
+            _handle.ReleasePointer();
+            _view.Dispose();
+            _mapping.Dispose();
         }
     }
 }
