@@ -98,6 +98,22 @@ def write_position_grids(path):
     write_safetensors(path, tensors)
 
 
+def write_model_positions(path, checkpoint):
+    """The positions of tests/data/towers/vit-gelu (a grid of 4 x 4 behind a class token) as resize_pos_embed makes them at other image sizes."""
+    with open(checkpoint, "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        start = file.tell()
+        entry = header["visual.positional_embedding"]
+        file.seek(start + entry["data_offsets"][0])
+        positions = torch.frombuffer(bytearray(file.read(entry["data_offsets"][1] - entry["data_offsets"][0])), dtype=torch.float32).reshape(entry["shape"])
+    tensors = {}
+    for name, new in (("48", (6, 6)), ("24x40", (3, 5))):
+        grid = positions[1:].reshape(1, 4, 4, -1).permute(0, 3, 1, 2)
+        resized = torch.nn.functional.interpolate(grid, size=new, mode="bicubic", antialias=True, align_corners=False)
+        tensors[f"visual.positional_embedding at {name}"] = torch.cat([positions[:1], resized.permute(0, 2, 3, 1).reshape(new[0] * new[1], -1)])
+    write_safetensors(path, tensors)
+
+
 def main():
     src, out = sys.argv[1:]
     model_module, coca_module = import_open_clip(src)
@@ -143,6 +159,7 @@ def main():
             file.write("\n")
         print(name, tuple(tensors["image_features"].shape), tuple(tensors["text_features"].shape))
     write_position_grids(os.path.join(out, "position-grids.safetensors"))
+    write_model_positions(os.path.join(out, "vit-gelu-positions.safetensors"), os.path.join(out, "..", "towers", "vit-gelu", "open_clip_model.safetensors"))
 
 
 if __name__ == "__main__":

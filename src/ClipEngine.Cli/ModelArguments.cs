@@ -9,8 +9,15 @@ namespace ClipEngine.Cli;
 /// <summary>The options by which every verb that runs a model says which one and where.</summary>
 internal sealed class ModelArguments
 {
-    private readonly Option<string> _model = new("--model", "-m") { Description = "A folder in the OpenCLIP or transformers layout, or a weights file.", Required = true };
-    private readonly Option<string?> _config = new("--config") { Description = "The model's JSON file, where it does not lie beside the weights." };
+    /// <summary>What the verbs say of <c>--config</c>.</summary>
+    public const string ConfigDescription = "The model's JSON file where it does not lie beside the weights, or a model of the catalogue as ViT-B-32.";
+
+    /// <summary>What the verbs say of <c>--image-size</c>.</summary>
+    public const string ImageSizeDescription = "Run at another image size than trained at: N or HEIGHTxWIDTH, in pixels; positions are resized as open_clip does.";
+
+    private readonly Option<string> _model = new("--model", "-m") { Description = "A folder in the OpenCLIP or transformers layout, a weights file (safetensors or PyTorch archive), or a catalogue name.", Required = true };
+    private readonly Option<string?> _config = new("--config") { Description = ConfigDescription };
+    private readonly Option<string?> _imageSize = new("--image-size") { Description = ImageSizeDescription };
     private readonly Option<int?> _batch = new("--batch") { Description = "Images or sentences at once. Features do not depend on it." };
     private readonly Option<int?> _threads = new("--threads") { Description = "Processor threads. Features do not depend on it." };
     private readonly Option<string> _dtype = new("--dtype") { Description = "What is computed in: fp32 (the reference), bf16, fp16 or int8.", DefaultValueFactory = _ => "fp32" };
@@ -23,7 +30,7 @@ internal sealed class ModelArguments
     /// <summary>Adds the options to a verb.</summary>
     public void AddTo(Command command)
     {
-        foreach (Option option in new Option[] { _model, _config, _batch, _threads, _dtype, _device, _acceptActivationMismatch, _finiteWeights })
+        foreach (Option option in new Option[] { _model, _config, _imageSize, _batch, _threads, _dtype, _device, _acceptActivationMismatch, _finiteWeights })
             command.Options.Add(option);
     }
 
@@ -45,6 +52,7 @@ internal sealed class ModelArguments
                 Backend = backend,
                 BatchSize = batch,
                 Towers = towers,
+                ImageSize = ParseImageSize(parsed.GetValue(_imageSize)),
                 AcceptActivationMismatch = parsed.GetValue(_acceptActivationMismatch),
                 RequireFiniteWeights = parsed.GetValue(_finiteWeights),
             });
@@ -80,6 +88,18 @@ internal sealed class ModelArguments
         {
             throw new BadInputException("--device", $"{dtype} cannot be computed on {device}: {exception.Message}.", "'clipengine devices' shows what there is; leave --device out to run on the processor.", exception);
         }
+    }
+
+    /// <summary>Reads <c>--image-size</c>.</summary>
+    public static (int Height, int Width)? ParseImageSize(string? text)
+    {
+        if (text is null)
+            return null;
+        string[] sides = text.Split('x');
+        int[] numbers = [.. sides.Select(static side => int.TryParse(side, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : 0)];
+        return numbers is [> 0] or [> 0, > 0]
+            ? (numbers[0], numbers[^1])
+            : throw new BadInputException("--image-size", $"expected a number of pixels or HEIGHTxWIDTH, found '{BadInputException.Escape(text)}'.", "Write for instance 336, or 224x448.");
     }
 
     private static int CudaOrdinal(string device)

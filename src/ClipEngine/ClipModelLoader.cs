@@ -24,7 +24,9 @@ internal static class ClipModelLoader
             path = FindByName(path, origin);
 
         string folder = isFolder ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
-        (string configurationPath, JsonElement configuration) = ReadConfiguration(path, folder, isName, origin, options);
+        (string configurationPath, JsonElement configuration) = isName && options.ConfigurationPath is null
+            ? (origin!.Name, ConfigFile.ParseRoot(Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(origin.Model).ConfigurationFor(origin)), origin.Name))
+            : ModelConfiguration.Find(path, origin, options.ConfigurationPath);
         string? label = origin?.ResolveActivation(ActivationOf(configuration, configurationPath), options.AcceptActivationMismatch).Label;
         IArchitecture architecture = Architectures.Find(configuration, configurationPath);
         using ICheckpoint checkpoint = Checkpoint.Open(path);
@@ -70,28 +72,6 @@ internal static class ClipModelLoader
         using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
         return store.Find(entry)?.Path
             ?? throw new BadInputException(name, "these weights are not on this machine.", $"Fetch and check them with 'clipengine models pull {name}'.");
-    }
-
-    /// <summary>
-    /// The file that was named, the one beside the weights, or what the catalogue knows of these weights: with their own mean and
-    /// standard deviation, which a bare file of weights does not carry.
-    /// </summary>
-    private static (string Source, JsonElement Root) ReadConfiguration(string path, string folder, bool isName, CatalogueEntry? origin, ClipModelOptions options)
-    {
-        if (options.ConfigurationPath is { } given)
-            return (given, ConfigFile.Read(given));
-        if (!isName && CheckpointFit.FindConfiguration(path) is { } beside)
-        {
-            // A config.json may be another program's: where the origin of the weights is known, nobody needs it.
-            JsonElement found = ConfigFile.Read(beside);
-            if (origin is null || Architectures.Known.Any(architecture => architecture.Recognizes(found)))
-                return (beside, found);
-        }
-
-        if (origin is not null)
-            return (origin.Name, ConfigFile.ParseRoot(Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(origin.Model).ConfigurationFor(origin)), origin.Name));
-        throw new BadInputException(path, $"the configuration is missing: there is no {string.Join(" or ", CheckpointFit.ConfigurationNames)} in {folder}.",
-            "Weights alone do not say which activation and which pixels they were trained with. Name the model's JSON file (--config).");
     }
 
     private static WeightsActivation ActivationOf(JsonElement configuration, string source)

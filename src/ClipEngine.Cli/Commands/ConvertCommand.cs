@@ -18,7 +18,7 @@ internal static class ConvertCommand
         var to = new Option<string>("--to") { Description = "The layout to write.", Required = true };
         to.AcceptOnlyFromAmong(OpenClip, Transformers);
         var folder = new Option<string>("--out") { Description = "The folder to write into.", Required = true };
-        var config = new Option<string?>("--config") { Description = "The model's JSON file; else the one beside the weights." };
+        var config = new Option<string?>("--config") { Description = ModelArguments.ConfigDescription };
         var command = new Command("convert", "Write a checkpoint as safetensors in OpenCLIP's or transformers' layout, without loss.") { input, to, folder, config };
         command.SetAction(parsed =>
         {
@@ -82,9 +82,11 @@ internal static class ConvertCommand
         if (path is null)
         {
             if (CheckpointLayouts.HasOpenAiExtras(stored) && TowerOutline.Of(openClip) is { ImageSize: > 0 } outline)
-                return (outline.ToOpenAiConfiguration(), "OpenAI's own configuration");
+                return (outline.ToOpenAiConfiguration(), TowerOutline.OpenAiSource);
+            string[] candidates = ModelConfiguration.FittingModels(openClip);
             throw new BadInputException(input, $"has no configuration beside it ({string.Join(" or ", CheckpointFit.ConfigurationNames)}).",
-                "Weights alone do not say which activation and which pixels they were trained with: name the model's JSON file with --config.");
+                "Weights alone do not say which activation and which pixels they were trained with: name the model's JSON file with --config."
+                + (candidates.Length == 0 ? "" : $" The shapes are those of {string.Join(", ", candidates)}: --config takes such a name too."));
         }
 
         (byte[] bytes, JsonElement root) = ReadJson(path);
@@ -99,9 +101,10 @@ internal static class ConvertCommand
         const int Longest = 4 << 20;
         try
         {
-            if (new FileInfo(path).Length > Longest)
+            CatalogueModel? known = File.Exists(path) ? null : ModelCatalogue.Models.FirstOrDefault(model => model.Name == path);
+            if (known is null && new FileInfo(path).Length > Longest)
                 throw new BadInputException(path, "is too large for a model's configuration.");
-            byte[] bytes = File.ReadAllBytes(path);
+            byte[] bytes = known is null ? File.ReadAllBytes(path) : System.Text.Encoding.UTF8.GetBytes(known.ConfigurationJson);
             using var document = JsonDocument.Parse(bytes, new JsonDocumentOptions { MaxDepth = 32, AllowDuplicateProperties = false });
             return document.RootElement.ValueKind == JsonValueKind.Object
                 ? (bytes, document.RootElement.Clone())

@@ -13,8 +13,8 @@ internal static class InspectCommand
 
     public static Command Create()
     {
-        var path = new Argument<string>("path") { Description = "A weights file, the index of a sharded one, or a model's folder." };
-        var config = new Option<string?>("--config") { Description = "The model's JSON file; else the one beside the weights." };
+        var path = new Argument<string>("path") { Description = "A weights file, the index of a sharded one, a model's folder, or a catalogue name that was pulled." };
+        var config = new Option<string?>("--config") { Description = ModelArguments.ConfigDescription };
         var json = new Option<bool>("--json") { Description = "Everything as JSON, with every tensor." };
         var command = new Command("inspect", "Show what a checkpoint is, what it holds, what would load and what would not.") { path, config, json };
         command.SetAction(parsed =>
@@ -27,6 +27,14 @@ internal static class InspectCommand
 
     internal static void Run(string path, string? configurationPath, bool asJson, TextWriter output)
     {
+        CatalogueEntry? origin = Directory.Exists(path) || File.Exists(path) ? ModelCatalogue.OriginOf(path) : ModelCatalogue.TryFind(path);
+        if (origin is not null && !Directory.Exists(path) && !File.Exists(path))
+        {
+            using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
+            path = store.Find(origin)?.Path
+                ?? throw new BadInputException(path, "these weights are not on this machine.", $"Fetch and check them with 'clipengine models pull {origin.Name}'; 'clipengine models show' tells what is known of them.");
+        }
+
         using ICheckpoint stored = Checkpoint.OpenAsStored(path);
         CheckpointLayout layout = CheckpointLayouts.Recognize(stored);
         // The view borrows what it shows: disposing the stored one is enough.
@@ -34,19 +42,15 @@ internal static class InspectCommand
         string? configuration = configurationPath ?? CheckpointFit.FindConfiguration(path);
         TowerOutline? outline = TowerOutline.Of(mapped);
         CheckpointFit? fit = configuration is not null ? CheckpointFit.Check(mapped, configuration)
-            : outline is not null && CheckpointLayouts.HasOpenAiExtras(stored) ? CheckpointFit.Check(mapped, outline.ToOpenAiConfiguration(), "OpenAI's own configuration")
+            : origin is not null ? CheckpointFit.Check(mapped, System.Text.Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(origin.Model).ConfigurationFor(origin)), $"the catalogue's {origin.Name}")
+            : outline is not null && CheckpointLayouts.HasOpenAiExtras(stored) ? CheckpointFit.Check(mapped, outline.ToOpenAiConfiguration(), TowerOutline.OpenAiSource)
             : null;
-        string[] candidates = fit is null ? FittingModels(mapped) : [];
+        string[] candidates = fit is { Fits: true } ? [] : ModelConfiguration.FittingModels(mapped);
         if (asJson)
             output.WriteLine(ToJson(stored, layout, outline, fit, candidates));
         else
             WriteText(stored, layout, outline, fit, candidates, output);
     }
-
-    /// <summary>Models of the catalogue that have just these tensors. Several may: shapes do not tell QuickGELU from GELU.</summary>
-    private static string[] FittingModels(ICheckpoint mapped) => [.. ModelCatalogue.Models
-        .Where(model => CheckpointFit.Check(mapped, System.Text.Encoding.UTF8.GetBytes(model.ConfigurationJson), model.Name).Fits)
-        .Select(static model => model.Name)];
 
     private static void WriteText(ICheckpoint stored, CheckpointLayout layout, TowerOutline? outline, CheckpointFit? fit, string[] candidates, TextWriter output)
     {
@@ -73,9 +77,15 @@ internal static class InspectCommand
 
         if (fit is null)
         {
+            if (layout == CheckpointLayout.Unknown)
+            {
+                output.WriteLine("  loads    no: these are not the keys of a CLIP model, neither OpenCLIP's (visual.*) nor transformers' (vision_model.*).");
+                return;
+            }
+
             output.WriteLine("  config   none beside the weights: name one with --config to see whether it fits.");
             if (candidates.Length > 0)
-                output.WriteLine($"           The shapes are those of {string.Join(", ", candidates)} in the catalogue.");
+                output.WriteLine($"           The shapes are those of {string.Join(", ", candidates)} in the catalogue; --config takes such a name.");
             output.WriteLine("           Shapes do not show the activation, the heads or the pixels' mean: a configuration is never guessed.");
             return;
         }
@@ -91,6 +101,9 @@ internal static class InspectCommand
             if (problems.Length > ShownOfEachKind)
                 output.WriteLine($"           ... and {problems.Length - ShownOfEachKind} more (--json lists all)");
         }
+
+        if (candidates.Length > 0)
+            output.WriteLine($"           The shapes are those of {string.Join(", ", candidates)} in the catalogue; --config takes such a name.");
     }
 
     private static string ToJson(ICheckpoint stored, CheckpointLayout layout, TowerOutline? outline, CheckpointFit? fit, string[] candidates)
@@ -119,14 +132,15 @@ internal static class InspectCommand
             json.WriteEndObject();
             if (outline is not null)
                 json.WriteString("shapes", outline.ToString());
-            if (fit is null)
+            if (fit is not { Fits: true })
             {
                 json.WriteStartArray("modelsOfTheseShapes");
                 foreach (string candidate in candidates)
                     json.WriteStringValue(candidate);
                 json.WriteEndArray();
             }
-            else
+
+            if (fit is not null)
             {
                 json.WriteString("configuration", fit.ConfigurationPath);
                 json.WriteString("architecture", fit.Architecture);

@@ -9,15 +9,14 @@ namespace ClipEngine.Cli.Commands;
 /// <summary><c>clipengine preprocess</c>: what an image tower would see of each image, as uint8 <c>[height, width, 3]</c>.</summary>
 internal static class PreprocessCommand
 {
-    private const string ConfigurationName = "open_clip_config.json";
-
     public static Command Create()
     {
         var images = new Argument<string[]>("image") { Description = "Image files, or folders of them.", Arity = ArgumentArity.ZeroOrMore };
         Option<string?> list = new("--file") { Description = "A list of image files, one a line." };
         Option<string> output = new("--out") { Description = "The folder for the crops: one .npy for each image, named after it with its extension.", Required = true };
-        Option<string?> model = new("--model", "-m") { Description = "The model whose preprocessing is used: a folder in the OpenCLIP layout, or a weights file." };
-        Option<string?> configuration = new("--config") { Description = "The model's JSON file, where it does not lie beside the weights." };
+        Option<string?> model = new("--model", "-m") { Description = "The model whose preprocessing is used: a folder in the OpenCLIP or transformers layout, a weights file, or a catalogue name." };
+        Option<string?> configuration = new("--config") { Description = ModelArguments.ConfigDescription };
+        Option<string?> imageSize = new("--image-size") { Description = "With a model: another image size than it was trained at, N or HEIGHTxWIDTH." };
         Option<int?> size = new("--size") { Description = "Without a model: rows and columns of the crops." };
         Option<string?> mode = new("--mode") { Description = "Without a model: shortest (the default; resize the shorter side, crop the centre) or squash." };
         Option<string?> interpolation = new("--interpolation") { Description = "Without a model: bicubic (the default) or bilinear." };
@@ -25,12 +24,12 @@ internal static class PreprocessCommand
         Option<bool> json = new("--json") { Description = "Say on standard output what was written, as JSON." };
         var command = new Command("preprocess", "Decode, resize and crop images bit for bit as open_clip's reference does.")
         {
-            images, list, output, model, configuration, size, mode, interpolation, threads, json,
+            images, list, output, model, configuration, imageSize, size, mode, interpolation, threads, json,
         };
         command.SetAction((parsed, cancellation) => Task.Run(() =>
         {
             PreprocessOptions options = Options(
-                parsed.GetValue(model), parsed.GetValue(configuration), parsed.GetValue(size), parsed.GetValue(mode), parsed.GetValue(interpolation));
+                parsed.GetValue(model), parsed.GetValue(configuration), parsed.GetValue(imageSize), parsed.GetValue(size), parsed.GetValue(mode), parsed.GetValue(interpolation));
             int workers = parsed.GetValue(threads) ?? Environment.ProcessorCount;
             if (workers < 1)
                 throw new BadInputException("--threads", $"expected a number above 0, found {workers}.");
@@ -44,15 +43,18 @@ internal static class PreprocessCommand
     }
 
     /// <summary>The model's own preprocessing, or the one that is spelled out; never a mixture.</summary>
-    internal static PreprocessOptions Options(string? model, string? configuration, int? size, string? mode, string? interpolation)
+    internal static PreprocessOptions Options(string? model, string? configuration, string? imageSize, int? size, string? mode, string? interpolation)
     {
         if (model is not null || configuration is not null)
         {
             if (size is not null || mode is not null || interpolation is not null)
                 throw new BadInputException("preprocess", "--size, --mode and --interpolation come with the model; both were given.", "Leave out either --model or them.");
-            return OpenClipConfig.Load(configuration ?? FindConfiguration(model!)).Preprocess;
+            OpenClipConfig config = ModelConfiguration.Load(model ?? configuration!, configuration);
+            return (ModelArguments.ParseImageSize(imageSize) is { } other ? config.AtImageSize(other) : config).Preprocess;
         }
 
+        if (imageSize is not null)
+            throw new BadInputException("preprocess", "--image-size changes a model's size, and no model was given.", "Say --model M, or --size N.");
         if (size is null)
             throw new BadInputException("preprocess", "neither a model nor a size was given.", "Say --model M, or --size N with --mode and --interpolation.");
         return new PreprocessOptions
@@ -92,17 +94,6 @@ internal static class PreprocessCommand
         }
 
         return targets;
-    }
-
-    private static string FindConfiguration(string model)
-    {
-        if (!Directory.Exists(model) && !File.Exists(model))
-            throw new BadInputException(model, "there is no such file or folder.", "Give a folder in the OpenCLIP layout, or a weights file with its configuration.");
-        string folder = Directory.Exists(model) ? model : Path.GetDirectoryName(Path.GetFullPath(model))!;
-        string path = Path.Combine(folder, ConfigurationName);
-        return File.Exists(path)
-            ? path
-            : throw new BadInputException(model, $"the configuration is missing: there is no {ConfigurationName} in {BadInputException.Escape(folder)}.", "Name the model's JSON file (--config).");
     }
 
     private static BadInputException?[] Run(ImagePreprocessor preprocessor, IReadOnlyList<string> files, string[] targets, int workers, CancellationToken cancellation)

@@ -3,7 +3,6 @@ using System.CommandLine;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
-using ClipEngine.Checkpoints;
 using ClipEngine.Models;
 using ClipEngine.Tokenization;
 
@@ -16,7 +15,7 @@ internal static class TokenizeCommand
     {
         var texts = new Argument<string[]>("text") { Description = "Sentences.", Arity = ArgumentArity.ZeroOrMore };
         var file = new Option<string?>("--file") { Description = "Sentences, one a line; .jsonl: JSON strings or objects with a \"text\"." };
-        var model = new Option<string?>("--model") { Description = "A folder in the OpenCLIP layout, a configuration (.json) or a name of the catalogue, whose tokenizer and context length are used; without it, CLIP's." };
+        var model = new Option<string?>("--model") { Description = "A folder in the OpenCLIP or transformers layout, a weights file, a configuration (.json) or a catalogue name, whose tokenizer and context length are used; without it, CLIP's." };
         var command = new Command("tokenize", "Turn sentences into token ids, as JSON lines.") { texts, file, model };
         command.SetAction(parsed => Run(TokenizerOf(parsed.GetValue(model)), parsed.GetValue(file), parsed.GetValue(texts) ?? [], Console.OpenStandardOutput(), Console.Error));
         return command;
@@ -29,10 +28,8 @@ internal static class TokenizeCommand
         if (model is null)
             return new ClipTokenizer();
 
+        OpenClipConfig config = ModelConfiguration.Load(model);
         bool isFolder = Directory.Exists(model);
-        OpenClipConfig config = isFolder ? OpenClipConfig.Load(Path.Combine(model, "open_clip_config.json"))
-            : File.Exists(model) && Path.GetExtension(model) == ".json" ? OpenClipConfig.Load(model)
-            : OpenClipConfig.Parse(Encoding.UTF8.GetBytes(CatalogueConfiguration(model)), model);
         string? hubName = config.Text.Tokenizer.HubName;
         string beside = isFolder ? Path.Combine(model, "tokenizer.json") : "";
         ITokenizer tokenizer = hubName is null ? new ClipTokenizer(config.Text.ContextLength)
@@ -41,15 +38,6 @@ internal static class TokenizeCommand
         return tokenizer.VocabularySize <= config.Text.VocabularySize
             ? tokenizer
             : throw new BadInputException(model, $"the configuration has {config.Text.VocabularySize} token ids, the tokenizer {tokenizer.VocabularySize}: its ids would lie outside the model's table.");
-    }
-
-    private static string CatalogueConfiguration(string name)
-    {
-        if (Path.GetExtension(name) is ".safetensors" or ".pt" or ".pth" or ".bin")
-            throw new BadInputException(name, "a file of weights does not say which tokenizer it needs.", "Name its configuration (.json) or its folder.");
-        return name.Contains('/')
-            ? ModelCatalogue.FindModel(ModelCatalogue.Find(name).Model).ConfigurationJson
-            : ModelCatalogue.FindModel(name).ConfigurationJson;
     }
 
     internal static int Run(ITokenizer tokenizer, string? file, string[] texts, Stream output, TextWriter errors)

@@ -79,8 +79,11 @@ internal sealed class HubCache(string root)
         if (!SafeNames.IsFileName(fileName))
             throw new BadInputException(BadInputException.Escape(fileName), "is not a plain file name.");
         string snapshot = Path.Combine(Folder(repository), "snapshots", SafeHash(commit));
-        Directory.CreateDirectory(snapshot);
         string path = Path.Combine(snapshot, fileName);
+        // Nothing to write where all is as it should be: the cache may be read-only.
+        if (MainCommit(repository) == commit && File.Exists(path) && HashOf(path) == hash)
+            return path;
+        Directory.CreateDirectory(snapshot);
         string temporary = Path.Combine(snapshot, $".{Environment.ProcessId}-{Guid.NewGuid():N}{DownloadPart.Suffix}");
         try
         {

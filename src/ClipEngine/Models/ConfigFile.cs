@@ -1,4 +1,5 @@
 using System.Text.Json;
+using ClipEngine.Checkpoints;
 
 namespace ClipEngine.Models;
 
@@ -8,23 +9,28 @@ internal static class ConfigFile
     /// <summary>Real ones have a few kilobytes.</summary>
     private const long MaximumLength = 4 << 20;
 
-    public static JsonElement Read(string path)
+    /// <param name="path">A file, or a model of the catalogue where there is no such file.</param>
+    public static JsonElement Read(string path) => ParseRoot(ReadBytes(path), path);
+
+    /// <summary>The JSON text as it is.</summary>
+    /// <param name="path">A file, or a model of the catalogue where there is no such file.</param>
+    public static byte[] ReadBytes(string path)
     {
-        byte[] bytes;
+        if (!File.Exists(path) && ModelCatalogue.Models.FirstOrDefault(model => model.Name == path) is { } known)
+            return System.Text.Encoding.UTF8.GetBytes(known.ConfigurationJson);
         try
         {
             using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
             if (stream.Length > MaximumLength)
                 throw new BadInputException(path, $"is not a model configuration: it has {stream.Length} bytes, at most {MaximumLength} are expected.");
-            bytes = new byte[stream.Length];
+            byte[] bytes = new byte[stream.Length];
             stream.ReadExactly(bytes);
+            return bytes;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            throw new BadInputException(path, $"the model configuration cannot be read: {exception.Message}", innerException: exception);
+            throw new BadInputException(path, $"the model configuration cannot be read: {exception.Message}", "Give a JSON file, or the name of a model that 'clipengine models list' shows.", exception);
         }
-
-        return ParseRoot(bytes, path);
     }
 
     public static JsonElement ParseRoot(ReadOnlySpan<byte> utf8, string source)

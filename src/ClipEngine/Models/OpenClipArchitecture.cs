@@ -24,13 +24,17 @@ internal sealed class OpenClipArchitecture : IArchitecture
         return new OpenClipModel(config, trainedGrid, weights, backend, options.Towers);
     }
 
-    private static OpenClipConfig AtSize(OpenClipConfig config, (int Height, int Width) size)
+    /// <summary>The model at another image size; its preprocessing follows.</summary>
+    /// <exception cref="BadInputException">A ResNet, less than a patch, or more than any image has.</exception>
+    internal static OpenClipConfig AtSize(OpenClipConfig config, (int Height, int Width) size)
     {
         if (config.Vision.IsResNet)
             throw new BadInputException("image size", "a ResNet's attention pool has no positions for another size; open_clip does not resize them either.", "Leave the image size out.");
         int patch = config.Vision.PatchSize;
         if (Math.Min(size.Height, size.Width) < patch)
             throw new BadInputException("image size", $"expected at least one patch, {patch} x {patch}; found {size.Height} x {size.Width}.");
+        if (Math.Max(size.Height, size.Width) > OpenClipConfigReader.LargestSide)
+            throw new BadInputException("image size", $"expected at most {OpenClipConfigReader.LargestSide} pixels a side; found {size.Height} x {size.Width}.");
         return config with
         {
             Vision = config.Vision with { ImageHeight = size.Height, ImageWidth = size.Width },

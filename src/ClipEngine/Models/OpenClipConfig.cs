@@ -250,8 +250,13 @@ public sealed record OpenClipConfig
     /// <summary>Whether the file itself stated mean and standard deviation. A bare configuration does not, and weights trained with others would silently be fed wrong pixels.</summary>
     public required bool StatesPreprocessing { get; init; }
 
+    /// <summary>The model at another image size than it was trained at; its preprocessing follows.</summary>
+    /// <param name="size">Height and width in pixels.</param>
+    /// <exception cref="BadInputException">A ResNet, less than a patch, or more than any image has.</exception>
+    public OpenClipConfig AtImageSize((int Height, int Width) size) => OpenClipArchitecture.AtSize(this, size);
+
     /// <summary>Reads and checks a configuration.</summary>
-    /// <param name="path">The JSON file.</param>
+    /// <param name="path">The JSON file, or a model of the catalogue where there is no such file.</param>
     /// <exception cref="BadInputException">Not such a file, or one that is refused; names every problem.</exception>
     public static OpenClipConfig Load(string path) => OpenClipConfigReader.Parse(ConfigFile.Read(path), path);
 

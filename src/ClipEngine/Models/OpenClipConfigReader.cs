@@ -8,7 +8,8 @@ namespace ClipEngine.Models;
 /// <summary>Turns OpenCLIP's JSON into <see cref="OpenClipConfig"/>. Defaults are those of open_clip's <c>CLIPVisionCfg</c> and <c>CLIPTextCfg</c>.</summary>
 internal static class OpenClipConfigReader
 {
-    private const int LargestSide = 1 << 14;
+    /// <summary>Of an image, in pixels.</summary>
+    internal const int LargestSide = 1 << 14;
 
     public static OpenClipConfig Parse(JsonElement root, string source)
     {

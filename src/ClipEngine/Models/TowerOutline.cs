@@ -19,6 +19,9 @@ namespace ClipEngine.Models;
 public sealed record TowerOutline(
     int EmbedDimension, int VisionWidth, int VisionLayers, int PatchSize, int ImageSize, int TextWidth, int TextLayers, int ContextLength, int VocabularySize)
 {
+    /// <summary>What messages call the configuration that <see cref="ToOpenAiConfiguration"/> makes.</summary>
+    public const string OpenAiSource = "OpenAI's own configuration";
+
     /// <summary>Reads the outline off the shapes, or null where the checkpoint is no such model.</summary>
     /// <param name="checkpoint">With OpenCLIP's keys.</param>
     public static TowerOutline? Of(ICheckpoint checkpoint)

@@ -108,7 +108,6 @@ public static class TransformersConfig
             (text.EmbedsClassToken, "a class token of sentences"),
             (text.Pooling is not (TextPooling.LargestId or TextPooling.EndOfText) || text is { Pooling: TextPooling.EndOfText, EndOfTextId: 2 }, "another pooling of sentences than end of text"),
             (!text.HasProjection || text.HasProjectionBias, "another text projection than a matrix"),
-            (config.Preprocess.ResizeMode != ResizeMode.Shortest, "preprocessing that squashes"),
         ];
         string[] found = [.. features.Where(static feature => feature.IsThere).Select(static feature => feature.What)];
         if (found.Length > 0)
@@ -144,7 +143,16 @@ public static class TransformersConfig
         json.WriteNumber("resample", options.Interpolation == Interpolation.Bicubic ? PillowBicubic : PillowBilinear);
         json.WriteNumber("rescale_factor", 1 / 255.0);
         json.WriteStartObject("size");
-        json.WriteNumber("shortest_edge", Math.Min(options.Height, options.Width));
+        if (options.ResizeMode == ResizeMode.Squash)
+        {
+            json.WriteNumber("height", options.Height);
+            json.WriteNumber("width", options.Width);
+        }
+        else
+        {
+            json.WriteNumber("shortest_edge", Math.Min(options.Height, options.Width));
+        }
+
         json.WriteEndObject();
     });
 
@@ -223,27 +231,37 @@ public static class TransformersConfig
         }
     }
 
+    /// <summary>
+    /// The steps of transformers' <c>CLIPImageProcessor</c>. What OpenCLIP always does may not be switched off, but for the
+    /// normalisation, which mean 0 and deviation 1 leave out.
+    /// </summary>
     private static void WritePreprocess(Utf8JsonWriter json, JsonElement steps, int imageSize, string source)
     {
-        foreach (string key in (ReadOnlySpan<string>)["size", "crop_size"])
+        RefuseOtherSteps(steps, source);
+        bool crops = Flag(steps, "do_center_crop", source);
+        bool squashes = ReadSize(steps, imageSize, source);
+        if (!crops && !squashes)
         {
-            // A number in old files, else {"shortest_edge"} or {"height", "width"}.
-            if (!steps.TryGetProperty(key, out JsonElement size))
-                continue;
-            bool isImageSize = size.ValueKind == JsonValueKind.Object
-                ? size.EnumerateObject().All(side => IsNumber(side.Value, imageSize))
-                : IsNumber(size, imageSize);
-            if (!isImageSize)
-                throw new BadInputException(source, $"preprocessor_config.json: {key}: expected the model's image_size {imageSize}, found {BadInputException.Escape(size.GetRawText(), 60)}.");
+            throw Refuse(source, "do_center_crop", "expected true where size is the shortest edge, found false: images would keep their shape, and the model needs square ones",
+                "A size of {\"height\", \"width\"} squashes them instead.");
         }
 
+        if (crops && steps.TryGetProperty("crop_size", out JsonElement crop) && !Sides(crop, "height", "width").All(side => IsNumber(side, imageSize)))
+            throw Refuse(source, "crop_size", $"expected the model's image_size {imageSize}, found {Show(crop)}");
+
         json.WriteStartObject("preprocess_cfg");
-        foreach ((string from, string to) in new[] { ("image_mean", "mean"), ("image_std", "std") })
+        bool normalizes = Flag(steps, "do_normalize", source);
+        foreach ((string from, string to, float neutral) in new[] { ("image_mean", "mean", 0f), ("image_std", "std", 1f) })
         {
-            if (!steps.TryGetProperty(from, out JsonElement numbers) || numbers.ValueKind != JsonValueKind.Array)
-                throw new BadInputException(source, $"preprocessor_config.json: {from}: expected three numbers.");
-            json.WritePropertyName(to);
-            numbers.WriteTo(json);
+            if (!normalizes)
+                WriteNumbers(json, to, [neutral, neutral, neutral]);
+            else if (steps.TryGetProperty(from, out JsonElement numbers) && numbers.ValueKind == JsonValueKind.Array)
+            {
+                json.WritePropertyName(to);
+                numbers.WriteTo(json);
+            }
+            else
+                throw Refuse(source, from, "expected three numbers");
         }
 
         int resample = Integer(steps, "resample", PillowBicubic, source);
@@ -251,11 +269,64 @@ public static class TransformersConfig
         {
             PillowBicubic => "bicubic",
             PillowBilinear => "bilinear",
-            _ => throw new BadInputException(source, $"preprocessor_config.json: resample: expected 2 or 3, found {resample}."),
+            _ => throw Refuse(source, "resample", $"expected 2 (bilinear) or 3 (bicubic), found {resample}"),
         });
-        json.WriteString("resize_mode", "shortest");
+        json.WriteString("resize_mode", squashes ? "squash" : "shortest");
         json.WriteEndObject();
     }
+
+    private static void RefuseOtherSteps(JsonElement steps, string source)
+    {
+        const double Scale = 1 / 255.0;
+        foreach (string type in (ReadOnlySpan<string>)["image_processor_type", "feature_extractor_type"])
+        {
+            string name = Text(steps, type, "CLIPImageProcessor", source);
+            if (!name.StartsWith("CLIP", StringComparison.Ordinal))
+                throw Refuse(source, type, $"expected CLIPImageProcessor, found {BadInputException.Escape(name, 60)}, which works otherwise");
+        }
+
+        foreach (string key in (ReadOnlySpan<string>)["do_resize", "do_rescale"])
+        {
+            if (!Flag(steps, key, source))
+                throw Refuse(source, key, "expected true, found false: images are always brought to the model's size and to [0, 1] here", "Feed prepared pixels with 'clipengine embed raw'.");
+        }
+
+        if (steps.TryGetProperty("rescale_factor", out JsonElement factor)
+            && !(factor.ValueKind == JsonValueKind.Number && Math.Abs(factor.GetDouble() - Scale) < 1e-9))
+            throw Refuse(source, "rescale_factor", $"expected 1/255, found {Show(factor)}");
+    }
+
+    /// <summary>Whether the size has both sides, to which the image is squashed, and not its shortest edge.</summary>
+    private static bool ReadSize(JsonElement steps, int imageSize, string source)
+    {
+        // A number in old files, else {"shortest_edge"} or {"height", "width"}.
+        if (!steps.TryGetProperty("size", out JsonElement size) || IsNumber(size, imageSize))
+            return false;
+        if (size.ValueKind == JsonValueKind.Object && size.EnumerateObject().Count() == 1 && Sides(size, "shortest_edge").All(side => IsNumber(side, imageSize)))
+            return false;
+        return size.ValueKind == JsonValueKind.Object && Sides(size, "height", "width").All(side => IsNumber(side, imageSize))
+            ? true
+            : throw Refuse(source, "size", $"expected the model's image_size {imageSize} as shortest_edge, or as height and width, found {Show(size)}");
+    }
+
+    /// <summary>The sides of a size; what is missing is undefined, and a number stands for all of them.</summary>
+    private static IEnumerable<JsonElement> Sides(JsonElement size, params string[] names) => size.ValueKind == JsonValueKind.Object
+        ? names.Select(name => size.TryGetProperty(name, out JsonElement side) ? side : default)
+        : [size];
+
+    private static bool Flag(JsonElement steps, string key, string source)
+    {
+        if (!steps.TryGetProperty(key, out JsonElement value) || value.ValueKind == JsonValueKind.Null)
+            return true;
+        return value.ValueKind is JsonValueKind.True or JsonValueKind.False
+            ? value.ValueKind == JsonValueKind.True
+            : throw Refuse(source, key, $"expected true or false, found {Show(value)}");
+    }
+
+    private static string Show(JsonElement value) => BadInputException.Escape(value.GetRawText(), 60);
+
+    private static BadInputException Refuse(string source, string key, string problem, string? remedy = null) =>
+        new(source, $"preprocessor_config.json beside it: {key}: {problem}.", remedy ?? "Correct the file if it does not say what the model was trained with.");
 
     private static bool IsNumber(JsonElement value, int expected) => value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int number) && number == expected;
 

@@ -73,6 +73,80 @@ public class CheckpointCommandTests
             Assert.Equal(expected.ReadSingles(key), found.ReadSingles(key));
     }
 
+    /// <summary>A state dict that PyTorch wrote, into both layouts: the same bits as the safetensors file that it was made from.</summary>
+    [Fact]
+    public async Task ConvertReadsAnArchiveOfPyTorch()
+    {
+        using var folder = new TemporaryFolder();
+        string archive = TestData.Path("towers", "vit-quickgelu", "state_dict.pt");
+        foreach ((string from, string to, string layout) in new[] { (archive, folder.File("oc"), "openclip"), (archive, folder.File("hf"), "transformers"), (folder.File("hf"), folder.File("back"), "openclip") })
+        {
+            ProcessOutcome outcome = await CommandLine.RunAsync("convert", from, "--to", layout, "--out", to);
+            Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        }
+
+        using ICheckpoint expected = Checkpoint.OpenAsStored(TestData.Path("towers", "vit-quickgelu"));
+        foreach (string result in new[] { "oc", "back" })
+        {
+            using ICheckpoint found = Checkpoint.OpenAsStored(folder.File(result));
+            Assert.Equal(expected.Tensors.Keys.Order(), found.Tensors.Keys.Order());
+            foreach (string key in expected.Tensors.Keys)
+            {
+                using TensorBytes left = expected.Borrow(key), right = found.Borrow(key);
+                Assert.True(left.Slice(0, (int)left.ByteLength).SequenceEqual(right.Slice(0, (int)right.ByteLength)), key);
+            }
+        }
+
+        ProcessOutcome inspected = await CommandLine.RunAsync("inspect", folder.File("hf"));
+        Assert.Contains("transformers", inspected.Output, StringComparison.Ordinal);
+        Assert.Contains("loads    yes", inspected.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AConfigurationMayBeAModelOfTheCatalogue()
+    {
+        using var folder = new TemporaryFolder();
+        string path = folder.File("weights.safetensors");
+        WriteSmallModel(path, 384);
+        ProcessOutcome outcome = await CommandLine.RunAsync("inspect", path, "--config", "ViT-S-32");
+        Assert.Contains("loads    yes", outcome.Output, StringComparison.Ordinal);
+        outcome = await CommandLine.RunAsync("inspect", path, "--config", "ViT-B-32");
+        Assert.Contains("loads    no", outcome.Output, StringComparison.Ordinal);
+        Assert.Contains("ViT-S-32 in the catalogue", outcome.Output, StringComparison.Ordinal);
+        outcome = await CommandLine.RunAsync("embed", "text", "a cat", "--model", path, "--out", folder.File("f.npy"));
+        Assert.True(outcome.ExitCode == 2, outcome.ToString());
+        Assert.Contains("ViT-S-32", outcome.Error, StringComparison.Ordinal);
+    }
+
+    public static TheoryData<string, byte[], string> NoCheckpoints => new()
+    {
+        { "empty.safetensors", [], "empty" },
+        { "huge-header.safetensors", [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, (byte)'{', (byte)'}'], "header" },
+        { "cut.safetensors", File.ReadAllBytes(TestData.Path("towers", "vit-gelu", "open_clip_model.safetensors"))[..5000], "ends after 5000 bytes" },
+        { "cut.pt", File.ReadAllBytes(TestData.Path("checkpoints", "types.pt"))[..2000], "truncated" },
+        { "pickle.safetensors", [0x80, 2, (byte)'}', (byte)'.'], "before 1.6" },
+        { "page.safetensors", "<!DOCTYPE html><html></html>"u8.ToArray(), "web page" },
+        { "pointer.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0"u8.ToArray(), "Git LFS" },
+    };
+
+    [Theory]
+    [MemberData(nameof(NoCheckpoints))]
+    public async Task WhatIsDamagedOrSomethingElseIsNamed(string name, byte[] bytes, string reason)
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllBytes(folder.File(name), bytes);
+        foreach (string[] verb in new string[][] { ["inspect", folder.File(name)], ["convert", folder.File(name), "--to", "openclip", "--out", folder.File("out")] })
+        {
+            ProcessOutcome outcome = await CommandLine.RunAsync(verb);
+            Assert.True(outcome.ExitCode == 2, outcome.ToString());
+            Assert.Contains(name, outcome.Error, StringComparison.Ordinal);
+            Assert.Contains(reason, outcome.Error, StringComparison.OrdinalIgnoreCase);
+            Assert.Empty(outcome.Output);
+        }
+
+        Assert.False(Directory.Exists(folder.File("out")));
+    }
+
     [Fact]
     public async Task ConvertRefusesWhatTheLayoutCannotSayAndLeavesNothing()
     {

@@ -34,6 +34,73 @@ public sealed class EmbedCommandTests : IDisposable
         }
     }
 
+    /// <summary>
+    /// The same features as a checkpoint whose positions PyTorch resized (bicubic, antialias) beforehand and whose configuration
+    /// states the size.
+    /// </summary>
+    [Theory]
+    [InlineData("48", 48, 48)]
+    [InlineData("24x40", 24, 40)]
+    public async Task AnotherImageSizeResizesThePositionsAsPyTorchDoes(string size, int height, int width)
+    {
+        string trained = TestData.Path("towers", "vit-gelu"), resized = _folder.File("resized"), image = TestData.Path("preprocess", "images", "chelsea.q92.jpg");
+        Directory.CreateDirectory(resized);
+        var config = System.Text.Json.Nodes.JsonNode.Parse(File.ReadAllText(Path.Combine(trained, "open_clip_config.json")))!;
+        config["model_cfg"]!["vision_cfg"]!["image_size"] = new System.Text.Json.Nodes.JsonArray(height, width);
+        File.WriteAllText(Path.Combine(resized, "open_clip_config.json"), config.ToJsonString());
+        using (ICheckpoint source = Checkpoint.Open(trained), positions = Checkpoint.Open(TestData.Path("tower-options", "vit-gelu-positions.safetensors")))
+        {
+            var writer = new SafetensorsWriter();
+            foreach (string key in source.Tensors.Keys.Where(key => key != "visual.positional_embedding"))
+                writer.Add(source, key);
+            writer.Add(positions, $"visual.positional_embedding at {size}", "visual.positional_embedding");
+            writer.Write(Path.Combine(resized, "open_clip_model.safetensors"));
+        }
+
+        foreach ((string output, string[] model) in new[] { ("expected", new[] { "--model", resized }), ("found", ["--model", trained, "--image-size", size]) })
+        {
+            ProcessOutcome outcome = await CommandLine.RunAsync(["embed", "image", image, .. model, "--out", _folder.File(output + ".safetensors")]);
+            Assert.True(outcome.ExitCode == 0, outcome.Error);
+        }
+
+        using ICheckpoint expected = Checkpoint.Open(_folder.File("expected.safetensors")), found = Checkpoint.Open(_folder.File("found.safetensors"));
+        float[] left = expected.ReadSingles("image_features"), right = found.ReadSingles("image_features");
+        double spread = Math.Sqrt(left.Average(value => (double)value * value));
+        Assert.True(left.Zip(right, (a, b) => Math.Abs((double)a - b)).Max() <= 2e-5 * spread);
+
+        ProcessOutcome preprocessed = await CommandLine.RunAsync("preprocess", image, "--model", trained, "--image-size", size, "--out", _folder.File("crops"));
+        Assert.True(preprocessed.ExitCode == 0, preprocessed.Error);
+        Assert.Contains($"[{height}, {width}, 3]", preprocessed.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("vit-gelu", "0", "--image-size")]
+    [InlineData("vit-gelu", "x48", "--image-size")]
+    [InlineData("vit-gelu", "4", "at least one patch")]
+    [InlineData("vit-gelu", "99999", "at most")]
+    [InlineData("resnet-tiny", "64", "ResNet")]
+    public async Task AnImageSizeThatCannotBeIsRefused(string tower, string size, string reason)
+    {
+        ProcessOutcome outcome = await CommandLine.RunAsync("classify", "--labels", "a,b", TestData.Path("preprocess", "images", "one.png"), "--model", TestData.Path("towers", tower), "--image-size", size);
+        Assert.True(outcome.ExitCode == 2, outcome.ToString());
+        Assert.Contains(reason, outcome.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task WeightsThatAreNotFiniteAreRefusedOnRequest()
+    {
+        string model = _folder.File("model");
+        Directory.CreateDirectory(model);
+        File.Copy(TestData.Path("towers", "vit-gelu", "open_clip_config.json"), Path.Combine(model, "open_clip_config.json"));
+        byte[] weights = File.ReadAllBytes(TestData.Path("towers", "vit-gelu", "open_clip_model.safetensors"));
+        BitConverter.TryWriteBytes(weights.AsSpan(weights.Length - sizeof(float)), float.NaN);
+        File.WriteAllBytes(Path.Combine(model, "open_clip_model.safetensors"), weights);
+        ProcessOutcome outcome = await CommandLine.RunAsync("embed", "raw", "--model", model, "--input", TestData.Path("towers", "vit-gelu", "golden.safetensors"), "--finite-weights", "--out", _folder.File("f.safetensors"));
+        Assert.True(outcome.ExitCode == 2, outcome.ToString());
+        Assert.Contains("1 NaN", outcome.Error, StringComparison.Ordinal);
+        Assert.False(File.Exists(_folder.File("f.safetensors")));
+    }
+
     [Fact]
     public async Task AnUnreadableImageIsNamedAndNothingIsWritten()
     {

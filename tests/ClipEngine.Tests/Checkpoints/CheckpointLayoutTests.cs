@@ -1,4 +1,5 @@
 using ClipEngine.Checkpoints;
+using ClipEngine.Imaging;
 using ClipEngine.Models;
 using ClipEngine.Testing;
 
@@ -136,6 +137,59 @@ public class CheckpointLayoutTests
         Assert.Equal(original.Preprocess.Mean.ToArray(), back.Preprocess.Mean.ToArray());
         Assert.Equal(original.Preprocess.StandardDeviation.ToArray(), back.Preprocess.StandardDeviation.ToArray());
         Assert.Equal(original.Preprocess with { Mean = [], StandardDeviation = [] }, back.Preprocess with { Mean = [], StandardDeviation = [] });
+
+        (_, byte[] squashing) = TransformersConfig.FromOpenClip(original with { Preprocess = original.Preprocess with { ResizeMode = ResizeMode.Squash } });
+        using var squashingJson = System.Text.Json.JsonDocument.Parse(squashing);
+        back = OpenClipConfig.Parse(TransformersConfig.ToOpenClip(configJson.RootElement, squashingJson.RootElement, "config.json"), original.Source);
+        Assert.Equal(ResizeMode.Squash, back.Preprocess.ResizeMode);
+    }
+
+    [Theory]
+    [InlineData("""{"size": 32}""", "shortest")]
+    [InlineData("""{"size": {"shortest_edge": 32}, "crop_size": 32}""", "shortest")]
+    [InlineData("""{"size": {"height": 32, "width": 32}}""", "squash")]
+    [InlineData("""{"size": {"height": 32, "width": 32}, "do_center_crop": false, "crop_size": 7}""", "squash")]
+    public void SizeOfTransformersPreprocessorSaysHowImagesAreResized(string steps, string mode) =>
+        Assert.Equal(mode == "squash" ? ResizeMode.Squash : ResizeMode.Shortest, Preprocess(steps).ResizeMode);
+
+    [Fact]
+    public void WithoutNormalizationMeanIsZeroAndDeviationOne()
+    {
+        PreprocessOptions options = Preprocess("""{"do_normalize": false}""");
+        Assert.Equal([0f, 0f, 0f], options.Mean);
+        Assert.Equal([1f, 1f, 1f], options.StandardDeviation);
+    }
+
+    [Theory]
+    [InlineData("""{"do_resize": false}""", "do_resize")]
+    [InlineData("""{"do_rescale": false}""", "do_rescale")]
+    [InlineData("""{"rescale_factor": 1}""", "rescale_factor")]
+    [InlineData("""{"do_center_crop": false}""", "do_center_crop")]
+    [InlineData("""{"do_normalize": "no"}""", "do_normalize")]
+    [InlineData("""{"size": {"longest_edge": 32}}""", "size")]
+    [InlineData("""{"size": {"height": 32}}""", "size")]
+    [InlineData("""{"size": {"shortest_edge": 33}}""", "size")]
+    [InlineData("""{"crop_size": 33}""", "crop_size")]
+    [InlineData("""{"crop_size": {"height": 32, "width": 33}}""", "crop_size")]
+    [InlineData("""{"resample": 0}""", "resample")]
+    [InlineData("""{"image_mean": null}""", "image_mean")]
+    [InlineData("""{"image_processor_type": "ViTImageProcessor"}""", "image_processor_type")]
+    public void StepsThatCannotBeHonouredAreRefusedByName(string steps, string key)
+    {
+        BadInputException exception = Assert.Throws<BadInputException>(() => Preprocess(steps));
+        Assert.Contains($"preprocessor_config.json beside it: {key}: expected", exception.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>What a preprocessor_config.json with these keys, and else OpenAI's, means for vit-gelu.</summary>
+    private static PreprocessOptions Preprocess(string steps)
+    {
+        var all = System.Text.Json.Nodes.JsonNode.Parse("""{"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.2, 0.3]}""")!.AsObject();
+        foreach ((string key, System.Text.Json.Nodes.JsonNode? value) in System.Text.Json.Nodes.JsonNode.Parse(steps)!.AsObject())
+            all[key] = value?.DeepClone();
+        (byte[] config, _) = TransformersConfig.FromOpenClip(OpenClipConfig.Load(TestData.Path("towers", "vit-gelu", "open_clip_config.json")));
+        using var configJson = System.Text.Json.JsonDocument.Parse(config);
+        using var stepsJson = System.Text.Json.JsonDocument.Parse(all.ToJsonString());
+        return OpenClipConfig.Parse(TransformersConfig.ToOpenClip(configJson.RootElement, stepsJson.RootElement, "config.json"), "config.json").Preprocess;
     }
 
     [Fact]

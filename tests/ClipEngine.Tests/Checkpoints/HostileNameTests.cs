@@ -35,6 +35,65 @@ public sealed class HostileNameTests
         Assert.All(Directory.EnumerateFileSystemEntries(folder.Root), entry => Assert.Contains(Path.GetFileName(entry), new[] { "canary", "cache" }));
     }
 
+    /// <summary>The same names as shards of an index: the file is refused for its name, before anything is opened.</summary>
+    [Fact]
+    public void NoIndexNamesAShardOutsideItsFolder()
+    {
+        using var folder = new TemporaryFolder();
+        string index = folder.File("model.safetensors.index.json");
+        foreach (string name in Names())
+        {
+            using (var stream = File.Create(index))
+            using (var json = new System.Text.Json.Utf8JsonWriter(stream))
+            {
+                json.WriteStartObject();
+                json.WriteStartObject("weight_map");
+                json.WriteString("a", name);
+                json.WriteEndObject();
+                json.WriteEndObject();
+            }
+
+            CheckpointException exception = Assert.Throws<CheckpointException>(() => Checkpoint.Open(index));
+            Assert.True(exception.Error == CheckpointError.UnsafeName, $"{BadInputException.Escape(name)}: {exception.Message}");
+        }
+
+        Assert.Equal([index], Directory.EnumerateFileSystemEntries(folder.Root, "*", SearchOption.AllDirectories));
+    }
+
+    /// <summary>The same names as members of an archive. Nothing is ever extracted; the archive is refused all the same.</summary>
+    [Fact]
+    public void NoMemberOfAnArchiveLeavesIt()
+    {
+        using var folder = new TemporaryFolder();
+        string path = folder.File("model.pt");
+        foreach (string name in Names())
+        {
+            foreach (string member in new[] { name, "archive/" + name })
+            {
+                var zip = new ZipBuilder();
+                zip.Add("archive/data.pkl", PickleBuilder.OneTensor());
+                zip.Add("archive/data/0", new byte[8]);
+                zip.Add(member, "x");
+                File.WriteAllBytes(path, zip.Build());
+                // What is odd but stays inside the archive's folder is only a member that nobody asks for.
+                bool staysInside = member.StartsWith("archive/", StringComparison.Ordinal) && member.Split('/').All(static step => step.Length > 0 && step is not ("." or ".."))
+                    && !member.Any(static character => char.IsControl(character) || character is '\\' or ':') && member.Length <= 1024;
+                if (staysInside)
+                {
+                    using ICheckpoint archive = PyTorchArchive.Open(path);
+                    Assert.Equal(["a"], archive.Tensors.Keys);
+                }
+                else
+                {
+                    CheckpointException exception = Assert.Throws<CheckpointException>(() => PyTorchArchive.Open(path));
+                    Assert.True(exception.Error is CheckpointError.UnsafeName or CheckpointError.InvalidArchive, $"{BadInputException.Escape(member)}: {exception.Message}");
+                }
+            }
+        }
+
+        Assert.Equal([path], Directory.EnumerateFileSystemEntries(folder.Root, "*", SearchOption.AllDirectories));
+    }
+
     /// <summary>A link that somebody planted in a snapshot is not followed out of the repository's folder.</summary>
     [Fact]
     public void ALinkOutOfTheRepositoryIsNotFollowed()

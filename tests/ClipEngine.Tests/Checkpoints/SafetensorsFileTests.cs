@@ -380,6 +380,23 @@ public class SafetensorsFileTests
         AssertRefusal(Assert.Throws<CheckpointException>(() => rewritten.Borrow("a")), CheckpointError.Changed);
     }
 
+    /// <summary>Under a mapping this would end the process with SIGBUS, which no test could catch.</summary>
+    [Fact]
+    public void St43ATensorThatWasLentSurvivesTheEndOfItsFile()
+    {
+        const int Length = 1 << 20;
+        using var folder = new TemporaryFolder();
+        byte[] data = new byte[Length];
+        new Random(3).NextBytes(data);
+        byte[] json = Encoding.UTF8.GetBytes($$"""{"a":{"dtype":"U8","shape":[{{Length}}],"data_offsets":[0,{{Length}}] } }""");
+        using SafetensorsFile file = Open(folder, Make(json, data));
+        using TensorBytes bytes = file.Borrow("a");
+        using (FileStream stream = OpenBesideUs(file.Path))
+            stream.SetLength(0);
+        Assert.True(bytes.Slice(0, Length).SequenceEqual(data));
+        AssertRefusal(Assert.Throws<CheckpointException>(() => file.Borrow("a")), CheckpointError.Changed);
+    }
+
     [Fact]
     public void St44ASparseTerabyteIsRefusedByMemoryBeforeAnyWeightIsRead()
     {

@@ -1,0 +1,66 @@
+using System.Text;
+using System.Text.Json;
+using ClipEngine.Checkpoints;
+
+namespace ClipEngine.Models;
+
+/// <summary>Finds the configuration that belongs to a model as a user named it.</summary>
+public static class ModelConfiguration
+{
+    /// <summary>The configuration, in OpenCLIP's words whatever layout it came in.</summary>
+    /// <param name="model">A folder in the OpenCLIP or transformers layout, a file of weights, a configuration (<c>.json</c>), or a name of the catalogue: of weights or of a model.</param>
+    /// <param name="configuration">A JSON file, or a model of the catalogue, that takes the place of what belongs to the model; null for that.</param>
+    /// <exception cref="BadInputException">There is none, or it is refused.</exception>
+    public static OpenClipConfig Load(string model, string? configuration = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(model);
+        bool exists = Directory.Exists(model) || File.Exists(model);
+        if (!exists && configuration is null && ModelCatalogue.TryFind(model) is null)
+        {
+            return ModelCatalogue.Models.Any(known => known.Name == model)
+                ? OpenClipConfig.Load(model)
+                : throw new BadInputException(model, "there is no such file or folder, and the catalogue has no model or weights of that name.",
+                    "Give a folder in the OpenCLIP or transformers layout, a weights file with its configuration, or a name that 'clipengine models list' shows.");
+        }
+
+        (string source, JsonElement root) = Find(model, exists ? ModelCatalogue.OriginOf(model) : ModelCatalogue.TryFind(model), configuration);
+        return OpenClipConfigReader.Parse(TransformersConfig.Recognizes(root) ? TransformersArchitecture.ToOpenClip(root, source) : root, source);
+    }
+
+    /// <summary>
+    /// The file that was named, the one beside the weights, what the catalogue knows of these weights (with their own mean and
+    /// standard deviation, which a bare file does not carry), or what OpenAI's own archives are known to be.
+    /// </summary>
+    internal static (string Source, JsonElement Root) Find(string model, CatalogueEntry? origin, string? given)
+    {
+        if (given is not null)
+            return (given, ConfigFile.Read(given));
+        if (File.Exists(model) && Path.GetExtension(model).Equals(".json", StringComparison.OrdinalIgnoreCase) && !model.EndsWith(".index.json", StringComparison.OrdinalIgnoreCase))
+            return (model, ConfigFile.Read(model));
+        bool exists = Directory.Exists(model) || File.Exists(model);
+        if (exists && CheckpointFit.FindConfiguration(model) is { } beside)
+        {
+            // A config.json may be another program's: where the origin of the weights is known, nobody needs it.
+            JsonElement found = ConfigFile.Read(beside);
+            if (origin is null || Architectures.Known.Any(architecture => architecture.Recognizes(found)))
+                return (beside, found);
+        }
+
+        if (origin is not null)
+            return (origin.Name, ConfigFile.ParseRoot(Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(origin.Model).ConfigurationFor(origin)), origin.Name));
+        using ICheckpoint stored = Checkpoint.OpenAsStored(model);
+        ICheckpoint openClip = CheckpointLayouts.ToOpenClip(stored);
+        if (CheckpointLayouts.HasOpenAiExtras(stored) && TowerOutline.Of(openClip) is { ImageSize: > 0 } outline)
+            return (TowerOutline.OpenAiSource, ConfigFile.ParseRoot(outline.ToOpenAiConfiguration(), TowerOutline.OpenAiSource));
+        string[] candidates = FittingModels(openClip);
+        string shapes = candidates.Length == 0 ? "" : $" The shapes are those of {string.Join(", ", candidates)}: --config takes such a name too.";
+        throw new BadInputException(model, $"the configuration is missing: there is no {string.Join(" or ", CheckpointFit.ConfigurationNames)} beside the weights.",
+            $"Weights alone do not say which activation and which pixels they were trained with. Name the model's JSON file (--config).{shapes}");
+    }
+
+    /// <summary>Models of the catalogue that have just these tensors. Several may: shapes do not tell QuickGELU from GELU.</summary>
+    /// <param name="checkpoint">With OpenCLIP's keys.</param>
+    public static string[] FittingModels(ICheckpoint checkpoint) => TowerOutline.Of(checkpoint) is null ? [] : [.. ModelCatalogue.Models
+        .Where(model => CheckpointFit.Check(checkpoint, Encoding.UTF8.GetBytes(model.ConfigurationJson), model.Name).Fits)
+        .Select(static model => model.Name)];
+}

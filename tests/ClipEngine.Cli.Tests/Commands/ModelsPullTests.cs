@@ -1,0 +1,114 @@
+using System.Text;
+using System.Text.Json;
+using ClipEngine.Checkpoints;
+using ClipEngine.Testing;
+
+namespace ClipEngine.Cli.Tests.Commands;
+
+/// <summary><c>models pull</c> as a user starts it, against a hub on loopback: the real one was never tried.</summary>
+public sealed class ModelsPullTests : IDisposable
+{
+    // Found by search: its SHA-256 begins with the eight digits that are published for the release file of ViT-B-16-plus-240/laion400m_e32.
+    private static readonly byte[] s_epoch32 = "e32-000762328667"u8.ToArray();
+
+    private readonly TemporaryFolder _folder = new();
+    private readonly LoopbackHub _hub = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    /// <summary>Stand-ins of some kilobytes for the weights. All else is as it will be: one command, the catalogue's own names and hashes.</summary>
+    [Fact]
+    public async Task OneCommandFetchesAndChecksAllAuditedWeights()
+    {
+        CatalogueEntry[] entries = FillHub();
+        using var server = new LoopbackServer(_hub.Answer);
+        ProcessOutcome outcome = await PullAsync(server.Address, "--audited", "--json");
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        JsonElement[] lines = [.. outcome.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(static line => JsonDocument.Parse(line).RootElement)];
+        Assert.Equal(entries.Select(static entry => entry.Name), lines.Select(static line => line.GetProperty("weights").GetString()));
+        Assert.All(lines, line => Assert.Equal(
+            line.GetProperty("weights").GetString() == "ViT-B-16-plus-240/laion400m_e32" ? "prefix-checked" : "hub-hash", line.GetProperty("verification").GetString()));
+        Assert.All(lines, static line => Assert.True(File.Exists(line.GetProperty("path").GetString())));
+        Assert.Contains("14 of 14", outcome.Error, StringComparison.Ordinal);
+
+        // Once more without the network: everything is checked again, nothing is asked.
+        int requests = server.Requests.Count;
+        outcome = await PullAsync(server.Address, ("HF_HUB_OFFLINE", "1"), "--audited");
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        Assert.Contains("14 of 14", outcome.Error, StringComparison.Ordinal);
+        Assert.Equal(requests, server.Requests.Count);
+    }
+
+    [Fact]
+    public async Task SeveralProcessesFillOneCacheTogether()
+    {
+        const int Processes = 6;
+        CatalogueEntry entry = ModelCatalogue.Find("ViT-B-32/laion2b_s34b_b79k");
+        byte[] content = new byte[3_000_000];
+        new Random(9).NextBytes(content);
+        _hub.Add(entry.HubRepository!, entry.HubFileNames[0], content);
+        using var server = new LoopbackServer(_hub.Answer);
+        ProcessOutcome[] outcomes = await Task.WhenAll(Enumerable.Range(0, Processes).Select(_ => PullAsync(server.Address, entry.Name)));
+        Assert.All(outcomes, static outcome => Assert.True(outcome.ExitCode == 0, outcome.ToString()));
+        string blobs = Path.Combine(_folder.Root, "hub", "models--laion--CLIP-ViT-B-32-laion2B-s34B-b79K", "blobs");
+        Assert.Equal(content, File.ReadAllBytes(Assert.Single(Directory.GetFiles(blobs))));
+    }
+
+    /// <summary>The proxy of the environment is asked, and the host behind it is never looked up.</summary>
+    [Fact]
+    public async Task AProxyOfTheEnvironmentIsUsed()
+    {
+        CatalogueEntry entry = ModelCatalogue.Find("ViT-B-32/laion2b_s34b_b79k");
+        _hub.Add(entry.HubRepository!, entry.HubFileNames[0], new byte[5000]);
+        const string Hub = "http://hub.invalid";
+        using var proxy = new LoopbackServer(request => request.Path.StartsWith(Hub, StringComparison.Ordinal) ? _hub.Answer(request with { Path = request.Path[Hub.Length..] }) : new LoopbackAnswer(400, []));
+        ProcessOutcome outcome = await PullAsync(new Uri(Hub), ("http_proxy", proxy.Address.AbsoluteUri), entry.Name);
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        Assert.Contains("hub-hash", outcome.Output, StringComparison.Ordinal);
+        Assert.NotEmpty(proxy.Requests);
+    }
+
+    [Fact]
+    public async Task OfflineWithoutTheFileIsRefusedAndSaysWhereItBelongs()
+    {
+        ProcessOutcome outcome = await PullAsync(new Uri("http://127.0.0.1:9/"), ("HF_HUB_OFFLINE", "1"), "ViT-L-14/laion400m_e32");
+        Assert.True(outcome.ExitCode == 2, outcome.ToString());
+        Assert.Contains("models--timm--vit_large_patch14_clip_224.laion400m_e32", outcome.Error, StringComparison.Ordinal);
+        Assert.Contains("vit_l_14-laion400m_e32-3d133497.pt", outcome.Error, StringComparison.Ordinal);
+    }
+
+    private CatalogueEntry[] FillHub()
+    {
+        CatalogueEntry[] entries = [.. ModelCatalogue.Entries.Where(static entry => entry.IsAudited)];
+        foreach (CatalogueEntry entry in entries)
+        {
+            if (entry.HubRepository is { } repository)
+                _hub.Add(repository, entry.HubFileNames[0], Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat(repository, 100))));
+            else
+                _hub.AddRelease(entry.ReleaseUrl!, s_epoch32);
+        }
+
+        return entries;
+    }
+
+    private Task<ProcessOutcome> PullAsync(Uri hub, params string[] arguments) => PullAsync(hub, ("HF_HUB_OFFLINE", null), arguments);
+
+    private Task<ProcessOutcome> PullAsync(Uri hub, (string Name, string? Value) variable, params string[] arguments)
+    {
+        // Nothing of this machine's own settings, and nothing into its caches.
+        var environment = new Dictionary<string, string?>
+        {
+            ["HF_HUB_CACHE"] = _folder.File("hub"),
+            ["HF_HOME"] = _folder.File("home"),
+            ["HF_TOKEN"] = null,
+            ["HF_ENDPOINT"] = hub.AbsoluteUri,
+            ["TRANSFORMERS_OFFLINE"] = null,
+            ["CLIPENGINE_RELEASE_CACHE"] = _folder.File("clip"),
+            ["CLIPENGINE_RELEASE_ENDPOINT"] = hub.AbsoluteUri,
+        };
+        foreach (string name in new[] { "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY" })
+            environment[name] = null;
+        environment[variable.Name] = variable.Value;
+        return ProcessRunner.RunAsync("dotnet", [Path.Combine(AppContext.BaseDirectory, "ClipEngine.Cli.dll"), "models", "pull", .. arguments], environment: environment);
+    }
+}
