@@ -264,13 +264,10 @@ public static class TransformersConfig
                 throw Refuse(source, from, "expected three numbers");
         }
 
-        int resample = Integer(steps, "resample", PillowBicubic, source);
-        json.WriteString("interpolation", resample switch
-        {
-            PillowBicubic => "bicubic",
-            PillowBilinear => "bilinear",
-            _ => throw Refuse(source, "resample", $"expected 2 (bilinear) or 3 (bicubic), found {resample}"),
-        });
+        string interpolation = !steps.TryGetProperty("resample", out JsonElement resample) || resample.ValueKind == JsonValueKind.Null || IsNumber(resample, PillowBicubic) ? "bicubic"
+            : IsNumber(resample, PillowBilinear) ? "bilinear"
+            : throw Refuse(source, "resample", $"expected 2 (bilinear) or 3 (bicubic), found {Show(resample)}");
+        json.WriteString("interpolation", interpolation);
         json.WriteString("resize_mode", squashes ? "squash" : "shortest");
         json.WriteEndObject();
     }

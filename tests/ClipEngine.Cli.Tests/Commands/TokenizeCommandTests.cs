@@ -82,8 +82,8 @@ public sealed class TokenizeCommandTests : IDisposable
 
     [Theory]
     [InlineData("ViT-L-14-CLIPA", "bert-base-uncased")]
-    [InlineData("ViT-X-99", "no such model")]
-    [InlineData("weights.safetensors", "which tokenizer")]
+    [InlineData("ViT-X-99", "no model or weights of that name")]
+    [InlineData("weights.safetensors", "no such file")]
     public void WhatHasNoClipTokenizerIsRefusedByName(string model, string named) =>
         Assert.Contains(named, Assert.Throws<BadInputException>(() => TokenizeCommand.TokenizerOf(model)).Message, StringComparison.Ordinal);
 

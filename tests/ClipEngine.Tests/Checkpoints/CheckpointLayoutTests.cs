@@ -156,8 +156,8 @@ public class CheckpointLayoutTests
     public void WithoutNormalizationMeanIsZeroAndDeviationOne()
     {
         PreprocessOptions options = Preprocess("""{"do_normalize": false}""");
-        Assert.Equal([0f, 0f, 0f], options.Mean);
-        Assert.Equal([1f, 1f, 1f], options.StandardDeviation);
+        Assert.Equal([0f, 0f, 0f], options.Mean.ToArray());
+        Assert.Equal([1f, 1f, 1f], options.StandardDeviation.ToArray());
     }
 
     [Theory]
