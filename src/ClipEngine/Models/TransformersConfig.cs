@@ -254,14 +254,15 @@ public static class TransformersConfig
         foreach ((string from, string to, float neutral) in new[] { ("image_mean", "mean", 0f), ("image_std", "std", 1f) })
         {
             if (!normalizes)
-                WriteNumbers(json, to, [neutral, neutral, neutral]);
-            else if (steps.TryGetProperty(from, out JsonElement numbers) && numbers.ValueKind == JsonValueKind.Array)
             {
-                json.WritePropertyName(to);
-                numbers.WriteTo(json);
+                WriteNumbers(json, to, [neutral, neutral, neutral]);
+                continue;
             }
-            else
+
+            if (!steps.TryGetProperty(from, out JsonElement numbers) || numbers.ValueKind != JsonValueKind.Array)
                 throw Refuse(source, from, "expected three numbers");
+            json.WritePropertyName(to);
+            numbers.WriteTo(json);
         }
 
         string interpolation = !steps.TryGetProperty("resample", out JsonElement resample) || resample.ValueKind == JsonValueKind.Null || IsNumber(resample, PillowBicubic) ? "bicubic"
@@ -288,8 +289,8 @@ public static class TransformersConfig
                 throw Refuse(source, key, "expected true, found false: images are always brought to the model's size and to [0, 1] here", "Feed prepared pixels with 'clipengine embed raw'.");
         }
 
-        if (steps.TryGetProperty("rescale_factor", out JsonElement factor)
-            && !(factor.ValueKind == JsonValueKind.Number && Math.Abs(factor.GetDouble() - Scale) < 1e-9))
+        bool rescales = !steps.TryGetProperty("rescale_factor", out JsonElement factor) || (factor.ValueKind == JsonValueKind.Number && Math.Abs(factor.GetDouble() - Scale) < 1e-9);
+        if (!rescales)
             throw Refuse(source, "rescale_factor", $"expected 1/255, found {Show(factor)}");
     }
 
@@ -301,9 +302,9 @@ public static class TransformersConfig
             return false;
         if (size.ValueKind == JsonValueKind.Object && size.EnumerateObject().Count() == 1 && Sides(size, "shortest_edge").All(side => IsNumber(side, imageSize)))
             return false;
-        return size.ValueKind == JsonValueKind.Object && Sides(size, "height", "width").All(side => IsNumber(side, imageSize))
-            ? true
-            : throw Refuse(source, "size", $"expected the model's image_size {imageSize} as shortest_edge, or as height and width, found {Show(size)}");
+        if (size.ValueKind == JsonValueKind.Object && Sides(size, "height", "width").All(side => IsNumber(side, imageSize)))
+            return true;
+        throw Refuse(source, "size", $"expected the model's image_size {imageSize} as shortest_edge, or as height and width, found {Show(size)}");
     }
 
     /// <summary>The sides of a size; what is missing is undefined, and a number stands for all of them.</summary>
