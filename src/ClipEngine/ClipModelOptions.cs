@@ -8,7 +8,7 @@ namespace ClipEngine;
 /// <summary>How a model is loaded; everything has a default.</summary>
 public sealed record ClipModelOptions
 {
-    /// <summary>The model's JSON file where it does not lie beside the weights as <c>open_clip_config.json</c>.</summary>
+    /// <summary>The model's JSON file where it does not lie beside the weights, or a model of the catalogue, as <c>ViT-B-32</c>.</summary>
     public string? ConfigurationPath { get; init; }
 
     /// <summary>
