@@ -9,6 +9,7 @@ internal static class ConfigFile
     /// <summary>Real ones have a few kilobytes.</summary>
     private const long MaximumLength = 4 << 20;
 
+    /// <summary>The root object.</summary>
     /// <param name="path">A file, or a model of the catalogue where there is no such file.</param>
     public static JsonElement Read(string path) => ParseRoot(ReadBytes(path), path);
 
