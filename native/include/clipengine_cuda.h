@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define CLIPENGINE_CUDA_ABI_VERSION 1
+#define CLIPENGINE_CUDA_ABI_VERSION 2
 
 typedef struct clipengine_cuda_device clipengine_cuda_device;
 
@@ -53,6 +53,37 @@ CLIPENGINE_API clipengine_status clipengine_cuda_kernel_find(clipengine_cuda_dev
 /* Enqueues a launch. arguments [count]: each parameter in the low bytes of eight (little-endian), in the kernel's order. */
 CLIPENGINE_API clipengine_status clipengine_cuda_kernel_launch(clipengine_cuda_device* device, int64_t kernel, uint32_t grid_x, uint32_t grid_y, uint32_t grid_z,
                                                                uint32_t block, uint32_t shared_bytes, const uint64_t* arguments, int32_t count) CLIPENGINE_NOEXCEPT;
+
+/* ---- the probe sweep ----
+ * As clipengine_sweep.h describes it, with these differences. Rows of fp16 and bf16 multiply on tensor cores with fp32 sums;
+ * prompts keep 24 bits beside bf16 rows and at least 22 beside fp16 rows. Rows of fp32 (and fp64, rounded to fp32) multiply in
+ * true fp32. Within a chunk a group's probabilities are added up 16 at a time in fp32, then in double precision; a sum of at
+ * most 128 rows is rounded to a multiple of 2^-80 and added up exactly. A weighted sum is in double precision within a chunk.
+ * Totals and row outputs are the same bits for any number of devices and for any batches whose borders lie on multiples of
+ * CLIPENGINE_SWEEP_CHUNK_ROWS rows. */
+typedef struct clipengine_cuda_sweep clipengine_cuda_sweep;
+typedef struct clipengine_cuda_features clipengine_cuda_features;
+
+/* Copies the prompts to the devices [device_count], which must stay open until the sweep is destroyed. Errors as those of
+ * clipengine_sweep_create. */
+CLIPENGINE_API clipengine_status clipengine_cuda_sweep_create(clipengine_cuda_device* const* devices, int32_t device_count, const clipengine_sweep_plan* plan,
+                                                              clipengine_cuda_sweep** sweep, int64_t* failed_prompt) CLIPENGINE_NOEXCEPT;
+/* Null is allowed. No batch may be running. */
+CLIPENGINE_API void clipengine_cuda_sweep_destroy(clipengine_cuda_sweep* sweep) CLIPENGINE_NOEXCEPT;
+
+/* Scores a batch as clipengine_sweep_run does: rows are dealt to the devices in slices, the next one on its way (from memory or
+ * the file, through pinned staging) while the last is computed. Totals are added only where all rows went well.
+ * features: null, or rows that lie on the same devices already: then the batch's rows are [first_row, first_row + row_count) of
+ * them, its rows, file, row_type and groups are not read, and both borders are multiples of 4096 rows or the end. */
+CLIPENGINE_API clipengine_status clipengine_cuda_sweep_run(clipengine_cuda_sweep* sweep, clipengine_sweep_batch* batch, const clipengine_cuda_features* features,
+                                                           int64_t first_row) CLIPENGINE_NOEXCEPT;
+
+/* Copies rows (rows->rows or the file, row_count, row_type) and their groups (rows->groups, below group_count; 0: no groups)
+ * to the devices, each of which gets an equal run of them. CLIPENGINE_OUT_OF_MEMORY where they do not fit. */
+CLIPENGINE_API clipengine_status clipengine_cuda_features_create(clipengine_cuda_device* const* devices, int32_t device_count, const clipengine_sweep_batch* rows, int64_t width,
+                                                                 int64_t group_count, clipengine_cuda_features** features) CLIPENGINE_NOEXCEPT;
+/* Null is allowed. Before the devices are closed. */
+CLIPENGINE_API void clipengine_cuda_features_destroy(clipengine_cuda_features* features) CLIPENGINE_NOEXCEPT;
 
 /* Waits until everything enqueued has run; reports what failed asynchronously. */
 CLIPENGINE_API clipengine_status clipengine_cuda_device_synchronize(clipengine_cuda_device* device) CLIPENGINE_NOEXCEPT;

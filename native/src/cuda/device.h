@@ -11,7 +11,11 @@ struct Launch {
   uint32_t grid_x, grid_y, grid_z, block, shared_bytes;
 };
 
-// Operations run in the order of the calls. Errors are thrown as clipengine::Error.
+// Work of one queue runs in the order of the calls, work of different queues in any order that events do not forbid.
+enum class Queue : int32_t { kCompute = 0, kUpload = 1, kDownload = 2 };
+constexpr int kQueues = 3;
+
+// Errors are thrown as clipengine::Error. What names no queue goes to kCompute.
 class Device {
  public:
   virtual ~Device() = default;
@@ -22,7 +26,26 @@ class Device {
   virtual void download(void* destination, uint64_t source, int64_t bytes) = 0;
   virtual int64_t find_kernel(const std::string& name, int32_t shared_bytes) = 0;
   virtual void launch(int64_t kernel, const Launch& launch, const uint64_t* arguments, int32_t count) = 0;
+  // Waits for all queues.
   virtual void synchronize() = 0;
+
+  // A kernel with one parameter, a structure that is read before the call returns.
+  virtual void launch_task(int64_t kernel, const Launch& launch, const void* task, int64_t bytes) = 0;
+  // Host memory that is copied from and to asynchronously.
+  virtual void* pin(int64_t bytes) = 0;
+  virtual void unpin(void* memory) = 0;
+  // The pinned side must stay as it is until the copy has run.
+  virtual void copy_to_device(Queue queue, uint64_t destination, const void* pinned, int64_t bytes) = 0;
+  virtual void copy_to_host(Queue queue, void* pinned, uint64_t source, int64_t bytes) = 0;
+  virtual void fill(Queue queue, uint64_t destination, uint8_t value, int64_t bytes) = 0;
+  // Events: waiting is for the latest record before the call; for none at all it ends at once.
+  virtual int64_t create_event() = 0;
+  virtual void destroy_event(int64_t event) = 0;
+  virtual void record(int64_t event, Queue queue) = 0;
+  virtual void wait(Queue queue, int64_t event) = 0;
+  virtual void await(int64_t event) = 0;
+  // Milliseconds between two events that have happened.
+  virtual double elapsed(int64_t start, int64_t end) = 0;
 };
 
 // Either side is linked: driver_device.cpp in libclipengine_cuda, emulated_device.cpp in its emulated twin.

@@ -44,6 +44,9 @@ enum DriverError { kSuccess = 0, kOutOfMemory = 2, kNoBinaryForGpu = 209, kInval
   X(cuMemFreeHost, (void*))                                                                                                \
   X(cuMemcpyHtoDAsync_v2, (DeviceAddress, const void*, size_t, Stream))                                                    \
   X(cuMemcpyDtoHAsync_v2, (void*, DeviceAddress, size_t, Stream))                                                          \
+  X(cuMemsetD8Async, (DeviceAddress, unsigned char, size_t, Stream))                                                       \
+  X(cuStreamWaitEvent, (Stream, void*, unsigned))                                                                          \
+  X(cuEventElapsedTime, (float*, void*, void*))                                                                            \
   X(cuStreamCreate, (Stream*, unsigned))                                                                                   \
   X(cuStreamSynchronize, (Stream))                                                                                         \
   X(cuStreamDestroy_v2, (Stream))                                                                                          \

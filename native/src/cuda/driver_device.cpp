@@ -43,7 +43,7 @@ class DriverDevice final : public Device {
     driver_.check(driver_.cuDevicePrimaryCtxRetain(&context_, ordinal_), "opening a context");
     try {
       enter();
-      driver_.check(driver_.cuStreamCreate(&stream_, 1 /* does not wait for the default stream */), "creating a stream");
+      for (Stream& stream : streams_) driver_.check(driver_.cuStreamCreate(&stream, 1 /* does not wait for the default stream */), "creating a stream");
       for (Staging& staging : staging_) {
         driver_.check(driver_.cuMemHostAlloc(&staging.memory, kStagingBytes, 0), "pinning staging memory");
         driver_.check(driver_.cuEventCreate(&staging.copied, 2 /* no timing */), "creating an event");
@@ -91,7 +91,7 @@ class DriverDevice final : public Device {
     const std::lock_guard lock(mutex_);
     enter();
     // What is still running may use it.
-    driver_.check(driver_.cuStreamSynchronize(stream_), "waiting for the device");
+    driver_.check(driver_.cuStreamSynchronize(stream()), "waiting for the device");
     driver_.check(driver_.cuMemFree_v2(address), "freeing device memory");
   }
 
@@ -105,8 +105,8 @@ class DriverDevice final : public Device {
       driver_.check(driver_.cuEventSynchronize(staging.copied), "waiting for staging memory");
       const int64_t part = std::min<int64_t>(bytes - done, kStagingBytes);
       std::memcpy(staging.memory, from + done, static_cast<size_t>(part));
-      driver_.check(driver_.cuMemcpyHtoDAsync_v2(destination + static_cast<uint64_t>(done), staging.memory, static_cast<size_t>(part), stream_), "copying to the device");
-      driver_.check(driver_.cuEventRecord(staging.copied, stream_), "recording an event");
+      driver_.check(driver_.cuMemcpyHtoDAsync_v2(destination + static_cast<uint64_t>(done), staging.memory, static_cast<size_t>(part), stream()), "copying to the device");
+      driver_.check(driver_.cuEventRecord(staging.copied, stream()), "recording an event");
       done += part;
     }
   }
@@ -114,8 +114,8 @@ class DriverDevice final : public Device {
   void download(void* destination, uint64_t source, int64_t bytes) override {
     const std::lock_guard lock(mutex_);
     enter();
-    driver_.check(driver_.cuMemcpyDtoHAsync_v2(destination, source, static_cast<size_t>(bytes), stream_), "copying from the device");
-    driver_.check(driver_.cuStreamSynchronize(stream_), "waiting for the device");
+    driver_.check(driver_.cuMemcpyDtoHAsync_v2(destination, source, static_cast<size_t>(bytes), stream()), "copying from the device");
+    driver_.check(driver_.cuStreamSynchronize(stream()), "waiting for the device");
   }
 
   int64_t find_kernel(const std::string& name, int32_t shared_bytes) override {
@@ -133,14 +133,94 @@ class DriverDevice final : public Device {
     void* parameters[32];
     if (count < 0 || count > 32) throw Error(CLIPENGINE_INVALID_ARGUMENT, "a kernel takes at most 32 arguments");
     for (int32_t i = 0; i < count; ++i) parameters[i] = const_cast<uint64_t*>(arguments + i);
-    driver_.check(driver_.cuLaunchKernel(reinterpret_cast<Function>(kernel), launch.grid_x, launch.grid_y, launch.grid_z, launch.block, 1, 1, launch.shared_bytes, stream_, parameters, nullptr),
+    driver_.check(driver_.cuLaunchKernel(reinterpret_cast<Function>(kernel), launch.grid_x, launch.grid_y, launch.grid_z, launch.block, 1, 1, launch.shared_bytes, stream(), parameters, nullptr),
                   "launching a kernel");
   }
 
   void synchronize() override {
     const std::lock_guard lock(mutex_);
     enter();
-    driver_.check(driver_.cuStreamSynchronize(stream_), "waiting for the device");
+    for (Stream stream : streams_) driver_.check(driver_.cuStreamSynchronize(stream), "waiting for the device");
+  }
+
+  void launch_task(int64_t kernel, const Launch& launch, const void* task, int64_t) override {
+    const std::lock_guard lock(mutex_);
+    enter();
+    void* parameters[] = {const_cast<void*>(task)};
+    driver_.check(driver_.cuLaunchKernel(reinterpret_cast<Function>(kernel), launch.grid_x, launch.grid_y, launch.grid_z, launch.block, 1, 1, launch.shared_bytes, stream(), parameters, nullptr),
+                  "launching a kernel");
+  }
+
+  void* pin(int64_t bytes) override {
+    const std::lock_guard lock(mutex_);
+    enter();
+    void* memory = nullptr;
+    driver_.check(driver_.cuMemHostAlloc(&memory, static_cast<size_t>(bytes), 0), "pinning " + std::to_string(bytes) + " bytes of host memory");
+    return memory;
+  }
+
+  void unpin(void* memory) override {
+    const std::lock_guard lock(mutex_);
+    enter();
+    driver_.check(driver_.cuMemFreeHost(memory), "freeing pinned memory");
+  }
+
+  void copy_to_device(Queue queue, uint64_t destination, const void* pinned, int64_t bytes) override {
+    const std::lock_guard lock(mutex_);
+    enter();
+    driver_.check(driver_.cuMemcpyHtoDAsync_v2(destination, pinned, static_cast<size_t>(bytes), stream(queue)), "copying to the device");
+  }
+
+  void copy_to_host(Queue queue, void* pinned, uint64_t source, int64_t bytes) override {
+    const std::lock_guard lock(mutex_);
+    enter();
+    driver_.check(driver_.cuMemcpyDtoHAsync_v2(pinned, source, static_cast<size_t>(bytes), stream(queue)), "copying from the device");
+  }
+
+  void fill(Queue queue, uint64_t destination, uint8_t value, int64_t bytes) override {
+    const std::lock_guard lock(mutex_);
+    enter();
+    driver_.check(driver_.cuMemsetD8Async(destination, value, static_cast<size_t>(bytes), stream(queue)), "filling device memory");
+  }
+
+  int64_t create_event() override {
+    const std::lock_guard lock(mutex_);
+    enter();
+    void* event = nullptr;
+    driver_.check(driver_.cuEventCreate(&event, 0), "creating an event");
+    return reinterpret_cast<int64_t>(event);
+  }
+
+  void destroy_event(int64_t event) override {
+    const std::lock_guard lock(mutex_);
+    enter();
+    driver_.check(driver_.cuEventDestroy_v2(reinterpret_cast<void*>(event)), "destroying an event");
+  }
+
+  void record(int64_t event, Queue queue) override {
+    const std::lock_guard lock(mutex_);
+    enter();
+    driver_.check(driver_.cuEventRecord(reinterpret_cast<void*>(event), stream(queue)), "recording an event");
+  }
+
+  void wait(Queue queue, int64_t event) override {
+    const std::lock_guard lock(mutex_);
+    enter();
+    driver_.check(driver_.cuStreamWaitEvent(stream(queue), reinterpret_cast<void*>(event), 0), "waiting for an event");
+  }
+
+  void await(int64_t event) override {
+    // Not under the lock: others may enqueue meanwhile.
+    enter();
+    driver_.check(driver_.cuEventSynchronize(reinterpret_cast<void*>(event)), "waiting for the device");
+  }
+
+  double elapsed(int64_t start, int64_t end) override {
+    const std::lock_guard lock(mutex_);
+    enter();
+    float milliseconds = 0;
+    driver_.check(driver_.cuEventElapsedTime(&milliseconds, reinterpret_cast<void*>(start), reinterpret_cast<void*>(end)), "reading the time between events");
+    return milliseconds;
   }
 
  private:
@@ -148,6 +228,8 @@ class DriverDevice final : public Device {
     void* memory = nullptr;
     void* copied = nullptr;
   };
+
+  Stream stream(Queue queue = Queue::kCompute) const { return streams_[static_cast<int>(queue)]; }
 
   void enter() const { driver_.check(driver_.cuCtxSetCurrent(context_), "entering the context"); }
 
@@ -192,20 +274,24 @@ class DriverDevice final : public Device {
 
   void release() noexcept {
     driver_.cuCtxSetCurrent(context_);
-    if (stream_ != nullptr) driver_.cuStreamSynchronize(stream_);
+    for (Stream stream : streams_) {
+      if (stream != nullptr) driver_.cuStreamSynchronize(stream);
+    }
     for (Staging& staging : staging_) {
       if (staging.copied != nullptr) driver_.cuEventDestroy_v2(staging.copied);
       if (staging.memory != nullptr) driver_.cuMemFreeHost(staging.memory);
     }
     if (module_ != nullptr) driver_.cuModuleUnload(module_);
-    if (stream_ != nullptr) driver_.cuStreamDestroy_v2(stream_);
+    for (Stream stream : streams_) {
+      if (stream != nullptr) driver_.cuStreamDestroy_v2(stream);
+    }
     driver_.cuDevicePrimaryCtxRelease_v2(ordinal_);
   }
 
   const Driver& driver_;
   DeviceOrdinal ordinal_ = 0;
   Context context_ = nullptr;
-  Stream stream_ = nullptr;
+  Stream streams_[kQueues] = {};
   Module module_ = nullptr;
   Staging staging_[2];
   int next_staging_ = 0;

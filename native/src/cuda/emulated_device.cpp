@@ -1,7 +1,10 @@
 // The emulator as a device: memory is the host's, kernels run on the CPU. It stands for a GPU in tests only.
+// Nothing runs when it is enqueued: queues are worked off where the host waits, the next one drawn by chance, so that a missing
+// event or a buffer that is touched too early shows.
 #define CLIPENGINE_CUDA_EMULATOR 1
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -14,6 +17,8 @@
 #include "cuda/kernels/attention.cu"
 #include "cuda/kernels/layer_norm.cu"
 #include "cuda/kernels/matrix_product.cu"
+#include "cuda/kernels/sweep.cu"
+#include "cuda/kernels/sweep_tiles.cu"
 #include "cuda/kernels/tokens.cu"
 
 namespace clipengine::cuda {
@@ -56,6 +61,20 @@ const std::map<std::string, Kernel>& kernels() {
   return all;
 }
 
+using TaskKernel = void (*)(SweepTask);
+
+const std::map<std::string, TaskKernel>& task_kernels() {
+#define CLIPENGINE_TASK_ENTRY(name) {#name, name}
+#define CLIPENGINE_TASK_ENTRIES(type)                                                                                          \
+  CLIPENGINE_TASK_ENTRY(sweep_check_##type), CLIPENGINE_TASK_ENTRY(sweep_few_##type##_8), CLIPENGINE_TASK_ENTRY(sweep_few_##type##_16), \
+      CLIPENGINE_TASK_ENTRY(sweep_scan_##type), CLIPENGINE_TASK_ENTRY(sweep_emit_##type)
+  static const std::map<std::string, TaskKernel> all = {CLIPENGINE_TASK_ENTRIES(bf16), CLIPENGINE_TASK_ENTRIES(fp16), CLIPENGINE_TASK_ENTRIES(fp32),
+                                                        CLIPENGINE_TASK_ENTRY(sweep_merge), CLIPENGINE_TASK_ENTRY(sweep_reduce), CLIPENGINE_TASK_ENTRY(sweep_weighted)};
+  return all;
+}
+
+void* host(uint64_t address) { return reinterpret_cast<void*>(address); }
+
 class EmulatedDevice final : public Device {
  public:
   std::string describe() const override { return "name: emulator (tests only)\narchitecture: none\nkernels: compiled for the CPU"; }
@@ -69,33 +88,140 @@ class EmulatedDevice final : public Device {
     return reinterpret_cast<uint64_t>(memory);
   }
 
-  void free(uint64_t address) override { std::free(reinterpret_cast<void*>(address)); }
-  void upload(uint64_t destination, const void* source, int64_t bytes) override { std::memcpy(reinterpret_cast<void*>(destination), source, static_cast<size_t>(bytes)); }
-  void download(void* destination, uint64_t source, int64_t bytes) override { std::memcpy(destination, reinterpret_cast<const void*>(source), static_cast<size_t>(bytes)); }
+  void free(uint64_t address) override {
+    synchronize();
+    std::free(host(address));
+  }
+
+  void upload(uint64_t destination, const void* source, int64_t bytes) override {
+    const unsigned char* from = static_cast<const unsigned char*>(source);
+    enqueue(Queue::kCompute, [destination, staged = std::vector<unsigned char>(from, from + bytes)] { std::memcpy(host(destination), staged.data(), staged.size()); });
+  }
+
+  void download(void* destination, uint64_t source, int64_t bytes) override {
+    const std::lock_guard lock(mutex_);
+    while (!queues_[0].empty()) step();
+    std::memcpy(destination, host(source), static_cast<size_t>(bytes));
+  }
 
   int64_t find_kernel(const std::string& name, int32_t) override {
+    if (const auto task = task_kernels().find(name); task != task_kernels().end()) return reinterpret_cast<int64_t>(&task->second);
     const auto found = kernels().find(name);
     if (found == kernels().end()) throw Error(CLIPENGINE_INTERNAL, "there is no kernel " + name);
     return reinterpret_cast<int64_t>(&found->second);
   }
 
   void launch(int64_t kernel, const Launch& launch, const uint64_t* arguments, int32_t count) override {
-    const std::lock_guard lock(mutex_);  // static shared memory exists once
-    emulator::launch({launch.grid_x, launch.grid_y, launch.grid_z}, launch.block, launch.shared_bytes, ++seed_,
-                     [&] { (*reinterpret_cast<const Kernel*>(kernel))(arguments, count); });
+    run_later(launch, [kernel = reinterpret_cast<const Kernel*>(kernel), slots = std::vector<uint64_t>(arguments, arguments + count)] { (*kernel)(slots.data(), static_cast<int32_t>(slots.size())); });
   }
 
-  void synchronize() override {}
+  void launch_task(int64_t kernel, const Launch& launch, const void* task, int64_t bytes) override {
+    if (bytes != sizeof(SweepTask)) throw emulator::Fault("a kernel was launched with a parameter of another size than it takes");
+    SweepTask copy;
+    std::memcpy(&copy, task, sizeof copy);
+    run_later(launch, [kernel = *reinterpret_cast<const TaskKernel*>(kernel), copy] { kernel(copy); });
+  }
+
+  void synchronize() override {
+    const std::lock_guard lock(mutex_);
+    while (!is_idle()) step();
+  }
+
+  void* pin(int64_t bytes) override { return host(allocate(bytes)); }
+
+  void unpin(void* memory) override {
+    synchronize();
+    std::free(memory);
+  }
+
+  void copy_to_device(Queue queue, uint64_t destination, const void* pinned, int64_t bytes) override {
+    enqueue(queue, [=] { std::memcpy(host(destination), pinned, static_cast<size_t>(bytes)); });
+  }
+
+  void copy_to_host(Queue queue, void* pinned, uint64_t source, int64_t bytes) override {
+    enqueue(queue, [=] { std::memcpy(pinned, host(source), static_cast<size_t>(bytes)); });
+  }
+
+  void fill(Queue queue, uint64_t destination, uint8_t value, int64_t bytes) override {
+    enqueue(queue, [=] { std::memset(host(destination), value, static_cast<size_t>(bytes)); });
+  }
+
+  int64_t create_event() override {
+    const std::lock_guard lock(mutex_);
+    events_.push_back({});
+    return static_cast<int64_t>(events_.size());
+  }
+
+  void destroy_event(int64_t) override {}
+
+  void record(int64_t event, Queue queue) override {
+    const std::lock_guard lock(mutex_);
+    const int64_t number = ++of(event).issued;
+    queues_[static_cast<int>(queue)].push_back({[this, event, number] { of(event).done = number; }, 0, 0});
+  }
+
+  void wait(Queue queue, int64_t event) override {
+    const std::lock_guard lock(mutex_);
+    queues_[static_cast<int>(queue)].push_back({[] {}, event, of(event).issued});
+  }
+
+  void await(int64_t event) override {
+    const std::lock_guard lock(mutex_);
+    for (const int64_t number = of(event).issued; of(event).done < number;) step();
+  }
+
+  double elapsed(int64_t, int64_t) override { return 1.0; }  // no clock counts here
 
  private:
-  static inline std::mutex mutex_;
-  uint64_t seed_ = 0;
+  struct Event {
+    int64_t issued = 0, done = 0;
+  };
+  // Runs once `event`, where there is one, has been recorded for the `number`th time.
+  struct Work {
+    std::function<void()> body;
+    int64_t event, number;
+  };
+
+  Event& of(int64_t event) { return events_[static_cast<size_t>(event - 1)]; }
+  bool is_idle() const { return queues_[0].empty() && queues_[1].empty() && queues_[2].empty(); }
+
+  void enqueue(Queue queue, std::function<void()> body) {
+    const std::lock_guard lock(mutex_);
+    queues_[static_cast<int>(queue)].push_back({std::move(body), 0, 0});
+  }
+
+  void run_later(const Launch& launch, std::function<void()> body) {
+    enqueue(Queue::kCompute, [this, launch, body = std::move(body)] { emulator::launch({launch.grid_x, launch.grid_y, launch.grid_z}, launch.block, launch.shared_bytes, ++seed_, body); });
+  }
+
+  // Runs the first work of one queue that is free to go on.
+  void step() {
+    for (int tried = 0, first = static_cast<int>((seed_ = seed_ * 6364136223846793005ull + 1442695040888963407ull) >> 33) % kQueues; tried < kQueues; ++tried) {
+      std::deque<Work>& queue = queues_[(first + tried) % kQueues];
+      if (queue.empty() || (queue.front().event != 0 && of(queue.front().event).done < queue.front().number)) continue;
+      const Work work = std::move(queue.front());
+      queue.pop_front();
+      work.body();
+      return;
+    }
+    throw emulator::Fault("deadlock: every queue waits for an event that nothing records");
+  }
+
+  static inline std::recursive_mutex mutex_;  // static shared memory exists once, for all devices
+  std::deque<Work> queues_[kQueues];
+  std::vector<Event> events_;
+  uint64_t seed_ = 1;
 };
 
 }  // namespace
 
-int32_t count_devices() { return 1; }
+constexpr int32_t kDevices = 3;
 
-std::unique_ptr<Device> open_device(int32_t, const char*) { return std::make_unique<EmulatedDevice>(); }
+int32_t count_devices() { return kDevices; }
+
+std::unique_ptr<Device> open_device(int32_t ordinal, const char*) {
+  if (ordinal < 0 || ordinal >= kDevices) throw Error(CLIPENGINE_BAD_INPUT, "there is no CUDA device " + std::to_string(ordinal) + "; the driver sees " + std::to_string(kDevices));
+  return std::make_unique<EmulatedDevice>();
+}
 
 }  // namespace clipengine::cuda

@@ -1,5 +1,7 @@
 #include "cuda/emulator.h"
 
+#include <setjmp.h>
+
 #include <algorithm>
 #include <exception>
 #include <memory>
@@ -17,8 +19,12 @@ struct PendingCopy {
   int group;
 };
 
+// A fiber starts through its context, once; from then on it is left and entered by jumps, which, other than contexts, do not
+// ask the system for the signal mask each time. It runs one thread of one block after another.
 struct Fiber {
   ucontext_t context;
+  jmp_buf place;
+  bool is_started = false;
   std::unique_ptr<unsigned char[]> stack;
   State state = State::kDone;
   unsigned operation = 0;
@@ -32,7 +38,7 @@ struct Machine {
   std::vector<unsigned char> mailboxes;
   std::vector<unsigned char> shared;
   unsigned char* shared_aligned = nullptr;
-  ucontext_t scheduler;
+  jmp_buf scheduler;
   unsigned current = 0;
   unsigned threads = 0;
   Dimensions block, grid;
@@ -51,25 +57,37 @@ void suspend(State state, unsigned operation) {
   Fiber& fiber = machine.fibers[machine.current];
   fiber.state = state;
   fiber.operation = operation;
-  swapcontext(&fiber.context, &machine.scheduler);
+  if (_setjmp(fiber.place) == 0) _longjmp(machine.scheduler, 1);
 }
 
-void run_thread() {
+void run_body() {
   try {
     (*machine.body)();
   } catch (...) {
     if (!machine.failure) machine.failure = std::current_exception();
   }
-  Fiber& fiber = machine.fibers[machine.current];
-  if (!fiber.copies.empty() && !machine.failure)
+  if (!machine.fibers[machine.current].copies.empty() && !machine.failure)
     machine.failure = std::make_exception_ptr(Fault("a thread ended with asynchronous copies that nobody waited for"));
-  fiber.state = State::kDone;
-  swapcontext(&fiber.context, &machine.scheduler);
+}
+
+void run_threads() {
+  for (;;) {
+    run_body();
+    suspend(State::kDone, 0);
+  }
+}
+
+// A function of its own, and no local of its callers lives in a register across it: _setjmp returns twice.
+__attribute__((noinline)) void enter(Fiber& fiber) {
+  if (_setjmp(machine.scheduler) != 0) return;
+  if (fiber.is_started) _longjmp(fiber.place, 1);
+  fiber.is_started = true;
+  setcontext(&fiber.context);
 }
 
 void resume(unsigned thread) {
   machine.current = thread;
-  swapcontext(&machine.scheduler, &machine.fibers[thread].context);
+  enter(machine.fibers[thread]);
   if (machine.failure) std::rethrow_exception(machine.failure);
 }
 
@@ -98,15 +116,18 @@ void run_warp(unsigned first) {
 
 // A function of its own: getcontext may return twice, and a loop variable around it could be lost.
 void prepare(Fiber& fiber) {
+  fiber.copies.clear();
+  fiber.group = 0;
+  // What a fault left in the middle of a kernel starts anew.
+  if (fiber.state != State::kDone) fiber.is_started = false;
+  fiber.state = State::kRunning;
+  if (fiber.is_started) return;
   if (!fiber.stack) fiber.stack = std::make_unique<unsigned char[]>(kStackBytes);
   getcontext(&fiber.context);
   fiber.context.uc_stack.ss_sp = fiber.stack.get();
   fiber.context.uc_stack.ss_size = kStackBytes;
-  fiber.context.uc_link = &machine.scheduler;
-  makecontext(&fiber.context, run_thread, 0);
-  fiber.state = State::kRunning;
-  fiber.copies.clear();
-  fiber.group = 0;
+  fiber.context.uc_link = nullptr;
+  makecontext(&fiber.context, run_threads, 0);
 }
 
 void run_block() {

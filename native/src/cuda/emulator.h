@@ -73,6 +73,16 @@ CLIPENGINE_DEVICE float bits_to_float(uint32_t bits) {
   std::memcpy(&result, &bits, 4);
   return result;
 }
+CLIPENGINE_DEVICE uint32_t float_to_bits(float value) {
+  uint32_t result;
+  std::memcpy(&result, &value, 4);
+  return result;
+}
+CLIPENGINE_DEVICE uint64_t double_to_bits(double value) {
+  uint64_t result;
+  std::memcpy(&result, &value, 8);
+  return result;
+}
 CLIPENGINE_DEVICE float to_float(float value) { return value; }
 CLIPENGINE_DEVICE float to_float(bf16 value) { return bits_to_float((uint32_t)value.bits << 16); }
 CLIPENGINE_DEVICE float to_float(fp16 value) {
@@ -115,8 +125,23 @@ CLIPENGINE_DEVICE float shuffle_xor(float value, int mask) { return emulated_shu
 CLIPENGINE_DEVICE int shuffle_xor(int value, int mask) { return emulated_shuffle_xor(value, mask); }
 
 CLIPENGINE_DEVICE float exp2_fast(float x) { return std::exp2(x); }
+CLIPENGINE_DEVICE float log2_fast(float x) { return std::log2(x); }
 CLIPENGINE_DEVICE float reciprocal_square_root(float x) { return 1.0f / std::sqrt(x); }
 CLIPENGINE_DEVICE float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
+
+CLIPENGINE_DEVICE void load_16(uint32_t words[4], const void* source) {
+  clipengine::emulator::check_alignment(source, 16, "a load of 16 bytes");
+  std::memcpy(words, source, 16);
+}
+// Blocks and threads take turns: plain arithmetic is atomic.
+CLIPENGINE_DEVICE uint64_t atomic_add(unsigned long long* address, uint64_t value) {
+  const uint64_t before = *address;
+  *address = before + value;
+  return before;
+}
+CLIPENGINE_DEVICE void atomic_minimum(unsigned* address, uint32_t value) {
+  if (value < *address) *address = value;
+}
 
 CLIPENGINE_DEVICE void copy_async_16(void* destination, const void* source, bool valid) {
   clipengine::emulator::copy_async(destination, source, valid);
@@ -155,9 +180,10 @@ CLIPENGINE_DEVICE void multiply_tile(float d[4], const uint32_t a[4], const uint
   std::memcpy(emu::mailbox(me), a, 16);
   std::memcpy(emu::mailbox(me) + 16, b, 8);
   emu::meet_warp(7);
-  const auto element = [](unsigned lane, unsigned word, unsigned half) {
+  const unsigned char* boxes = emu::mailbox(0);
+  const auto element = [boxes](unsigned lane, unsigned word, unsigned half) {
     T value;
-    std::memcpy(&value.bits, emu::mailbox(lane) + word * 4 + half * 2, 2);
+    std::memcpy(&value.bits, boxes + lane * 64 + word * 4 + half * 2, 2);
     return to_float(value);
   };
   for (unsigned i = 0; i < 4; ++i) {

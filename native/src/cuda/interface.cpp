@@ -3,30 +3,12 @@
 
 #include "clipengine_cuda.h"
 #include "core/status.h"
-#include "cuda/device.h"
+#include "cuda/interface.h"
 
 using clipengine::Error;
 using clipengine::guard;
-using clipengine::cuda::Device;
-
-struct clipengine_cuda_device {
-  std::unique_ptr<Device> device;
-};
-
-namespace {
-
-Device& require(clipengine_cuda_device* device) {
-  if (device == nullptr) throw Error(CLIPENGINE_INVALID_ARGUMENT, "the device is null");
-  return *device->device;
-}
-
-template <typename T>
-T& require_out(T* pointer) {
-  if (pointer == nullptr) throw Error(CLIPENGINE_INVALID_ARGUMENT, "an out-pointer is null");
-  return *pointer;
-}
-
-}  // namespace
+using clipengine::cuda::require;
+using clipengine::cuda::require_out;
 
 extern "C" {
 

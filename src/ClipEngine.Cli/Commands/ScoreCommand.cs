@@ -24,8 +24,9 @@ internal static class ScoreCommand
         Option<string?> segments = new("--segments") { Description = "Columns of each softmax, as in 8,8,8; by default one softmax over all." };
         Option<string?> groups = new("--groups") { Description = "The group of each image [images] as an integer .npy, -1 for none; needs --group-table." };
         Option<string?> table = new("--group-table") { Description = "A CSV with the argmax count and mean probability of each group and column. Then --out may be left out, and nothing of [images, texts] is held." };
+        Option<string> device = new("--device") { Description = CudaArgument.Description, DefaultValueFactory = _ => "cpu" };
         Option<bool> json = new("--json") { Description = "Say what was done as JSON on standard output." };
-        var command = new Command("score", "Score image features against text features.") { images, texts, output, scale, bias, sigmoid, top, segments, groups, table, json };
+        var command = new Command("score", "Score image features against text features.") { images, texts, output, scale, bias, sigmoid, top, segments, groups, table, device, json };
         command.SetAction((parsed, cancellation) => Task.Run(
             () => Run(
                 new Request(
@@ -38,7 +39,8 @@ internal static class ScoreCommand
                     parsed.GetResult(top) is null ? null : parsed.GetValue(top),
                     parsed.GetValue(segments),
                     parsed.GetValue(groups),
-                    parsed.GetValue(table)),
+                    parsed.GetValue(table),
+                    parsed.GetValue(device)!),
                 parsed.GetValue(json) ? Console.OpenStandardOutput() : null,
                 Console.Error,
                 cancellation),
@@ -71,16 +73,17 @@ internal static class ScoreCommand
         };
         if (options.TopCount > options.SegmentLengths.Min())
             throw new BadInputException("--top-k", $"expected at most {options.SegmentLengths.Min()}, the columns of the shortest segment; found {options.TopCount}.");
+        using CudaDevices? devices = CudaArgument.Open(request.Device);
         WarnOfLengths(images, errors);
         WarnOfLengths(texts, errors);
 
         var watch = Stopwatch.StartNew();
-        using var sweep = new ProbeSweep(texts, options);
+        using var sweep = new ProbeSweep(texts, options, devices);
         SweepTotals totals = Sweep(sweep, images, groups, request, cancellation);
         if (request.GroupTable is not null)
             WriteTable(request.GroupTable, sweep, totals);
         if (summary is not null)
-            WriteSummary(summary, request, sweep, images, watch.Elapsed);
+            WriteSummary(summary, request, sweep, images, devices, watch.Elapsed);
         return CommandRunner.Done;
     }
 
@@ -236,7 +239,7 @@ internal static class ScoreCommand
         }
     });
 
-    private static void WriteSummary(Stream output, Request request, ProbeSweep sweep, FeatureSource images, TimeSpan elapsed)
+    private static void WriteSummary(Stream output, Request request, ProbeSweep sweep, FeatureSource images, CudaDevices? devices, TimeSpan elapsed)
     {
         using (var writer = new Utf8JsonWriter(output))
         {
@@ -248,7 +251,16 @@ internal static class ScoreCommand
             writer.WriteNumber("scale", sweep.Options.Scale);
             writer.WriteNumber("bias", sweep.Options.Bias);
             writer.WriteString("activation", request.Sigmoid ? "sigmoid" : "softmax");
+            writer.WriteString("device", devices?.Name ?? "cpu");
             writer.WriteString("instruction_set", sweep.InstructionSet);
+            if (devices is not null)
+            {
+                writer.WriteStartArray("device_descriptions");
+                foreach (string description in devices.Descriptions)
+                    writer.WriteStringValue(description);
+                writer.WriteEndArray();
+            }
+
             double seconds = Math.Max(elapsed.TotalSeconds, 1e-9);
             writer.WriteNumber("seconds", elapsed.TotalSeconds);
             writer.WriteNumber("images_per_second", images.Rows / seconds);
@@ -271,5 +283,5 @@ internal static class ScoreCommand
 
     /// <summary>The options as given; null for those that were not.</summary>
     internal sealed record Request(
-        string Images, string Texts, string? Output, double Scale = 100, double Bias = 0, bool Sigmoid = false, int? TopCount = null, string? Segments = null, string? Groups = null, string? GroupTable = null);
+        string Images, string Texts, string? Output, double Scale = 100, double Bias = 0, bool Sigmoid = false, int? TopCount = null, string? Segments = null, string? Groups = null, string? GroupTable = null, string Device = "cpu");
 }

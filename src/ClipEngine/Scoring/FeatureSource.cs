@@ -1,6 +1,7 @@
 using System.Buffers;
 using ClipEngine.Checkpoints;
 using ClipEngine.Files;
+using ClipEngine.Native;
 using ClipEngine.Tensors;
 
 namespace ClipEngine.Scoring;
@@ -16,6 +17,7 @@ public sealed class FeatureSource : IDisposable
     private readonly NpyFile? _npy;
     private readonly ICheckpoint? _checkpoint;
     private readonly TensorBytes? _tensor;
+    private readonly CudaFeatures? _resident;
 
     private FeatureSource(string name, long rows, long width, ElementType type)
     {
@@ -37,6 +39,9 @@ public sealed class FeatureSource : IDisposable
         _checkpoint = checkpoint;
         _tensor = checkpoint.Borrow(tensor.Name);
     }
+
+    private FeatureSource(FeatureSource source, CudaFeatures resident)
+        : this(source.Name, source.Rows, source.Width, source.Type) => _resident = resident;
 
     /// <summary>What messages call it: the file, or the name given.</summary>
     public string Name { get; }
@@ -101,9 +106,37 @@ public sealed class FeatureSource : IDisposable
         }
     }
 
+    /// <summary>
+    /// Copies features to GPUs, so that many sweeps read them from there: each GPU holds an equal run of the rows. Sweeps over
+    /// them must run on the same devices, begin and end at multiples of 4096 rows or at the last one, and take their groups
+    /// from here. The rows cannot be read back.
+    /// </summary>
+    /// <param name="source">The features; not needed afterwards.</param>
+    /// <param name="devices">The GPUs; they must stay open as long as the result.</param>
+    /// <param name="groups">The group of every row, -1 for none; empty: all in group 0.</param>
+    /// <param name="groupCount">Groups; 0 for none.</param>
+    /// <exception cref="ArgumentException">Another number of groups than rows, or a group out of range.</exception>
+    /// <exception cref="InsufficientMemoryException">They do not fit.</exception>
+    /// <exception cref="BadInputException">The file ends early.</exception>
+    public static FeatureSource LoadOnCuda(FeatureSource source, CudaDevices devices, ReadOnlySpan<int> groups = default, int groupCount = 0)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        ArgumentNullException.ThrowIfNull(devices);
+        ArgumentOutOfRangeException.ThrowIfNegative(groupCount);
+        if (source._resident is not null)
+            throw new ArgumentException($"{source.Name} lies on GPUs already.", nameof(source));
+        if (!groups.IsEmpty && groups.Length != source.Rows)
+            throw new ArgumentException($"{groups.Length} groups for {source.Rows} rows.", nameof(groups));
+        return new FeatureSource(source, CudaFeatures.Load(source, devices, groups, groupCount));
+    }
+
+    /// <summary>The rows on GPUs; null where they are on the host.</summary>
+    internal CudaFeatures? Resident => _resident;
+
     /// <inheritdoc/>
     public void Dispose()
     {
+        _resident?.Dispose();
         _tensor?.Dispose();
         _checkpoint?.Dispose();
         _npy?.Dispose();
@@ -115,8 +148,11 @@ public sealed class FeatureSource : IDisposable
     /// <summary>Copies rows out as fp32.</summary>
     /// <param name="firstRow">The first row.</param>
     /// <param name="destination">Whole rows.</param>
+    /// <exception cref="NotSupportedException">The rows lie on GPUs.</exception>
     public void ReadRows(long firstRow, Span<float> destination)
     {
+        if (_resident is not null)
+            throw new NotSupportedException($"{Name} lies on GPUs and cannot be read back.");
         if (_npy is not null)
             _npy.ReadAsSingle(firstRow * Width, destination);
         else if (_tensor is not null)
@@ -165,7 +201,11 @@ public sealed class FeatureSource : IDisposable
 
         internal Access(FeatureSource matrix)
         {
-            if (matrix._npy is not null)
+            if (matrix._resident is not null)
+            {
+                ObjectDisposedException.ThrowIf(matrix._resident.IsClosed, matrix);
+            }
+            else if (matrix._npy is not null)
             {
                 _file = matrix._npy.Handle;
                 _file.DangerousAddRef(ref _isReferenced);

@@ -16,7 +16,9 @@ namespace ClipEngine.Scoring;
 /// A row that is not finite, or all zeros, is refused by number.</para>
 /// <para>Totals are reduced in double precision within chunks of <see cref="ChunkRows"/> rows and added up exactly: the same bits
 /// for any number of threads, batches or shards whose borders are multiples of <see cref="ChunkRows"/>. Instruction sets differ
-/// in the last bits; <see cref="InstructionSet"/> names the one in use.</para>
+/// in the last bits, and so do GPUs; <see cref="InstructionSet"/> names what is in use.</para>
+/// <para>On GPUs 16-bit rows multiply on tensor cores with fp32 sums; prompts keep 24 bits beside BFloat16 rows and at least 22
+/// beside Float16 rows. Float32 and Float64 rows multiply in true fp32.</para>
 /// <para>Memory beyond inputs and outputs, for each thread: 256 rows of packed features and 256 scores for each column of the
 /// longest segment. Runs on the native library's thread pool (<see cref="NativeThreads"/>); a steady state allocates nothing.
 /// Thread-safe: concurrent runs take turns.</para>
@@ -26,13 +28,7 @@ public sealed class ProbeSweep : IDisposable
     /// <summary>Rows whose totals are reduced together; shards must begin at multiples of it.</summary>
     public const int ChunkRows = NativeMethods.SweepChunkRows;
 
-    // Row outputs of a batch stay below this, or at one chunk for each thread.
-    private const long OutputBytes = 64L << 20;
-
-    // About a tenth of a second of one core: small enough to stop soon, large enough that threads rarely wait for each other.
-    private const double BatchOperations = 8e9;
-
-    private readonly SweepHandle _handle;
+    private readonly SweepEngine _engine;
     private readonly Lock _turn = new();
 
     /// <summary>Packs the prompts.</summary>
@@ -41,11 +37,23 @@ public sealed class ProbeSweep : IDisposable
     /// <exception cref="BadInputException">A prompt is not finite or all zeros, or there are more than 2^24.</exception>
     /// <exception cref="ArgumentException">The options contradict each other or the prompts.</exception>
     /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
-    public unsafe ProbeSweep(FeatureSource prompts, ProbeSweepOptions options)
+    public ProbeSweep(FeatureSource prompts, ProbeSweepOptions options)
+        : this(prompts, options, devices: null)
+    {
+    }
+
+    /// <summary>Packs the prompts, for GPUs.</summary>
+    /// <param name="prompts">Prompt features <c>[prompts, width]</c>; not read after the constructor returns.</param>
+    /// <param name="options">What to compute.</param>
+    /// <param name="devices">The GPUs, which share the rows and must stay open as long as this sweep; null for the processor.</param>
+    /// <exception cref="BadInputException">A prompt is not finite or all zeros, or there are more than 2^24.</exception>
+    /// <exception cref="ArgumentException">The options contradict each other or the prompts.</exception>
+    /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
+    /// <exception cref="InsufficientMemoryException">A GPU's memory is too small.</exception>
+    public unsafe ProbeSweep(FeatureSource prompts, ProbeSweepOptions options, CudaDevices? devices)
     {
         ArgumentNullException.ThrowIfNull(prompts);
         ArgumentNullException.ThrowIfNull(options);
-        _ = CpuInformation.DefaultInstructionSet; // what is wrong with the variable is not said of the prompts
         if (prompts.Rows is < 1 or > NativeMethods.SweepMaximumPrompts)
             throw new BadInputException(prompts.Name, $"expected 1 to {NativeMethods.SweepMaximumPrompts} prompts, found {prompts.Rows}.");
         PromptCount = checked((int)prompts.Rows);
@@ -73,13 +81,12 @@ public sealed class ProbeSweep : IDisposable
                     ReplicateCount = options.ReplicateCount,
                     Scale = options.Scale,
                     Bias = options.Bias,
-                    PromptType = NativeType(ElementType.Float32),
+                    PromptType = SweepEngine.NativeType(ElementType.Float32),
                     Activation = (int)options.Activation,
                     TopCount = options.TopCount,
                     Entropy = options.Entropy ? 1 : 0,
                 };
-                NativeStatus status = NativeMethods.SweepCreate(&plan, out _handle, out long failedPrompt);
-                ThrowIfFailed(status, prompts.Name, failedPrompt);
+                _engine = devices is null ? CpuSweepEngine.Create(&plan, prompts.Name) : CudaSweepEngine.Create(devices, &plan, prompts.Name);
             }
         }
         finally
@@ -100,8 +107,8 @@ public sealed class ProbeSweep : IDisposable
     /// <summary>Columns of each segment.</summary>
     public ImmutableArray<int> SegmentLengths { get; }
 
-    /// <summary>What this sweep runs on: <c>avx512</c>, <c>avx2</c> or <c>portable</c>.</summary>
-    public unsafe string InstructionSet => Marshal.PtrToStringUTF8((nint)NativeMethods.SweepInstructionSet(_handle))!;
+    /// <summary>What this sweep runs on: <c>avx512</c>, <c>avx2</c> or <c>portable</c>, or the names of GPUs as in <c>cuda:0,cuda:1</c>.</summary>
+    public string InstructionSet => _engine.Name;
 
     /// <summary>Scores images.</summary>
     /// <param name="input">The images and what belongs to them.</param>
@@ -137,28 +144,7 @@ public sealed class ProbeSweep : IDisposable
     public void Dispose()
     {
         lock (_turn)
-            _handle.Dispose();
-    }
-
-    private static int NativeType(ElementType type) => type switch
-    {
-        ElementType.Float16 => 0,
-        ElementType.BFloat16 => 1,
-        ElementType.Float32 => 2,
-        ElementType.Float64 => 3,
-        _ => throw new ArgumentException($"Features are floating-point; found {type}.", nameof(type)),
-    };
-
-    private static void ThrowIfFailed(NativeStatus status, string source, long row)
-    {
-        try
-        {
-            status.ThrowIfFailed(source);
-        }
-        catch (BadInputException exception) when (row >= 0)
-        {
-            throw new BadInputException(source, $"row {row} {exception.Problem}.");
-        }
+            _engine.Dispose();
     }
 
     private static void CheckOptions(ProbeSweepOptions options, ImmutableArray<int> segmentLengths, int promptCount)
@@ -191,6 +177,8 @@ public sealed class ProbeSweep : IDisposable
             throw new ArgumentException("The options ask for weighted sums and there are no weights.", nameof(input));
         if (input.Rows is null && (Options.Probabilities || Options.Entropy || Options.Margin || Options.TopCount > 0))
             throw new ArgumentException("The options ask for outputs of each row and nobody takes them.", nameof(input));
+        if (images.Resident is not null)
+            images.Resident.Check(_engine, input, count, Options.GroupCount);
         if (!input.Groups.IsEmpty && input.Groups.Length != images.Rows)
             throw new ArgumentException($"{input.Groups.Length} groups for {images.Rows} images.", nameof(input));
         if (Options.GroupCount > 0)
@@ -207,14 +195,14 @@ public sealed class ProbeSweep : IDisposable
 
     private long BatchRows(FeatureSource images, long count)
     {
-        long threads = NativeThreads.Count;
-        long chunks = (long)(BatchOperations * threads / (2.0 * PromptCount * Width * ChunkRows));
-        // At least eight chunks a thread, so that the last ones to finish are not waited for long; at most a million rows.
-        chunks = Math.Clamp(chunks, 8 * threads, Math.Max(8 * threads, (1 << 20) / ChunkRows));
+        var (chunks, fewest, outputBytes) = _engine.BatchSize(PromptCount, Width);
         long cells = SegmentLengths.Length;
         long rowBytes = ((Options.Probabilities ? PromptCount : 0) + (cells * 2 * Options.TopCount) + (Options.Entropy ? cells : 0) + (Options.Margin ? cells : 0) + Options.ReplicateCount) * sizeof(float);
         if (rowBytes > 0)
-            chunks = Math.Max(Math.Min(chunks, OutputBytes / (rowBytes * ChunkRows)), threads);
+            chunks = Math.Max(Math.Min(chunks, outputBytes / (rowBytes * ChunkRows)), fewest);
+        // Rows on GPUs are cut where their tables are.
+        if (images.Resident is not null)
+            chunks = (chunks + CudaFeatures.ChunksOfABatch - 1) / CudaFeatures.ChunksOfABatch * CudaFeatures.ChunksOfABatch;
         return Math.Min(chunks * ChunkRows, Math.Max(count, 1));
     }
 
@@ -250,7 +238,7 @@ public sealed class ProbeSweep : IDisposable
                     RowCount = rows,
                     File = access.File,
                     FileOffset = access.FileOffset + (first * rowBytes),
-                    RowType = NativeType(images.Type),
+                    RowType = SweepEngine.NativeType(images.Type),
                     Groups = input.Groups.IsEmpty ? null : (int*)groups.Pointer + first,
                     Weights = weights.Pointer,
                     WeightStride = rows,
@@ -264,8 +252,7 @@ public sealed class ProbeSweep : IDisposable
                     Sums = sums,
                     WeightedSums = weightedSums,
                 };
-                NativeStatus status = NativeMethods.SweepRun(_handle, &batch);
-                ThrowIfFailed(status, images.Name, batch.FailedRow < 0 ? -1 : first + batch.FailedRow);
+                _engine.Run(&batch, images, first);
                 totals.AddRows(rows);
                 input.Rows?.Invoke(new SweepRows
                 {

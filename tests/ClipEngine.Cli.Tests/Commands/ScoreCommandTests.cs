@@ -50,6 +50,32 @@ public sealed class ScoreCommandTests : IDisposable
             Assert.Contains("clipengine: CLIPENGINE_CPU: ", outcome.Error);
     }
 
+    [Theory]
+    [InlineData("cuda:x")]
+    [InlineData("gpu")]
+    [InlineData("cuda:0,cpu")]
+    [InlineData("cuda:1,cuda:1")]
+    [InlineData("")]
+    public void ADeviceThatIsNoneIsRefused(string device)
+    {
+        BadInputException exception = Assert.Throws<BadInputException>(() => Run(Request() with { Device = device }));
+        Assert.Equal("--device", exception.InputSource);
+        Assert.False(File.Exists(_folder.File("S.npy")));
+    }
+
+    [Theory]
+    [InlineData("cuda")]
+    [InlineData("cuda:all")]
+    [InlineData("cuda:0,cuda:1")]
+    public void WithoutADriverNothingFallsBack(string device)
+    {
+        if (File.Exists("/usr/lib/x86_64-linux-gnu/libcuda.so.1") || File.Exists("/dev/nvidia0"))
+            return;
+        BadInputException exception = Assert.Throws<BadInputException>(() => Run(Request() with { Device = device }));
+        Assert.Contains("libcuda.so.1", exception.Message);
+        Assert.False(File.Exists(_folder.File("S.npy")));
+    }
+
     [Fact]
     public void EverySegmentHasASoftmaxOfItsOwn()
     {

@@ -43,6 +43,22 @@ CLIPENGINE_DEVICE float bits_to_float(uint32_t bits) {
   both.u = bits;
   return both.f;
 }
+CLIPENGINE_DEVICE uint32_t float_to_bits(float value) {
+  union {
+    float f;
+    uint32_t u;
+  } both;
+  both.f = value;
+  return both.u;
+}
+CLIPENGINE_DEVICE uint64_t double_to_bits(double value) {
+  union {
+    double d;
+    uint64_t u;
+  } both;
+  both.d = value;
+  return both.u;
+}
 CLIPENGINE_DEVICE float to_float(float value) { return value; }
 CLIPENGINE_DEVICE float to_float(bf16 value) { return bits_to_float((uint32_t)value.bits << 16); }
 CLIPENGINE_DEVICE float to_float(fp16 value) {
@@ -71,6 +87,12 @@ CLIPENGINE_DEVICE float exp2_fast(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
   return result;
 }
+// log2(x): absolute error about 2^-22 (PTX ISA, lg2.approx.ftz).
+CLIPENGINE_DEVICE float log2_fast(float x) {
+  float result;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
 CLIPENGINE_DEVICE float reciprocal_square_root(float x) {
   float result;
   asm("sqrt.rn.f32 %0, %1;" : "=f"(result) : "f"(x));
@@ -88,6 +110,20 @@ CLIPENGINE_DEVICE uint32_t shared_address(const void* pointer) {
 #else
   return (uint32_t)__cvta_generic_to_shared(pointer);
 #endif
+}
+
+// 16 bytes of device memory that no running kernel writes.
+CLIPENGINE_DEVICE void load_16(uint32_t words[4], const void* source) {
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "l"(source));
+}
+// Atomics on device memory; atomic_add returns what was there before.
+CLIPENGINE_DEVICE uint64_t atomic_add(unsigned long long* address, uint64_t value) {
+  uint64_t before;
+  asm volatile("atom.global.add.u64 %0, [%1], %2;" : "=l"(before) : "l"(address), "l"(value) : "memory");
+  return before;
+}
+CLIPENGINE_DEVICE void atomic_minimum(unsigned* address, uint32_t value) {
+  asm volatile("red.global.min.u32 [%0], %1;" ::"l"(address), "r"(value) : "memory");
 }
 
 // 16 bytes from device to shared memory, asynchronously; with valid == false the 16 bytes become zero and nothing is read.

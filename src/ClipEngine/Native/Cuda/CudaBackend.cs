@@ -50,10 +50,8 @@ public sealed class CudaBackend : IBackend
         options ??= new CudaBackendOptions();
         if (options.ComputeType is not (ElementType.Float32 or ElementType.BFloat16 or ElementType.Float16))
             throw new NotSupportedException($"CUDA computes in Float32, BFloat16 or Float16; asked for {options.ComputeType}.");
-        string folder = options.KernelFolder ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.Create), "clipengine", "kernels");
-        Directory.CreateDirectory(folder);
         CudaLibrary library = CudaLibrary.Open(options.LibraryPath ?? CudaLibrary.DefaultPath);
-        return new CudaBackend(CudaDevice.Open(library, options.Device, folder), options.Device, options.ComputeType);
+        return new CudaBackend(CudaDevice.Open(library, options.Device, CudaDevice.KernelFolder(options.KernelFolder)), options.Device, options.ComputeType);
     }
 
     /// <inheritdoc/>

@@ -30,6 +30,14 @@ internal sealed unsafe class CudaDevice : SafeHandleZeroOrMinusOneIsInvalid
         return new CudaDevice(library, device);
     }
 
+    /// <summary>Where compiled kernels are kept: the folder given, or <c>kernels</c> in the user's cache. It is created.</summary>
+    internal static string KernelFolder(string? chosen)
+    {
+        string folder = chosen ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.Create), "clipengine", "kernels");
+        Directory.CreateDirectory(folder);
+        return folder;
+    }
+
     /// <summary>How many devices the driver sees.</summary>
     internal static int Count(CudaLibrary library)
     {

@@ -10,7 +10,7 @@ namespace ClipEngine.Native;
 internal sealed unsafe class CudaLibrary
 {
     internal const string FileName = "libclipengine_cuda.so";
-    private const int AbiVersion = 1;
+    private const int AbiVersion = 2;
 
     private readonly delegate* unmanaged<byte*, long, long> _errorMessage;
 
@@ -41,6 +41,11 @@ internal sealed unsafe class CudaLibrary
         MemoryDownload = (delegate* unmanaged<nint, void*, ulong, long, NativeStatus>)Export("memory_download");
         KernelFind = (delegate* unmanaged<nint, byte*, int, long*, NativeStatus>)Export("kernel_find");
         KernelLaunch = (delegate* unmanaged<nint, long, uint, uint, uint, uint, uint, ulong*, int, NativeStatus>)Export("kernel_launch");
+        SweepCreate = (delegate* unmanaged<nint*, int, NativeSweepPlan*, nint*, long*, NativeStatus>)Export("sweep_create");
+        SweepDestroy = (delegate* unmanaged<nint, void>)Export("sweep_destroy");
+        SweepRun = (delegate* unmanaged<nint, NativeSweepBatch*, nint, long, NativeStatus>)Export("sweep_run");
+        FeaturesCreate = (delegate* unmanaged<nint*, int, NativeSweepBatch*, long, long, nint*, NativeStatus>)Export("features_create");
+        FeaturesDestroy = (delegate* unmanaged<nint, void>)Export("features_destroy");
     }
 
     internal readonly delegate* unmanaged<int*, NativeStatus> DeviceCount;
@@ -53,6 +58,12 @@ internal sealed unsafe class CudaLibrary
     internal readonly delegate* unmanaged<nint, void*, ulong, long, NativeStatus> MemoryDownload;
     internal readonly delegate* unmanaged<nint, byte*, int, long*, NativeStatus> KernelFind;
     internal readonly delegate* unmanaged<nint, long, uint, uint, uint, uint, uint, ulong*, int, NativeStatus> KernelLaunch;
+
+    internal readonly delegate* unmanaged<nint*, int, NativeSweepPlan*, nint*, long*, NativeStatus> SweepCreate;
+    internal readonly delegate* unmanaged<nint, void> SweepDestroy;
+    internal readonly delegate* unmanaged<nint, NativeSweepBatch*, nint, long, NativeStatus> SweepRun;
+    internal readonly delegate* unmanaged<nint*, int, NativeSweepBatch*, long, long, nint*, NativeStatus> FeaturesCreate;
+    internal readonly delegate* unmanaged<nint, void> FeaturesDestroy;
 
     /// <summary>Opens a library by path.</summary>
     /// <exception cref="NativeLibraryException">It is missing or another version.</exception>

@@ -1,0 +1,76 @@
+using ClipEngine.Scoring;
+
+namespace ClipEngine.Native;
+
+/// <summary>Rows of features in the memory of GPUs, with their groups.</summary>
+internal sealed unsafe class CudaFeatures : IDisposable
+{
+    /// <summary>Runs over the rows begin and end at multiples of this many chunks.</summary>
+    internal const int ChunksOfABatch = 8;
+
+    private readonly CudaDevices _devices;
+    private readonly int _groupCount;
+    private nint _features;
+
+    private CudaFeatures(CudaDevices devices, int groupCount, nint features)
+    {
+        _devices = devices;
+        _groupCount = groupCount;
+        _features = features;
+    }
+
+    internal bool IsClosed => _features == 0;
+
+    internal nint Handle
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_features == 0, this);
+            return _features;
+        }
+    }
+
+    internal static CudaFeatures Load(FeatureSource source, CudaDevices devices, ReadOnlySpan<int> groups, int groupCount)
+    {
+        nint[] handles = devices.Handles();
+        nint features;
+        using FeatureSource.Access access = source.Pin();
+        fixed (nint* list = handles)
+        fixed (int* group = groups)
+        {
+            var rows = new NativeSweepBatch
+            {
+                Rows = (void*)access.Address,
+                RowCount = source.Rows,
+                File = access.File,
+                FileOffset = access.FileOffset,
+                RowType = SweepEngine.NativeType(source.Type),
+                Groups = groups.IsEmpty ? null : group,
+            };
+            devices.Library.Check(devices.Library.FeaturesCreate(list, handles.Length, &rows, source.Width, groupCount, &features), source.Name);
+        }
+
+        return new CudaFeatures(devices, groupCount, features);
+    }
+
+    /// <summary>Throws where a run cannot take its rows from here.</summary>
+    internal void Check(SweepEngine engine, ProbeSweepInput input, long count, int groupCount)
+    {
+        FeatureSource images = input.Images;
+        if (engine is not CudaSweepEngine cuda || cuda.Devices != _devices)
+            throw new ArgumentException($"{images.Name} lies on {_devices.Name}; a sweep over it must be made with the same devices.", nameof(input));
+        if (!input.Groups.IsEmpty || (groupCount > 0 && groupCount != _groupCount))
+            throw new ArgumentException($"{images.Name} was brought to the GPUs with {_groupCount} groups: leave the input's groups empty, and ask for as many or for none.", nameof(input));
+        const int step = ChunksOfABatch * ProbeSweep.ChunkRows;
+        if (input.FirstRow % step != 0 || (count % step != 0 && input.FirstRow + count != images.Rows))
+            throw new ArgumentException($"A run over rows on GPUs begins and ends at multiples of {step}.", nameof(input));
+    }
+
+    /// <summary>Frees the memory.</summary>
+    public void Dispose()
+    {
+        nint features = Interlocked.Exchange(ref _features, 0);
+        if (features != 0)
+            _devices.Library.FeaturesDestroy(features);
+    }
+}
