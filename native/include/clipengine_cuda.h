@@ -50,9 +50,25 @@ CLIPENGINE_API clipengine_status clipengine_cuda_memory_download(clipengine_cuda
 /* Finds a kernel by name and allows it shared_bytes of dynamic shared memory. The number is valid until the device is closed. */
 CLIPENGINE_API clipengine_status clipengine_cuda_kernel_find(clipengine_cuda_device* device, const char* name, int32_t shared_bytes, int64_t* kernel) CLIPENGINE_NOEXCEPT;
 
-/* Enqueues a launch. arguments [count]: each parameter in the low bytes of eight (little-endian), in the kernel's order. */
-CLIPENGINE_API clipengine_status clipengine_cuda_kernel_launch(clipengine_cuda_device* device, int64_t kernel, uint32_t grid_x, uint32_t grid_y, uint32_t grid_z,
-                                                               uint32_t block, uint32_t shared_bytes, const uint64_t* arguments, int32_t count) CLIPENGINE_NOEXCEPT;
+/* One launch of a kernel: blocks along x, y and z, threads of a block, bytes of dynamic shared memory, and where its arguments
+ * stand in the list that comes with it. Each argument fills the low bytes of eight (little-endian), in the kernel's order. */
+typedef struct {
+  int64_t kernel;
+  uint32_t grid_x, grid_y, grid_z, block, shared_bytes;
+  int32_t argument_count;
+  int64_t first_argument;
+} clipengine_cuda_launch;
+
+/* Enqueues launches [count] in their order. arguments [argument_count]: those of all of them. */
+CLIPENGINE_API clipengine_status clipengine_cuda_launches_enqueue(clipengine_cuda_device* device, const clipengine_cuda_launch* launches, int32_t count,
+                                                                  const uint64_t* arguments, int64_t argument_count) CLIPENGINE_NOEXCEPT;
+
+/* The same launches as a CUDA graph, which is enqueued as one. The number is valid until the graph is destroyed or the device
+ * closed. */
+CLIPENGINE_API clipengine_status clipengine_cuda_graph_create(clipengine_cuda_device* device, const clipengine_cuda_launch* launches, int32_t count,
+                                                              const uint64_t* arguments, int64_t argument_count, int64_t* graph) CLIPENGINE_NOEXCEPT;
+CLIPENGINE_API clipengine_status clipengine_cuda_graph_enqueue(clipengine_cuda_device* device, int64_t graph) CLIPENGINE_NOEXCEPT;
+CLIPENGINE_API clipengine_status clipengine_cuda_graph_destroy(clipengine_cuda_device* device, int64_t graph) CLIPENGINE_NOEXCEPT;
 
 /* ---- the probe sweep ----
  * As clipengine_sweep.h describes it, with these differences. Rows of fp16 and bf16 multiply on tensor cores with fp32 sums;

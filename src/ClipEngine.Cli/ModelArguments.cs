@@ -20,7 +20,7 @@ internal sealed class ModelArguments
     private readonly Option<string?> _imageSize = new("--image-size") { Description = ImageSizeDescription };
     private readonly Option<int?> _batch = new("--batch") { Description = "Images or sentences at once. Features do not depend on it." };
     private readonly Option<int?> _threads = new("--threads") { Description = "Processor threads. Features do not depend on it." };
-    private readonly Option<string> _dtype = new("--dtype") { Description = "What is computed in: fp32 (the reference), bf16, fp16 or int8.", DefaultValueFactory = _ => "fp32" };
+    private readonly Option<string> _dtype = new("--dtype") { Description = "What is computed in: fp32 (the reference), bf16, fp16, int8, or tf32 (fp32 with products on a GPU's tensor cores).", DefaultValueFactory = _ => "fp32" };
     private readonly Option<string> _device = new("--device") { Description = "cpu, cuda or cuda:N; nothing falls back.", DefaultValueFactory = _ => "cpu" };
 
     private readonly Option<bool> _acceptActivationMismatch = new("--accept-activation-mismatch") { Description = "Run weights with the activation of the configuration although they were trained with the other one, to repeat a published mistake; the result says so." };
@@ -72,17 +72,19 @@ internal sealed class ModelArguments
     {
         ElementType type = dtype switch
         {
-            "fp32" => ElementType.Float32,
+            "fp32" or "tf32" => ElementType.Float32,
             "bf16" => ElementType.BFloat16,
             "fp16" => ElementType.Float16,
             "int8" => ElementType.Int8,
-            _ => throw new BadInputException("--dtype", $"expected fp32, bf16, fp16 or int8, found '{BadInputException.Escape(dtype)}'."),
+            _ => throw new BadInputException("--dtype", $"expected fp32, bf16, fp16, int8 or tf32, found '{BadInputException.Escape(dtype)}'."),
         };
+        if (dtype == "tf32" && device == "cpu")
+            throw new BadInputException("--dtype", "tf32 is computed by GPUs only.", "Name one with --device, or leave --dtype out.");
         try
         {
             return device == "cpu"
                 ? CpuBackend.Create(new CpuBackendOptions { ComputeType = type, Threads = threads })
-                : CudaBackend.Create(new CudaBackendOptions { ComputeType = type, Device = CudaOrdinal(device) });
+                : CudaBackend.Create(new CudaBackendOptions { ComputeType = type, Device = CudaOrdinal(device), Tf32 = dtype == "tf32" });
         }
         catch (NotSupportedException exception)
         {

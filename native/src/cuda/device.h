@@ -4,11 +4,19 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace clipengine::cuda {
 
 struct Launch {
   uint32_t grid_x, grid_y, grid_z, block, shared_bytes;
+};
+
+struct KernelLaunch {
+  int64_t kernel;
+  Launch launch;
+  const uint64_t* arguments;
+  int32_t count;
 };
 
 // Work of one queue runs in the order of the calls, work of different queues in any order that events do not forbid.
@@ -26,6 +34,10 @@ class Device {
   virtual void download(void* destination, uint64_t source, int64_t bytes) = 0;
   virtual int64_t find_kernel(const std::string& name, int32_t shared_bytes) = 0;
   virtual void launch(int64_t kernel, const Launch& launch, const uint64_t* arguments, int32_t count) = 0;
+  // Launches that are enqueued again and again as one; arguments are read before the call returns.
+  virtual int64_t create_graph(const std::vector<KernelLaunch>& launches) = 0;
+  virtual void launch_graph(int64_t graph) = 0;
+  virtual void destroy_graph(int64_t graph) = 0;
   // Waits for all queues.
   virtual void synchronize() = 0;
 

@@ -15,6 +15,8 @@ using Context = struct ContextTag*;
 using Module = struct ModuleTag*;
 using Function = struct FunctionTag*;
 using Stream = struct StreamTag*;
+using Graph = struct GraphTag*;
+using GraphExec = struct GraphExecTag*;
 
 enum DeviceAttribute { kMultiprocessorCount = 16, kCapabilityMajor = 75, kCapabilityMinor = 76, kSharedPerBlockOptIn = 97 };
 enum FunctionAttribute { kMaxDynamicShared = 8 };
@@ -50,6 +52,12 @@ enum DriverError { kSuccess = 0, kOutOfMemory = 2, kNoBinaryForGpu = 209, kInval
   X(cuStreamCreate, (Stream*, unsigned))                                                                                   \
   X(cuStreamSynchronize, (Stream))                                                                                         \
   X(cuStreamDestroy_v2, (Stream))                                                                                          \
+  X(cuStreamBeginCapture_v2, (Stream, int))                                                                                \
+  X(cuStreamEndCapture, (Stream, Graph*))                                                                                  \
+  X(cuGraphInstantiateWithFlags, (GraphExec*, Graph, unsigned long long))                                                  \
+  X(cuGraphLaunch, (GraphExec, Stream))                                                                                    \
+  X(cuGraphExecDestroy, (GraphExec))                                                                                       \
+  X(cuGraphDestroy, (Graph))                                                                                               \
   X(cuEventCreate, (void**, unsigned))                                                                                     \
   X(cuEventRecord, (void*, Stream))                                                                                        \
   X(cuEventSynchronize, (void*))                                                                                           \

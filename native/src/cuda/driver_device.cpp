@@ -130,11 +130,39 @@ class DriverDevice final : public Device {
   void launch(int64_t kernel, const Launch& launch, const uint64_t* arguments, int32_t count) override {
     const std::lock_guard lock(mutex_);
     enter();
-    void* parameters[32];
-    if (count < 0 || count > 32) throw Error(CLIPENGINE_INVALID_ARGUMENT, "a kernel takes at most 32 arguments");
-    for (int32_t i = 0; i < count; ++i) parameters[i] = const_cast<uint64_t*>(arguments + i);
-    driver_.check(driver_.cuLaunchKernel(reinterpret_cast<Function>(kernel), launch.grid_x, launch.grid_y, launch.grid_z, launch.block, 1, 1, launch.shared_bytes, stream(), parameters, nullptr),
-                  "launching a kernel");
+    enqueue({kernel, launch, arguments, count});
+  }
+
+  int64_t create_graph(const std::vector<KernelLaunch>& launches) override {
+    const std::lock_guard lock(mutex_);  // until the end: nobody else's work may be captured
+    enter();
+    driver_.check(driver_.cuStreamBeginCapture_v2(stream(), 1 /* other threads' streams go on */), "beginning a graph");
+    Graph graph = nullptr;
+    try {
+      for (const KernelLaunch& launch : launches) enqueue(launch);
+    } catch (...) {
+      driver_.cuStreamEndCapture(stream(), &graph);
+      if (graph != nullptr) driver_.cuGraphDestroy(graph);
+      throw;
+    }
+    driver_.check(driver_.cuStreamEndCapture(stream(), &graph), "ending a graph");
+    GraphExec executable = nullptr;
+    const DriverStatus status = driver_.cuGraphInstantiateWithFlags(&executable, graph, 0);
+    driver_.cuGraphDestroy(graph);
+    driver_.check(status, "making a graph of " + std::to_string(launches.size()) + " launches");
+    return reinterpret_cast<int64_t>(executable);
+  }
+
+  void launch_graph(int64_t graph) override {
+    const std::lock_guard lock(mutex_);
+    enter();
+    driver_.check(driver_.cuGraphLaunch(reinterpret_cast<GraphExec>(graph), stream()), "launching a graph");
+  }
+
+  void destroy_graph(int64_t graph) override {
+    const std::lock_guard lock(mutex_);
+    enter();
+    driver_.check(driver_.cuGraphExecDestroy(reinterpret_cast<GraphExec>(graph)), "destroying a graph");
   }
 
   void synchronize() override {
@@ -230,6 +258,15 @@ class DriverDevice final : public Device {
   };
 
   Stream stream(Queue queue = Queue::kCompute) const { return streams_[static_cast<int>(queue)]; }
+
+  void enqueue(const KernelLaunch& work) const {
+    void* parameters[32];
+    if (work.count < 0 || work.count > 32) throw Error(CLIPENGINE_INVALID_ARGUMENT, "a kernel takes at most 32 arguments");
+    for (int32_t i = 0; i < work.count; ++i) parameters[i] = const_cast<uint64_t*>(work.arguments + i);
+    const Launch& launch = work.launch;
+    driver_.check(driver_.cuLaunchKernel(reinterpret_cast<Function>(work.kernel), launch.grid_x, launch.grid_y, launch.grid_z, launch.block, 1, 1, launch.shared_bytes, stream(), parameters, nullptr),
+                  "launching a kernel");
+  }
 
   void enter() const { driver_.check(driver_.cuCtxSetCurrent(context_), "entering the context"); }
 

@@ -53,7 +53,7 @@ const std::map<std::string, Kernel>& kernels() {
       CLIPENGINE_ENTRY(convert_rows_fp32_##type), CLIPENGINE_ENTRY(convert_rows_##type##_fp32)
   static const std::map<std::string, Kernel> all = {
       CLIPENGINE_ATTENTION_ENTRIES(bf16), CLIPENGINE_ATTENTION_ENTRIES(fp16), CLIPENGINE_TYPE_ENTRIES(bf16), CLIPENGINE_TYPE_ENTRIES(fp16),
-      CLIPENGINE_ENTRY(attention_fp32), CLIPENGINE_ENTRY(product_fp32_fp32), CLIPENGINE_ENTRY(layer_norm_fp32), CLIPENGINE_ENTRY(l2_normalize_fp32),
+      CLIPENGINE_ENTRY(attention_fp32), CLIPENGINE_ENTRY(product_fp32_fp32), CLIPENGINE_ENTRY(product_tf32_fp32), CLIPENGINE_ENTRY(layer_norm_fp32), CLIPENGINE_ENTRY(l2_normalize_fp32),
       CLIPENGINE_ENTRY(unfold_fp32), CLIPENGINE_ENTRY(assemble_tokens_fp32), CLIPENGINE_ENTRY(take_tokens_fp32), CLIPENGINE_ENTRY(mean_tokens_fp32),
       CLIPENGINE_ENTRY(convert_rows_fp32), CLIPENGINE_ENTRY(concatenate_tokens_fp32), CLIPENGINE_ENTRY(activate_fp32), CLIPENGINE_ENTRY(add_fp32),
       CLIPENGINE_ENTRY(broadcast), CLIPENGINE_ENTRY(token_embedding), CLIPENGINE_ENTRY(average_pool), CLIPENGINE_ENTRY(map_to_tokens),
@@ -113,6 +113,25 @@ class EmulatedDevice final : public Device {
 
   void launch(int64_t kernel, const Launch& launch, const uint64_t* arguments, int32_t count) override {
     run_later(launch, [kernel = reinterpret_cast<const Kernel*>(kernel), slots = std::vector<uint64_t>(arguments, arguments + count)] { (*kernel)(slots.data(), static_cast<int32_t>(slots.size())); });
+  }
+
+  int64_t create_graph(const std::vector<KernelLaunch>& launches) override {
+    const std::lock_guard lock(mutex_);
+    graphs_.emplace_back();
+    for (const KernelLaunch& launch : launches) graphs_.back().push_back({launch.kernel, launch.launch, std::vector<uint64_t>(launch.arguments, launch.arguments + launch.count)});
+    return static_cast<int64_t>(graphs_.size());
+  }
+
+  void launch_graph(int64_t graph) override {
+    const std::lock_guard lock(mutex_);
+    const std::vector<Captured>& captured = graphs_.at(static_cast<size_t>(graph - 1));
+    if (captured.empty()) throw emulator::Fault("a graph was launched that has been destroyed");
+    for (const Captured& work : captured) launch(work.kernel, work.launch, work.arguments.data(), static_cast<int32_t>(work.arguments.size()));
+  }
+
+  void destroy_graph(int64_t graph) override {
+    const std::lock_guard lock(mutex_);
+    graphs_.at(static_cast<size_t>(graph - 1)).clear();
   }
 
   void launch_task(int64_t kernel, const Launch& launch, const void* task, int64_t bytes) override {
@@ -182,6 +201,12 @@ class EmulatedDevice final : public Device {
     int64_t event, number;
   };
 
+  struct Captured {
+    int64_t kernel;
+    Launch launch;
+    std::vector<uint64_t> arguments;
+  };
+
   Event& of(int64_t event) { return events_[static_cast<size_t>(event - 1)]; }
   bool is_idle() const { return queues_[0].empty() && queues_[1].empty() && queues_[2].empty(); }
 
@@ -210,6 +235,7 @@ class EmulatedDevice final : public Device {
   static inline std::recursive_mutex mutex_;  // static shared memory exists once, for all devices
   std::deque<Work> queues_[kQueues];
   std::vector<Event> events_;
+  std::vector<std::vector<Captured>> graphs_;
   uint64_t seed_ = 1;
 };
 

@@ -67,6 +67,9 @@ struct bf16 {
 struct fp16 {
   uint16_t bits;
 };
+struct tf32 {
+  uint16_t bits;
+};
 
 CLIPENGINE_DEVICE float bits_to_float(uint32_t bits) {
   float result;
@@ -196,4 +199,28 @@ CLIPENGINE_DEVICE void multiply_tile(float d[4], const uint32_t a[4], const uint
     d[i] = sum;
   }
   emu::meet_warp(8);
+}
+
+CLIPENGINE_DEVICE uint32_t round_to_tf32(uint32_t word) { return (word + 0x1000u) & 0xffffe000u; }
+
+// mma.m16n8k8 for .tf32: its own figures in the PTX ISA.
+CLIPENGINE_DEVICE void multiply_tile(float d[4], const uint32_t a[4], const uint32_t b[2], tf32) {
+  namespace emu = clipengine::emulator;
+  const unsigned me = emu::lane();
+  std::memcpy(emu::mailbox(me), a, 16);
+  std::memcpy(emu::mailbox(me) + 16, b, 8);
+  emu::meet_warp(9);
+  const unsigned char* boxes = emu::mailbox(0);
+  const auto element = [boxes](unsigned lane, unsigned word) {
+    uint32_t bits;
+    std::memcpy(&bits, boxes + lane * 64 + word * 4, 4);
+    return bits_to_float(round_to_tf32(bits));
+  };
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned row = me / 4 + (i / 2) * 8, column = (me % 4) * 2 + i % 2;
+    float sum = d[i];
+    for (unsigned k = 0; k < 8; ++k) sum += element((row % 8) * 4 + k % 4, row / 8 + 2 * (k / 4)) * element(column * 4 + k % 4, 4 + k / 4);
+    d[i] = sum;
+  }
+  emu::meet_warp(10);
 }

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "clipengine_cuda.h"
 #include "core/status.h"
@@ -7,8 +8,26 @@
 
 using clipengine::Error;
 using clipengine::guard;
+using clipengine::cuda::KernelLaunch;
 using clipengine::cuda::require;
 using clipengine::cuda::require_out;
+
+namespace {
+
+std::vector<KernelLaunch> collect(const clipengine_cuda_launch* launches, int32_t count, const uint64_t* arguments, int64_t argument_count) {
+  if (count < 0 || (count > 0 && launches == nullptr)) throw Error(CLIPENGINE_INVALID_ARGUMENT, "no launches");
+  std::vector<KernelLaunch> all;
+  all.reserve(static_cast<size_t>(count));
+  for (int32_t i = 0; i < count; ++i) {
+    const clipengine_cuda_launch& launch = launches[i];
+    if (launch.argument_count < 0 || launch.first_argument < 0 || launch.first_argument + launch.argument_count > argument_count)
+      throw Error(CLIPENGINE_INVALID_ARGUMENT, "a launch's arguments are not in the list");
+    all.push_back({launch.kernel, {launch.grid_x, launch.grid_y, launch.grid_z, launch.block, launch.shared_bytes}, arguments + launch.first_argument, launch.argument_count});
+  }
+  return all;
+}
+
+}  // namespace
 
 extern "C" {
 
@@ -68,9 +87,24 @@ clipengine_status clipengine_cuda_kernel_find(clipengine_cuda_device* device, co
   });
 }
 
-clipengine_status clipengine_cuda_kernel_launch(clipengine_cuda_device* device, int64_t kernel, uint32_t grid_x, uint32_t grid_y, uint32_t grid_z, uint32_t block,
-                                                uint32_t shared_bytes, const uint64_t* arguments, int32_t count) noexcept {
-  return guard([&] { require(device).launch(kernel, {grid_x, grid_y, grid_z, block, shared_bytes}, arguments, count); });
+clipengine_status clipengine_cuda_launches_enqueue(clipengine_cuda_device* device, const clipengine_cuda_launch* launches, int32_t count, const uint64_t* arguments,
+                                                   int64_t argument_count) noexcept {
+  return guard([&] {
+    for (const KernelLaunch& launch : collect(launches, count, arguments, argument_count)) require(device).launch(launch.kernel, launch.launch, launch.arguments, launch.count);
+  });
+}
+
+clipengine_status clipengine_cuda_graph_create(clipengine_cuda_device* device, const clipengine_cuda_launch* launches, int32_t count, const uint64_t* arguments,
+                                               int64_t argument_count, int64_t* graph) noexcept {
+  return guard([&] { require_out(graph) = require(device).create_graph(collect(launches, count, arguments, argument_count)); });
+}
+
+clipengine_status clipengine_cuda_graph_enqueue(clipengine_cuda_device* device, int64_t graph) noexcept {
+  return guard([&] { require(device).launch_graph(graph); });
+}
+
+clipengine_status clipengine_cuda_graph_destroy(clipengine_cuda_device* device, int64_t graph) noexcept {
+  return guard([&] { require(device).destroy_graph(graph); });
 }
 
 clipengine_status clipengine_cuda_device_synchronize(clipengine_cuda_device* device) noexcept {

@@ -132,6 +132,29 @@ CLIPENGINE_TEST(products_in_fp32_over_odd_sizes) {
     check_product<float, float>(product_fp32_fp32, rows, columns, depth, kPlainTile, kPlainTile, 0, kQuickGelu, true);
 }
 
+CLIPENGINE_TEST(products_in_tf32_round_their_operands_and_nothing_else) {
+  CHECK_EQUAL(round_to_tf32(0x3f801000u), 0x3f802000u);  // halves away from zero
+  CHECK_EQUAL(round_to_tf32(0xbf800fffu), 0xbf800000u);
+  for (auto [rows, columns, depth] : {std::array{1, 1, 4}, {7, 17, 12}, {65, 130, 36}, {130, 7, 20}}) {
+    auto x = to_buffer<float>(random_values((size_t)rows * depth)), w = to_buffer<float>(random_values((size_t)columns * depth)), bias = to_buffer<float>(random_values((size_t)columns));
+    Buffer<float> y((size_t)rows * columns);
+    run({blocks(columns, kTileColumns), blocks(rows, kTileRows), 1}, kProductThreads, kProductSharedBytes,
+        [&] { product_tf32_fp32(x.data(), w.data(), y.data(), rows, columns, depth, bias.data(), nullptr, nullptr, kNone); });
+    CHECK(y.guards_are_intact());
+    for (int r = 0; r < rows; ++r) {
+      for (int c = 0; c < columns; ++c) {
+        double sum = bias[c], magnitude_sum = 1;
+        for (int k = 0; k < depth; ++k) {
+          const double product = (double)bits_to_float(round_to_tf32(float_to_bits(x[(size_t)r * depth + k]))) * bits_to_float(round_to_tf32(float_to_bits(w[(size_t)c * depth + k])));
+          sum += product;
+          magnitude_sum += std::abs(product);
+        }
+        CHECK_NEAR(y[(size_t)r * columns + c], sum, 4e-6 * magnitude_sum);
+      }
+    }
+  }
+}
+
 CLIPENGINE_TEST(attention_in_bf16) {
   check_attention<bf16>(attention_bf16_32, 2, 2, 14, 17, 17, false, false, true);
   check_attention<bf16>(attention_bf16_32, 1, 3, 16, 7, 65, false, true, false);

@@ -161,6 +161,12 @@ CLIPENGINE_PRODUCT(product_fp16, fp16, fp16)
 CLIPENGINE_PRODUCT(product_fp16_fp32, fp16, float)
 #undef CLIPENGINE_PRODUCT
 
+// depth in fp32 elements, a multiple of 4.
+CLIPENGINE_KERNEL __launch_bounds__(kProductThreads) product_tf32_fp32(const float* x, const float* w, float* y, int rows, int columns, int depth,
+                                                                       const float* bias, const float* scale, const float* residual, int activation) {
+  product_16bit<tf32, float>(reinterpret_cast<const tf32*>(x), reinterpret_cast<const tf32*>(w), y, rows, columns, 2 * depth, Epilogue{bias, scale, residual, activation});
+}
+
 CLIPENGINE_KERNEL __launch_bounds__(kProductThreads) product_fp32_fp32(const float* x, const float* w, float* y, int rows, int columns, int depth,
                                                                        const float* bias, const float* scale, const float* residual, int activation) {
   product_fp32(x, w, y, rows, columns, depth, Epilogue{bias, scale, residual, activation});

@@ -34,6 +34,10 @@ struct bf16 {
 struct fp16 {
   uint16_t bits;
 };
+// Half of an fp32 element that multiplies as tf32: rows of fp32 then move like rows of 16-bit elements, twice as many.
+struct tf32 {
+  uint16_t bits;
+};
 
 CLIPENGINE_DEVICE float bits_to_float(uint32_t bits) {
   union {
@@ -159,6 +163,19 @@ CLIPENGINE_DEVICE void multiply_tile(float d[4], const uint32_t a[4], const uint
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// To the nearest of the 10 bits of mantissa that tensor cores read; halves away from zero. They would drop the others.
+CLIPENGINE_DEVICE uint32_t round_to_tf32(uint32_t word) {
+  uint32_t result;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(result) : "r"(word));
+  return result;
+}
+// d[16x8] += a[16x8] b[8x8] in tf32: a 16-byte row of ldmatrix is four fp32 elements, and its fragments are those of m16n8k8.
+CLIPENGINE_DEVICE void multiply_tile(float d[4], const uint32_t a[4], const uint32_t b[2], tf32) {
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(round_to_tf32(a[0])), "r"(round_to_tf32(a[1])), "r"(round_to_tf32(a[2])), "r"(round_to_tf32(a[3])), "r"(round_to_tf32(b[0])), "r"(round_to_tf32(b[1])));
 }
 
 #endif  // CLIPENGINE_CUDA_EMULATOR

@@ -15,12 +15,13 @@ public sealed class CudaBackend : IBackend
     private readonly int _ordinal;
     private bool _disposed;
 
-    private CudaBackend(CudaDevice device, int ordinal, ElementType computeType)
+    private CudaBackend(CudaDevice device, CudaBackendOptions options)
     {
         _device = device;
-        _ordinal = ordinal;
-        ComputeType = computeType;
-        Description = device.Describe();
+        _ordinal = options.Device;
+        ComputeType = options.ComputeType;
+        IsTf32 = options.Tf32;
+        Description = options.Tf32 ? $"{device.Describe()}\nproducts: tf32" : device.Describe();
     }
 
     /// <inheritdoc/>
@@ -40,6 +41,9 @@ public sealed class CudaBackend : IBackend
 
     internal CudaDevice Device => _device;
 
+    /// <summary>Whether products of fp32 run in tf32.</summary>
+    internal bool IsTf32 { get; }
+
     /// <summary>Opens a device. Nothing falls back to the CPU.</summary>
     /// <param name="options">Device and compute type; null for device 0 in fp32.</param>
     /// <exception cref="NotSupportedException">There is no driver, no way to get kernels for the device, or another compute type; says which step failed.</exception>
@@ -50,8 +54,10 @@ public sealed class CudaBackend : IBackend
         options ??= new CudaBackendOptions();
         if (options.ComputeType is not (ElementType.Float32 or ElementType.BFloat16 or ElementType.Float16))
             throw new NotSupportedException($"CUDA computes in Float32, BFloat16 or Float16; asked for {options.ComputeType}.");
+        if (options.Tf32 && options.ComputeType != ElementType.Float32)
+            throw new NotSupportedException($"tf32 is a way to multiply Float32; asked for {options.ComputeType}.");
         CudaLibrary library = CudaLibrary.Open(options.LibraryPath ?? CudaLibrary.DefaultPath);
-        return new CudaBackend(CudaDevice.Open(library, options.Device, CudaDevice.KernelFolder(options.KernelFolder)), options.Device, options.ComputeType);
+        return new CudaBackend(CudaDevice.Open(library, options.Device, CudaDevice.KernelFolder(options.KernelFolder)), options);
     }
 
     /// <inheritdoc/>

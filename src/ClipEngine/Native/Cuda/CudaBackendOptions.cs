@@ -15,6 +15,12 @@ public sealed record CudaBackendOptions
     /// </summary>
     public ElementType ComputeType { get; init; } = ElementType.Float32;
 
+    /// <summary>
+    /// With <see cref="ElementType.Float32"/>: products on tensor cores in tf32, whose operands keep 10 bits of mantissa; their
+    /// sums, attention and all else stay fp32.
+    /// </summary>
+    public bool Tf32 { get; init; }
+
     /// <summary>Where compiled kernels lie and are kept; null for the folder <c>kernels</c> in the user's cache.</summary>
     public string? KernelFolder { get; init; }
 

@@ -83,17 +83,27 @@ internal sealed unsafe class CudaDevice : SafeHandleZeroOrMinusOneIsInvalid
         return kernel;
     }
 
-    /// <summary>Enqueues a launch.</summary>
-    /// <param name="kernel">From <see cref="Kernel"/>.</param>
-    /// <param name="grid">Blocks along x, y and z.</param>
-    /// <param name="block">Threads of a block.</param>
-    /// <param name="sharedBytes">Dynamic shared memory of a block.</param>
-    /// <param name="arguments">Each parameter in eight bytes, see the methods named Slot.</param>
-    internal void Launch(long kernel, (long X, long Y, long Z) grid, int block, int sharedBytes, ReadOnlySpan<ulong> arguments)
+    /// <summary>Enqueues launches in their order.</summary>
+    internal void Enqueue(ReadOnlySpan<NativeCudaLaunch> launches, ReadOnlySpan<ulong> arguments)
     {
+        fixed (NativeCudaLaunch* list = launches)
         fixed (ulong* slots = arguments)
-            _library.Check(_library.KernelLaunch(handle, kernel, checked((uint)grid.X), checked((uint)grid.Y), checked((uint)grid.Z), (uint)block, (uint)sharedBytes, slots, arguments.Length));
+            _library.Check(_library.LaunchesEnqueue(handle, list, launches.Length, slots, arguments.Length));
     }
+
+    /// <summary>The same launches as a graph.</summary>
+    internal long CreateGraph(ReadOnlySpan<NativeCudaLaunch> launches, ReadOnlySpan<ulong> arguments)
+    {
+        long graph;
+        fixed (NativeCudaLaunch* list = launches)
+        fixed (ulong* slots = arguments)
+            _library.Check(_library.GraphCreate(handle, list, launches.Length, slots, arguments.Length, &graph));
+        return graph;
+    }
+
+    internal void EnqueueGraph(long graph) => _library.Check(_library.GraphEnqueue(handle, graph));
+
+    internal void DestroyGraph(long graph) => _library.Check(_library.GraphDestroy(handle, graph));
 
     /// <summary>An int parameter as a slot.</summary>
     internal static ulong Slot(int value) => unchecked((uint)value);

@@ -40,7 +40,10 @@ internal sealed unsafe class CudaLibrary
         MemoryUpload = (delegate* unmanaged<nint, ulong, void*, long, NativeStatus>)Export("memory_upload");
         MemoryDownload = (delegate* unmanaged<nint, void*, ulong, long, NativeStatus>)Export("memory_download");
         KernelFind = (delegate* unmanaged<nint, byte*, int, long*, NativeStatus>)Export("kernel_find");
-        KernelLaunch = (delegate* unmanaged<nint, long, uint, uint, uint, uint, uint, ulong*, int, NativeStatus>)Export("kernel_launch");
+        LaunchesEnqueue = (delegate* unmanaged<nint, NativeCudaLaunch*, int, ulong*, long, NativeStatus>)Export("launches_enqueue");
+        GraphCreate = (delegate* unmanaged<nint, NativeCudaLaunch*, int, ulong*, long, long*, NativeStatus>)Export("graph_create");
+        GraphEnqueue = (delegate* unmanaged<nint, long, NativeStatus>)Export("graph_enqueue");
+        GraphDestroy = (delegate* unmanaged<nint, long, NativeStatus>)Export("graph_destroy");
         SweepCreate = (delegate* unmanaged<nint*, int, NativeSweepPlan*, nint*, long*, NativeStatus>)Export("sweep_create");
         SweepDestroy = (delegate* unmanaged<nint, void>)Export("sweep_destroy");
         SweepRun = (delegate* unmanaged<nint, NativeSweepBatch*, nint, long, NativeStatus>)Export("sweep_run");
@@ -57,7 +60,10 @@ internal sealed unsafe class CudaLibrary
     internal readonly delegate* unmanaged<nint, ulong, void*, long, NativeStatus> MemoryUpload;
     internal readonly delegate* unmanaged<nint, void*, ulong, long, NativeStatus> MemoryDownload;
     internal readonly delegate* unmanaged<nint, byte*, int, long*, NativeStatus> KernelFind;
-    internal readonly delegate* unmanaged<nint, long, uint, uint, uint, uint, uint, ulong*, int, NativeStatus> KernelLaunch;
+    internal readonly delegate* unmanaged<nint, NativeCudaLaunch*, int, ulong*, long, NativeStatus> LaunchesEnqueue;
+    internal readonly delegate* unmanaged<nint, NativeCudaLaunch*, int, ulong*, long, long*, NativeStatus> GraphCreate;
+    internal readonly delegate* unmanaged<nint, long, NativeStatus> GraphEnqueue;
+    internal readonly delegate* unmanaged<nint, long, NativeStatus> GraphDestroy;
 
     internal readonly delegate* unmanaged<nint*, int, NativeSweepPlan*, nint*, long*, NativeStatus> SweepCreate;
     internal readonly delegate* unmanaged<nint, void> SweepDestroy;

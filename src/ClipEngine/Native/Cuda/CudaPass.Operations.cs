@@ -59,7 +59,7 @@ internal sealed unsafe partial class CudaPass
             _ => "layer_norm_fp16",
         };
         long rows = input.Shape.ElementCount / width;
-        _device.Launch(_device.Kernel(kernel, 0), (Blocks(rows, NormRows), 1, 1), NormThreads, 0,
+        _plan.Add(_device.Kernel(kernel, 0), (Blocks(rows, NormRows), 1, 1), NormThreads, 0,
             [Address(input), Address(weight), Address(bias), Address(output), Slot(rows), Slot((int)width), Slot(epsilon)]);
         return output;
     }
@@ -71,7 +71,7 @@ internal sealed unsafe partial class CudaPass
         long width = input.Shape[^1], rows = input.Shape.ElementCount / width;
         Tensor output = New(input.Shape);
         string kernel = input.Type switch { ElementType.BFloat16 => "l2_normalize_bf16", ElementType.Float16 => "l2_normalize_fp16", _ => "l2_normalize_fp32" };
-        _device.Launch(_device.Kernel(kernel, 0), (Blocks(rows, NormRows), 1, 1), NormThreads, 0, [Address(input), Address(output), Slot(rows), Slot((int)width)]);
+        _plan.Add(_device.Kernel(kernel, 0), (Blocks(rows, NormRows), 1, 1), NormThreads, 0, [Address(input), Address(output), Slot(rows), Slot((int)width)]);
         return output;
     }
 
@@ -119,7 +119,7 @@ internal sealed unsafe partial class CudaPass
         int padded = headWidth <= 32 ? 32 : headWidth <= 64 ? 64 : (int)((headWidth + 15) / 16 * 16);
         int shared = isPlain ? 0 : 3 * QueryTile * (padded + 8) * 2;
         string kernel = isPlain ? "attention_fp32" : AttentionKernel(padded);
-        _device.Launch(_device.Kernel(kernel, shared), (Blocks(queries, isPlain ? 4 : QueryTile), heads, batch), AttentionThreads, shared,
+        _plan.Add(_device.Kernel(kernel, shared), (Blocks(queries, isPlain ? 4 : QueryTile), heads, batch), AttentionThreads, shared,
         [
             query, key, value, Address(output), Slot(queryStride.Row), Slot(queryStride.Batch), Slot(keyStride.Row), Slot(keyStride.Batch), Slot(keyStride.Row), Slot(keyStride.Batch),
             Slot(heads), Slot((int)headWidth), Slot((int)queries), Slot((int)keys), Slot(mask.Causal ? 1 : 0), additive,
@@ -148,15 +148,15 @@ internal sealed unsafe partial class CudaPass
     {
         string kernel = (_computeType, output.Type) switch
         {
-            (ElementType.Float32, _) => "product_fp32_fp32",
+            (ElementType.Float32, _) => _isTf32 ? "product_tf32_fp32" : "product_fp32_fp32",
             (ElementType.BFloat16, ElementType.Float32) => "product_bf16_fp32",
             (ElementType.BFloat16, _) => "product_bf16",
             (_, ElementType.Float32) => "product_fp16_fp32",
             _ => "product_fp16",
         };
-        bool isPlain = _computeType == ElementType.Float32;
+        bool isPlain = _computeType == ElementType.Float32 && !_isTf32;
         int shared = isPlain ? 0 : ProductSharedBytes;
-        _device.Launch(_device.Kernel(kernel, shared), (Blocks(columns, isPlain ? PlainTile : TileColumns), Blocks(rows, isPlain ? PlainTile : TileRows), 1), ProductThreads, shared,
+        _plan.Add(_device.Kernel(kernel, shared), (Blocks(columns, isPlain ? PlainTile : TileColumns), Blocks(rows, isPlain ? PlainTile : TileRows), 1), ProductThreads, shared,
         [
             Address(operand), Address(weight), Address(output), Slot(checked((int)rows)), Slot(checked((int)columns)), Slot(checked((int)padded)), Address(bias), Address(scale),
             Address(residual), Slot((int)activation),
@@ -207,7 +207,7 @@ internal sealed unsafe partial class CudaPass
     {
         const int threads = 256;
         if (count > 0)
-            _device.Launch(_device.Kernel(kernel, 0), (Blocks(count, threads), 1, 1), threads, 0, arguments);
+            _plan.Add(_device.Kernel(kernel, 0), (Blocks(count, threads), 1, 1), threads, 0, arguments);
     }
 
     private static long Blocks(long total, int size) => Math.Max(1, (total + size - 1) / size);

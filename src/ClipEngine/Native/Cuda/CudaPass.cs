@@ -11,7 +11,9 @@ internal sealed unsafe partial class CudaPass : IPass
     private readonly CudaBackend _backend;
     private readonly CudaDevice _device;
     private readonly CudaArena _arena;
+    private readonly CudaPlan _plan;
     private readonly ElementType _computeType;
+    private readonly bool _isTf32;
     private readonly string _typeName;
     private bool _open = true;
 
@@ -20,8 +22,10 @@ internal sealed unsafe partial class CudaPass : IPass
         _backend = backend;
         _device = backend.Device;
         _computeType = backend.ComputeType;
+        _isTf32 = backend.IsTf32;
         _typeName = NameOf(_computeType);
         _arena = new CudaArena(_device);
+        _plan = new CudaPlan(_device);
     }
 
     /// <summary>Elements of a row of a product's operand: whole 16-byte pieces.</summary>
@@ -31,11 +35,19 @@ internal sealed unsafe partial class CudaPass : IPass
     internal void Open()
     {
         _arena.Release(0, kept: 0);
+        _plan.Clear();
         _open = true;
     }
 
-    /// <summary>Gives the memory back to the device.</summary>
-    internal void Free() => _arena.Free();
+    /// <summary>How often a graph was sent off.</summary>
+    internal long GraphLaunches => _plan.GraphLaunches;
+
+    /// <summary>Gives graphs and memory back to the device.</summary>
+    internal void Free()
+    {
+        _plan.Dispose();
+        _arena.Free();
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -52,7 +64,7 @@ internal sealed unsafe partial class CudaPass : IPass
         Require(values.Length == shape.ElementCount, nameof(values), $"Expected as many values as {shape} has elements; found {values.Length}.");
         Tensor tensor = New(shape);
         fixed (float* source = values)
-            _device.Upload(Address(tensor), source, values.Length * sizeof(float));
+            Send(tensor, source, values.Length * sizeof(float));
         return tensor;
     }
 
@@ -68,7 +80,7 @@ internal sealed unsafe partial class CudaPass : IPass
 
         Tensor tensor = New(shape, ElementType.Int32);
         fixed (int* source = values)
-            _device.Upload(Address(tensor), source, values.Length * sizeof(int));
+            Send(tensor, source, values.Length * sizeof(int));
         return new Tensor(shape, ElementType.Int32, tensor.Address, Largest(values));
     }
 
@@ -78,7 +90,10 @@ internal sealed unsafe partial class CudaPass : IPass
         Require(destination.Length == tensor.Shape.ElementCount, nameof(destination), $"Expected room for {tensor.Shape}; found {destination.Length}.");
         Tensor values = AsFloat32(tensor);
         fixed (float* target = destination)
+        {
+            _plan.Flush();
             _device.Download(target, Address(values), destination.Length * sizeof(float));
+        }
     }
 
     /// <inheritdoc/>
@@ -93,6 +108,13 @@ internal sealed unsafe partial class CudaPass : IPass
     {
         _arena.Release((int)mark, Address(kept));
         return kept;
+    }
+
+    /// <summary>Uploads behind what was launched before: its memory may be of a scope that has ended.</summary>
+    private void Send(in Tensor tensor, void* source, long bytes)
+    {
+        _plan.Flush();
+        _device.Upload(Address(tensor), source, bytes);
     }
 
     /// <summary>The largest of uploaded ids, boxed once for each value so that a steady state allocates nothing.</summary>

@@ -85,6 +85,44 @@ public class EmulatedCudaTests
     }
 
     [SkippableFact]
+    public void EqualPassesBecomeAGraphAndOthersDoNot()
+    {
+        using CudaBackend backend = Open(ElementType.Float32);
+        float[] expected = [0.6f, 0.8f];
+        var launches = new List<long>();
+        for (int round = 0; round < 12; round++)
+        {
+            // Two shapes in turn, and in the end only new ones, more than are remembered.
+            int rows = round < 6 ? 1 + (round % 2) : round;
+            using IPass pass = backend.BeginPass();
+            Tensor input = pass.Upload(Enumerable.Repeat(new[] { 3f, 4f }, rows).SelectMany(static row => row).ToArray(), new Shape(rows, 2));
+            Tensor output = pass.L2Normalize(pass.Add(input, input));
+            var values = new float[2 * rows];
+            pass.Read(output, values);
+            for (int i = 0; i < values.Length; i++)
+                Assert.Equal(expected[i % 2], values[i], 1e-6f);
+            launches.Add(((CudaPass)pass).GraphLaunches);
+        }
+
+        Assert.Equal([0, 0, 1, 2, 3, 4, 4, 4, 4, 4, 4, 4], launches);
+    }
+
+    [SkippableFact]
+    public void ATowerAsAGraphGivesTheSameBits()
+    {
+        using CudaBackend backend = Open(ElementType.BFloat16);
+        using LoadedModel model = LoadedModel.Load(TestData.Path("towers", "vit-gelu"), backend);
+        using ICheckpoint golden = Checkpoint.Open(TestData.Path("towers", "vit-gelu", "golden.safetensors"));
+        Shape shape = GoldenFeatures.ShapeOf(golden, "pixels");
+        float[] pixels = golden.ReadSingles("pixels");
+        float[] first = GoldenFeatures.Images(model.Encoder, pixels, shape, normalize: true);
+        for (int round = 0; round < 2; round++)
+            Assert.Equal(first, GoldenFeatures.Images(model.Encoder, pixels, shape, normalize: true));
+        using IPass pass = backend.BeginPass();
+        Assert.True(((CudaPass)pass).GraphLaunches > 0, "no graph was launched");
+    }
+
+    [SkippableFact]
     public void AnIdBeyondTheTableIsRefusedBeforeTheDeviceSeesIt()
     {
         using CudaBackend backend = Open(ElementType.Float32);
@@ -102,10 +140,26 @@ public class EmulatedCudaTests
         Assert.Contains("libcuda.so.1", exception.Message, StringComparison.Ordinal);
     }
 
-    private static CudaBackend Open(ElementType type)
+    [SkippableFact]
+    public void ATowerInTf32PointsTheSameWayAndIsNotFp32()
+    {
+        using ICheckpoint golden = Checkpoint.Open(TestData.Path("towers", "vit-gelu", "golden.safetensors"));
+        float[] pixels = golden.ReadSingles("pixels");
+        float[][] found = [.. new[] { false, true }.Select(isTf32 =>
+        {
+            using CudaBackend backend = Open(ElementType.Float32, isTf32);
+            using LoadedModel model = LoadedModel.Load(TestData.Path("towers", "vit-gelu"), backend);
+            return GoldenFeatures.Images(model.Encoder, pixels, GoldenFeatures.ShapeOf(golden, "pixels"), normalize: true);
+        })];
+        float largest = found[0].Zip(found[1], static (exact, rounded) => Math.Abs(exact - rounded)).Max();
+        Assert.InRange(largest, 1e-6f, 2e-3f);
+        Assert.Throws<NotSupportedException>(() => Open(ElementType.BFloat16, isTf32: true));
+    }
+
+    private static CudaBackend Open(ElementType type, bool isTf32 = false)
     {
         string library = Path.Combine(TestData.RepositoryRoot, "artifacts", "native", "Release", "libclipengine_cuda_emulated.so");
         Skip.IfNot(File.Exists(library), "the emulated CUDA device is built by ./test.sh with the native tests");
-        return CudaBackend.Create(new CudaBackendOptions { ComputeType = type, LibraryPath = library });
+        return CudaBackend.Create(new CudaBackendOptions { ComputeType = type, Tf32 = isTf32, LibraryPath = library });
     }
 }
