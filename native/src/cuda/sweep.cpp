@@ -15,8 +15,6 @@
 namespace clipengine::cuda {
 namespace {
 
-constexpr double kLog2E = 1.44269504088896340736;
-
 void require(bool condition, const char* message) {
   if (!condition) throw Error(CLIPENGINE_INVALID_ARGUMENT, message);
 }
@@ -72,7 +70,7 @@ Sweep::Sweep(const std::vector<Device*>& devices, const clipengine_sweep_plan& p
   require(plan.segment_lengths != nullptr && plan.segment_count >= 1, "no segments");
   require(plan.group_count >= 0 && plan.group_count < INT32_MAX && plan.replicate_count >= 0 && plan.replicate_count < INT32_MAX && plan.top_count >= 0, "a count is out of range");
   require(std::isfinite(plan.scale) && std::isfinite(plan.bias), "scale and bias must be finite");
-  require(std::abs(plan.scale * kLog2E) <= 0x1p100 && std::abs(plan.bias * kLog2E) <= 0x1p100, "scale or bias beyond 2^100");
+  require(std::abs(plan.scale * kScoreLog2E) <= 0x1p100 && std::abs(plan.bias * kScoreLog2E) <= 0x1p100, "scale or bias beyond 2^100");
   require(plan.activation == CLIPENGINE_SWEEP_SOFTMAX || plan.activation == CLIPENGINE_SWEEP_SIGMOID, "unknown activation");
   require(plan.entropy == 0 || plan.activation == CLIPENGINE_SWEEP_SOFTMAX, "entropy needs probabilities that sum to one: softmax");
   int64_t columns = 0;

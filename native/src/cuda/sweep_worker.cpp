@@ -9,7 +9,6 @@
 namespace clipengine::cuda {
 namespace {
 
-constexpr double kLog2E = 1.44269504088896340736;
 constexpr int64_t kInputBytes = 32 << 20, kOutputBytes = 64 << 20, kWorkspaceBytes = int64_t{512} << 20;
 constexpr int64_t kMostRows = 4 << 20;
 constexpr int kTileSharedBytes = kSweepTileRows * kSweepPitch * 4;
@@ -349,10 +348,10 @@ void SweepWorker::launch(const SharedRun& run, Slot& slot, const ResidentFeature
   task.top_count = has_top ? plan.top_count : 0;
   task.is_sigmoid = plan.activation == CLIPENGINE_SWEEP_SIGMOID;
   task.emits = has_probabilities || plan.group_count > 0;
-  task.scale = static_cast<float>(plan.scale * kLog2E) * prompts.unit;
-  task.bias = static_cast<float>(plan.bias * kLog2E);
+  task.scale = static_cast<float>(plan.scale * kScoreLog2E) * prompts.unit;
+  task.bias = static_cast<float>(plan.bias * kScoreLog2E);
   // |score| <= scale * sum |image| |prompt| + |bias|; a quarter of fp32's range leaves room for differences of two scores.
-  const double scale = std::abs(plan.scale * kLog2E), room = std::numeric_limits<float>::max() / 4 - std::abs(plan.bias * kLog2E);
+  const double scale = std::abs(plan.scale * kScoreLog2E), room = std::numeric_limits<float>::max() / 4 - std::abs(plan.bias * kScoreLog2E);
   const double bound = room / (sweep_.largest_norm_ * std::max({1.0, scale, 1.0 / prompts.unit}));
   task.largest = static_cast<float>(std::min<double>(bound, std::numeric_limits<float>::max()));
 

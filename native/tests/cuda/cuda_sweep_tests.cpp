@@ -170,6 +170,8 @@ CLIPENGINE_TEST(sigmoid_with_bias) {
     c.bias = -12.9;
     c.segments = segments;
     compare(c);
+    c.row_type = CLIPENGINE_SWEEP_BFLOAT16;
+    compare(c);
   }
 }
 
@@ -318,6 +320,38 @@ CLIPENGINE_TEST(totals_alone_are_those_of_a_run_with_everything) {
     CHECK(std::memcmp(all.sums.data(), totals.sums.data(), all.sums.size() * sizeof all.sums[0]) == 0);
     CHECK(std::memcmp(all.weighted.data(), totals.weighted.data(), all.weighted.size() * sizeof all.weighted[0]) == 0);
     CHECK(all.counts == totals.counts);
+  }
+}
+
+// One row of a group and one weight in each chunk: then nothing is rounded before it is added up.
+CLIPENGINE_TEST(totals_are_exact) {
+  Case c;
+  c.rows = 9 * CLIPENGINE_SWEEP_CHUNK_ROWS;  // totals meet on the device after 4096 rows
+  c.width = 8;
+  c.segments = {5};
+  c.scale = 3;
+  c.groups = 1;
+  c.replicates = 2;
+  Inputs inputs(c);
+  for (int64_t row = 0; row < c.rows; ++row) {
+    inputs.groups[row] = row % 512 == 77 ? 0 : -1;
+    inputs.weights[row] = row % 512 == 300 ? 3.0f : 0.0f;
+    inputs.weights[c.rows + row] = row % 512 == 9 ? -1.0f / 3 : 0.0f;
+  }
+  const Devices devices(1);
+  Outputs found(c, inputs.prompt_count);
+  inputs.give(c, found.batch);
+  CHECK_EQUAL(clipengine_cuda_sweep_run(make(devices, inputs.plan).get(), &found.batch, nullptr, 0), CLIPENGINE_OK);
+  const auto exact = [](const clipengine_sweep_total& total) { return std::ldexp((long double)total.high, 64 - 80) + std::ldexp((long double)total.low, -80); };
+  for (int64_t column = 0; column < inputs.prompt_count; ++column) {
+    long double sum = 0, weighted[2] = {0, 0};
+    for (int64_t row = 0; row < c.rows; ++row) {
+      const long double probability = found.probabilities[row * inputs.prompt_count + column];
+      if (inputs.groups[row] == 0) sum += probability;
+      for (int64_t r = 0; r < 2; ++r) weighted[r] += inputs.weights[r * c.rows + row] * probability;
+    }
+    CHECK(exact(found.sums[column]) == sum);
+    for (int64_t r = 0; r < 2; ++r) CHECK(exact(found.weighted[r * inputs.prompt_count + column]) == weighted[r]);
   }
 }
 

@@ -1,0 +1,11 @@
+// The sweep with everything it needs in one translation unit: the mutation gate compiles one file against mutated kernels.
+#include "cuda/emulated_device.cpp"
+#include "core/status.cpp"
+#include "cpu/sweep_reference.cpp"
+#include "cuda/interface.cpp"
+#include "cuda/sweep.cpp"
+#include "cuda/sweep_interface.cpp"
+#include "cuda/sweep_layout.cpp"
+#include "cuda/sweep_rows.cpp"
+#include "cuda/sweep_worker.cpp"
+#include "cuda_sweep_tests.cpp"
