@@ -54,7 +54,7 @@ internal static class BenchCommand
 
     private static void WriteTable(IBackend backend, string model, IReadOnlyList<BenchResult> results, TextWriter output)
     {
-        output.WriteLine($"{model} with random weights, {Name(backend.ComputeType)}, on {backend.Description.Split('\n')[0]}");
+        output.WriteLine($"{model} with random weights, {Name(backend.ComputeType)}, on {backend.Description.Split('\n')[0]}; the processor with {NativeThreads.Count} threads");
         foreach (IGrouping<string, BenchResult> section in results.GroupBy(result => result.Section))
         {
             output.WriteLine();
