@@ -81,4 +81,49 @@ public class SafetensorsWriterTests
         Assert.Throws<ArgumentException>(() => writer.Add("a", new float[1], 1));
         Assert.Throws<ArgumentException>(() => writer.Add("b", new float[1], 2));
     }
+
+    [Fact]
+    public void RowsGivenPieceByPieceMakeTheSameFileAndTooFewOrTooManyMakeNone()
+    {
+        using var folder = new TemporaryFolder();
+        float[] left = [.. Enumerable.Range(0, 40).Select(value => value + 0.5f)], right = [.. Enumerable.Range(0, 20).Select(value => -value + 0.25f)];
+        byte[] bytes = [1, 2, 3];
+        var whole = new SafetensorsWriter();
+        whole.Add("left", left, 10, 4);
+        whole.Add("right", right, 10, 2);
+        whole.Add("bytes", ElementType.UInt8, [3], bytes);
+        whole.Write(folder.File("whole"));
+
+        foreach ((int count, bool isRight) in new[] { (10, true), (9, false), (11, false) })
+        {
+            var pieces = new SafetensorsWriter();
+            pieces.Add("bytes", ElementType.UInt8, [3], bytes);
+            pieces.AddRows("right", 10, 2);
+            pieces.AddRows("left", 10, 4);
+            void Write() => pieces.Write(folder.File("pieces"), rows =>
+            {
+                for (int row = 0; row < count; row++)
+                {
+                    rows.Append("left", left.AsSpan(row % 10 * 4, 4));
+                    rows.Append("right", right.AsSpan(row % 10 * 2, 2));
+                }
+            });
+            if (isRight)
+            {
+                Write();
+                Assert.Equal(File.ReadAllBytes(folder.File("whole")), File.ReadAllBytes(folder.File("pieces")));
+                File.Delete(folder.File("pieces"));
+            }
+            else
+            {
+                Assert.Throws<InvalidOperationException>(Write);
+            }
+        }
+
+        Assert.Equal(["whole"], Directory.GetFiles(folder.Root).Select(Path.GetFileName));
+        var announced = new SafetensorsWriter();
+        announced.AddRows("left", 1, 1);
+        Assert.Throws<InvalidOperationException>(() => announced.Write(folder.File("never")));
+        Assert.Throws<InvalidOperationException>(() => announced.Write(folder.File("never"), rows => rows.Append("right", [1f])));
+    }
 }
