@@ -3,7 +3,8 @@ using ClipEngine.Tensors;
 
 // Full-size weights by formula, so that every architecture can be tried at its real size without a download:
 //   dotnet run --project tools/synthesize-checkpoint -- DESCRIPTION.json OUT_FOLDER [fp32|fp16|bf16]
-// DESCRIPTION.json is a file of goldens/towers-full; OUT_FOLDER gets the OpenCLIP layout.
+// DESCRIPTION.json is a file of goldens/towers-full; OUT_FOLDER gets the OpenCLIP layout, OUT_FOLDER.pixels.safetensors the
+// golden's input. As a native executable (NativeAOT) it runs where there is no .NET: tools/gpu/prepare.sh.
 if (args.Length is not (2 or 3))
 {
     Console.Error.WriteLine("usage: synthesize-checkpoint DESCRIPTION.json OUT_FOLDER [fp32|fp16|bf16]");
@@ -23,5 +24,8 @@ if (type is null)
     return 2;
 }
 
-SynthesizedModel.Load(args[0]).Write(args[1], type.Value);
+var model = SynthesizedModel.Load(args[0]);
+string folder = args[1].TrimEnd('/');
+model.Write(folder, type.Value);
+model.WritePixels(folder + ".pixels.safetensors");
 return 0;

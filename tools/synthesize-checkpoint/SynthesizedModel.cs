@@ -1,7 +1,9 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using ClipEngine.Checkpoints;
 using ClipEngine.Files;
 using ClipEngine.Tensors;
 
@@ -65,6 +67,15 @@ public sealed class SynthesizedModel
         AtomicFile.Write(Path.Combine(folder, "open_clip_model.safetensors"), stream => Write(stream, type));
     }
 
+    /// <summary>Writes the golden's input, <c>pixels</c>, as <c>clipengine embed raw</c> reads it.</summary>
+    /// <param name="path">A <c>.safetensors</c> file.</param>
+    public void WritePixels(string path)
+    {
+        var writer = new SafetensorsWriter();
+        writer.Add("pixels", Pixels(), PixelDimensions);
+        writer.Write(path);
+    }
+
     private void Write(FileStream stream, ElementType type)
     {
         var header = new JsonObject { ["__metadata__"] = new JsonObject { ["format"] = "pt" } };
@@ -86,7 +97,7 @@ public sealed class SynthesizedModel
             offset = end;
         }
 
-        byte[] json = JsonSerializer.SerializeToUtf8Bytes(header);
+        byte[] json = Encoding.UTF8.GetBytes(header.ToJsonString());
         int padded = (json.Length + 7) / 8 * 8;
         byte[] head = new byte[8 + padded];
         head.AsSpan(8).Fill((byte)' ');

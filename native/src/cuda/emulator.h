@@ -17,7 +17,11 @@
 #include <vector>
 
 // Not [[maybe_unused]]: a kernel that no test launches, or that the emulated device does not list, fails the build.
+#if defined(CLIPENGINE_TESTS_ON_DEVICE)
+#define CLIPENGINE_KERNEL extern "C" __attribute__((visibility("default"))) void  // its name is looked up, its body never runs
+#else
 #define CLIPENGINE_KERNEL static void
+#endif
 #define CLIPENGINE_DEVICE [[maybe_unused]] static inline
 #define CLIPENGINE_SHARED alignas(16) static
 #define CLIPENGINE_DYNAMIC_SHARED(name) unsigned char* name = clipengine::emulator::dynamic_shared()

@@ -12,6 +12,9 @@
 
 #include "check.h"
 #include "cuda/kernels/primitives.h"
+#if defined(CLIPENGINE_TESTS_ON_DEVICE)
+#include "on_device.h"
+#endif
 
 namespace emulated {
 
@@ -40,13 +43,20 @@ class Buffer {
     if (mprotect(open_, open_bytes_, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
     std::memset(open_, 0x5a, open_bytes_);
     data_ = reinterpret_cast<T*>(open_ + open_bytes_ - padded);
+#if defined(CLIPENGINE_TESTS_ON_DEVICE)
+    on_device::add(open_, open_bytes_);
+#endif
   }
   Buffer(Buffer&& other) noexcept
       : mapped_(std::exchange(other.mapped_, nullptr)), open_(other.open_), mapped_bytes_(other.mapped_bytes_), open_bytes_(other.open_bytes_), data_(other.data_), count_(other.count_) {}
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() {
-    if (mapped_ != nullptr) munmap(mapped_, mapped_bytes_);
+    if (mapped_ == nullptr) return;
+#if defined(CLIPENGINE_TESTS_ON_DEVICE)
+    on_device::remove(open_);
+#endif
+    munmap(mapped_, mapped_bytes_);
   }
   T* data() { return data_; }
   size_t size() const { return count_; }
@@ -88,11 +98,18 @@ constexpr double rounding() {
 
 inline unsigned blocks(int64_t total, int size) { return (unsigned)((total + size - 1) / size); }
 
-// Every launch draws another schedule; a failure repeats with the same sequence of tests.
-template <typename Body>
-void run(clipengine::emulator::Dimensions grid, unsigned block, size_t shared, Body body) {
-  static uint64_t seed = 1;
-  clipengine::emulator::launch(grid, block, shared, ++seed, body);
+inline uint64_t seed = 1;
+
+// Launches a kernel with the arguments of a call. In the emulator every launch draws another schedule; a failure repeats with
+// the same sequence of tests. Built with CLIPENGINE_TESTS_ON_DEVICE the very same tests launch it on a device (on_device.h).
+template <typename... Parameters>
+void run(clipengine::emulator::Dimensions grid, unsigned block, size_t shared, void (*kernel)(Parameters...), std::type_identity_t<Parameters>... arguments) {
+#if defined(CLIPENGINE_TESTS_ON_DEVICE)
+  const uint64_t slots[] = {on_device::slot(arguments)...};
+  on_device::launch(reinterpret_cast<void*>(kernel), grid.x, grid.y, grid.z, block, shared, slots, (int)sizeof...(Parameters));
+#else
+  clipengine::emulator::launch(grid, block, shared, ++seed, [&] { kernel(arguments...); });
+#endif
 }
 
 }  // namespace emulated

@@ -27,10 +27,7 @@ void check_product(Kernel kernel, int rows, int columns, int depth, int tile_row
   auto bias = to_buffer<float>(random_values((size_t)columns)), scale = to_buffer<float>(random_values((size_t)columns));
   auto residual = to_buffer<float>(random_values((size_t)rows * columns));
   Buffer<Out> y((size_t)rows * columns);
-  run({blocks(columns, tile_columns), blocks(rows, tile_rows), 1}, kProductThreads, shared, [&] {
-    kernel(x.data(), w.data(), y.data(), rows, columns, depth, has_extras ? bias.data() : nullptr, has_extras ? scale.data() : nullptr,
-           has_extras ? residual.data() : nullptr, activation);
-  });
+  run({blocks(columns, tile_columns), blocks(rows, tile_rows), 1}, kProductThreads, shared, kernel, x.data(), w.data(), y.data(), rows, columns, depth, has_extras ? bias.data() : nullptr, has_extras ? scale.data() : nullptr, has_extras ? residual.data() : nullptr, activation);
   CHECK(y.guards_are_intact());
   const auto xs = rounded(x), ws = rounded(w);
   for (int r = 0; r < rows; ++r) {
@@ -69,10 +66,7 @@ void check_attention(Kernel kernel, int batch, int heads, int head_width, int qu
   const int q_count = is_packed ? keys : queries;
   Buffer<T> y((size_t)batch * q_count * width);
   run({is_plain ? blocks(q_count, 4) : blocks(q_count, kQueryTile), (unsigned)heads, (unsigned)batch}, kAttentionThreads,
-      is_plain ? 0 : 3u * 64 * (padded + 8) * 2, [&] {
-        kernel(source, k_data, v_data, y.data(), row, row * q_count, row, row * keys, row, row * keys, heads, head_width, q_count, keys, is_causal,
-               has_mask ? mask.data() : nullptr);
-      });
+      is_plain ? 0 : 3u * 64 * (padded + 8) * 2, kernel, source, k_data, v_data, y.data(), row, row * q_count, row, row * keys, row, row * keys, heads, head_width, q_count, keys, is_causal, has_mask ? mask.data() : nullptr);
   CHECK(y.guards_are_intact());
   for (int n = 0; n < batch; ++n) {
     for (int h = 0; h < heads; ++h) {
@@ -186,7 +180,7 @@ CLIPENGINE_TEST(layer_norms_in_every_type) {
     const int rows = 11;
     auto x = to_buffer<float>(random_values((size_t)rows * width, 3.0f)), weight = to_buffer<float>(random_values((size_t)width)), bias = to_buffer<float>(random_values((size_t)width));
     auto check = [&](auto kernel, auto& input, auto output) {
-      run({blocks(rows, kRowsPerBlock), 1, 1}, kNormThreads, 0, [&] { kernel(input.data(), weight.data(), bias.data(), output.data(), rows, width, 1e-5f); });
+      run({blocks(rows, kRowsPerBlock), 1, 1}, kNormThreads, 0, kernel, input.data(), weight.data(), bias.data(), output.data(), rows, width, 1e-5f);
       CHECK(output.guards_are_intact());
       for (int r = 0; r < rows; ++r) {
         double mean = 0, variance = 0;
@@ -215,7 +209,7 @@ void check_l2_normalize(Kernel kernel, int width) {
   std::fill(values.begin(), values.begin() + width, 0.0f);
   auto x = to_buffer<In>(values);
   Buffer<float> y(x.size());
-  run({blocks(rows, kRowsPerBlock), 1, 1}, kNormThreads, 0, [&] { kernel(x.data(), y.data(), rows, width); });
+  run({blocks(rows, kRowsPerBlock), 1, 1}, kNormThreads, 0, kernel, x.data(), y.data(), rows, width);
   CHECK(y.guards_are_intact());
   for (int r = 0; r < rows; ++r) {
     double length = 0;

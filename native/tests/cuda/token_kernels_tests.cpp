@@ -8,10 +8,10 @@ using namespace emulated;
 namespace {
 
 // One thread an element. Blocks of 64, so that a handful of them run and the last is not full.
-template <typename Body>
-void run_elements(int64_t total, Body body) {
+template <typename... Parameters>
+void run_elements(int64_t total, void (*kernel)(Parameters...), std::type_identity_t<Parameters>... arguments) {
   constexpr unsigned kThreads = 64;
-  run({blocks(total, kThreads), 1, 1}, kThreads, 0, body);
+  run({blocks(total, kThreads), 1, 1}, kThreads, 0, kernel, arguments...);
 }
 
 template <typename T>
@@ -40,9 +40,7 @@ void check_unfold(Kernel kernel, const Window& w) {
   const int depth = w.channels * w.kernel_height * w.kernel_width, padded = (depth + 7) / 8 * 8;
   auto x = random_buffer<float>((size_t)n * w.channels * w.height * w.width);
   Buffer<Out> y((size_t)n * out_height * out_width * padded);
-  run_elements((int64_t)y.size(), [&] {
-    kernel(x.data(), y.data(), (int64_t)y.size(), w.channels, w.height, w.width, w.kernel_height, w.kernel_width, w.stride, w.padding, out_height, out_width, padded);
-  });
+  run_elements((int64_t)y.size(), kernel, x.data(), y.data(), (int64_t)y.size(), w.channels, w.height, w.width, w.kernel_height, w.kernel_width, w.stride, w.padding, out_height, out_width, padded);
   CHECK(y.guards_are_intact());
   size_t at = 0;
   for (int image = 0; image < n; ++image) {
@@ -65,9 +63,7 @@ void check_assemble(Kernel kernel, bool has_first, bool has_positions) {
   auto tokens = random_buffer<In>((size_t)n * count * width);
   auto first = random_buffer<float>((size_t)width), positions = random_buffer<float>((size_t)out_count * width);
   Buffer<float> y((size_t)n * out_count * width);
-  run_elements((int64_t)y.size(), [&] {
-    kernel(tokens.data(), has_first ? first.data() : nullptr, has_positions ? positions.data() : nullptr, y.data(), (int64_t)y.size(), count, width);
-  });
+  run_elements((int64_t)y.size(), kernel, tokens.data(), has_first ? first.data() : nullptr, has_positions ? positions.data() : nullptr, y.data(), (int64_t)y.size(), count, width);
   CHECK(y.guards_are_intact());
   for (int i = 0; i < n; ++i)
     for (int t = 0; t < out_count; ++t)
@@ -83,9 +79,9 @@ void check_take_and_mean(Take take, Mean mean) {
   auto x = random_buffer<In>((size_t)n * count * width);
   auto chosen = indices({4, 0, 2, 1, 3, 4, 4, 0, 1, 2, 3, 0});
   Buffer<float> picked((size_t)n * width), slice((size_t)n * taken_count * width), average((size_t)n * width);
-  run_elements((int64_t)picked.size(), [&] { take(x.data(), chosen.data(), picked.data(), (int64_t)picked.size(), count, 0, 1, width); });
-  run_elements((int64_t)slice.size(), [&] { take(x.data(), nullptr, slice.data(), (int64_t)slice.size(), count, start, taken_count, width); });
-  run_elements((int64_t)average.size(), [&] { mean(x.data(), average.data(), (int64_t)average.size(), count, width); });
+  run_elements((int64_t)picked.size(), take, x.data(), chosen.data(), picked.data(), (int64_t)picked.size(), count, 0, 1, width);
+  run_elements((int64_t)slice.size(), take, x.data(), nullptr, slice.data(), (int64_t)slice.size(), count, start, taken_count, width);
+  run_elements((int64_t)average.size(), mean, x.data(), average.data(), (int64_t)average.size(), count, width);
   CHECK(picked.guards_are_intact() && slice.guards_are_intact() && average.guards_are_intact());
   const auto at = [&](int i, int t, int c) { return to_float(x[(size_t)(i * count + t) * width + c]); };
   for (int i = 0; i < n; ++i)
@@ -103,7 +99,7 @@ void check_convert(Kernel kernel, int width, int padded) {
   const int rows = 23;
   auto x = random_buffer<In>((size_t)rows * width);
   Buffer<Out> y((size_t)rows * padded);
-  run_elements((int64_t)y.size(), [&] { kernel(x.data(), y.data(), (int64_t)y.size(), width, padded); });
+  run_elements((int64_t)y.size(), kernel, x.data(), y.data(), (int64_t)y.size(), width, padded);
   CHECK(y.guards_are_intact());
   for (int r = 0; r < rows; ++r)
     for (int c = 0; c < padded; ++c) check_close(y[(size_t)r * padded + c], c < width ? to_float(x[(size_t)r * width + c]) : 0.0f);
@@ -124,7 +120,7 @@ CLIPENGINE_TEST(channels_are_folded_with_activation_and_residual) {
   for (bool has_residual : {false, true}) {
     auto x = random_buffer<float>((size_t)n * positions * channels), residual = random_buffer<float>((size_t)n * channels * positions);
     Buffer<float> y(x.size());
-    run_elements((int64_t)y.size(), [&] { fold_channels(x.data(), y.data(), (int64_t)y.size(), channels, positions, has_residual ? residual.data() : nullptr, kRelu); });
+    run_elements((int64_t)y.size(), fold_channels, x.data(), y.data(), (int64_t)y.size(), channels, positions, has_residual ? residual.data() : nullptr, kRelu);
     CHECK(y.guards_are_intact());
     for (int i = 0; i < n; ++i)
       for (int c = 0; c < channels; ++c)
@@ -158,9 +154,7 @@ CLIPENGINE_TEST(ids_are_looked_up_and_a_token_appended) {
     const int out_count = count + has_appended;
     auto positions = random_buffer<float>((size_t)out_count * width);
     Buffer<float> y((size_t)n * out_count * width);
-    run_elements((int64_t)y.size(), [&] {
-      token_embedding(ids.data(), table.data(), has_appended ? appended.data() : nullptr, positions.data(), y.data(), (int64_t)y.size(), count, width);
-    });
+    run_elements((int64_t)y.size(), token_embedding, ids.data(), table.data(), has_appended ? appended.data() : nullptr, positions.data(), y.data(), (int64_t)y.size(), count, width);
     CHECK(y.guards_are_intact());
     for (int i = 0; i < n; ++i)
       for (int t = 0; t < out_count; ++t)
@@ -176,7 +170,7 @@ CLIPENGINE_TEST(maps_are_pooled_and_turned) {
   for (int size : {2, 3}) {
     const int out_height = height / size, out_width = width / size;
     Buffer<float> pooled((size_t)n * channels * out_height * out_width);
-    run_elements((int64_t)pooled.size(), [&] { average_pool(x.data(), pooled.data(), (int64_t)pooled.size(), height, width, size); });
+    run_elements((int64_t)pooled.size(), average_pool, x.data(), pooled.data(), (int64_t)pooled.size(), height, width, size);
     CHECK(pooled.guards_are_intact());
     for (size_t index = 0; index < pooled.size(); ++index) {
       const int column = (int)(index % out_width), row = (int)(index / out_width % out_height), c = (int)(index / out_width / out_height % channels);
@@ -188,7 +182,7 @@ CLIPENGINE_TEST(maps_are_pooled_and_turned) {
     }
   }
   Buffer<float> turned(x.size());
-  run_elements((int64_t)turned.size(), [&] { map_to_tokens(x.data(), turned.data(), (int64_t)turned.size(), channels, height * width); });
+  run_elements((int64_t)turned.size(), map_to_tokens, x.data(), turned.data(), (int64_t)turned.size(), channels, height * width);
   CHECK(turned.guards_are_intact());
   for (int i = 0; i < n; ++i)
     for (int c = 0; c < channels; ++c)
@@ -209,7 +203,7 @@ CLIPENGINE_TEST(tokens_are_joined_added_repeated_and_activated) {
   const int n = 5, first_count = 2, second_count = 3, width = 7, count = first_count + second_count;
   auto first = random_buffer<float>((size_t)n * first_count * width), second = random_buffer<float>((size_t)n * second_count * width);
   Buffer<float> joined((size_t)n * count * width);
-  run_elements((int64_t)joined.size(), [&] { concatenate_tokens_fp32(first.data(), second.data(), joined.data(), (int64_t)joined.size(), first_count, second_count, width); });
+  run_elements((int64_t)joined.size(), concatenate_tokens_fp32, first.data(), second.data(), joined.data(), (int64_t)joined.size(), first_count, second_count, width);
   CHECK(joined.guards_are_intact());
   for (int i = 0; i < n; ++i)
     for (int t = 0; t < count; ++t)
@@ -220,9 +214,9 @@ CLIPENGINE_TEST(tokens_are_joined_added_repeated_and_activated) {
   const size_t total = 204;  // ends where the page ends
   auto a = random_buffer<float>(total), b = random_buffer<float>(total), period = random_buffer<float>(41);
   Buffer<float> sum(total), repeated(total), activated(total);
-  run_elements((int64_t)total, [&] { add_fp32(a.data(), b.data(), sum.data(), (int64_t)total); });
-  run_elements((int64_t)total, [&] { broadcast(period.data(), repeated.data(), (int64_t)total, 41); });
-  run_elements((int64_t)total, [&] { activate_fp32(a.data(), activated.data(), (int64_t)total, kQuickGelu); });
+  run_elements((int64_t)total, add_fp32, a.data(), b.data(), sum.data(), (int64_t)total);
+  run_elements((int64_t)total, broadcast, period.data(), repeated.data(), (int64_t)total, 41);
+  run_elements((int64_t)total, activate_fp32, a.data(), activated.data(), (int64_t)total, kQuickGelu);
   CHECK(sum.guards_are_intact() && repeated.guards_are_intact() && activated.guards_are_intact());
   for (size_t i = 0; i < total; ++i) {
     CHECK_EQUAL(sum[i], a[i] + b[i]);

@@ -12,12 +12,12 @@ namespace ClipEngine.Cli.Bench;
 /// <summary>Measures a machine: its ceilings, a model's operations, and what users wait for.</summary>
 /// <param name="backend">Where the model runs.</param>
 /// <param name="modelName">A model of the catalogue; it runs with random weights.</param>
+/// <param name="batchSize">Images and sentences at once.</param>
 /// <param name="seconds">Time for each line.</param>
 /// <param name="told">Told what is being measured.</param>
 /// <param name="cancellation">Looked at between samples.</param>
-internal sealed class BenchRun(IBackend backend, string modelName, double seconds, Action<string> told, CancellationToken cancellation)
+internal sealed class BenchRun(IBackend backend, string modelName, int batchSize, double seconds, Action<string> told, CancellationToken cancellation)
 {
-    private const int Batch = 8;
     private const int SweepWidth = 512;
     private const string Ceilings = "ceilings", Operations = "operations", EndToEnd = "end to end";
 
@@ -78,7 +78,7 @@ internal sealed class BenchRun(IBackend backend, string modelName, double second
     private void MeasureOperations()
     {
         VisionConfig vision = _config.Vision;
-        int width = vision.Width, hidden = vision.HiddenWidth, tokens = (vision.GridHeight * vision.GridWidth) + 1, rows = Batch * tokens;
+        int width = vision.Width, hidden = vision.HiddenWidth, tokens = (vision.GridHeight * vision.GridWidth) + 1, rows = batchSize * tokens;
         Linear("query, key, value", rows, width, 3 * width);
         Linear("attention's output", rows, width, width);
         Linear("MLP, wide", rows, width, hidden);
@@ -86,7 +86,7 @@ internal sealed class BenchRun(IBackend backend, string modelName, double second
         Linear("MLP, wide, one image", tokens, width, hidden);
 
         // Two products over all pairs of tokens; the softmax between them is not counted.
-        Operation($"attention of {Batch} images, {tokens} tokens, {vision.Heads} heads", [new Shape(Batch, tokens, 3 * width)], [], 4.0 * Batch * tokens * tokens * width, Arithmetic is null ? null : _ceilings[ProcessorCeiling.Float32],
+        Operation($"attention of {batchSize} images, {tokens} tokens, {vision.Heads} heads", [new Shape(batchSize, tokens, 3 * width)], [], 4.0 * batchSize * tokens * tokens * width, Arithmetic is null ? null : _ceilings[ProcessorCeiling.Float32],
             (pass, inputs, _) => pass.SelfAttention(inputs[0], vision.Heads));
         Operation($"layer norm [{rows}, {width}], in cache", [new Shape(rows, width)], [(new Shape(width), WeightRole.Vector), (new Shape(width), WeightRole.Vector)], null, null,
             (pass, inputs, weights) => pass.LayerNorm(inputs[0], weights[0], weights[1], vision.Epsilon));
@@ -136,25 +136,25 @@ internal sealed class BenchRun(IBackend backend, string modelName, double second
     private void MeasureTowers()
     {
         told($"{modelName}, making random weights");
-        using ClipModel model = ClipModel.CreateUntrained(modelName, new ClipModelOptions { Backend = backend, BatchSize = Batch });
+        using ClipModel model = ClipModel.CreateUntrained(modelName, new ClipModelOptions { Backend = backend, BatchSize = batchSize });
         ModelCost cost = ModelCost.Of(_config);
         int one = 3 * _config.Vision.ImageHeight * _config.Vision.ImageWidth, length = _config.Text.ContextLength;
-        float[] pixels = Random((long)Batch * one), features = new float[Batch * model.EmbedDimension];
-        foreach (int batch in new[] { 1, Batch })
+        float[] pixels = Random((long)batchSize * one), features = new float[batchSize * model.EmbedDimension];
+        foreach (int batch in new[] { 1, batchSize }.Distinct())
         {
             Tower($"image tower, {batch} at once", "images", batch, cost.Image.Operations,
                 () => model.EncodePixels(pixels.AsSpan(0, batch * one), features.AsSpan(0, batch * model.EmbedDimension)));
         }
 
         int[] full = Sentences(length), brief = Sentences(Math.Min(16, length));
-        Tower($"text tower, {Batch} sentences of {length} ids", "sentences", Batch, cost.Text.Operations, () => model.EncodeTokens(full, length, features));
+        Tower($"text tower, {batchSize} sentences of {length} ids", "sentences", batchSize, cost.Text.Operations, () => model.EncodeTokens(full, length, features));
         // Padding behind the end of a short sentence is not computed: no share is stated of what is not counted.
-        Tower($"text tower, {Batch} sentences of 16 ids", "sentences", Batch, null, () => model.EncodeTokens(brief, length, features));
+        Tower($"text tower, {batchSize} sentences of 16 ids", "sentences", batchSize, null, () => model.EncodeTokens(brief, length, features));
 
         // The end of the text is the largest id; zeros follow.
         int[] Sentences(int used)
         {
-            int[] ids = new int[Batch * length];
+            int[] ids = new int[batchSize * length];
             for (int i = 0; i < ids.Length; i++)
                 ids[i] = i % length >= used ? 0 : i % length == used - 1 ? _config.Text.VocabularySize - 1 : 1 + (i * 7919 % (_config.Text.VocabularySize - 2));
             return ids;

@@ -19,24 +19,27 @@ internal static class BenchCommand
         Option<int?> threads = new("--threads") { Description = "Processor threads." };
         Option<string> dtype = new("--dtype") { Description = "What is computed in: fp32, bf16, fp16 or int8.", DefaultValueFactory = _ => "fp32" };
         Option<string> device = new("--device") { Description = "cpu, cuda or cuda:N; nothing falls back.", DefaultValueFactory = _ => "cpu" };
+        Option<int> batch = new("--batch") { Description = "Images and sentences at once; a GPU wants 256.", DefaultValueFactory = _ => 8 };
         Option<bool> json = new("--json") { Description = "Write JSON." };
-        var command = new Command("bench", "Measures this machine: its ceilings, a model's operations as shares of them, and whole towers, decoding and scoring.") { model, threads, dtype, device, json };
+        var command = new Command("bench", "Measures this machine: its ceilings, a model's operations as shares of them, and whole towers, decoding and scoring.") { model, threads, dtype, device, batch, json };
         command.SetAction((parsed, cancellation) => Task.Run(
             () =>
             {
                 if (parsed.GetValue(threads) is < 1 and var found)
                     throw new BadInputException("--threads", $"expected a number above 0, found {found}.");
+                if (parsed.GetValue(batch) is < 1 or > 4096)
+                    throw new BadInputException("--batch", $"expected 1 to 4096, found {parsed.GetValue(batch)}.");
                 using IBackend backend = ModelArguments.OpenBackend(parsed.GetValue(device)!, parsed.GetValue(dtype)!, parsed.GetValue(threads));
-                return Run(backend, parsed.GetValue(model)!, Seconds, parsed.GetValue(json), Console.Out, Console.Error, cancellation);
+                return Run(backend, parsed.GetValue(model)!, parsed.GetValue(batch), Seconds, parsed.GetValue(json), Console.Out, Console.Error, cancellation);
             },
             cancellation));
         return command;
     }
 
-    internal static int Run(IBackend backend, string model, double seconds, bool json, TextWriter output, TextWriter errors, CancellationToken cancellation)
+    internal static int Run(IBackend backend, string model, int batch, double seconds, bool json, TextWriter output, TextWriter errors, CancellationToken cancellation)
     {
         bool isTerminal = ReferenceEquals(errors, Console.Error) && !Console.IsErrorRedirected;
-        var run = new BenchRun(backend, model, seconds, what => Tell(isTerminal, errors, what), cancellation);
+        var run = new BenchRun(backend, model, batch, seconds, what => Tell(isTerminal, errors, what), cancellation);
         IReadOnlyList<BenchResult> results = run.Measure();
         Tell(isTerminal, errors, "");
         if (json)
