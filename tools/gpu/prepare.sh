@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # tools/gpu/prepare.sh [OUT]: on a machine with the .NET SDK, makes what tools/gpu-check needs on a machine with a GPU and without
 # .NET and network: the program and the maker of synthetic weights as native executables (NativeAOT, linux-x64), the image libraries
-# that the program links, and descriptions of full-size models. OUT is artifacts/gpu-check unless said; it must travel with the tree.
+# that the program links, and descriptions of full-size models, in one archive. OUT is artifacts/gpu-check.tar.gz unless said; it must
+# travel with the tree.
 # Exit code: 0 done, 1 a build failed, 2 something is missing.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 me=prepare.sh
 . "$root/tools/build.sh"
-out=${1:-$root/artifacts/gpu-check}
+archive=${1:-$root/artifacts/gpu-check.tar.gz}
+out=$root/artifacts/gpu-check
 command -v dotnet >/dev/null || { say "the .NET SDK is missing; run tools/setup.sh"; exit 2; }
 [ "$(uname -m)" = x86_64 ] || { say "the native program is made for x86-64, and this machine is $(uname -m)"; exit 2; }
 
@@ -43,6 +45,21 @@ for model in ViT-B-32 ViT-L-14; do
 done
 git -C "$root" rev-parse HEAD >"$out/commit" 2>/dev/null || echo unknown >"$out/commit"
 
+# The native program must write what the managed one writes, byte for byte: embedding, scoring, audit and report of the demo.
+logged prepare-managed dotnet build "$root/src/ClipEngine.Cli/ClipEngine.Cli.csproj" -c Release -nologo -v quiet --disable-build-servers || exit 1
+for kind in native managed; do
+  if [ "$kind" = native ]; then program=("$out/program/ClipEngine.Cli"); else program=(dotnet "$cli"); fi
+  "${program[@]}" demo --out "$out/demo-$kind" >"$root/artifacts/prepare-$kind.log" 2>&1 || { tail -n 5 "$root/artifacts/prepare-$kind.log" >&2; say "the $kind program fails at the demo"; exit 1; }
+done
+if ! diff -rq --exclude timings.json "$out/demo-native" "$out/demo-managed"; then
+  say "the native program's demo differs from the managed one's, see above"
+  exit 1
+fi
+echo "the native program's demo equals the managed one's in all $(find "$out/demo-native" -type f ! -name timings.json | wc -l) files"
+rm -rf "$out"/demo-* "$out/program/Demo" # the tree has the demo's data
+tar -C "$root/artifacts" -c gpu-check | gzip -9 >"$archive.partial" && mv "$archive.partial" "$archive" || exit 1
+rm -rf "$out"
+
 tree=$( (cd "$root" && git ls-files -z | xargs -0 stat -c %s 2>/dev/null) | awk '{ s += $1 } END { printf "%.1f", s / 1e6 }')
-bundle=$(find "$out" -type f -printf '%s\n' | awk '{ s += $1 } END { printf "%.1f", s / 1e6 }')
-echo "tree $tree MB + $out $bundle MB = $(awk "BEGIN { print $tree + $bundle }") MB"
+bundle=$(stat -c %s "$archive" | awk '{ printf "%.1f", $1 / 1e6 }')
+echo "tree $tree MB + ${archive#"$root"/} $bundle MB = $(awk "BEGIN { print $tree + $bundle }") MB"

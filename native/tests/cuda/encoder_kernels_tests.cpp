@@ -132,8 +132,7 @@ CLIPENGINE_TEST(products_in_tf32_round_their_operands_and_nothing_else) {
   for (auto [rows, columns, depth] : {std::array{1, 1, 4}, {7, 17, 12}, {65, 130, 36}, {130, 7, 20}}) {
     auto x = to_buffer<float>(random_values((size_t)rows * depth)), w = to_buffer<float>(random_values((size_t)columns * depth)), bias = to_buffer<float>(random_values((size_t)columns));
     Buffer<float> y((size_t)rows * columns);
-    run({blocks(columns, kTileColumns), blocks(rows, kTileRows), 1}, kProductThreads, kProductSharedBytes,
-        [&] { product_tf32_fp32(x.data(), w.data(), y.data(), rows, columns, depth, bias.data(), nullptr, nullptr, kNone); });
+    run({blocks(columns, kTileColumns), blocks(rows, kTileRows), 1}, kProductThreads, kProductSharedBytes, product_tf32_fp32, x.data(), w.data(), y.data(), rows, columns, depth, bias.data(), nullptr, nullptr, kNone);
     CHECK(y.guards_are_intact());
     for (int r = 0; r < rows; ++r) {
       for (int c = 0; c < columns; ++c) {

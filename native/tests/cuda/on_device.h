@@ -32,7 +32,7 @@ struct Library {
   decltype(&clipengine_cuda_memory_upload) upload = nullptr;
   decltype(&clipengine_cuda_memory_download) download = nullptr;
   decltype(&clipengine_cuda_kernel_find) find = nullptr;
-  decltype(&clipengine_cuda_kernel_launch) launch = nullptr;
+  decltype(&clipengine_cuda_launches_enqueue) enqueue = nullptr;
   decltype(&clipengine_cuda_device_synchronize) synchronize = nullptr;
   decltype(&clipengine_cuda_error_message) message = nullptr;
   clipengine_cuda_device* device = nullptr;
@@ -62,7 +62,7 @@ inline Library open_library() {
   resolve(library.upload, "clipengine_cuda_memory_upload");
   resolve(library.download, "clipengine_cuda_memory_download");
   resolve(library.find, "clipengine_cuda_kernel_find");
-  resolve(library.launch, "clipengine_cuda_kernel_launch");
+  resolve(library.enqueue, "clipengine_cuda_launches_enqueue");
   resolve(library.synchronize, "clipengine_cuda_device_synchronize");
   resolve(library.message, "clipengine_cuda_error_message");
   library.check(library.open(0, std::getenv("CLIPENGINE_CUDA_KERNELS"), &library.device));
@@ -120,7 +120,8 @@ inline void launch(void* kernel, uint32_t grid_x, uint32_t grid_y, uint32_t grid
   int64_t found = 0;
   l.check(l.find(l.device, info.dli_sname, (int32_t)shared, &found));
   for (const auto& [memory, copy] : buffers()) l.check(l.upload(l.device, copy.address, memory, (int64_t)copy.bytes));
-  l.check(l.launch(l.device, found, grid_x, grid_y, grid_z, block, (uint32_t)shared, slots, count));
+  const clipengine_cuda_launch one = {found, grid_x, grid_y, grid_z, block, (uint32_t)shared, count, 0};
+  l.check(l.enqueue(l.device, &one, 1, slots, count));
   l.check(l.synchronize(l.device));
   for (const auto& [memory, copy] : buffers()) l.check(l.download(l.device, memory, copy.address, (int64_t)copy.bytes));
 }
