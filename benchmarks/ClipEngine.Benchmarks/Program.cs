@@ -6,7 +6,7 @@ using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.NoEmit;
 using ClipEngine.Benchmarks;
 
-// towers FOLDER image|text THREADS BATCH[,BATCH...] [fp32|bf16|fp16|int8] [SECONDS]: a whole tower, in the format of benchmarks/peers/ort_towers.js.
+// towers FOLDER image|text|prompts THREADS BATCH[,BATCH...] [fp32|bf16|fp16|int8] [SECONDS]: a whole tower, in the format of benchmarks/peers/ort_towers.js.
 // load FOLDER [both|image|text] [THREADS] [ROUNDS]: loading against one read() of the file into a fresh buffer.
 // Anything else goes to BenchmarkDotNet.
 if (args is ["towers", .. string[] rest])

@@ -14,12 +14,13 @@ internal static class TowerRun
     {
         if (arguments.Length is < 4 or > 6)
         {
-            Console.Error.WriteLine("usage: towers FOLDER image|text THREADS BATCH[,BATCH...] [fp32|bf16|fp16|int8] [SECONDS]");
+            Console.Error.WriteLine("usage: towers FOLDER image|text|prompts THREADS BATCH[,BATCH...] [fp32|bf16|fp16|int8] [SECONDS]");
             return 2;
         }
 
         string folder = arguments[0];
-        bool text = arguments[1] == "text";
+        bool text = arguments[1] is "text" or "prompts";
+        bool isShort = arguments[1] == "prompts";
         int[] batches = [.. arguments[3].Split(',').Select(int.Parse)];
         ElementType type = (arguments.Length > 4 ? arguments[4] : "fp32") switch
         {
@@ -36,7 +37,7 @@ internal static class TowerRun
         if (type != ElementType.Float32)
             Compare(folder, model, text);
         foreach (int batch in batches)
-            Measure(model, text, batch, seconds);
+            Measure(model, text, isShort, batch, seconds);
         foreach (Weight weight in weights)
             weight.Dispose();
         return 0;
@@ -52,10 +53,10 @@ internal static class TowerRun
         return (model, reader.Complete());
     }
 
-    private static void Measure(IDualEncoder model, bool text, int batch, double seconds)
+    private static void Measure(IDualEncoder model, bool text, bool isShort, int batch, double seconds)
     {
         float[] pixels = Pixels(model, batch), features = new float[batch * model.EmbedDimension];
-        int[] ids = Ids(model, batch);
+        int[] ids = Ids(model, batch, isShort);
         var wall = new List<double>();
         var processor = new List<double>();
         Run(model, text, pixels, ids, batch, features);
@@ -121,13 +122,21 @@ internal static class TowerRun
         return pixels;
     }
 
-    /// <summary>Prompts as long as the context: what the exported peer computes too.</summary>
-    private static int[] Ids(IDualEncoder model, int batch)
+    /// <summary>
+    /// Prompts as long as the context, what the exported peer computes too; or short ones, 7 to 14 ids long like the audit's and
+    /// padded with zeros, of which the peer computes the whole context all the same.
+    /// </summary>
+    private static int[] Ids(IDualEncoder model, int batch, bool isShort = false)
     {
         var random = new Random(2);
         int[] ids = new int[batch * model.ContextLength];
-        for (int i = 0; i < ids.Length; i++)
-            ids[i] = (i + 1) % model.ContextLength == 0 ? model.VocabularySize - 1 : random.Next(1, model.VocabularySize - 2);
+        for (int n = 0; n < batch; n++)
+        {
+            Span<int> prompt = ids.AsSpan(n * model.ContextLength, isShort ? 7 + (n % 8) : model.ContextLength);
+            for (int i = 0; i < prompt.Length; i++)
+                prompt[i] = i == prompt.Length - 1 ? model.VocabularySize - 1 : random.Next(1, model.VocabularySize - 2);
+        }
+
         return ids;
     }
 }
