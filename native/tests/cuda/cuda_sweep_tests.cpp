@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include <memory>
 
 #include "check.h"
@@ -21,9 +23,12 @@ std::string last_message() {
 
 class Devices {
  public:
+  // Where there are fewer GPUs (tools/gpu-check runs this on real ones), one is opened several times.
   explicit Devices(int count) : all_(static_cast<size_t>(count)) {
+    int32_t available = 0;
+    if (clipengine_cuda_device_count(&available) != CLIPENGINE_OK) throw std::runtime_error(last_message());
     for (int i = 0; i < count; ++i) {
-      if (clipengine_cuda_device_open(i, nullptr, &all_[static_cast<size_t>(i)]) != CLIPENGINE_OK) throw std::runtime_error(last_message());
+      if (clipengine_cuda_device_open(i % available, std::getenv("CLIPENGINE_CUDA_KERNELS"), &all_[static_cast<size_t>(i)]) != CLIPENGINE_OK) throw std::runtime_error(last_message());
     }
   }
   ~Devices() {
