@@ -93,6 +93,7 @@ everything "$work/whole" >"$work/expected"
 RANDOM=$seed
 random() { echo $(((RANDOM * 32768 + RANDOM) % $1)); } # 0 <= . < $1
 start() {
+  rm -f "$work/killed.log" # what the run before said is not this one's
   setsid "$root/clipengine" audit run "$work/spec.json" --out "$work/killed" 2>"$work/killed.log" &
   child=$!
 }
@@ -103,9 +104,9 @@ while [ "$done_kills" -lt "$kills" ]; do
   start
   # Most kills come at any time; the last few when the features are there, at any time of the end, where most files are written.
   if [ "$done_kills" -lt $((kills - kills / 3)) ]; then
-    delay=$(random $((span / 3 + 1)))
+    delay=$(random $((span / 2 + 1)))
   else
-    while kill -0 "$child" 2>/dev/null && ! grep -qF "$last: intervals" "$work/killed.log"; do sleep 0.05; done
+    while kill -0 "$child" 2>/dev/null && ! grep -qsF "$last: intervals" "$work/killed.log"; do sleep 0.05; done
     delay=$(random 3000)
   fi
   sleep "$(printf '%d.%03d' $((delay / 1000)) $((delay % 1000)))"
