@@ -102,6 +102,7 @@ while [ "$done_kills" -lt "$kills" ]; do
   attempts=$((attempts + 1))
   [ "$attempts" -le $((kills * 4)) ] || { say "the runs end before they can be killed: take more images"; exit 1; }
   start
+  started=$(now)
   # Most kills come at any time; the last few when the features are there, at any time of the end, where most files are written.
   if [ "$done_kills" -lt $((kills - kills / 3)) ]; then
     delay=$(random $((span / 2 + 1)))
@@ -116,7 +117,8 @@ while [ "$done_kills" -lt "$kills" ]; do
   child=
   case $status in
     137) done_kills=$((done_kills + 1)); say "kill $done_kills, $delay ms after $([ "$done_kills" -gt $((kills - kills / 3)) ] && echo "the last features" || echo "the start"): $(tail -n 1 "$work/killed.log")" ;;
-    0) say "ended before it could be killed" ;;
+    # What is done is not done again: from here on a run is as short as this one.
+    0) span=$((2 * ($(now) - started))); say "ended before it could be killed" ;;
     *) say "a run failed by itself:"; tail -5 "$work/killed.log"; exit 1 ;;
   esac
   if [ -d "$work/killed" ]; then
