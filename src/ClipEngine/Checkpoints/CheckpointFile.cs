@@ -1,4 +1,5 @@
 using System.IO.MemoryMappedFiles;
+using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using ClipEngine.Native;
 using Microsoft.Win32.SafeHandles;
@@ -101,12 +102,10 @@ internal sealed unsafe class CheckpointFile : IDisposable
         if (length > LargestCopy && start % alignment == 0)
             return _mapping.Value.Lend(start, length);
 
-        const int Chunk = 1 << 30;
         TensorBytes copy = length <= SpareLength ? LendSpare(length) : TensorBytes.Allocate(length);
         try
         {
-            for (long done = 0; done < length; done += Chunk)
-                Read(start + done, new Span<byte>((byte*)copy.Address + done, (int)Math.Min(Chunk, length - done)));
+            Fill(start, copy);
             RefuseWhatChanged();
             return copy;
         }
@@ -114,6 +113,32 @@ internal sealed unsafe class CheckpointFile : IDisposable
         {
             copy.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Reads on all processors: copying out of the page cache is most of the time of loading.</summary>
+    private void Fill(long start, TensorBytes copy)
+    {
+        const int Chunk = 1 << 20;
+        long length = copy.ByteLength;
+        if (length <= Chunk)
+        {
+            Read(start, new Span<byte>((void*)copy.Address, (int)length));
+            return;
+        }
+
+        try
+        {
+            Parallel.For(0, (length + Chunk - 1) / Chunk, i =>
+            {
+                long done = i * Chunk;
+                Read(start + done, new Span<byte>((byte*)copy.Address + done, (int)Math.Min(Chunk, length - done)));
+            });
+        }
+        catch (AggregateException exception)
+        {
+            // Every reader meets the same cause; the first to tell speaks for all.
+            ExceptionDispatchInfo.Throw(exception.InnerExceptions[0]);
         }
     }
 
