@@ -30,7 +30,7 @@ public static class ContrastiveLoss
             throw new ArgumentException($"expected as many sentences as images, [n, embed_dim] each, found [{string.Join(", ", images.shape)}] and [{string.Join(", ", texts.shape)}].", nameof(texts));
         using DisposeScope scope = torch.NewDisposeScope();
         TorchTensor logits = scale * images.matmul(texts.transpose(0, 1)); // [n, n]
-        TorchTensor matches = logits.diagonal();
+        TorchTensor matches = scale * (images * texts).sum(1);             // [n]
         TorchTensor loss;
         if (weights is null)
         {

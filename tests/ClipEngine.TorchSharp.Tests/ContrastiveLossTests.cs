@@ -1,0 +1,99 @@
+using TorchSharp;
+using TorchTensor = TorchSharp.torch.Tensor;
+
+namespace ClipEngine.TorchSharp.Tests;
+
+/// <summary>The objective against its formula in plain loops, and the meaning of its weights.</summary>
+public class ContrastiveLossTests
+{
+    private const int Width = 5;
+    private const double Scale = 7.5;
+
+    [Fact]
+    public void WithoutWeightsItIsTheMeanOfBothCrossEntropies()
+    {
+        double[][] images = Features(6, 1), texts = Features(6, 2);
+        double expected = 0;
+        for (int i = 0; i < 6; i++)
+        {
+            double[] row = [.. Enumerable.Range(0, 6).Select(j => Scale * Dot(images[i], texts[j]))];
+            double[] column = [.. Enumerable.Range(0, 6).Select(j => Scale * Dot(images[j], texts[i]))];
+            expected += ((Math.Log(row.Sum(Math.Exp)) + Math.Log(column.Sum(Math.Exp))) / 2) - row[i];
+        }
+
+        Assert.Equal(expected / 6, Loss(images, texts), 1e-12);
+        Assert.Equal(expected / 6, Loss(images, texts, [1, 1, 1, 1, 1, 1]), 1e-12);
+    }
+
+    [Fact]
+    public void AWeightIsHowOftenAnExampleIsThere()
+    {
+        double[][] images = Features(4, 3), texts = Features(4, 4);
+        int[] counts = [2, 0, 1, 3];
+        int[] repeated = [.. counts.SelectMany((count, i) => Enumerable.Repeat(i, count))];
+        double[][] Repeat(double[][] rows) => [.. repeated.Select(i => rows[i])];
+
+        // The formula by itself over the batch that has every example as often as it weighs.
+        Assert.Equal(Loss(Repeat(images), Repeat(texts)), Loss(images, texts, [.. counts.Select(count => (double)count)]), 1e-12);
+    }
+
+    [Fact]
+    public void AnExampleOfWeightZeroGetsNoGradient()
+    {
+        using DisposeScope scope = torch.NewDisposeScope();
+        TorchTensor images = Matrix(Features(3, 5)).requires_grad_(), texts = Matrix(Features(3, 6)).requires_grad_();
+        ContrastiveLoss.Compute(images, texts, torch.tensor(Scale), torch.tensor(new double[] { 1, 0, 2 })).backward();
+        foreach (TorchTensor gradient in new[] { images.grad()!, texts.grad()! })
+        {
+            double[] sizes = [.. Enumerable.Range(0, 3).Select(i => gradient.select(0, i).abs().sum().ToDouble())];
+            Assert.Equal(0, sizes[1]);
+            Assert.All([sizes[0], sizes[2]], size => Assert.InRange(size, 1e-6, 1e6));
+        }
+    }
+
+    [Theory]
+    [InlineData(1, -0.5, 1)]
+    [InlineData(0, 0, 0)]
+    [InlineData(1, double.NaN, 1)]
+    [InlineData(1, double.PositiveInfinity, 1)]
+    public void WhatAreNoWeightsIsRefused(double first, double second, double third) =>
+        Assert.Throws<ArgumentException>(() => Loss(Features(3, 1), Features(3, 2), [first, second, third]));
+
+    [Fact]
+    public void WhatDoesNotPairIsRefused()
+    {
+        Assert.Throws<ArgumentException>(() => Loss(Features(3, 1), Features(2, 2)));
+        Assert.Throws<ArgumentException>(() => Loss(Features(3, 1), Features(3, 2), [1, 1]));
+    }
+
+    [Fact]
+    public void NothingIsLeftBehindButTheLoss()
+    {
+        using TorchTensor images = Matrix(Features(3, 1)), texts = Matrix(Features(3, 2)), scale = torch.tensor(Scale), weights = torch.tensor(new double[] { 1, 2, 3 });
+        long before = torch.Tensor.TotalCount;
+        using (ContrastiveLoss.Compute(images, texts, scale, weights))
+            Assert.Equal(before + 1, torch.Tensor.TotalCount);
+        Assert.Equal(before, torch.Tensor.TotalCount);
+    }
+
+    private static double Loss(double[][] images, double[][] texts, double[]? weights = null)
+    {
+        using DisposeScope scope = torch.NewDisposeScope();
+        return ContrastiveLoss.Compute(Matrix(images), Matrix(texts), torch.tensor(Scale), weights is null ? null : torch.tensor(weights)).ToDouble();
+    }
+
+    private static TorchTensor Matrix(double[][] rows) => torch.tensor(rows.SelectMany(row => row).ToArray()).reshape(rows.Length, Width);
+
+    private static double Dot(double[] a, double[] b) => a.Zip(b, (x, y) => x * y).Sum();
+
+    private static double[][] Features(int count, int seed)
+    {
+        var random = new Random(seed);
+        return [.. Enumerable.Range(0, count).Select(_ =>
+        {
+            double[] row = [.. Enumerable.Range(0, Width).Select(_ => random.NextDouble() - 0.5)];
+            double length = Math.Sqrt(Dot(row, row));
+            return row.Select(value => value / length).ToArray();
+        })];
+    }
+}
