@@ -4,17 +4,28 @@ using ClipEngine.Checkpoints;
 using ClipEngine.Models;
 using ClipEngine.Native;
 using ClipEngine.Tensors;
+#if TORCHSHARP
+using ClipEngine.TorchSharp;
+#endif
 
 namespace ClipEngine.Benchmarks;
 
 /// <summary>Speed of a whole tower on the processor: wall and processor time a batch, beside what a lower compute type does to the features.</summary>
 internal static class TowerRun
 {
-    internal static int Execute(string[] arguments)
+    internal static int Execute(string[] arguments) =>
+        Execute("towers", arguments, static (threads, type) => CpuBackend.Create(new CpuBackendOptions { Threads = threads, ComputeType = type }));
+
+#if TORCHSHARP
+    internal static int ExecuteOnTorch(string[] arguments) =>
+        Execute("torch-towers", arguments, static (threads, type) => TorchBackend.Create(new TorchBackendOptions { Threads = threads, ComputeType = type }));
+#endif
+
+    private static int Execute(string verb, string[] arguments, Func<int, ElementType, IBackend> open)
     {
         if (arguments.Length is < 4 or > 6)
         {
-            Console.Error.WriteLine("usage: towers FOLDER image|text|prompts THREADS BATCH[,BATCH...] [fp32|bf16|fp16|int8] [SECONDS]");
+            Console.Error.WriteLine($"usage: {verb} FOLDER image|text|prompts THREADS BATCH[,BATCH...] [fp32|bf16|fp16|int8] [SECONDS]");
             return 2;
         }
 
@@ -30,7 +41,7 @@ internal static class TowerRun
             _ => ElementType.Float32,
         };
         double seconds = arguments.Length > 5 ? double.Parse(arguments[5]) : 3;
-        using CpuBackend backend = CpuBackend.Create(new CpuBackendOptions { Threads = int.Parse(arguments[2]), ComputeType = type });
+        using IBackend backend = open(int.Parse(arguments[2]), type);
         long start = Stopwatch.GetTimestamp();
         (IDualEncoder model, IReadOnlyList<Weight> weights) = Load(folder, backend);
         Console.WriteLine($"# {folder} {backend.Description}, {type}, loaded in {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms, weights {weights.Sum(weight => weight.ByteLength) / 1048576.0:F0} MiB");

@@ -3,12 +3,21 @@ using System.Globalization;
 using ClipEngine.Models;
 using ClipEngine.Native;
 using ClipEngine.Tensors;
+#if TORCHSHARP
+using ClipEngine.TorchSharp;
+#endif
 
 namespace ClipEngine.Cli;
 
 /// <summary>The options by which every verb that runs a model says which one and where.</summary>
 internal sealed class ModelArguments
 {
+#if TORCHSHARP
+    private const string Devices = "cpu, cuda, cuda:N, torch, torch:cpu, torch:cuda or torch:cuda:N";
+#else
+    private const string Devices = "cpu, cuda or cuda:N";
+#endif
+
     /// <summary>What the verbs say of <c>--config</c>.</summary>
     public const string ConfigDescription = "The model's JSON file where it does not lie beside the weights, or a model of the catalogue as ViT-B-32.";
 
@@ -21,7 +30,7 @@ internal sealed class ModelArguments
     private readonly Option<int?> _batch = new("--batch") { Description = "Images or sentences at once. Features do not depend on it." };
     private readonly Option<int?> _threads = new("--threads") { Description = "Processor threads. Features do not depend on it." };
     private readonly Option<string> _dtype = new("--dtype") { Description = "What is computed in: fp32 (the reference), bf16, fp16, int8, or tf32 (fp32 with products on a GPU's tensor cores).", DefaultValueFactory = _ => "fp32" };
-    private readonly Option<string> _device = new("--device") { Description = "cpu, cuda or cuda:N; nothing falls back.", DefaultValueFactory = _ => "cpu" };
+    private readonly Option<string> _device = new("--device") { Description = Devices + "; nothing falls back.", DefaultValueFactory = _ => "cpu" };
 
     private readonly Option<bool> _acceptActivationMismatch = new("--accept-activation-mismatch") { Description = "Run weights with the activation of the configuration although they were trained with the other one, to repeat a published mistake; the result says so." };
 
@@ -82,6 +91,13 @@ internal sealed class ModelArguments
             throw new BadInputException("--dtype", "tf32 is computed by GPUs only.", "Name one with --device, or leave --dtype out.");
         try
         {
+#if TORCHSHARP
+            bool isTorch = device == "torch" || device.StartsWith("torch:", StringComparison.Ordinal);
+            if (isTorch && dtype == "tf32")
+                throw new BadInputException("--dtype", "tf32 is not computed by TorchSharp's devices.", "Leave --dtype out for fp32.");
+            if (isTorch)
+                return TorchBackend.Create(new TorchBackendOptions { Device = device == "torch" ? "cpu" : device["torch:".Length..], ComputeType = type, Threads = threads });
+#endif
             return device == "cpu"
                 ? CpuBackend.Create(new CpuBackendOptions { ComputeType = type, Threads = threads })
                 : CudaBackend.Create(new CudaBackendOptions { ComputeType = type, Device = CudaOrdinal(device), Tf32 = dtype == "tf32" });
@@ -110,7 +126,7 @@ internal sealed class ModelArguments
             return 0;
         return device.StartsWith("cuda:", StringComparison.Ordinal) && int.TryParse(device.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out int ordinal)
             ? ordinal
-            : throw new BadInputException("--device", $"expected cpu, cuda or cuda:N, found '{BadInputException.Escape(device)}'.", "'clipengine devices' shows what there is.");
+            : throw new BadInputException("--device", $"expected {Devices}, found '{BadInputException.Escape(device)}'.", "'clipengine devices' shows what there is.");
     }
 
     private static int? Positive(ParseResult parsed, Option<int?> option)
