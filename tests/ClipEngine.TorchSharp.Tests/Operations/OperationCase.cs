@@ -10,6 +10,12 @@ internal sealed record OperationCase(string Name, Shape[] Inputs, (Shape Shape, 
     private static readonly Shape s_tokens = new(N, T, W);
     private static readonly Shape s_map = new(N, 4, 7, 5);
 
+    private static readonly (Shape Shape, WeightRole Role)[] s_block =
+    [
+        Vector(W), Vector(W), (new(3 * W, W), WeightRole.Linear), Vector(3 * W), (new(W, W), WeightRole.Linear), Vector(W), Vector(W),
+        Vector(W), Vector(W), (new(Hidden, W), WeightRole.Linear), Vector(Hidden), (new(W, Hidden), WeightRole.Linear), Vector(W), Vector(W),
+    ];
+
     public static IReadOnlyList<OperationCase> All { get; } =
     [
         .. Enum.GetValues<Activation>().Select(activation => new OperationCase($"activate {activation}", [s_tokens], [], (pass, x, _) => pass.Activate(x[0], activation))),
@@ -41,12 +47,10 @@ internal sealed record OperationCase(string Name, Shape[] Inputs, (Shape Shape, 
         new("map to tokens", [s_map], [], (pass, x, _) => pass.MapToTokens(x[0])),
         new("add", [s_tokens, s_tokens], [], (pass, x, _) => pass.Add(x[0], x[1])),
         new("L2 normalize", [s_tokens], [], (pass, x, _) => pass.L2Normalize(x[0])),
-        new("transformer block", [s_tokens],
-            [
-                Vector(W), Vector(W), (new(3 * W, W), WeightRole.Linear), Vector(3 * W), (new(W, W), WeightRole.Linear), Vector(W), Vector(W),
-                Vector(W), Vector(W), (new(Hidden, W), WeightRole.Linear), Vector(Hidden), (new(W, Hidden), WeightRole.Linear), Vector(W), Vector(W),
-            ],
+        new("transformer block", [s_tokens], s_block,
             (pass, x, w) => pass.TransformerBlock(x[0], Block(w), AttentionMask.CausalMask)),
+        new("transformer block token", [s_tokens], s_block,
+            (pass, x, w) => pass.TransformerBlockToken(x[0], pass.Upload([4, 1], new Shape(N)), Block(w), AttentionMask.CausalMask)),
     ];
 
     private static (Shape Shape, WeightRole Role) Vector(int length) => (new Shape(length), WeightRole.Vector);
