@@ -25,14 +25,15 @@ internal static class TowerRun
     {
         if (arguments.Length is < 4 or > 6)
         {
-            Console.Error.WriteLine($"usage: {verb} FOLDER image|text|prompts THREADS BATCH[,BATCH...] [fp32|bf16|fp16|int8] [SECONDS]");
+            Console.Error.WriteLine($"usage: {verb} FOLDER image|text|prompts THREADS BATCH[,BATCH...]|- [fp32|bf16|fp16|int8] [SECONDS]");
             return 2;
         }
 
         string folder = arguments[0];
         bool text = arguments[1] is "text" or "prompts";
         bool isShort = arguments[1] == "prompts";
-        int[] batches = [.. arguments[3].Split(',').Select(int.Parse)];
+        bool isTold = arguments[3] == "-";
+        int[] batches = isTold ? [] : [.. arguments[3].Split(',').Select(int.Parse)];
         ElementType type = (arguments.Length > 4 ? arguments[4] : "fp32") switch
         {
             "bf16" => ElementType.BFloat16,
@@ -45,8 +46,10 @@ internal static class TowerRun
         long start = Stopwatch.GetTimestamp();
         (IDualEncoder model, IReadOnlyList<Weight> weights) = Load(folder, backend);
         Console.WriteLine($"# {folder} {backend.Description}, {type}, loaded in {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms, weights {weights.Sum(weight => weight.ByteLength) / 1048576.0:F0} MiB");
-        if (type != ElementType.Float32)
+        if (type != ElementType.Float32 && !isTold)
             Compare(folder, model, text);
+        if (isTold)
+            Answer(model, folder, text, isShort, type);
         foreach (int batch in batches)
             Measure(model, text, isShort, batch, seconds);
         foreach (Weight weight in weights)
@@ -62,6 +65,53 @@ internal static class TowerRun
         using var reader = new WeightReader(checkpoint, backend);
         var model = (IDualEncoder)Architectures.Find(configuration, path).Build(configuration, path, reader, backend, new ArchitectureOptions());
         return (model, reader.Complete());
+    }
+
+    /// <summary>
+    /// Runs as standard input says, in the words of benchmarks/peers/ort_towers.js: 'BATCH SECONDS' is answered by the milliseconds of every
+    /// run after one that does not count. Also 'operations 0' by those of one item, 0 where what follows the end of the text is left out; and
+    /// 'ceiling SECONDS' by the operations a second that the processor reaches in that type, 0 where it has no instruction for it.
+    /// </summary>
+    private static void Answer(IDualEncoder model, string folder, bool text, bool isShort, ElementType type)
+    {
+        ProcessorCeiling own = type switch
+        {
+            ElementType.Int8 => ProcessorCeiling.Int8,
+            ElementType.BFloat16 => ProcessorCeiling.BFloat16,
+            _ => ProcessorCeiling.Float32,
+        };
+        while (Console.ReadLine() is { } line)
+        {
+            string[] words = line.Split(' ');
+            var time = TimeSpan.FromSeconds(double.Parse(words[1]));
+            if (words[0] == "operations")
+            {
+                var cost = ModelCost.Of(OpenClipConfig.Parse(File.ReadAllBytes(Path.Combine(folder, "open_clip_config.json")), folder));
+                Console.WriteLine(isShort ? 0 : text ? cost.Text.Operations : cost.Image.Operations);
+                continue;
+            }
+
+            if (words[0] == "ceiling")
+            {
+                Console.WriteLine($"{ProcessorCeilings.Measure(own, time) ?? 0:F0}");
+                continue;
+            }
+
+            int batch = int.Parse(words[0]);
+            float[] pixels = Pixels(model, batch), features = new float[batch * model.EmbedDimension];
+            int[] ids = Ids(model, batch, isShort);
+            var times = new List<double>();
+            Run(model, text, pixels, ids, batch, features);
+            long start = Stopwatch.GetTimestamp();
+            do
+            {
+                long from = Stopwatch.GetTimestamp();
+                Run(model, text, pixels, ids, batch, features);
+                times.Add(Stopwatch.GetElapsedTime(from).TotalMilliseconds);
+            }
+            while (Stopwatch.GetElapsedTime(start) < time);
+            Console.WriteLine(string.Join(' ', times.Select(each => $"{each:F3}")));
+        }
     }
 
     private static void Measure(IDualEncoder model, bool text, bool isShort, int batch, double seconds)

@@ -3,9 +3,10 @@
 
     ORT_DIR=<folder that holds node_modules> benchmarks/peers/compare.py --work /tmp/peers [--threads 2] [--rounds 3]
         [--parts start,towers,products,imaging,sweep,load] [--program dotnet .../ClipEngine.Cli.dll]
+        [--models ViT-B-32,ViT-L-14] [--towers image,text,prompts] [--types fp32,int8] [--batches 1,8,32]
 
-WORK holds what is made once and reused: onnx/ (export_towers.py), photos/ (make_photos.py), and as ViT-B-32/ a model's folder with the
-same shapes (tools/synthesize-checkpoint). A peer that is not there is said to be missing and its part left out; nothing is fetched:
+WORK holds what is made once and reused: onnx/ (export_towers.py), photos/ (make_photos.py), and for every model, ViT-B-32/ for one, a folder
+with the same shapes (tools/synthesize-checkpoint). A peer that is not there is said to be missing and its part left out; nothing is fetched:
     npm install --ignore-scripts onnxruntime-node@1.30.0        in the folder that ORT_DIR names, outside the tree
     apt-get install libdnnl-dev                                 or unpacked anywhere: CPLUS_INCLUDE_PATH and LIBRARY_PATH name it
 Python needs numpy, and PyTorch, torchvision and Pillow for imaging. Wall times; run it on a quiet machine. A ratio is the peer's time
@@ -13,8 +14,8 @@ over ours: above 1 we are faster.
 """
 import argparse
 import os
-import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -32,11 +33,16 @@ parser.add_argument("--work", required=True)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--parts", default="start,towers,products,imaging,sweep,load")
+parser.add_argument("--models", default="ViT-B-32")
+parser.add_argument("--towers", default="image,text", help="image, text (whole contexts) and prompts (short ones on our side, padded on the peer's)")
+parser.add_argument("--types", default="fp32", help="what ClipEngine computes in: fp32, bf16, fp16, int8")
 parser.add_argument("--batches", default="1,8,32")
+parser.add_argument("--seconds", type=float, default=0.7, help="length of one tower's turn")
 parser.add_argument("--program", nargs="+", default=PROGRAM)
 options = parser.parse_args()
 environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads), OPENBLAS_NUM_THREADS=str(options.threads))
-table = []
+table, turns = [], []  # whole commands; turns of a tower
+TURN = "{:42}{:10.2f} ms{:10.2f} ms{:8.2f} ({:.2f} to {:.2f})  {}"
 
 
 def path(*parts):
@@ -92,19 +98,71 @@ def start():
     record("peak memory of the same", *[[peak for _, peak in side] for side in times], "MiB")
 
 
+class Contender:
+    """A tower in a process of its own, stopped while it is not its turn: a peer's threads that spin after their work would run in ours."""
+
+    def __init__(self, name, *command):
+        self.name = name
+        self.child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        print("   " + self.answer(), flush=True)  # what was loaded
+        self.stop()
+
+    def answer(self):
+        line = self.child.stdout.readline()
+        if not line:
+            sys.exit(f"{self.name} ended with exit code {self.child.wait()}")
+        return line.rstrip()
+
+    def stop(self):
+        os.killpg(self.child.pid, signal.SIGSTOP)
+
+    def ask(self, question):
+        os.killpg(self.child.pid, signal.SIGCONT)
+        self.child.stdin.write(question + "\n")
+        self.child.stdin.flush()
+        answer = [float(word) for word in self.answer().split()]
+        self.stop()
+        return answer
+
+    def end(self):
+        os.killpg(self.child.pid, signal.SIGKILL)
+        self.child.wait()
+
+
+def quartiles(values):
+    return statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+
+
 def towers():
+    """Turns of --seconds in every round: the ratio of a round is that of the medians of two turns within a few seconds of each other."""
     if not has_ort():
         return missing("towers: onnxruntime-node is not in ORT_DIR")
-    line = re.compile(r"batch (\d+): wall median ([\d.]+) ms")
-    for tower in ("image", "text"):
-        times = {}
-        for _ in range(options.rounds):
-            for side, command in enumerate((("node", os.path.join(HERE, "ort_towers.js"), path("onnx", f"ViT-B-32.{tower}.onnx"), str(options.threads), options.batches, "2"),
-                                            ("dotnet", BENCHMARKS, "towers", path("ViT-B-32"), tower, str(options.threads), options.batches, "fp32", "2"))):
-                for batch, median in line.findall(run(*command)):
-                    times.setdefault(int(batch), ([], []))[side].append(float(median))
-        for batch, (peer, ours) in sorted(times.items()):
-            record(f"ViT-B-32 {tower}, batch {batch}, fp32, {options.threads} threads", peer, ours, "ms")
+    for model in options.models.split(","):
+        for tower in options.towers.split(","):
+            onnx = path("onnx", f"{model}.{tower.replace('prompts', 'text')}.onnx")
+            if not os.path.exists(onnx) or not os.path.isdir(path(model)):
+                missing(f"{model} {tower}: {onnx} and {path(model)} are both needed")
+                continue
+            peer = Contender("ONNX Runtime", "node", os.path.join(HERE, "ort_towers.js"), onnx, str(options.threads))
+            ours = {kind: Contender(kind, "dotnet", BENCHMARKS, "towers", path(model), tower, str(options.threads), "-", kind) for kind in options.types.split(",")}
+            operations = next(iter(ours.values())).ask("operations 0")[0]
+            for batch in map(int, options.batches.split(",")):
+                times, shares = {kind: [] for kind in ("peer", *ours)}, {kind: [] for kind in ours}
+                for turn in range(options.rounds):
+                    order = [("peer", peer), *ours.items()]
+                    for kind, contender in order if turn % 2 == 0 else reversed(order):
+                        times[kind].append(statistics.median(contender.ask(f"{batch} {options.seconds}")))
+                        if kind != "peer":
+                            ceiling = contender.ask("ceiling 0.1")[0]
+                            if ceiling > 0 and operations > 0:
+                                shares[kind].append(operations * batch / times[kind][-1] * 1000 / ceiling)
+                for kind in ours:
+                    low, ratio, high = quartiles([theirs / own for theirs, own in zip(times["peer"], times[kind])])
+                    share = f"{100 * statistics.median(shares[kind]):.0f} % of the ceiling" if shares[kind] else ""
+                    turns.append((f"{model} {tower}, batch {batch}, {kind}", statistics.median(times["peer"]), statistics.median(times[kind]), ratio, low, high, share))
+                    print("   " + TURN.format(*turns[-1]), flush=True)
+            for contender in (peer, *ours.values()):
+                contender.end()
 
 
 def products():
@@ -137,6 +195,10 @@ for part in options.parts.split(","):
         sys.exit(f"--parts: there is no part '{part}'")
     print(f"== {part}", flush=True)
     globals()[part]()
+if turns:
+    print(f"\n{'medians of turns; ratios: median and quartiles':42}{'peer':>10}{'ClipEngine':>16}   ratio")
+    for row in turns:
+        print(TURN.format(*row))
 if table:
     print(f"\n{'':52}{'peer':>10}{'ClipEngine':>12}{'(least, most)':>20}{'ratio':>8}")
     for what, peer, ours, least, most, unit in table:

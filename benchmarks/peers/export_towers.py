@@ -3,7 +3,7 @@ projection, exact GELU, pre-norm blocks) and random weights, which cost what tra
 
     python3 export_towers.py OUTDIR [NAME...]        NAME: ViT-B-32 ViT-B-16 ViT-L-14; the text tower goes with ViT-B-32
 
-Beside NAME.TOWER.onnx lie .in.bin, .ref.bin (PyTorch's own output) and .json for ort_bench.js. Needs PyTorch 1.13 or later.
+Beside NAME.TOWER.onnx lie .in.bin, .ref.bin (PyTorch's own output) and .json for ort_towers.js. Needs PyTorch 1.13 or later.
 """
 import json
 import os

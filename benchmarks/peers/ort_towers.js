@@ -1,12 +1,14 @@
-// Speed of an exported tower in ONNX Runtime's CPU provider.
-//   ORT_DIR=<folder that holds node_modules> node ort_towers.js NAME.onnx THREADS BATCH[,BATCH...] [SECONDS]
-// The output is compared with PyTorch's first. One line a batch: wall and processor time, medians and minima, items a second.
-// Processor time is what compares on a machine that others use too; with several threads it includes ONNX Runtime's spinning.
+// An exported tower in ONNX Runtime's CPU provider, run as it is told to (compare.py does), so that two engines can take turns within
+// a second of each other.
+//   ORT_DIR=<folder that holds node_modules> node ort_towers.js NAME.onnx THREADS
+// The output is compared with PyTorch's first, and said in a line that begins with '#'. Then each line 'BATCH SECONDS' of standard input
+// is answered by one line: the milliseconds of every run, one at least, after one that does not count.
 const fs = require('fs');
 const path = require('path');
+const readline = require('readline');
 const ort = require(path.resolve(process.env.ORT_DIR || '.', 'node_modules', 'onnxruntime-node'));
 
-const [file, threads, batches, seconds] = [process.argv[2], Number(process.argv[3]), process.argv[4].split(',').map(Number), Number(process.argv[5] || 3)];
+const [file, threads] = [process.argv[2], Number(process.argv[3])];
 const base = file.replace(/\.onnx$/, '');
 const meta = JSON.parse(fs.readFileSync(base + '.json'));
 
@@ -14,8 +16,6 @@ function read(name, type) {
   const bytes = fs.readFileSync(base + name);
   return new type(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
 }
-
-const median = values => values.sort((a, b) => a - b)[values.length >> 1];
 
 (async () => {
   const session = await ort.InferenceSession.create(file, {
@@ -31,19 +31,18 @@ const median = values => values.sort((a, b) => a - b)[values.length >> 1];
   const found = (await session.run(feed(meta.shape[0]))).out.data;
   let error = 0;
   for (let i = 0; i < reference.length; i++) error = Math.max(error, Math.abs(found[i] - reference[i]));
-  console.log(`# ${path.basename(base)} ONNX Runtime, ${threads} threads, max difference from PyTorch ${error.toExponential(1)}`);
-  for (const n of batches) {
-    const input = feed(n), wall = [], cpu = [];
-    await session.run(input);
+  console.log(`# ${path.basename(base)} in ONNX Runtime, ${threads} threads, max difference from PyTorch ${error.toExponential(1)}`);
+  const inputs = new Map();
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    const [batch, seconds] = line.split(' ').map(Number), times = [];
+    if (!inputs.has(batch)) inputs.set(batch, feed(batch));
+    await session.run(inputs.get(batch));
     const start = performance.now();
-    while (wall.length < 3 || performance.now() - start < seconds * 1000) {
-      const from = performance.now(), used = process.cpuUsage();
-      await session.run(input);
-      const after = process.cpuUsage(used);
-      wall.push(performance.now() - from);
-      cpu.push((after.user + after.system) / 1000);
-    }
-    const [w, c] = [median(wall), median(cpu)];
-    console.log(`${path.basename(base)} batch ${n}: wall median ${w.toFixed(1)} ms, min ${wall[0].toFixed(1)} ms, ${(n * 1000 / w).toFixed(2)}/s; processor median ${c.toFixed(1)} ms, min ${cpu[0].toFixed(1)} ms, ${(n * 1000 / cpu[0]).toFixed(2)} a processor second at best; ${wall.length} runs`);
+    do {
+      const from = performance.now();
+      await session.run(inputs.get(batch));
+      times.push(performance.now() - from);
+    } while (performance.now() - start < seconds * 1000);
+    console.log(times.map(time => time.toFixed(3)).join(' '));
   }
 })();
