@@ -14,17 +14,17 @@ internal static class ClassifyCommand
     public static Command Create()
     {
         var model = new ModelArguments();
-        var inputs = new Argument<string[]>("image") { Description = "Image files, or folders of them.", Arity = ArgumentArity.ZeroOrMore };
-        Option<string?> list = new("--file") { Description = "A list of image files, one a line." };
+        var inputs = new ImageArguments();
         Option<string> labels = new("--labels") { Description = "A text file with one label a line, or labels separated by commas.", Required = true };
         Option<string[]> templates = new("--template") { Description = "A prompt with {} where the label goes; several are averaged. None: the label itself." };
         Option<bool> json = new("--json") { Description = "One JSON object a line, with the probabilities of all labels." };
-        var command = new Command("classify", "Say which of some labels fits each image.") { inputs, list, labels, templates, json };
+        var command = new Command("classify", "Say which of some labels fits each image.") { labels, templates, json };
+        inputs.AddTo(command);
         model.AddTo(command);
         command.SetAction((parsed, cancellation) => Task.Run(() =>
         {
             string[] names = ReadLabels(parsed.GetValue(labels)!);
-            IReadOnlyList<string> files = ImageFiles.Find(parsed.GetValue(inputs) ?? [], parsed.GetValue(list));
+            IReadOnlyList<string> files = inputs.Find(parsed);
             using LoadedModel loaded = model.Load(parsed);
             FeatureMatrix labelFeatures = loaded.Model.EncodeLabels(names, parsed.GetValue(templates), cancellation);
             if (labelFeatures.Truncated.Count > 0)

@@ -16,16 +16,16 @@ internal static class EmbedCommand
     private static Command CreateImage()
     {
         var model = new ModelArguments();
-        var inputs = new Argument<string[]>("input") { Description = "Image files, folders of them, or tar shards.", Arity = ArgumentArity.ZeroOrMore };
-        Option<string?> list = new("--file") { Description = "A list of image files and shards, one a line." };
+        var inputs = new ImageArguments(takesShards: true);
         Option<string> output = OutputOption();
         Option<bool> json = JsonOption();
-        var command = new Command("image", "Features of image files: one row for each, in the order given.") { inputs, list, output, json };
+        var command = new Command("image", "Features of image files: one row for each, in the order given.") { output, json };
+        inputs.AddTo(command);
         model.AddTo(command);
         command.SetAction((parsed, cancellation) => Task.Run(() =>
         {
             string path = Output(parsed, output);
-            IReadOnlyList<string> files = ImageFiles.Find(parsed.GetValue(inputs) ?? [], parsed.GetValue(list), shards: true);
+            IReadOnlyList<string> files = inputs.Find(parsed);
             using var images = ImageCollection.Open(files, cancellation);
             long start = Stopwatch.GetTimestamp();
             using LoadedModel loaded = model.Load(parsed, ModelTowers.Image);

@@ -11,8 +11,7 @@ internal static class PreprocessCommand
 {
     public static Command Create()
     {
-        var images = new Argument<string[]>("image") { Description = "Image files, or folders of them.", Arity = ArgumentArity.ZeroOrMore };
-        Option<string?> list = new("--file") { Description = "A list of image files, one a line." };
+        var images = new ImageArguments();
         Option<string> output = new("--out") { Description = "The folder for the crops: one .npy for each image, named after it with its extension.", Required = true };
         Option<string?> model = new("--model", "-m") { Description = "The model whose preprocessing is used: a folder in the OpenCLIP or transformers layout, a weights file, or a catalogue name." };
         Option<string?> configuration = new("--config") { Description = ModelArguments.ConfigDescription };
@@ -24,8 +23,9 @@ internal static class PreprocessCommand
         Option<bool> json = new("--json") { Description = "Say on standard output what was written, as JSON." };
         var command = new Command("preprocess", "Decode, resize and crop images bit for bit as open_clip's reference does.")
         {
-            images, list, output, model, configuration, imageSize, size, mode, interpolation, threads, json,
+            output, model, configuration, imageSize, size, mode, interpolation, threads, json,
         };
+        images.AddTo(command);
         command.SetAction((parsed, cancellation) => Task.Run(() =>
         {
             PreprocessOptions options = Options(
@@ -33,7 +33,7 @@ internal static class PreprocessCommand
             int workers = parsed.GetValue(threads) ?? Environment.ProcessorCount;
             if (workers < 1)
                 throw new BadInputException("--threads", $"expected a number above 0, found {workers}.");
-            IReadOnlyList<string> files = ImageFiles.Find(parsed.GetValue(images) ?? [], parsed.GetValue(list));
+            IReadOnlyList<string> files = images.Find(parsed);
             string folder = parsed.GetValue(output)!;
             string[] targets = Targets(files, folder);
             BadInputException?[] refusals = Run(new ImagePreprocessor(options), files, targets, workers, cancellation);

@@ -111,6 +111,24 @@ public sealed class EmbedCommandTests : IDisposable
         Assert.Equal(["broken.png"], Directory.GetFiles(_folder.Root).Select(Path.GetFileName));
     }
 
+    [Theory]
+    [InlineData("id,File", "{0},\"{1}\"", null)]
+    [InlineData("file,img_neutral", "no,\"{1}\"", "img_neutral")]
+    public async Task ATableGivesTheImagesOfItsColumnBelowItsOwnFolder(string header, string row, string? column)
+    {
+        string[] pictures = [.. Directory.EnumerateFiles(Path.Combine(DemoCommand.Data, "probe", "images"), "*.png").Order(StringComparer.Ordinal).Take(3).Reverse()];
+        Directory.CreateDirectory(_folder.File("probe", "images, all"));
+        File.WriteAllLines(_folder.File("probe", "people.csv"), [header, .. pictures.Select((picture, number) => string.Format(row, number, "images, all/" + Path.GetFileName(picture)))]);
+        foreach (string picture in pictures)
+            File.Copy(picture, _folder.File("probe", "images, all", Path.GetFileName(picture)));
+        string[] choice = column is null ? [] : ["--column", column];
+        ProcessOutcome rows = await CommandLine.RunAsync(["embed", "image", "--model", Demo, "--file", _folder.File("probe", "people.csv"), .. choice, "--out", _folder.File("rows.npy")]);
+        Assert.True(rows.ExitCode == 0, rows.ToString());
+        ProcessOutcome files = await CommandLine.RunAsync(["embed", "image", "--model", Demo, .. pictures, "--out", _folder.File("files.npy")]);
+        Assert.True(files.ExitCode == 0, files.ToString());
+        Assert.Equal(File.ReadAllBytes(_folder.File("files.npy")), File.ReadAllBytes(_folder.File("rows.npy")));
+    }
+
     [Fact]
     public async Task ShardsGiveTheFeaturesOfTheirImagesAndTheSummarySaysWhereTheTimeWent()
     {

@@ -1,0 +1,100 @@
+using System.CommandLine;
+using ClipEngine.Audit.Tables;
+using ClipEngine.Imaging;
+
+namespace ClipEngine.Cli;
+
+/// <summary>The words by which every verb that takes images says which: turned into a list of files in an order that does not depend on the file system.</summary>
+/// <param name="takesShards">Whether tar shards may stand among the images.</param>
+internal sealed class ImageArguments(bool takesShards = false)
+{
+    /// <summary>Columns of a table that hold files by their names, the first that is there.</summary>
+    private static readonly string[] _usualColumns = ["file", "path", "image", "filename", "filepath"];
+
+    private readonly Argument<string[]> _inputs = new("image") { Description = takesShards ? "Image files, folders of them, or tar shards." : "Image files, or folders of them.", Arity = ArgumentArity.ZeroOrMore };
+    private readonly Option<string?> _list = new("--file") { Description = $"A list of image files{(takesShards ? " and shards" : "")}, one a line; .csv: a table with a header, one row an image, paths relative to the table's folder." };
+    private readonly Option<string?> _column = new("--column") { Description = $"With --file TABLE.csv: the column that holds the files ({string.Join(", ", _usualColumns)} are found by themselves)." };
+
+    /// <summary>Adds the words to a verb.</summary>
+    public void AddTo(Command command)
+    {
+        command.Add(_inputs);
+        command.Add(_list);
+        command.Add(_column);
+    }
+
+    /// <summary>A file stands for itself; a folder for all images below it, told by their extensions and sorted by path; a list for its lines, a table for its rows.</summary>
+    /// <exception cref="BadInputException">Something is not there, or nothing was named.</exception>
+    public IReadOnlyList<string> Find(ParseResult parsed)
+    {
+        string? list = parsed.GetValue(_list), column = parsed.GetValue(_column);
+        bool isTable = Path.GetExtension(list ?? "").Equals(".csv", StringComparison.OrdinalIgnoreCase);
+        if (column is not null && !isTable)
+            throw new BadInputException("--column", "names a column of a table, but --file names no .csv file.");
+        var files = new List<string>();
+        foreach (string input in parsed.GetValue(_inputs) ?? [])
+            Add(input, "there is no such image or folder.");
+        if (list is not null && !isTable)
+        {
+            foreach (string line in ReadList(list))
+                Add(line, $"there is no such image or folder; the list {list} names it.");
+        }
+
+        if (isTable)
+            AddRows(CsvTable.Read(list!), column, files);
+        return files.Count > 0 ? files : throw new BadInputException("images", "none was named.", "Write files or folders behind the verb, or name a list with --file.");
+
+        void Add(string input, string otherwise)
+        {
+            if (Directory.Exists(input))
+                files.AddRange(InFolder(input));
+            else if (File.Exists(input))
+                files.Add(input);
+            else
+                throw new BadInputException(input, otherwise);
+        }
+    }
+
+    private static void AddRows(CsvTable table, string? column, List<string> files)
+    {
+        int found = column is not null
+            ? table.Column(column)
+            : _usualColumns.Select(usual => table.Header.ToList().FindIndex(name => name.Equals(usual, StringComparison.OrdinalIgnoreCase))).FirstOrDefault(index => index >= 0, -1);
+        if (found < 0)
+            throw new BadInputException(table.Path, $"none of its columns is called {string.Join(", ", _usualColumns)}; they are {string.Join(", ", table.Header.Take(30).Select(name => $"'{BadInputException.Escape(name, 60)}'"))}.", "Name the column that holds the files with --column.");
+        if (table.RowCount == 0)
+            throw new BadInputException(table.Path, "there is a header but no row.");
+        string folder = Path.GetDirectoryName(table.Path) ?? "";
+        for (int row = 0; row < table.RowCount; row++)
+        {
+            string cell = table[row, found], path = Path.Combine(folder, cell);
+            if (string.IsNullOrWhiteSpace(cell))
+                throw new BadInputException(table.Path, $"{table.Where(row)}: column '{BadInputException.Escape(table.Header[found])}' is empty.", "Every row needs its image; take the row out or fill the cell.");
+            if (!File.Exists(path))
+                throw new BadInputException(path, $"there is no such image; {table.Where(row)} of {table.Path} names it.");
+            files.Add(path);
+        }
+    }
+
+    private string[] InFolder(string folder)
+    {
+        var options = new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = FileAttributes.None, IgnoreInaccessible = false };
+        string[] all = [.. Directory.EnumerateFiles(folder, "*", options).Order(StringComparer.Ordinal)];
+        string[] files = Array.FindAll(all, ImageCollection.IsImage);
+        if (files.Length == 0 && takesShards)
+            files = Array.FindAll(all, ImageCollection.IsShard);
+        return files.Length > 0 ? files : throw new BadInputException(folder, $"the folder holds no images ({string.Join(", ", ImageCollection.Extensions)}){(takesShards ? " and no shards (.tar)" : "")}.");
+    }
+
+    private static string[] ReadList(string list)
+    {
+        try
+        {
+            return [.. File.ReadLines(list).Where(line => line.Length > 0)];
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new BadInputException(list, $"the list of images cannot be read: {exception.Message}", innerException: exception);
+        }
+    }
+}
