@@ -94,6 +94,21 @@ void check_attention(Kernel kernel, int batch, int heads, int head_width, int qu
   }
 }
 
+// A mean of equal values is that value, whatever its weights are rounded to: here all but one by almost half a unit, downwards,
+// and the value is the one whose relative spacing is smallest.
+template <typename T, typename Kernel>
+void check_attention_over_one_value(Kernel kernel) {
+  const int queries = 9, keys = 65, head_width = 16;
+  const float value = (float)(2 - 2 * rounding<T>()), weight = (float)(0.5 * (1 + 0.98 * rounding<T>()));
+  auto q = to_buffer<T>(std::vector<float>(queries * head_width, 0.0f)), k = to_buffer<T>(random_values(keys * head_width)), v = to_buffer<T>(std::vector<float>(keys * head_width, value));
+  std::vector<float> logarithms(queries * keys, std::log(weight));
+  for (int i = 0; i < queries; ++i) logarithms[(size_t)i * keys] = 0.0f;
+  auto mask = to_buffer<float>(logarithms);
+  Buffer<T> y(queries * head_width);
+  run({1, 1, 1}, kAttentionThreads, 3u * 64 * (32 + 8) * 2, kernel, q.data(), k.data(), v.data(), y.data(), head_width, 0, head_width, 0, head_width, 0, 1, head_width, queries, keys, 0, mask.data());
+  for (size_t i = 0; i < y.size(); ++i) CHECK_EQUAL(to_float(y[i]), value);
+}
+
 }  // namespace
 
 CLIPENGINE_TEST(error_function_is_exact_to_fp32) {
@@ -157,6 +172,7 @@ CLIPENGINE_TEST(attention_in_bf16) {
   check_attention<bf16>(attention_bf16_96, 2, 1, 96, 66, 19, false, true, false);
   check_attention<bf16>(attention_bf16_112, 1, 1, 112, 3, 33, false, false, false);
   check_attention<bf16>(attention_bf16_128, 1, 1, 120, 5, 64, false, false, false);
+  check_attention_over_one_value<bf16>(attention_bf16_32);
 }
 
 CLIPENGINE_TEST(attention_in_fp16) {
@@ -166,6 +182,7 @@ CLIPENGINE_TEST(attention_in_fp16) {
   check_attention<fp16>(attention_fp16_96, 1, 1, 88, 9, 70, false, true, false);
   check_attention<fp16>(attention_fp16_112, 1, 1, 104, 17, 17, false, false, true);
   check_attention<fp16>(attention_fp16_128, 1, 1, 128, 5, 64, false, false, false);
+  check_attention_over_one_value<fp16>(attention_fp16_32);
 }
 
 CLIPENGINE_TEST(attention_in_fp32) {

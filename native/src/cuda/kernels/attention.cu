@@ -20,6 +20,13 @@ constexpr float kLog2E = 1.4426950408889634f;
 
 CLIPENGINE_DEVICE float negative_infinity() { return bits_to_float(0xff800000u); }
 
+template <typename T>
+CLIPENGINE_DEVICE float unpack(uint32_t bits) {
+  T value;
+  value.bits = (uint16_t)bits;
+  return to_float(value);
+}
+
 // Brings 64 rows of one head into shared memory, zeros behind the head's width and behind the last row.
 template <typename T, int padded>
 CLIPENGINE_DEVICE void fetch_rows(T* tile, const T* rows, int64_t row_stride, int first, int count, int head_width) {
@@ -125,19 +132,20 @@ CLIPENGINE_DEVICE void attention_16bit(const T* q, const T* k, const T* v, T* y,
     for (int j = 0; j < padded / 8; ++j)
       CLIPENGINE_UNROLL
       for (int e = 0; e < 4; ++e) output[j][e] *= decay[e / 2];
+    // The weights are summed as the second product reads them, rounded: what it adds up is then a mean of the values.
+    uint32_t weights[kKeyTile / 8][2];
     CLIPENGINE_UNROLL
     for (int j = 0; j < kKeyTile / 8; ++j) {
       CLIPENGINE_UNROLL
-      for (int e = 0; e < 4; ++e) {
-        scores[j][e] = exp2_fast(scores[j][e] - shift[e / 2]);
-        total[e / 2] += scores[j][e];
+      for (int half = 0; half < 2; ++half) {
+        weights[j][half] = pack_pair<T>(exp2_fast(scores[j][half * 2] - shift[half]), exp2_fast(scores[j][half * 2 + 1] - shift[half]));
+        total[half] += unpack<T>(weights[j][half] & 0xffffu) + unpack<T>(weights[j][half] >> 16);
       }
     }
     CLIPENGINE_UNROLL
     for (int j = 0; j < kKeyTile / 8; j += 2) {
       // Two neighbouring score blocks are, register for register, the left operand of a 16-deep product.
-      const uint32_t a[4] = {pack_pair<T>(scores[j][0], scores[j][1]), pack_pair<T>(scores[j][2], scores[j][3]),
-                             pack_pair<T>(scores[j + 1][0], scores[j + 1][1]), pack_pair<T>(scores[j + 1][2], scores[j + 1][3])};
+      const uint32_t a[4] = {weights[j][0], weights[j][1], weights[j + 1][0], weights[j + 1][1]};
       CLIPENGINE_UNROLL
       for (int d = 0; d < padded / 8; d += 2) {
         uint32_t b[4];

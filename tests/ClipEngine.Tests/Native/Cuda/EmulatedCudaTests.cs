@@ -27,26 +27,36 @@ public class EmulatedCudaTests
         GoldenFeatures.AssertEqual(model.Encoder, golden, Float32Tolerance);
     }
 
+    public static TheoryData<string, ElementType> SixteenBitTowers()
+    {
+        var all = new TheoryData<string, ElementType> { { "vit-quickgelu", ElementType.Float16 }, { "vit-patch14-oddgrid", ElementType.Float16 } };
+        foreach (string tower in Towers)
+            all.Add(tower, ElementType.BFloat16);
+        return all;
+    }
+
     [SkippableTheory]
-    [InlineData("vit-gelu", ElementType.BFloat16)]
-    [InlineData("vit-plus240-like", ElementType.BFloat16)]
-    [InlineData("vit-attnpool", ElementType.BFloat16)]
-    [InlineData("vit-quickgelu", ElementType.Float16)]
-    [InlineData("vit-patch14-oddgrid", ElementType.Float16)]
+    [MemberData(nameof(SixteenBitTowers))]
     public void FeaturesInSixteenBitsPointTheSameWay(string tower, ElementType type)
     {
         using CudaBackend backend = Open(type);
         using LoadedModel model = LoadedModel.Load(TestData.Path("towers", tower), backend);
         using ICheckpoint golden = Checkpoint.Open(TestData.Path("towers", tower, "golden.safetensors"));
-        float[] expected = golden.ReadSingles("image_features_normalized");
-        float[] found = GoldenFeatures.Images(model.Encoder, golden.ReadSingles("pixels"), GoldenFeatures.ShapeOf(golden, "pixels"), normalize: true);
-        int width = (int)GoldenFeatures.ShapeOf(golden, "image_features_normalized")[1];
+        AssertSameWay("image", golden, GoldenFeatures.Images(model.Encoder, golden.ReadSingles("pixels"), GoldenFeatures.ShapeOf(golden, "pixels"), normalize: true));
+        AssertSameWay("text", golden, GoldenFeatures.Texts(model.Encoder, GoldenFeatures.Ids(golden), (int)GoldenFeatures.ShapeOf(golden, "tokens")[1], normalize: true));
+    }
+
+    private static void AssertSameWay(string kind, ICheckpoint golden, float[] found)
+    {
+        float[] expected = golden.ReadSingles($"{kind}_features_normalized");
+        int width = (int)GoldenFeatures.ShapeOf(golden, $"{kind}_features_normalized")[1];
+        Assert.Equal(expected.Length, found.Length);
         for (int row = 0; row < expected.Length / width; row++)
         {
             double cosine = 0;
             for (int i = 0; i < width; i++)
                 cosine += (double)expected[(row * width) + i] * found[(row * width) + i];
-            Assert.True(cosine >= SixteenBitCosine, $"image {row}: cosine {cosine}");
+            Assert.True(cosine >= SixteenBitCosine, $"{kind} {row}: cosine {cosine}");
         }
     }
 
