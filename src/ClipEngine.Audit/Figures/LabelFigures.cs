@@ -45,7 +45,8 @@ internal static class LabelFigures
                 Maximum = 100,
                 RowCaption = "group",
                 Unit = "%",
-            }.ToSvg()) { Experiment = experiment.Key, Model = model.Model };
+            }.ToSvg())
+        { Experiment = experiment.Key, Model = model.Model };
     }
 
     private static AuditFigure Misclassification(ExperimentResult experiment, ModelExperimentResult model, Confusion confusion, string[] groups)
@@ -67,7 +68,8 @@ internal static class LabelFigures
                 RowCaption = "recorded group",
                 ColumnCaption = "name chosen",
                 Unit = "%",
-            }.ToSvg()) { Experiment = experiment.Key, Model = model.Model };
+            }.ToSvg())
+        { Experiment = experiment.Key, Model = model.Model };
     }
 
     private static AuditFigure TextSimilarity(ExperimentResult experiment, ModelExperimentResult model, IReadOnlyList<IReadOnlyList<double>> similarity)
@@ -133,7 +135,8 @@ internal static class LabelFigures
                         Series = series,
                         Values = values,
                         Unit = "probability",
-                    }.ToSvg()) { Experiment = experiment.Key };
+                    }.ToSvg())
+                { Experiment = experiment.Key };
             }
 
             var bars = groups.SelectMany(group => sizes.Select(size =>
@@ -152,7 +155,8 @@ internal static class LabelFigures
                     Series = series,
                     Values = bars,
                     Unit = "% of images",
-                }.ToSvg()) { Experiment = experiment.Key };
+                }.ToSvg())
+            { Experiment = experiment.Key };
         }
     }
 

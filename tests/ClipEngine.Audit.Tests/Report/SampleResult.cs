@@ -46,15 +46,30 @@ internal static class SampleResult
             Notes = [new Note(NoteKind.Warning, "Invented", "Nothing here was measured."), new Note(NoteKind.Limitation, "Wording", "Replaced by the run.")],
             Provenance = new Provenance
             {
-                Version = "0.0.0", Command = "clipengine audit run sample.json --out out", Spec = "{ \"title\": \"</pre><script>\" }", Device = "cpu", ElementType = "fp32",
-                ConfidenceLevel = 0.95, Resamples = 1000, Seed = 1, Inputs = [new InputFile("metadata", "probe.csv", new string('a', 64), 123)],
+                Version = "0.0.0",
+                Command = "clipengine audit run sample.json --out out",
+                Spec = "{ \"title\": \"</pre><script>\" }",
+                Device = "cpu",
+                ElementType = "fp32",
+                ConfidenceLevel = 0.95,
+                Resamples = 1000,
+                Seed = 1,
+                Inputs = [new InputFile("metadata", "probe.csv", new string('a', 64), 123)],
             },
         };
     }
 
     private static ModelSummary Model(string key, int? patch, string run) => new()
     {
-        Key = key, Architecture = key.Split('/')[0], TrainingSet = key.Split('/')[1], TrainingRun = run, PatchSize = patch, MillionParameters = 1.5, Scoring = "softmax(100 · cosine)", Sha256 = new string('b', 64), Source = "cpu, fp32",
+        Key = key,
+        Architecture = key.Split('/')[0],
+        TrainingSet = key.Split('/')[1],
+        TrainingRun = run,
+        PatchSize = patch,
+        MillionParameters = 1.5,
+        Scoring = "softmax(100 · cosine)",
+        Sha256 = new string('b', 64),
+        Source = "cpu, fp32",
     };
 
     private static Estimate Rate(int hits, int count) => count == 0
@@ -80,7 +95,8 @@ internal static class SampleResult
         string[] labels = namesGroups ? Groups : Labels;
         return new ExperimentResult
         {
-            Key = key, Title = title,
+            Key = key,
+            Title = title,
             Labels = labels.Select(label => new LabelSummary(label, "A photo of a " + label, namesGroups ? label : null)).ToArray(),
             MergedLabels = [new MergedLabel("any solid", [labels[0], labels[2]])],
             Models = models.Select((model, index) => ModelResult(model, index, images, labels, namesGroups)).ToArray(),
@@ -116,7 +132,8 @@ internal static class SampleResult
             Confusion = namesGroups ? new Confusion
             {
                 Shares = Counts.Select((count, row) => (IReadOnlyList<double?>)labels.Select((_, column) => count == 0 ? (double?)null : row == column ? 0.7 : 0.1).ToArray()).ToArray(),
-                Misclassified = Frame(Metric.MisclassificationRate, "", 0), MisclassifiedByAttribute = [Frame(Metric.MisclassificationRate, "corners", 0), Frame(Metric.MisclassificationRate, "colour", 1)],
+                Misclassified = Frame(Metric.MisclassificationRate, "", 0),
+                MisclassifiedByAttribute = [Frame(Metric.MisclassificationRate, "corners", 0), Frame(Metric.MisclassificationRate, "colour", 1)],
             } : null,
             TextSimilarity = labels.Select((_, row) => (IReadOnlyList<double>)labels.Select((_, column) => row == column ? 1 : 0.6).ToArray()).ToArray(),
             ImageSimilarity = Counts.Select((first, row) => (IReadOnlyList<double?>)Counts.Select((second, column) => first == 0 || second == 0 ? (double?)null : row == column ? 0.9 : 0.7).ToArray()).ToArray(),
@@ -130,13 +147,23 @@ internal static class SampleResult
         bool isPrimary = label == "granite";
         return new ArmComparison
         {
-            Name = "Tiny-16, small to large", Kind = "scaling", Architecture = "Tiny-16", ConfoundedWith = "samples seen", First = new Arm("small", ["Tiny-16/small"], 1), Second = new Arm("large", ["Tiny-16/large"], 1),
-            Experiment = "material", Label = label, Group = group, FirstRate = Rate(count / 5, count), SecondRate = Rate(count / 2, count),
+            Name = "Tiny-16, small to large",
+            Kind = "scaling",
+            Architecture = "Tiny-16",
+            ConfoundedWith = "samples seen",
+            First = new Arm("small", ["Tiny-16/small"], 1),
+            Second = new Arm("large", ["Tiny-16/large"], 1),
+            Experiment = "material",
+            Label = label,
+            Group = group,
+            FirstRate = Rate(count / 5, count),
+            SecondRate = Rate(count / 2, count),
             RateDifference = count == 0 ? Estimate.Undefined : new Estimate(count, 0.3, new Interval(0.12, 0.44, 0.95, "bootstrap BCa")),
             McNemar = count == 0 ? null : new McNemarCounts(3, 15, 0.0075),
             RateTest = count == 0 ? null : new TestResult(isPrimary ? "primary" : "exploratory: other labels", isPrimary, 9, 0.001, 0.009, 0.004),
             MeanDifference = count == 0 ? Estimate.Undefined : new Estimate(count, 0.21, new Interval(0.1, 0.33, 0.95, "bootstrap BCa")),
-            MeanTest = null, EffectSize = 0.6,
+            MeanTest = null,
+            EffectSize = 0.6,
         };
     }
 }
