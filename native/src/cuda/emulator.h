@@ -27,6 +27,7 @@
 #define CLIPENGINE_DYNAMIC_SHARED(name) unsigned char* name = clipengine::emulator::dynamic_shared()
 #define __launch_bounds__(...)
 #define CLIPENGINE_UNROLL
+#define CLIPENGINE_NO_UNROLL
 
 namespace clipengine::emulator {
 

@@ -3,28 +3,8 @@
 // 16-bit elements: tiles of 128 x 128, 32 deep, three stages of asynchronous copies, eight warps of 64 x 32 each on tensor
 // cores (mma.sync m16n8k16) with fp32 accumulation. fp32: tiles of 64 x 64, 16 deep, plain fused multiply-adds.
 // The order of summation over the depth depends on neither rows nor grid: a row's result does not depend on its batch.
-#include "cuda/kernels/maths.h"
-
-struct Epilogue {
-  const float* bias;      // [columns] or null
-  const float* scale;     // [columns] or null
-  const float* residual;  // [rows, columns] or null
-  int activation;
-};
-
-CLIPENGINE_DEVICE float finish(float value, const Epilogue& epilogue, int64_t row, int column, int columns) {
-  if (epilogue.bias) value += epilogue.bias[column];
-  value = activate(value, epilogue.activation);
-  if (epilogue.scale) value *= epilogue.scale[column];
-  if (epilogue.residual) value += epilogue.residual[row * columns + column];
-  return value;
-}
-
-constexpr int kTileRows = 128, kTileColumns = 128, kTileDepth = 32, kStages = 3, kProductThreads = 256;
-// Rows of a tile lie 40 elements (80 bytes) apart: eight consecutive rows then start in eight different groups of four
-// banks, so that ldmatrix meets no conflict, and every row stays 16-byte aligned.
-constexpr int kTilePitch = kTileDepth + 8;
-constexpr int kProductSharedBytes = kStages * (kTileRows + kTileColumns) * kTilePitch * 2;
+#include "cuda/kernels/product_epilogue.h"
+#include "cuda/kernels/product_tiles.h"
 
 // x [rows, depth], w [columns, depth]; depth is a multiple of 8 (16-byte rows).
 template <typename T, typename Out>
@@ -90,26 +70,28 @@ CLIPENGINE_DEVICE void product_16bit(const T* x, const T* w, Out* y, int rows, i
   }
   copy_async_wait<0>();
 
-  CLIPENGINE_UNROLL
-  for (int i = 0; i < 4; ++i) {
-    CLIPENGINE_UNROLL
-    for (int j = 0; j < 4; ++j) {
+  // Half of the tile at a time, 64 rows, in the memory of the stages.
+  float* tile_sums = reinterpret_cast<float*>(shared);
+  for (int half = 0; half < 2; ++half) {
+    block_barrier();  // nobody reads the stages, or the other half, any more
+    if (warp / 4 == half) {
       CLIPENGINE_UNROLL
-      for (int e = 0; e < 4; ++e) {
-        const int row = row0 + warp_row + i * 16 + lane / 4 + (e / 2) * 8;
-        const int column = column0 + warp_column + j * 8 + (lane % 4) * 2 + e % 2;
-        if (row < rows && column < columns) y[(int64_t)row * columns + column] = convert<Out>(finish(sums[i][j][e], epilogue, row, column, columns));
-      }
+      for (int i = 0; i < 4; ++i)
+        CLIPENGINE_UNROLL
+        for (int j = 0; j < 4; ++j)
+          CLIPENGINE_UNROLL
+          for (int e = 0; e < 4; ++e) tile_sums[(i * 16 + lane / 4 + (e / 2) * 8) * kSumPitch + warp_column + j * 8 + (lane % 4) * 2 + e % 2] = sums[i][j][e];
     }
+    block_barrier();
+    finish_rows<kTileRows / 2, kTileColumns, kSumPitch, kProductThreads>(tile_sums, y, row0 + half * (kTileRows / 2), column0, rows, columns, epilogue);
   }
 }
 
-constexpr int kPlainTile = 64, kPlainDepth = 16;
-
 // The same in fp32; depth is arbitrary.
 CLIPENGINE_DEVICE void product_fp32(const float* x, const float* w, float* y, int rows, int columns, int depth, const Epilogue& epilogue) {
-  CLIPENGINE_SHARED float x_tile[kPlainDepth][kPlainTile + 4];
-  CLIPENGINE_SHARED float w_tile[kPlainDepth][kPlainTile + 4];
+  CLIPENGINE_SHARED float tiles[kPlainTile * kPlainPitch];  // first those of x and w, in the end the sums
+  float(*x_tile)[kPlainPitch] = reinterpret_cast<float(*)[kPlainPitch]>(tiles);
+  float(*w_tile)[kPlainPitch] = x_tile + kPlainDepth;
   const int thread = thread_index();
   const int row0 = block_index_y() * kPlainTile, column0 = block_index_x() * kPlainTile;
   const int my_row = (thread / 16) * 4, my_column = (thread % 16) * 4;
@@ -141,13 +123,11 @@ CLIPENGINE_DEVICE void product_fp32(const float* x, const float* w, float* y, in
     block_barrier();
   }
   CLIPENGINE_UNROLL
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 4; ++i)
     CLIPENGINE_UNROLL
-    for (int j = 0; j < 4; ++j) {
-      const int row = row0 + my_row + i, column = column0 + my_column + j;
-      if (row < rows && column < columns) y[(int64_t)row * columns + column] = finish(sums[i][j], epilogue, row, column, columns);
-    }
-  }
+    for (int j = 0; j < 4; ++j) tiles[(my_row + i) * kPlainPitch + my_column + j] = sums[i][j];
+  block_barrier();
+  finish_rows<kPlainTile, kPlainTile, kPlainPitch, kProductThreads>(tiles, y, row0, column0, rows, columns, epilogue);
 }
 
 #define CLIPENGINE_PRODUCT(name, T, Out)                                                                                              \

@@ -27,6 +27,7 @@ typedef long long int64_t;
 #define CLIPENGINE_DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
 // Loops over register arrays must unroll: a register has no run-time index, and the array would move to memory.
 #define CLIPENGINE_UNROLL _Pragma("unroll")
+#define CLIPENGINE_NO_UNROLL _Pragma("unroll 1")
 
 struct bf16 {
   uint16_t bits;
