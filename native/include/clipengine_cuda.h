@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define CLIPENGINE_CUDA_ABI_VERSION 2
+#define CLIPENGINE_CUDA_ABI_VERSION 3
 
 typedef struct clipengine_cuda_device clipengine_cuda_device;
 
@@ -49,6 +49,19 @@ CLIPENGINE_API clipengine_status clipengine_cuda_memory_download(clipengine_cuda
 
 /* Finds a kernel by name and allows it shared_bytes of dynamic shared memory. The number is valid until the device is closed. */
 CLIPENGINE_API clipengine_status clipengine_cuda_kernel_find(clipengine_cuda_device* device, const char* name, int32_t shared_bytes, int64_t* kernel) CLIPENGINE_NOEXCEPT;
+
+/* What the operands of a product are. */
+typedef enum { CLIPENGINE_CUDA_FP32 = 0, CLIPENGINE_CUDA_TF32 = 1, CLIPENGINE_CUDA_BF16 = 2, CLIPENGINE_CUDA_FP16 = 3 } clipengine_cuda_operand_type;
+
+/* Finds how to compute y [rows, columns] = scale * activation(x w^T + bias) + residual for weights [columns, depth] of a type: by
+ * cuBLASLt where it is installed (CLIPENGINE_CUBLASLT names the library, or says "none"), does as our kernels do and gives a row the
+ * same bits in any batch; else by our kernels. It is tried on the device the first time; clipengine_cuda_device_describe says what
+ * was found. depth is a multiple of 8. The result is of the operands' type, or fp32: always for fp32 and tf32. The number is launched
+ * like a kernel, grid, block and shared memory aside, with the arguments
+ *   x, w, y: addresses, multiples of 16 bytes; int32 rows, columns, depth; bias [columns], scale [columns], residual [rows,
+ *   columns]: addresses of fp32 or 0; int32 activation (ActivationCode in cuda/kernels/maths.h). */
+CLIPENGINE_API clipengine_status clipengine_cuda_product_find(clipengine_cuda_device* device, int32_t operand_type, int32_t is_result_fp32, int32_t columns, int32_t depth,
+                                                              int64_t* product) CLIPENGINE_NOEXCEPT;
 
 /* One launch of a kernel: blocks along x, y and z, threads of a block, bytes of dynamic shared memory, and where its arguments
  * stand in the list that comes with it. Each argument fills the low bytes of eight (little-endian), in the kernel's order. */

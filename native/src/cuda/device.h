@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,11 +13,13 @@ struct Launch {
   uint32_t grid_x, grid_y, grid_z, block, shared_bytes;
 };
 
+// Of a kernel, or a call of a library that enqueues work of its own on the stream it is given.
 struct KernelLaunch {
   int64_t kernel;
   Launch launch;
   const uint64_t* arguments;
   int32_t count;
+  std::function<void(void* stream)> call = {};
 };
 
 // Work of one queue runs in the order of the calls, work of different queues in any order that events do not forbid.
@@ -28,12 +31,16 @@ class Device {
  public:
   virtual ~Device() = default;
   virtual std::string describe() const = 0;
+  // "sm_90"; what kernels can be expected.
+  virtual std::string architecture() const = 0;
+  // A symbol that a library must have to compute in this device's memory; null: any library for GPUs does.
+  virtual const char* library_mark() const = 0;
   virtual uint64_t allocate(int64_t bytes) = 0;
   virtual void free(uint64_t address) = 0;
   virtual void upload(uint64_t destination, const void* source, int64_t bytes) = 0;
   virtual void download(void* destination, uint64_t source, int64_t bytes) = 0;
   virtual int64_t find_kernel(const std::string& name, int32_t shared_bytes) = 0;
-  virtual void launch(int64_t kernel, const Launch& launch, const uint64_t* arguments, int32_t count) = 0;
+  virtual void launch(const KernelLaunch& launch) = 0;
   // Launches that are enqueued again and again as one; arguments are read before the call returns.
   virtual int64_t create_graph(const std::vector<KernelLaunch>& launches) = 0;
   virtual void launch_graph(int64_t graph) = 0;

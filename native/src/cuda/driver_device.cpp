@@ -74,6 +74,9 @@ class DriverDevice final : public Device {
     return text.str();
   }
 
+  std::string architecture() const override { return "sm_" + std::to_string(attribute(kCapabilityMajor)) + std::to_string(attribute(kCapabilityMinor)); }
+  const char* library_mark() const override { return nullptr; }
+
   uint64_t allocate(int64_t bytes) override {
     const std::lock_guard lock(mutex_);
     enter();
@@ -127,10 +130,10 @@ class DriverDevice final : public Device {
     return reinterpret_cast<int64_t>(function);
   }
 
-  void launch(int64_t kernel, const Launch& launch, const uint64_t* arguments, int32_t count) override {
+  void launch(const KernelLaunch& launch) override {
     const std::lock_guard lock(mutex_);
     enter();
-    enqueue({kernel, launch, arguments, count});
+    enqueue(launch);
   }
 
   int64_t create_graph(const std::vector<KernelLaunch>& launches) override {
@@ -260,6 +263,10 @@ class DriverDevice final : public Device {
   Stream stream(Queue queue = Queue::kCompute) const { return streams_[static_cast<int>(queue)]; }
 
   void enqueue(const KernelLaunch& work) const {
+    if (work.call) {
+      work.call(stream());
+      return;
+    }
     void* parameters[32];
     if (work.count < 0 || work.count > 32) throw Error(CLIPENGINE_INVALID_ARGUMENT, "a kernel takes at most 32 arguments");
     for (int32_t i = 0; i < work.count; ++i) parameters[i] = const_cast<uint64_t*>(work.arguments + i);
@@ -275,8 +282,6 @@ class DriverDevice final : public Device {
     driver_.check(driver_.cuDeviceGetAttribute(&value, which, ordinal_), "asking for a device attribute");
     return value;
   }
-
-  std::string architecture() const { return "sm_" + std::to_string(attribute(kCapabilityMajor)) + std::to_string(attribute(kCapabilityMinor)); }
 
   // Cubin, then PTX, then NVRTC; every step down is kept for describe().
   void load_kernels(const std::string& folder) {

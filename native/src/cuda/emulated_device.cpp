@@ -79,6 +79,13 @@ class EmulatedDevice final : public Device {
  public:
   std::string describe() const override { return "name: emulator (tests only)\narchitecture: none\nkernels: compiled for the CPU"; }
 
+  // Tests say as which architecture it stands there.
+  std::string architecture() const override {
+    const char* chosen = std::getenv("CLIPENGINE_EMULATED_ARCHITECTURE");
+    return chosen == nullptr ? "sm_80" : chosen;
+  }
+  const char* library_mark() const override { return "clipengine_fake_cublaslt"; }
+
   uint64_t allocate(int64_t bytes) override {
     // Fresh device memory is garbage: NaN in every floating-point type shows who reads before writing.
     const size_t rounded = (static_cast<size_t>(bytes) + 255) / 256 * 256;
@@ -111,14 +118,20 @@ class EmulatedDevice final : public Device {
     return reinterpret_cast<int64_t>(&found->second);
   }
 
-  void launch(int64_t kernel, const Launch& launch, const uint64_t* arguments, int32_t count) override {
-    run_later(launch, [kernel = reinterpret_cast<const Kernel*>(kernel), slots = std::vector<uint64_t>(arguments, arguments + count)] { (*kernel)(slots.data(), static_cast<int32_t>(slots.size())); });
+  void launch(const KernelLaunch& work) override {
+    if (work.call) {
+      enqueue(Queue::kCompute, [call = work.call] { call(nullptr); });
+      return;
+    }
+    run_later(work.launch, [kernel = reinterpret_cast<const Kernel*>(work.kernel), slots = std::vector<uint64_t>(work.arguments, work.arguments + work.count)] {
+      (*kernel)(slots.data(), static_cast<int32_t>(slots.size()));
+    });
   }
 
   int64_t create_graph(const std::vector<KernelLaunch>& launches) override {
     const std::lock_guard lock(mutex_);
     graphs_.emplace_back();
-    for (const KernelLaunch& launch : launches) graphs_.back().push_back({launch.kernel, launch.launch, std::vector<uint64_t>(launch.arguments, launch.arguments + launch.count)});
+    for (const KernelLaunch& launch : launches) graphs_.back().push_back({launch, std::vector<uint64_t>(launch.arguments, launch.arguments + launch.count)});
     return static_cast<int64_t>(graphs_.size());
   }
 
@@ -126,7 +139,11 @@ class EmulatedDevice final : public Device {
     const std::lock_guard lock(mutex_);
     const std::vector<Captured>& captured = graphs_.at(static_cast<size_t>(graph - 1));
     if (captured.empty()) throw emulator::Fault("a graph was launched that has been destroyed");
-    for (const Captured& work : captured) launch(work.kernel, work.launch, work.arguments.data(), static_cast<int32_t>(work.arguments.size()));
+    for (const Captured& work : captured) {
+      KernelLaunch again = work.work;
+      again.arguments = work.arguments.data();
+      launch(again);
+    }
   }
 
   void destroy_graph(int64_t graph) override {
@@ -202,8 +219,7 @@ class EmulatedDevice final : public Device {
   };
 
   struct Captured {
-    int64_t kernel;
-    Launch launch;
+    KernelLaunch work;
     std::vector<uint64_t> arguments;
   };
 

@@ -9,20 +9,29 @@
 using clipengine::Error;
 using clipengine::guard;
 using clipengine::cuda::KernelLaunch;
+using clipengine::cuda::LaunchList;
+using clipengine::cuda::Products;
+using clipengine::cuda::ProductType;
 using clipengine::cuda::require;
 using clipengine::cuda::require_out;
 
 namespace {
 
-std::vector<KernelLaunch> collect(const clipengine_cuda_launch* launches, int32_t count, const uint64_t* arguments, int64_t argument_count) {
+LaunchList collect(clipengine_cuda_device* device, const clipengine_cuda_launch* launches, int32_t count, const uint64_t* arguments, int64_t argument_count) {
   if (count < 0 || (count > 0 && launches == nullptr)) throw Error(CLIPENGINE_INVALID_ARGUMENT, "no launches");
-  std::vector<KernelLaunch> all;
-  all.reserve(static_cast<size_t>(count));
+  require(device);
+  LaunchList all;
+  all.launches.reserve(static_cast<size_t>(count));
   for (int32_t i = 0; i < count; ++i) {
     const clipengine_cuda_launch& launch = launches[i];
     if (launch.argument_count < 0 || launch.first_argument < 0 || launch.first_argument + launch.argument_count > argument_count)
       throw Error(CLIPENGINE_INVALID_ARGUMENT, "a launch's arguments are not in the list");
-    all.push_back({launch.kernel, {launch.grid_x, launch.grid_y, launch.grid_z, launch.block, launch.shared_bytes}, arguments + launch.first_argument, launch.argument_count});
+    if (launch.kernel < 0) {
+      if (launch.argument_count != Products::kArguments) throw Error(CLIPENGINE_INVALID_ARGUMENT, "a product takes " + std::to_string(Products::kArguments) + " arguments");
+      device->products->expand(launch.kernel, arguments + launch.first_argument, all);
+    } else {
+      all.launches.push_back({launch.kernel, {launch.grid_x, launch.grid_y, launch.grid_z, launch.block, launch.shared_bytes}, arguments + launch.first_argument, launch.argument_count});
+    }
   }
   return all;
 }
@@ -43,6 +52,7 @@ clipengine_status clipengine_cuda_device_open(int32_t ordinal, const char* kerne
   return guard([&] {
     auto opened = std::make_unique<clipengine_cuda_device>();
     opened->device = clipengine::cuda::open_device(ordinal, kernel_folder);
+    opened->products = std::make_unique<Products>(*opened->device);
     require_out(device) = opened.release();
   });
 }
@@ -51,7 +61,7 @@ void clipengine_cuda_device_close(clipengine_cuda_device* device) noexcept { del
 
 clipengine_status clipengine_cuda_device_describe(clipengine_cuda_device* device, char* buffer, int64_t capacity, int64_t* length) noexcept {
   return guard([&] {
-    const std::string text = require(device).describe();
+    const std::string text = require(device).describe() + device->products->describe();
     require_out(length) = static_cast<int64_t>(text.size());
     if (buffer != nullptr && capacity > 0) {
       const size_t copied = std::min(text.size(), static_cast<size_t>(capacity - 1));
@@ -87,16 +97,25 @@ clipengine_status clipengine_cuda_kernel_find(clipengine_cuda_device* device, co
   });
 }
 
+clipengine_status clipengine_cuda_product_find(clipengine_cuda_device* device, int32_t operand_type, int32_t is_result_fp32, int32_t columns, int32_t depth, int64_t* product) noexcept {
+  return guard([&] {
+    require(device);
+    if (operand_type < CLIPENGINE_CUDA_FP32 || operand_type > CLIPENGINE_CUDA_FP16) throw Error(CLIPENGINE_INVALID_ARGUMENT, "there are no products of type " + std::to_string(operand_type));
+    require_out(product) = device->products->find(static_cast<ProductType>(operand_type), is_result_fp32 != 0, columns, depth);
+  });
+}
+
 clipengine_status clipengine_cuda_launches_enqueue(clipengine_cuda_device* device, const clipengine_cuda_launch* launches, int32_t count, const uint64_t* arguments,
                                                    int64_t argument_count) noexcept {
   return guard([&] {
-    for (const KernelLaunch& launch : collect(launches, count, arguments, argument_count)) require(device).launch(launch.kernel, launch.launch, launch.arguments, launch.count);
+    const LaunchList list = collect(device, launches, count, arguments, argument_count);
+    for (const KernelLaunch& launch : list.launches) require(device).launch(launch);
   });
 }
 
 clipengine_status clipengine_cuda_graph_create(clipengine_cuda_device* device, const clipengine_cuda_launch* launches, int32_t count, const uint64_t* arguments,
                                                int64_t argument_count, int64_t* graph) noexcept {
-  return guard([&] { require_out(graph) = require(device).create_graph(collect(launches, count, arguments, argument_count)); });
+  return guard([&] { require_out(graph) = require(device).create_graph(collect(device, launches, count, arguments, argument_count).launches); });
 }
 
 clipengine_status clipengine_cuda_graph_enqueue(clipengine_cuda_device* device, int64_t graph) noexcept {

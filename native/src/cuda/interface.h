@@ -6,9 +6,11 @@
 #include "clipengine_cuda.h"
 #include "core/status.h"
 #include "cuda/device.h"
+#include "cuda/products.h"
 
 struct clipengine_cuda_device {
   std::unique_ptr<clipengine::cuda::Device> device;
+  std::unique_ptr<clipengine::cuda::Products> products;  // has memory on the device, and goes before it
 };
 
 namespace clipengine::cuda {

@@ -14,21 +14,38 @@ public sealed class CudaBackend : IBackend
     private readonly CudaDevice _device;
     private readonly int _ordinal;
     private bool _disposed;
+    private string? _lastDescription;
 
     private CudaBackend(CudaDevice device, CudaBackendOptions options)
     {
         _device = device;
         _ordinal = options.Device;
         ComputeType = options.ComputeType;
-        IsTf32 = options.Tf32;
-        Description = options.Tf32 ? $"{device.Describe()}\nproducts: tf32" : device.Describe();
+        Operand = options.Tf32 ? CudaOperand.TensorFloat32 : options.ComputeType switch
+        {
+            ElementType.BFloat16 => CudaOperand.BFloat16,
+            ElementType.Float16 => CudaOperand.Float16,
+            _ => CudaOperand.Float32,
+        };
     }
 
     /// <inheritdoc/>
     public string Name => $"cuda:{_ordinal}";
 
-    /// <inheritdoc/>
-    public string Description { get; }
+    /// <summary>
+    /// What actually runs: lines of <c>key: value</c>. Complete once the weights are made, because with them is decided what multiplies
+    /// them. Nothing in it changes from run to run.
+    /// </summary>
+    public string Description
+    {
+        get
+        {
+            if (_lastDescription is not null)
+                return _lastDescription;
+            IEnumerable<string> lines = _device.Describe().Split('\n').Where(static line => !line.StartsWith("free memory bytes: ", StringComparison.Ordinal));
+            return string.Join('\n', Operand == CudaOperand.TensorFloat32 ? lines.Append("products: tf32") : lines);
+        }
+    }
 
     /// <inheritdoc/>
     public ElementType ComputeType { get; }
@@ -41,8 +58,8 @@ public sealed class CudaBackend : IBackend
 
     internal CudaDevice Device => _device;
 
-    /// <summary>Whether products of fp32 run in tf32.</summary>
-    internal bool IsTf32 { get; }
+    /// <summary>What products multiply.</summary>
+    internal CudaOperand Operand { get; }
 
     /// <summary>Opens a device. Nothing falls back to the CPU.</summary>
     /// <param name="options">Device and compute type; null for device 0 in fp32.</param>
@@ -98,6 +115,14 @@ public sealed class CudaBackend : IBackend
             {
                 NativeMemory.Free(staging);
             }
+
+            if (isMatrix && rows > 0 && depth > 0)
+            {
+                // Which implementation multiplies is decided, and tried, before anything is computed.
+                _device.Product(Operand, isResultFloat32: true, checked((int)rows), checked((int)padded));
+                if (ComputeType != ElementType.Float32 && role != WeightRole.LinearTransposed)
+                    _device.Product(Operand, isResultFloat32: false, checked((int)rows), checked((int)padded));
+            }
         }
         catch
         {
@@ -146,6 +171,7 @@ public sealed class CudaBackend : IBackend
         {
             if (_disposed)
                 return;
+            _lastDescription = Description;
             _disposed = true;
             while (_idle.TryPop(out CudaPass? pass))
                 pass.Free();

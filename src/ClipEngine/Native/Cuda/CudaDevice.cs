@@ -4,11 +4,21 @@ using Microsoft.Win32.SafeHandles;
 
 namespace ClipEngine.Native;
 
+/// <summary><c>clipengine_cuda_operand_type</c>.</summary>
+internal enum CudaOperand
+{
+    Float32 = 0,
+    TensorFloat32 = 1,
+    BFloat16 = 2,
+    Float16 = 3,
+}
+
 /// <summary>An open device: memory, kernels and launches. Thread-safe; operations run in the order of the calls.</summary>
 internal sealed unsafe class CudaDevice : SafeHandleZeroOrMinusOneIsInvalid
 {
     private readonly CudaLibrary _library;
     private readonly ConcurrentDictionary<string, long> _kernels = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<(CudaOperand Type, bool IsResultFloat32, int Columns, int Depth), long> _products = new();
 
     private CudaDevice(CudaLibrary library, nint device)
         : base(ownsHandle: true)
@@ -49,11 +59,15 @@ internal sealed unsafe class CudaDevice : SafeHandleZeroOrMinusOneIsInvalid
     /// <summary>Name, memory, driver, where the kernels came from, every step down: lines of <c>key: value</c>.</summary>
     internal string Describe()
     {
-        byte[] buffer = new byte[4096];
-        long length;
-        fixed (byte* pointer = buffer)
-            _library.Check(_library.DeviceDescribe(handle, pointer, buffer.Length, &length));
-        return Encoding.UTF8.GetString(buffer, 0, (int)Math.Min(length, buffer.Length - 1));
+        long length = 4096;
+        while (true)
+        {
+            byte[] buffer = new byte[length + 1];
+            fixed (byte* pointer = buffer)
+                _library.Check(_library.DeviceDescribe(handle, pointer, buffer.Length, &length));
+            if (length < buffer.Length)
+                return Encoding.UTF8.GetString(buffer, 0, (int)length);
+        }
     }
 
     internal ulong Allocate(long bytes, string? source = null)
@@ -81,6 +95,16 @@ internal sealed unsafe class CudaDevice : SafeHandleZeroOrMinusOneIsInvalid
             _library.Check(_library.KernelFind(handle, pointer, sharedBytes, &kernel));
         _kernels[name] = kernel;
         return kernel;
+    }
+
+    /// <summary>The number of a product with weights [columns, depth]; how it is computed is found out, and tried, the first time.</summary>
+    internal long Product(CudaOperand type, bool isResultFloat32, int columns, int depth)
+    {
+        if (_products.TryGetValue((type, isResultFloat32, columns, depth), out long product))
+            return product;
+        _library.Check(_library.ProductFind(handle, (int)type, isResultFloat32 ? 1 : 0, columns, depth, &product));
+        _products[(type, isResultFloat32, columns, depth)] = product;
+        return product;
     }
 
     /// <summary>Enqueues launches in their order.</summary>

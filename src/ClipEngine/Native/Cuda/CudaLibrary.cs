@@ -10,7 +10,7 @@ namespace ClipEngine.Native;
 internal sealed unsafe class CudaLibrary
 {
     internal const string FileName = "libclipengine_cuda.so";
-    private const int AbiVersion = 2;
+    private const int AbiVersion = 3;
 
     private readonly delegate* unmanaged<byte*, long, long> _errorMessage;
 
@@ -40,6 +40,7 @@ internal sealed unsafe class CudaLibrary
         MemoryUpload = (delegate* unmanaged<nint, ulong, void*, long, NativeStatus>)Export("memory_upload");
         MemoryDownload = (delegate* unmanaged<nint, void*, ulong, long, NativeStatus>)Export("memory_download");
         KernelFind = (delegate* unmanaged<nint, byte*, int, long*, NativeStatus>)Export("kernel_find");
+        ProductFind = (delegate* unmanaged<nint, int, int, int, int, long*, NativeStatus>)Export("product_find");
         LaunchesEnqueue = (delegate* unmanaged<nint, NativeCudaLaunch*, int, ulong*, long, NativeStatus>)Export("launches_enqueue");
         GraphCreate = (delegate* unmanaged<nint, NativeCudaLaunch*, int, ulong*, long, long*, NativeStatus>)Export("graph_create");
         GraphEnqueue = (delegate* unmanaged<nint, long, NativeStatus>)Export("graph_enqueue");
@@ -60,6 +61,7 @@ internal sealed unsafe class CudaLibrary
     internal readonly delegate* unmanaged<nint, ulong, void*, long, NativeStatus> MemoryUpload;
     internal readonly delegate* unmanaged<nint, void*, ulong, long, NativeStatus> MemoryDownload;
     internal readonly delegate* unmanaged<nint, byte*, int, long*, NativeStatus> KernelFind;
+    internal readonly delegate* unmanaged<nint, int, int, int, int, long*, NativeStatus> ProductFind;
     internal readonly delegate* unmanaged<nint, NativeCudaLaunch*, int, ulong*, long, NativeStatus> LaunchesEnqueue;
     internal readonly delegate* unmanaged<nint, NativeCudaLaunch*, int, ulong*, long, long*, NativeStatus> GraphCreate;
     internal readonly delegate* unmanaged<nint, long, NativeStatus> GraphEnqueue;

@@ -6,10 +6,6 @@ namespace ClipEngine.Native;
 /// <content>Products, norms and attention. Tile sizes and thread counts are those of the kernels in native/src/cuda/kernels.</content>
 internal sealed unsafe partial class CudaPass
 {
-    private const int ProductThreads = 256;
-    private const int TileRows = 128, TileColumns = 128;
-    private const int ProductSharedBytes = 3 * (TileRows + TileColumns) * (32 + 8) * 2;
-    private const int PlainTile = 64;
     private const int NormRows = 8, NormThreads = 256;
     private const int QueryTile = 64, AttentionThreads = 128;
     private const int LargestHead = 128;
@@ -146,17 +142,8 @@ internal sealed unsafe partial class CudaPass
     /// <summary>One product: y [rows, columns] from an operand whose rows are <paramref name="padded"/> elements of the compute type.</summary>
     private void Product(in Tensor operand, long rows, Weight weight, long columns, long padded, in Tensor output, Weight? bias, Weight? scale, in Tensor residual, Activation activation)
     {
-        string kernel = (_computeType, output.Type) switch
-        {
-            (ElementType.Float32, _) => _isTf32 ? "product_tf32_fp32" : "product_fp32_fp32",
-            (ElementType.BFloat16, ElementType.Float32) => "product_bf16_fp32",
-            (ElementType.BFloat16, _) => "product_bf16",
-            (_, ElementType.Float32) => "product_fp16_fp32",
-            _ => "product_fp16",
-        };
-        bool isPlain = _computeType == ElementType.Float32 && !_isTf32;
-        int shared = isPlain ? 0 : ProductSharedBytes;
-        _plan.Add(_device.Kernel(kernel, shared), (Blocks(columns, isPlain ? PlainTile : TileColumns), Blocks(rows, isPlain ? PlainTile : TileRows), 1), ProductThreads, shared,
+        long product = _device.Product(_backend.Operand, output.Type == ElementType.Float32, checked((int)columns), checked((int)padded));
+        _plan.Add(product, default, 0, 0,
         [
             Address(operand), Address(weight), Address(output), Slot(checked((int)rows)), Slot(checked((int)columns)), Slot(checked((int)padded)), Address(bias), Address(scale),
             Address(residual), Slot((int)activation),

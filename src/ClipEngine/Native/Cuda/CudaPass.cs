@@ -13,7 +13,6 @@ internal sealed unsafe partial class CudaPass : IPass
     private readonly CudaArena _arena;
     private readonly CudaPlan _plan;
     private readonly ElementType _computeType;
-    private readonly bool _isTf32;
     private readonly string _typeName;
     private bool _open = true;
 
@@ -22,7 +21,6 @@ internal sealed unsafe partial class CudaPass : IPass
         _backend = backend;
         _device = backend.Device;
         _computeType = backend.ComputeType;
-        _isTf32 = backend.IsTf32;
         _typeName = NameOf(_computeType);
         _arena = new CudaArena(_device);
         _plan = new CudaPlan(_device);
