@@ -57,7 +57,7 @@ struct PackRows {
   void* output;            // the whole operand, rows * words words
   int64_t words;           // words of a row: words_of(depth)
   float* row_scales;       // [rows], Int8 only: value = (byte - 128) * scale
-  float* row_buffer;       // scratch, round_up(depth, 16) floats
+  float* row_buffer;       // scratch of Int8, words * 4 floats
 };
 
 // output = scale * activation(product + bias) + residual.

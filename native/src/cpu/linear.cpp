@@ -34,7 +34,7 @@ TiledRows pack(Pass& pass, const float* input, int64_t input_stride, int64_t row
   // A few hundred thousand floats take less time than waking a thread.
   const int64_t chunks = rows * weight.depth < 32768 ? 1 : std::min(tiled.tiles, threads == 1 ? 1 : threads * kChunksPerThread);
   Scratch scratch(pass.arena);
-  const int64_t buffer = round_up(weight.depth, kLine);
+  const int64_t buffer = weight.precision == Precision::Int8 ? tiled.words * 4 : 0;
   float* buffers = pass.arena.allocate_array<float>(buffer * threads);
   parallel_for(chunks, [&](int64_t chunk, int worker) {
     PackRows call{};

@@ -60,7 +60,7 @@ static void attention(const AttentionHead& call) {
     // Scores, tiled like the left operand that they become.
     for (int64_t p = 0; p * kPanelColumns < seen; ++p) {
       multiply_tile<FloatDot>(height, reinterpret_cast<const uint32_t*>(queries), reinterpret_cast<const uint32_t*>(keys + p * call.width * kPanelColumns),
-                              call.width, reinterpret_cast<uint32_t*>(sums), false, reinterpret_cast<const char*>(keys), 0);
+                              call.width, reinterpret_cast<uint32_t*>(sums), false, reinterpret_cast<const char*>(keys), 0, 0);
       for (int64_t r = 0; r < height; ++r) {
         for (int64_t v = 0; v < kPanelColumns; v += kWidth) {
           const int64_t at = p * kPanelColumns + v;
@@ -116,7 +116,7 @@ static void attention(const AttentionHead& call) {
 
     for (int64_t p = 0; p < value_panels; ++p) {
       multiply_tile<FloatDot>(height, reinterpret_cast<const uint32_t*>(scores), reinterpret_cast<const uint32_t*>(values + p * call.keys * kPanelColumns),
-                              seen, reinterpret_cast<uint32_t*>(sums), false, reinterpret_cast<const char*>(values), 0);
+                              seen, reinterpret_cast<uint32_t*>(sums), false, reinterpret_cast<const char*>(values), 0, 0);
       for (int64_t r = 0; r < height; ++r) {
         for (int64_t v = 0; v < kPanelColumns; v += kWidth) {
           const int64_t at = p * kPanelColumns + v;

@@ -1,4 +1,6 @@
 // Steps of the products for AVX-512. Included inside an anonymous namespace.
+// A sum is named as read and written, because the compiler else tends to form it in another operand's register and runs out of
+// registers for moving it back.
 
 struct FloatDot {
   using Sum = __m512;
@@ -13,7 +15,10 @@ struct FloatDot {
     return _mm512_set1_ps(x);
   }
   static inline Right right(const uint32_t* p) { return _mm512_loadu_ps(p); }
-  static inline Sum step(Left a, Right b, Sum c) { return _mm512_fmadd_ps(a, b, c); }
+  static inline Sum step(Left a, Right b, Sum c) {
+    asm("vfmadd231ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+    return c;
+  }
 };
 
 #ifdef __AVX512VNNI__
@@ -27,7 +32,10 @@ struct ByteDot {
   static inline void store(uint32_t* p, Sum v) { _mm512_storeu_si512(p, v); }
   static inline Left left(const uint32_t* p) { return _mm512_set1_epi32(static_cast<int>(*p)); }
   static inline Right right(const uint32_t* p) { return _mm512_loadu_si512(p); }
-  static inline Sum step(Left a, Right b, Sum c) { return _mm512_dpbusd_epi32(c, a, b); }
+  static inline Sum step(Left a, Right b, Sum c) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+    return c;
+  }
 };
 #else
 // The same without VNNI: even and odd bytes widened to 16 bits and multiplied in pairs; 255 * 127 * 2 fits 32 bits exactly.

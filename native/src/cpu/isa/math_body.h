@@ -32,13 +32,11 @@ static inline Vector error_function_of_root_half(Vector x) {
   q = multiply_add(q, u, spread(0.028378520160913467f));
   q = multiply_add(q, u, spread(0.25031715631484985f));
   q = multiply_add(q, u, spread(1.0f));
-  return minimum(spread(1.0f), maximum(spread(-1.0f), divide(multiply(t, p), q)));
+  return minimum(spread(1.0f), maximum(spread(-1.0f), multiply(multiply(t, p), reciprocal(q))));
 }
 
-// x sigmoid(s x).
-static inline Vector gated(Vector x, Vector s) {
-  return divide(x, add(spread(1.0f), exponential(subtract(spread(0.0f), multiply(x, s)))));
-}
+// x / (1 + e^z). Beyond 87 the quotient is as good as zero, and below it the reciprocal is still a normal number.
+static inline Vector gated(Vector x, Vector z) { return multiply(x, reciprocal(add(spread(1.0f), exponential(minimum(spread(87.0f), z))))); }
 
 template <Activation kind>
 static inline Vector activated(Vector x) {
@@ -48,13 +46,13 @@ static inline Vector activated(Vector x) {
   } else if constexpr (kind == Activation::GeluTanh) {
     // 0.5 (1 + tanh z) = sigmoid(2 z), z = sqrt(2 / pi) (x + 0.044715 x^3).
     const Vector inner = multiply_add(multiply(multiply(x, x), spread(0.044715f)), x, x);
-    return divide(x, add(spread(1.0f), exponential(multiply(inner, spread(-1.5957691216f)))));
+    return gated(x, multiply(inner, spread(-1.5957691216f)));
   } else if constexpr (kind == Activation::QuickGelu) {
-    return gated(x, spread(1.702f));
+    return gated(x, multiply(x, spread(-1.702f)));
   } else if constexpr (kind == Activation::Relu) {
     return maximum(spread(0.0f), x);
   } else if constexpr (kind == Activation::Silu) {
-    return gated(x, spread(1.0f));
+    return gated(x, subtract(spread(0.0f), x));
   } else {
     return x;
   }

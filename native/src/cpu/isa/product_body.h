@@ -7,12 +7,13 @@ constexpr int64_t kPanelColumns = kPanelVectors * kWidth;
 constexpr int64_t kDepthBlock = 1024;
 
 // c[R][panel] = (accumulate ? c : 0) + a b, every element one chain over the words in ascending order: whatever R is, a row
-// gets the same bits. ahead walks over memory that is wanted next.
+// gets the same bits. ahead walks over memory that is wanted next, in steps of ahead_step bytes, one or two lines (where the second
+// is ahead_pair bytes on) every four words.
 // Two prefetches matter: a tile's next line of every row (sixteen words on, all rows change lines at once, and so many misses
 // in one step stall the products: 5 to 7 % of the time on Cascade Lake), and the panel kAhead words on, which streams from the
 // second-level cache.
 template <class Dot, int R>
-static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, uint32_t* c, bool accumulate, const char* ahead, int64_t ahead_step) {
+static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, uint32_t* c, bool accumulate, const char* ahead, int64_t ahead_step, int64_t ahead_pair) {
   typename Dot::Sum sum[R][kPanelVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -24,6 +25,7 @@ static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, ui
 #pragma GCC unroll 1
     for (int quarter = 0; quarter < 4; ++quarter) {
       __builtin_prefetch(ahead, 0, 2);
+      __builtin_prefetch(ahead + ahead_pair, 0, 2);
       ahead += ahead_step;
 #pragma GCC unroll 4
       for (int w = 0; w < 4; ++w) {
@@ -69,10 +71,10 @@ static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, ui
 }
 
 template <class Dot>
-static void multiply_tile(int64_t height, const uint32_t* a, const uint32_t* b, int64_t words, uint32_t* c, bool accumulate, const char* ahead, int64_t ahead_step) {
+static void multiply_tile(int64_t height, const uint32_t* a, const uint32_t* b, int64_t words, uint32_t* c, bool accumulate, const char* ahead, int64_t ahead_step, int64_t ahead_pair) {
 #define CLIPENGINE_TILE(R)                                                          \
   case R:                                                                           \
-    if constexpr (R <= kTileRows) tile_product<Dot, R>(a, b, words, c, accumulate, ahead, ahead_step); \
+    if constexpr (R <= kTileRows) tile_product<Dot, R>(a, b, words, c, accumulate, ahead, ahead_step, ahead_pair); \
     break;
   switch (height) {
     CLIPENGINE_TILE(1)
@@ -93,40 +95,61 @@ static void multiply_tile(int64_t height, const uint32_t* a, const uint32_t* b, 
 #undef CLIPENGINE_TILE
 }
 
-// Bias, activation, scale and residual on a tile of sums, and out.
-template <Activation kind>
+// Bias, activation, scale and residual on a tile of sums, and out. whole: all columns of the panel exist. A row at a time, its
+// vectors side by side, so that their long chains overlap.
+template <Activation kind, bool whole>
 static inline void finish_tile(const Product& call, const uint32_t* sums, int64_t first, int64_t height, int64_t column) {
   const Finish& finish = call.finish;
   const bool bytes = call.precision == Precision::Int8;
-  for (int64_t v = 0; v < kPanelVectors; ++v) {
-    const int64_t at = column + v * kWidth, left = call.columns - at;
-    if (left <= 0) break;
-    const Vector bias = finish.bias != nullptr ? load_up_to(finish.bias + at, left) : spread(0.0f);
-    for (int64_t r = 0; r < height; ++r) {
-      const uint32_t* word = sums + r * kPanelColumns + v * kWidth;
-      Vector y;
-      if (bytes) {
+  const auto left = [&](int64_t v) { return call.columns - column - v * kWidth; };
+  const auto take = [&](const float* p, int64_t v) { return whole ? load(p + v * kWidth) : left(v) > 0 ? load_up_to(p + v * kWidth, left(v)) : spread(0.0f); };
+  Vector bias[kPanelVectors];
+  for (int64_t v = 0; v < kPanelVectors; ++v) bias[v] = finish.bias != nullptr ? take(finish.bias + column, v) : spread(0.0f);
+  // Row-major, or cache lines of the rows of a tile side by side.
+  const bool tiled = finish.output_stride == 0;
+  float* output = tiled ? finish.output + first * finish.output_words + (column / kLine) * height * kLine : finish.output + first * finish.output_stride + column;
+  const int64_t row_step = tiled ? kLine : finish.output_stride, line_step = tiled ? height * kLine : kLine;
+  const float* residual = finish.residual != nullptr ? finish.residual + first * finish.residual_stride + column : nullptr;
+  for (int64_t r = 0; r < height; ++r, sums += kPanelColumns, output += row_step) {
+    Vector y[kPanelVectors];
+    if (bytes) {
+      const Vector row_scale = spread(call.row_scales[first + r]);
+      for (int64_t v = 0; v < kPanelVectors; ++v) {
         // Column arrays are padded to whole panels.
-        y = load_int32_difference(reinterpret_cast<const int32_t*>(word), call.column_sums + at);
-        y = multiply(multiply(y, load(call.column_scales + at)), spread(call.row_scales[first + r]));
-      } else {
-        y = load(reinterpret_cast<const float*>(word));
+        y[v] = load_int32_difference(reinterpret_cast<const int32_t*>(sums) + v * kWidth, call.column_sums + column + v * kWidth);
+        y[v] = multiply(multiply(y[v], load(call.column_scales + column + v * kWidth)), row_scale);
       }
-      if (finish.bias != nullptr) y = add(y, bias);
-      y = activated<kind>(y);
-      if (finish.scale != nullptr) y = multiply(y, load_up_to(finish.scale + at, left));
-      if (finish.residual != nullptr) y = add(y, load_up_to(finish.residual + (first + r) * finish.residual_stride + at, left));
-      if (finish.output_stride != 0) {
-        store_up_to(finish.output + (first + r) * finish.output_stride + at, y, left);
-      } else {
-        store_up_to(finish.output + first * finish.output_words + (at / kLine) * height * kLine + r * kLine + at % kLine, y, left);
+    } else {
+      for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = load(reinterpret_cast<const float*>(sums) + v * kWidth);
+    }
+    for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = activated<kind>(add(y[v], bias[v]));
+    if (finish.scale != nullptr) {
+      for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = multiply(y[v], take(finish.scale + column, v));
+    }
+    if (residual != nullptr) {
+      for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = add(y[v], take(residual, v));
+      residual += finish.residual_stride;
+    }
+    for (int64_t v = 0; v < kPanelVectors; ++v) {
+      float* out = output + (v * kWidth / kLine) * line_step + v * kWidth % kLine;
+      if (whole) {
+        store(out, y[v]);
+      } else if (left(v) > 0) {
+        store_up_to(out, y[v], left(v));
       }
     }
   }
 }
 
 static inline void finish_any(const Product& call, const uint32_t* sums, int64_t first, int64_t height, int64_t column) {
-  with_activation(call.finish.activation, [&](auto kind) { finish_tile<decltype(kind)::value>(call, sums, first, height, column); });
+  const bool whole = column + kPanelColumns <= call.columns;
+  with_activation(call.finish.activation, [&](auto kind) {
+    if (whole) {
+      finish_tile<decltype(kind)::value, true>(call, sums, first, height, column);
+    } else {
+      finish_tile<decltype(kind)::value, false>(call, sums, first, height, column);
+    }
+  });
 }
 
 // Widens 16-bit panel words to floats.
@@ -142,6 +165,9 @@ static void product_with(const Product& call, bool narrow) {
   const int64_t blocks = divide_up(call.depth_words, kDepthBlock);
   const int64_t block = round_up(divide_up(call.depth_words, blocks > 0 ? blocks : 1), kLine);
   uint32_t* widened = partial + (blocks > 1 ? tiles * panels : 1) * kTileRows * kPanelColumns;
+  // tile_begin without its divisions, which cost as much as a few words of a tile.
+  const int64_t common_height = call.rows / call.tiles, taller = call.rows % call.tiles;
+  const int64_t all_panels = divide_up(call.columns, kPanelColumns);
   for (int64_t from = 0; from < call.depth_words || from == 0; from += block > 0 ? block : 1) {
     const int64_t rest = call.depth_words - from, words = rest < block ? rest : block;
     const bool last = from + words >= call.depth_words;
@@ -161,16 +187,18 @@ static void product_with(const Product& call, bool narrow) {
         next = reinterpret_cast<const char*>(b + call.depth_words * kPanelColumns);
         next_bytes = words * kPanelColumns * 4;
       }
-      // The tiles share the work of fetching the next panel: each touches as many of its lines as its quarters allow.
-      const int64_t steps = (words / kLine) * 4;
-      const int64_t lines_each = divide_up(next_bytes / 64, tiles);
+      // The tiles share the work of fetching the next panel; behind the last one there may be no memory, and asking for none is dear.
+      const bool more = call.panel_from + p + 1 < all_panels;
+      if (!more) next = reinterpret_cast<const char*>(b);
+      const int64_t steps = (words / kLine) * 4, lines_each = more ? divide_up(next_bytes / 64, tiles) : 0;
+      const int64_t pair = lines_each > steps ? 64 : 0;
+      const int64_t step = steps > 0 ? divide_up(lines_each, pair > 0 ? 2 * steps : steps) * (64 + pair) : 0;
       for (int64_t t = 0; t < tiles; ++t) {
         const int64_t tile = call.tile_from + t;
-        const int64_t first = tile_begin(tile, call.tiles, call.rows), height = tile_begin(tile + 1, call.tiles, call.rows) - first;
+        const int64_t first = tile * common_height + (tile < taller ? tile : taller), height = common_height + (tile < taller ? 1 : 0);
         const uint32_t* a = static_cast<const uint32_t*>(call.rows_data) + first * call.words + from * height;
         uint32_t* c = partial + (blocks > 1 ? (t * panels + p) * kTileRows * kPanelColumns : 0);
-        const int64_t stride = steps > 0 ? divide_up(lines_each, steps) * 64 : 0;
-        multiply_tile<Dot>(height, a, b, words, c, from > 0, next + t * lines_each * 64, stride);
+        multiply_tile<Dot>(height, a, b, words, c, from > 0, next + t * lines_each * 64, step, pair);
         if (last) finish_any(call, c, first, height, (call.panel_from + p) * kPanelColumns);
       }
     }

@@ -80,60 +80,57 @@ static void add_arrays(const float* left, const float* right, float* output, int
   for (int64_t i = 0; i < count; i += kWidth) store_up_to(output + i, add(load_up_to(left + i, count - i), load_up_to(right + i, count - i)), count - i);
 }
 
-// Writes one row of floats, padded with zeros to whole lines, into its place in a tile.
-static inline void emit_row(const PackRows& call, const float* row, int64_t global_row, int64_t tile_first, int64_t height, int64_t r) {
-  const int64_t padded = round_up(call.depth, kLine);
-  if (call.precision == Precision::Int8) {
-    Vector largest = spread(0.0f);
-    for (int64_t i = 0; i < padded; i += kWidth) largest = maximum(absolute(load(row + i)), largest);
-    const float peak = maximum_of(largest);
-    const Vector inverse = spread(peak > 0 ? 127.0f / peak : 0.0f);
-    call.row_scales[global_row] = peak / 127.0f;
-    uint8_t* out = static_cast<uint8_t*>(call.output) + (tile_first * call.words + r * kLine) * 4;
-    const int64_t bytes = call.words * 4;
-    for (int64_t i = 0; i < bytes; i += kWidth) {
-      uint8_t* line = out + (i / 64) * height * 64 + i % 64;
-      store_offset_bytes(line, i < padded ? round_to_even(multiply(load(row + i), inverse)) : spread(0.0f));
+// Scales one row of floats, padded with zeros to whole lines of bytes, to bytes. largest: of their magnitudes.
+static inline void quantize_row(const float* row, float largest, uint8_t* out, int64_t lines, int64_t line_step, float* scale) {
+  *scale = largest / 127.0f;
+  const Vector inverse = spread(largest > 0 ? 127.0f / largest : 0.0f);
+  for (int64_t i = 0; i < lines; ++i) store_offset_bytes(out + i * line_step, row + i * 4 * kLine, inverse);
+}
+
+// precision is a constant where this is called, so that each gets a loop of its own.
+static inline void pack_row(const PackRows& call, int64_t row, int64_t first, int64_t height, Precision precision) {
+  const float* x = call.input + row * call.input_stride;
+  const int64_t line_words = height * kLine, start = first * call.words + (row - first) * kLine;  // of a line, of the row
+  float mean = 0, inverse = 1;
+  if (call.norm_weight != nullptr) moments(x, call.depth, call.epsilon, &mean, &inverse);
+  const bool pairs = precision == Precision::BFloat16 && kBf16Pairs, bytes = precision == Precision::Int8;
+  float* floats = static_cast<float*>(call.output) + start;
+  uint16_t* halves = static_cast<uint16_t*>(call.output) + start * 2;
+  Vector largest = spread(0.0f);
+  const int64_t padded = round_up(call.depth, kLine), whole = bytes || pairs ? call.words * (bytes ? 4 : 2) : padded;
+  for (int64_t i = 0; i < whole; i += kWidth) {
+    const int64_t left = call.depth - i;
+    Vector v = left >= kWidth ? load(x + i) : left > 0 ? load_first(x + i, left) : spread(0.0f);
+    if (call.norm_weight != nullptr && left > 0) {
+      v = normalized(v, spread(mean), spread(inverse), load_up_to(call.norm_weight + i, left), load_up_to(call.norm_bias + i, left));
+      // Lanes beyond the width stay zero, because weight and bias are read as zero there.
     }
-    return;
-  }
-  if (call.precision == Precision::BFloat16 && kBf16Pairs) {
-    uint16_t* out = static_cast<uint16_t*>(call.output) + (tile_first * call.words + r * kLine) * 2;
-    for (int64_t i = 0; i < call.words * 2; ++i) {
-      uint32_t bits = 0;
-      if (i < padded) __builtin_memcpy(&bits, row + i, 4);  // already rounded
-      out[(i / 32) * height * 32 + i % 32] = static_cast<uint16_t>(bits >> 16);
+    if (precision == Precision::BFloat16) v = round_to_bf16(v);
+    if (bytes) {
+      largest = maximum(absolute(v), largest);
+      store(call.row_buffer + i, v);
+    } else if (pairs) {
+      store_upper_halves(halves + (i / (2 * kLine)) * line_words * 2 + i % (2 * kLine), v);
+    } else {
+      store(floats + (i / kLine) * line_words + i % kLine, v);
     }
-    return;
   }
-  float* out = static_cast<float*>(call.output) + tile_first * call.words + r * kLine;
-  for (int64_t i = 0; i < padded; i += kWidth) store(out + (i / kLine) * height * kLine + i % kLine, load(row + i));
+  if (bytes) {
+    // A row must be complete before it can be scaled.
+    quantize_row(call.row_buffer, maximum_of(largest), static_cast<uint8_t*>(call.output) + start * 4, call.words / kLine, line_words * 4, call.row_scales + row);
+  }
 }
 
 static void pack_rows(const PackRows& call) {
-  const bool plain = call.precision == Precision::Float32 || call.precision == Precision::Float16;
-  const bool round = call.precision == Precision::BFloat16;
-  const int64_t padded = round_up(call.depth, kLine);
   for (int64_t tile = call.tile_from; tile < call.tile_to; ++tile) {
-    const int64_t first = tile_begin(tile, call.tiles, call.rows), height = tile_begin(tile + 1, call.tiles, call.rows) - first;
-    for (int64_t r = 0; r < height; ++r) {
-      const float* x = call.input + (first + r) * call.input_stride;
-      float mean = 0, inverse = 1;
-      if (call.norm_weight != nullptr) moments(x, call.depth, call.epsilon, &mean, &inverse);
-      // Straight into its place, unless the row must be complete before it can be scaled.
-      float* line = plain ? static_cast<float*>(call.output) + first * call.words + r * kLine : call.row_buffer;
-      const int64_t line_step = plain ? height * kLine : kLine;
-      for (int64_t i = 0; i < padded; i += kWidth) {
-        const int64_t left = call.depth - i;
-        Vector v = left > 0 ? load_up_to(x + i, left) : spread(0.0f);
-        if (call.norm_weight != nullptr && left > 0) {
-          v = normalized(v, spread(mean), spread(inverse), load_up_to(call.norm_weight + i, left), load_up_to(call.norm_bias + i, left));
-          // Lanes beyond the width stay zero, because weight and bias are read as zero there.
-        }
-        if (round) v = round_to_bf16(v);
-        store(line + (i / kLine) * line_step + i % kLine, v);
+    const int64_t first = tile_begin(tile, call.tiles, call.rows), end = tile_begin(tile + 1, call.tiles, call.rows);
+    for (int64_t row = first; row < end; ++row) {
+      switch (call.precision) {
+        case Precision::Float32:
+        case Precision::Float16: pack_row(call, row, first, end - first, Precision::Float32); break;
+        case Precision::BFloat16: pack_row(call, row, first, end - first, Precision::BFloat16); break;
+        case Precision::Int8: pack_row(call, row, first, end - first, Precision::Int8); break;
       }
-      if (!plain) emit_row(call, call.row_buffer, first + r, first, height, r);
     }
   }
 }

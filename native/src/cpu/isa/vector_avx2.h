@@ -15,6 +15,7 @@ static inline Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
 static inline Vector subtract(Vector a, Vector b) { return _mm256_sub_ps(a, b); }
 static inline Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
 static inline Vector divide(Vector a, Vector b) { return _mm256_div_ps(a, b); }
+static inline Vector reciprocal(Vector a) { return _mm256_div_ps(_mm256_set1_ps(1.0f), a); }
 static inline Vector multiply_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
 // Like maxps: the second operand where one is NaN.
 static inline Vector maximum(Vector a, Vector b) { return _mm256_max_ps(a, b); }
@@ -52,11 +53,20 @@ static inline Vector round_to_bf16(Vector v) {
   return _mm256_blendv_ps(_mm256_castsi256_ps(rounded), v, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
 }
 
-// Integers in [-128, 127] to offset bytes (0 .. 255), four of them a word.
-static inline void store_offset_bytes(uint8_t* p, Vector v) {
-  const __m256i words = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(128));
-  const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(halves, halves));
+static inline void store_upper_halves(uint16_t*, Vector) {}  // this set has no pairs
+
+// 64 floats, scaled to [-127, 127] and rounded, to offset bytes (1 .. 255): a cache line.
+static inline void store_offset_bytes(uint8_t* p, const float* floats, Vector scale) {
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half, p += 32, floats += 32) {
+    __m256i whole[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) whole[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(floats + 8 * i), scale));
+    // Packing works within lanes of 128 bits and leaves the words in the order 0, 4, 1, ...
+    const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(whole[0], whole[1]), _mm256_packs_epi32(whole[2], whole[3]));
+    const __m256i ordered = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_xor_si256(ordered, _mm256_set1_epi8(static_cast<char>(0x80))));
+  }
 }
 static inline Vector load_int32_difference(const int32_t* p, const int32_t* q) {
   return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q))));

@@ -24,6 +24,7 @@ static inline Vector add(Vector a, Vector b) { return a + b; }
 static inline Vector subtract(Vector a, Vector b) { return a - b; }
 static inline Vector multiply(Vector a, Vector b) { return a * b; }
 static inline Vector divide(Vector a, Vector b) { return a / b; }
+static inline Vector reciprocal(Vector a) { return spread(1.0f) / a; }
 static inline Vector multiply_add(Vector a, Vector b, Vector c) { return a * b + c; }
 // Like maxps: the second operand where one is NaN.
 static inline Vector maximum(Vector a, Vector b) { return a > b ? a : b; }
@@ -89,9 +90,14 @@ static inline Vector round_to_bf16(Vector v) {
   return v;
 }
 
-// Integers in [-128, 127] to offset bytes (0 .. 255), four of them a word.
-static inline void store_offset_bytes(uint8_t* p, Vector v) {
-  for (int i = 0; i < 4; ++i) p[i] = static_cast<uint8_t>(static_cast<int32_t>(v[i]) + 128);
+static inline void store_upper_halves(uint16_t*, Vector) {}  // this set has no pairs
+
+// 64 floats, scaled to [-127, 127] and rounded, to offset bytes (1 .. 255): a cache line.
+static inline void store_offset_bytes(uint8_t* p, const float* floats, Vector scale) {
+  for (int i = 0; i < 64; i += 4) {
+    const Vector whole = round_to_even(load(floats + i) * scale);
+    for (int j = 0; j < 4; ++j) p[i + j] = static_cast<uint8_t>(static_cast<int32_t>(whole[j]) + 128);
+  }
 }
 static inline Vector load_int32_difference(const int32_t* p, const int32_t* q) {
   VectorInt a, b;
