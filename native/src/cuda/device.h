@@ -35,6 +35,9 @@ class Device {
   virtual std::string architecture() const = 0;
   // A symbol that a library must have to compute in this device's memory; null: any library for GPUs does.
   virtual const char* library_mark() const = 0;
+  virtual int multiprocessors() const = 0;
+  // Memory that nobody holds.
+  virtual int64_t free_bytes() const = 0;
   virtual uint64_t allocate(int64_t bytes) = 0;
   virtual void free(uint64_t address) = 0;
   virtual void upload(uint64_t destination, const void* source, int64_t bytes) = 0;

@@ -76,6 +76,14 @@ class DriverDevice final : public Device {
 
   std::string architecture() const override { return "sm_" + std::to_string(attribute(kCapabilityMajor)) + std::to_string(attribute(kCapabilityMinor)); }
   const char* library_mark() const override { return nullptr; }
+  int multiprocessors() const override { return attribute(kMultiprocessorCount); }
+
+  int64_t free_bytes() const override {
+    enter();
+    size_t free_bytes = 0, total = 0;
+    driver_.check(driver_.cuMemGetInfo_v2(&free_bytes, &total), "asking for free memory");
+    return static_cast<int64_t>(free_bytes);
+  }
 
   uint64_t allocate(int64_t bytes) override {
     const std::lock_guard lock(mutex_);

@@ -2,6 +2,7 @@
 // Nothing runs when it is enqueued: queues are worked off where the host waits, the next one drawn by chance, so that a missing
 // event or a buffer that is touched too early shows.
 #define CLIPENGINE_CUDA_EMULATOR 1
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -14,7 +15,9 @@
 
 #include "core/status.h"
 #include "cuda/device.h"
+#include "cuda/guarded_memory.h"
 #include "cuda/kernels/attention.cu"
+#include "cuda/kernels/ceilings.cu"
 #include "cuda/kernels/layer_norm.cu"
 #include "cuda/kernels/matrix_product.cu"
 #include "cuda/kernels/sweep.cu"
@@ -57,7 +60,8 @@ const std::map<std::string, Kernel>& kernels() {
       CLIPENGINE_ENTRY(unfold_fp32), CLIPENGINE_ENTRY(assemble_tokens_fp32), CLIPENGINE_ENTRY(take_tokens_fp32), CLIPENGINE_ENTRY(mean_tokens_fp32),
       CLIPENGINE_ENTRY(convert_rows_fp32), CLIPENGINE_ENTRY(concatenate_tokens_fp32), CLIPENGINE_ENTRY(activate_fp32), CLIPENGINE_ENTRY(add_fp32),
       CLIPENGINE_ENTRY(broadcast), CLIPENGINE_ENTRY(token_embedding), CLIPENGINE_ENTRY(average_pool), CLIPENGINE_ENTRY(map_to_tokens),
-      CLIPENGINE_ENTRY(fold_channels)};
+      CLIPENGINE_ENTRY(fold_channels), CLIPENGINE_ENTRY(ceiling_bf16), CLIPENGINE_ENTRY(ceiling_fp16), CLIPENGINE_ENTRY(ceiling_tf32), CLIPENGINE_ENTRY(ceiling_fp32),
+      CLIPENGINE_ENTRY(ceiling_copy)};
   return all;
 }
 
@@ -73,6 +77,16 @@ const std::map<std::string, TaskKernel>& task_kernels() {
   return all;
 }
 
+std::string name_of(int64_t kernel) {
+  for (const auto& [name, entry] : kernels()) {
+    if (reinterpret_cast<int64_t>(&entry) == kernel) return name;
+  }
+  for (const auto& [name, entry] : task_kernels()) {
+    if (reinterpret_cast<int64_t>(&entry) == kernel) return name;
+  }
+  return "a kernel";
+}
+
 void* host(uint64_t address) { return reinterpret_cast<void*>(address); }
 
 class EmulatedDevice final : public Device {
@@ -86,18 +100,14 @@ class EmulatedDevice final : public Device {
   }
   const char* library_mark() const override { return "clipengine_fake_cublaslt"; }
 
-  uint64_t allocate(int64_t bytes) override {
-    // Fresh device memory is garbage: NaN in every floating-point type shows who reads before writing.
-    const size_t rounded = (static_cast<size_t>(bytes) + 255) / 256 * 256;
-    void* memory = std::aligned_alloc(256, rounded);
-    if (memory == nullptr) throw std::bad_alloc();
-    std::memset(memory, 0xff, rounded);
-    return reinterpret_cast<uint64_t>(memory);
-  }
+  int multiprocessors() const override { return 1; }
+  int64_t free_bytes() const override { return 1 << 20; }  // little, so that what is scaled to it stays small
+
+  uint64_t allocate(int64_t bytes) override { return reinterpret_cast<uint64_t>(guarded_.allocate(static_cast<size_t>(bytes))); }
 
   void free(uint64_t address) override {
     synchronize();
-    std::free(host(address));
+    guarded_.free(host(address));
   }
 
   void upload(uint64_t destination, const void* source, int64_t bytes) override {
@@ -123,7 +133,7 @@ class EmulatedDevice final : public Device {
       enqueue(Queue::kCompute, [call = work.call] { call(nullptr); });
       return;
     }
-    run_later(work.launch, [kernel = reinterpret_cast<const Kernel*>(work.kernel), slots = std::vector<uint64_t>(work.arguments, work.arguments + work.count)] {
+    run_later(work.kernel, work.launch, [kernel = reinterpret_cast<const Kernel*>(work.kernel), slots = std::vector<uint64_t>(work.arguments, work.arguments + work.count)] {
       (*kernel)(slots.data(), static_cast<int32_t>(slots.size()));
     });
   }
@@ -155,7 +165,7 @@ class EmulatedDevice final : public Device {
     if (bytes != sizeof(SweepTask)) throw emulator::Fault("a kernel was launched with a parameter of another size than it takes");
     SweepTask copy;
     std::memcpy(&copy, task, sizeof copy);
-    run_later(launch, [kernel = *reinterpret_cast<const TaskKernel*>(kernel), copy] { kernel(copy); });
+    run_later(kernel, launch, [kernel = *reinterpret_cast<const TaskKernel*>(kernel), copy] { kernel(copy); });
   }
 
   void synchronize() override {
@@ -163,11 +173,11 @@ class EmulatedDevice final : public Device {
     while (!is_idle()) step();
   }
 
-  void* pin(int64_t bytes) override { return host(allocate(bytes)); }
+  void* pin(int64_t bytes) override { return guarded_.allocate(static_cast<size_t>(bytes)); }
 
   void unpin(void* memory) override {
     synchronize();
-    std::free(memory);
+    guarded_.free(memory);
   }
 
   void copy_to_device(Queue queue, uint64_t destination, const void* pinned, int64_t bytes) override {
@@ -193,7 +203,10 @@ class EmulatedDevice final : public Device {
   void record(int64_t event, Queue queue) override {
     const std::lock_guard lock(mutex_);
     const int64_t number = ++of(event).issued;
-    queues_[static_cast<int>(queue)].push_back({[this, event, number] { of(event).done = number; }, 0, 0});
+    queues_[static_cast<int>(queue)].push_back({[this, event, number] {
+      of(event).done = number;
+      of(event).time = std::chrono::steady_clock::now();
+    }, 0, 0});
   }
 
   void wait(Queue queue, int64_t event) override {
@@ -206,11 +219,16 @@ class EmulatedDevice final : public Device {
     for (const int64_t number = of(event).issued; of(event).done < number;) step();
   }
 
-  double elapsed(int64_t, int64_t) override { return 1.0; }  // no clock counts here
+  // Of the host: it says nothing about a GPU.
+  double elapsed(int64_t start, int64_t end) override {
+    const std::lock_guard lock(mutex_);
+    return std::chrono::duration<double, std::milli>(of(end).time - of(start).time).count();
+  }
 
  private:
   struct Event {
     int64_t issued = 0, done = 0;
+    std::chrono::steady_clock::time_point time{};
   };
   // Runs once `event`, where there is one, has been recorded for the `number`th time.
   struct Work {
@@ -231,8 +249,14 @@ class EmulatedDevice final : public Device {
     queues_[static_cast<int>(queue)].push_back({std::move(body), 0, 0});
   }
 
-  void run_later(const Launch& launch, std::function<void()> body) {
-    enqueue(Queue::kCompute, [this, launch, body = std::move(body)] { emulator::launch({launch.grid_x, launch.grid_y, launch.grid_z}, launch.block, launch.shared_bytes, ++seed_, body); });
+  void run_later(int64_t kernel, const Launch& launch, std::function<void()> body) {
+    enqueue(Queue::kCompute, [this, kernel, launch, body = std::move(body)] {
+      try {
+        emulator::run_guarded([&] { emulator::launch({launch.grid_x, launch.grid_y, launch.grid_z}, launch.block, launch.shared_bytes, ++seed_, body); });
+      } catch (const emulator::Fault& fault) {
+        throw emulator::Fault(name_of(kernel) + ": " + fault.what());
+      }
+    });
   }
 
   // Runs the first work of one queue that is free to go on.
@@ -248,6 +272,7 @@ class EmulatedDevice final : public Device {
     throw emulator::Fault("deadlock: every queue waits for an event that nothing records");
   }
 
+  emulator::GuardedMemory guarded_;
   static inline std::recursive_mutex mutex_;  // static shared memory exists once, for all devices
   std::deque<Work> queues_[kQueues];
   std::vector<Event> events_;

@@ -182,6 +182,14 @@ void launch(Dimensions grid, unsigned block, size_t dynamic_shared_bytes, uint64
   }
 }
 
+void fail_thread(const std::string& what) {
+  const Dimensions block = machine.block;
+  machine.failure = std::make_exception_ptr(Fault("thread " + std::to_string(machine.current) + " of block " + std::to_string(block.x) + ", " + std::to_string(block.y) + ", " + std::to_string(block.z) + " " + what));
+  // As a suspension, but the fiber is never entered again where it stands: prepare() starts it anew.
+  machine.fibers[machine.current].state = State::kRunning;
+  _longjmp(machine.scheduler, 1);
+}
+
 unsigned thread() { return machine.current; }
 unsigned block_threads() { return machine.threads; }
 Dimensions block() { return machine.block; }

@@ -44,6 +44,9 @@ struct Dimensions {
 // Runs body once for every thread of every block. seed drives the order in which warps and lanes run.
 void launch(Dimensions grid, unsigned block, size_t dynamic_shared_bytes, uint64_t seed, const std::function<void()>& body);
 
+// Ends the running thread with a Fault, and with it the launch; for a handler of a signal. Does not return.
+[[noreturn]] void fail_thread(const std::string& what);
+
 // What a kernel sees of its place.
 unsigned thread();
 unsigned block_threads();

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/status.h"
+#include "cuda/ranges.h"
 #include "cuda/sweep.h"
 
 namespace clipengine::cuda {
@@ -145,6 +146,7 @@ void read_rows(const clipengine_sweep_batch& batch, int64_t width, const RowForm
 
 ResidentFeatures::ResidentFeatures(const std::vector<Device*>& devices, const clipengine_sweep_batch& batch, int64_t features_width, int64_t groups)
     : row_count(batch.row_count), width(features_width), group_count(groups), format(row_format(batch.row_type, features_width)) {
+  const Range range("features to the device");
   const int64_t batches = (row_count + kSweepBatchRows - 1) / kSweepBatchRows, count = static_cast<int64_t>(devices.size());
   for (int64_t d = 0; d < count; ++d) {
     auto part = std::make_unique<Part>(*devices[static_cast<size_t>(d)]);

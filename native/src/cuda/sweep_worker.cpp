@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/status.h"
+#include "cuda/ranges.h"
 
 namespace clipengine::cuda {
 namespace {
@@ -202,6 +203,7 @@ void SweepWorker::reserve(const SharedRun& run) {
 }
 
 void SweepWorker::run(SharedRun& run, size_t index) {
+  const Range range("sweep");
   reserve(run);
   const ResidentFeatures::Part* part = nullptr;
   int64_t next = 0, end = 0;  // of the part, in rows of the run
@@ -258,6 +260,7 @@ SweepTotals SweepWorker::totals() const {
 
 // A slice's inputs into its pinned buffer, and on their way to the device.
 void SweepWorker::fetch(const SharedRun& run, Slot& slot) {
+  const Range range("sweep: rows to the device");
   const clipengine_sweep_plan& plan = sweep_.plan_;
   const Places places = place(run, slot.rows);
   device_.await(slot.uploaded);  // of the slice that held this buffer before
@@ -279,6 +282,7 @@ void SweepWorker::fetch(const SharedRun& run, Slot& slot) {
 }
 
 void SweepWorker::launch(const SharedRun& run, Slot& slot, const ResidentFeatures::Part* part) {
+  const Range range("sweep: kernels");
   const clipengine_sweep_plan& plan = sweep_.plan_;
   const Places places = place(run, slot.rows);
   const bool few = is_few(run.format);
@@ -384,6 +388,7 @@ void SweepWorker::launch(const SharedRun& run, Slot& slot, const ResidentFeature
 
 // Waits for a slice and hands its row outputs to the caller.
 void SweepWorker::finish(SharedRun& run, Slot& slot) {
+  const Range range("sweep: results from the device");
   const clipengine_sweep_plan& plan = sweep_.plan_;
   const clipengine_sweep_batch& batch = run.batch;
   const Places places = place(run, slot.rows);
