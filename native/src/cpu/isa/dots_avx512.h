@@ -63,18 +63,24 @@ struct ByteDot {
 };
 #endif
 
+// Where the instruction is. A test defines both itself, the second in software, for machines that lack it.
 #ifdef __AVX512BF16__
+#define CLIPENGINE_BF16_PAIRS
+static inline __m512 dot_pairs(__m512 sum, __m512i a, __m512i b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
+#endif
+
+#ifdef CLIPENGINE_BF16_PAIRS
 // Two bf16 of a row times two bf16 of a channel.
 struct PairDot {
   using Sum = __m512;
-  using Left = __m512bh;
-  using Right = __m512bh;
+  using Left = __m512i;
+  using Right = __m512i;
   static inline Sum zero() { return _mm512_setzero_ps(); }
   static inline Sum load(const uint32_t* p) { return _mm512_loadu_ps(p); }
   static inline void store(uint32_t* p, Sum v) { _mm512_storeu_ps(p, v); }
-  static inline Left left(const uint32_t* p) { return (Left)_mm512_set1_epi32(static_cast<int>(*p)); }
-  static inline Right right(const uint32_t* p) { return (Right)_mm512_loadu_si512(p); }
-  static inline Sum step(Left a, Right b, Sum c) { return _mm512_dpbf16_ps(c, a, b); }
+  static inline Left left(const uint32_t* p) { return _mm512_set1_epi32(static_cast<int>(*p)); }
+  static inline Right right(const uint32_t* p) { return _mm512_loadu_si512(p); }
+  static inline Sum step(Left a, Right b, Sum c) { return dot_pairs(c, a, b); }
 };
 constexpr bool kBf16Pairs = true;
 #else

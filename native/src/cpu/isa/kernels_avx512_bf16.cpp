@@ -1,5 +1,6 @@
 // The kernels for avx512 with bf16. Compiled with flags of its own: includes nothing that defines inline functions for others.
 // VDPBF16PS flushes denormals and rounds each pair's sum its own way: results differ from the other sets' bf16 in the last bits.
+// native/tests/cpu_bf16_pairs_kernels.cpp is the same with the instruction in software.
 #include <immintrin.h>
 
 #include "cpu/kernels.h"
