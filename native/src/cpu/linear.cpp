@@ -9,10 +9,27 @@
 namespace clipengine::cpu {
 namespace {
 
-// Rows of a chunk: with a depth block of 1024 words they take half of a 1 MiB second-level cache.
-constexpr int64_t kChunkRows = 128;
-// Chunks for each thread, so that one that is held up does not hold the others up.
+// Rows that stay in the second-level cache while panels stream past them: what a depth block of theirs takes of its 1 MiB.
+constexpr int64_t kChunkBytes = 640 << 10;
+// Panels between whose depth blocks sums wait: few enough for the sums to be small beside the operands.
+constexpr int64_t kWaitingPanels = 12;
+// Multiply-adds that are worth a chunk of their own.
+constexpr int64_t kWorthSharing = 1 << 20;
+// Chunks of packing for each thread, so that one that is held up does not hold the others up.
 constexpr int64_t kChunksPerThread = 4;
+
+// Borders of chunks over [0, units): each a part of what is left, so that few borders tear apart what streams well and yet all
+// threads finish together. Returns their number.
+int64_t deal(int64_t units, int64_t least, int64_t threads, int64_t* borders) {
+  int64_t count = 0;
+  borders[0] = 0;
+  while (borders[count] < units) {
+    const int64_t left = units - borders[count];
+    borders[count + 1] = borders[count] + (threads == 1 ? left : std::min(left, std::max(least, left / (2 * threads))));
+    ++count;
+  }
+  return count;
+}
 
 }  // namespace
 
@@ -63,18 +80,19 @@ void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Fin
   const int64_t threads = ThreadPool::instance().size();
   const int64_t first_panel = column_from / kernels.panel_columns;
   const int64_t panels = divide_up(std::min(column_to, weight.columns), kernels.panel_columns) - first_panel;
-  const int64_t row_chunks = std::min(rows.tiles, divide_up(rows.rows, kChunkRows));
-  int64_t panel_chunks = threads == 1 ? 1 : divide_up(threads * kChunksPerThread, row_chunks);
-  // Sums that wait for the next depth block stay small beside the operands.
-  if (weight.depth_words > kernels.depth_block) panel_chunks = std::max(panel_chunks, divide_up(panels * kernels.panel_columns, 384));
-  panel_chunks = std::min(panel_chunks, panels);
+  const int64_t row_bytes = std::min(rows.words, kernels.depth_block) * 4;
+  const int64_t row_chunks = std::min(rows.tiles, divide_up(rows.rows * row_bytes, kChunkBytes));
+  const int64_t together = weight.depth_words > kernels.depth_block ? std::min(panels, kWaitingPanels) : panels;
 
   Scratch scratch(pass.arena);
-  const int64_t words = round_up(product_scratch_words(kernels, divide_up(rows.tiles, row_chunks), divide_up(panels, panel_chunks), weight.depth_words), kLine);
+  const int64_t words = round_up(product_scratch_words(kernels, divide_up(rows.tiles, row_chunks), together, weight.depth_words), kLine);
   uint32_t* scratches = pass.arena.allocate_array<uint32_t>(words * threads);
-  parallel_for(row_chunks * panel_chunks, [&](int64_t chunk, int worker) {
-    // Neighbouring chunks share panels: a weight streams through the caches once.
-    const int64_t row_chunk = chunk % row_chunks, panel_chunk = chunk / row_chunks;
+  // A unit is a panel times a chunk of rows, a chunk of rows' panels side by side. Of few rows a panel's memory is the work.
+  const int64_t units = row_chunks * panels;
+  const int64_t panel_work = weight.depth_words * kernels.panel_columns * (divide_up(rows.rows, row_chunks) + 32);
+  int64_t* borders = pass.arena.allocate_array<int64_t>(units + 1);
+  const int64_t chunks = deal(units, divide_up(kWorthSharing, panel_work), threads, borders);
+  parallel_for(chunks, [&](int64_t chunk, int worker) {
     Product call{};
     call.rows_data = rows.data;
     call.rows = rows.rows;
@@ -83,10 +101,6 @@ void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Fin
     call.depth_words = weight.depth_words;
     call.panels = weight.data.data();
     call.columns = weight.columns;
-    call.tile_from = rows.tiles * row_chunk / row_chunks;
-    call.tile_to = rows.tiles * (row_chunk + 1) / row_chunks;
-    call.panel_from = first_panel + panels * panel_chunk / panel_chunks;
-    call.panel_to = first_panel + panels * (panel_chunk + 1) / panel_chunks;
     call.precision = weight.precision;
     call.row_scales = rows.scales;
     if (weight.precision == Precision::Int8) {
@@ -95,7 +109,16 @@ void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Fin
     }
     call.finish = finish;
     call.scratch = scratches + worker * words;
-    kernels.product(call);
+    for (int64_t unit = borders[chunk]; unit < borders[chunk + 1];) {
+      const int64_t row_chunk = unit / panels, panel = unit % panels;
+      const int64_t here = std::min({together, panels - panel, borders[chunk + 1] - unit});
+      call.tile_from = rows.tiles * row_chunk / row_chunks;
+      call.tile_to = rows.tiles * (row_chunk + 1) / row_chunks;
+      call.panel_from = first_panel + panel;
+      call.panel_to = call.panel_from + here;
+      kernels.product(call);
+      unit += here;
+    }
   }, static_cast<int>(threads));
 }
 
