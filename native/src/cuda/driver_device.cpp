@@ -293,9 +293,12 @@ class DriverDevice final : public Device {
 
   // Cubin, then PTX, then NVRTC; every step down is kept for describe().
   void load_kernels(const std::string& folder) {
-    const std::string stem = folder + "/clipengine-" + kernel_sources_hash() + ".", target = architecture();
+    // Hopper's own instructions are in code for exactly 9.0 alone.
+    const bool is_hopper = architecture() == "sm_90";
+    const std::string stem = folder + "/clipengine-" + kernel_sources_hash() + ".", target = is_hopper ? "sm_90a" : architecture();
     if (!folder.empty()) {
       if (try_load(read_file(stem + target + ".cubin"), "cubin for " + target)) return;
+      if (is_hopper && try_load(read_file(stem + "sm_90.cubin"), "cubin for sm_90, without wgmma")) return;
       if (try_load(read_file(stem + "compute_80.ptx"), "PTX, compiled by the driver")) return;
     } else {
       steps_down_.push_back("no folder with compiled kernels was given");

@@ -20,6 +20,7 @@
 #include "cuda/kernels/ceilings.cu"
 #include "cuda/kernels/layer_norm.cu"
 #include "cuda/kernels/matrix_product.cu"
+#include "cuda/kernels/matrix_product_hopper.cu"
 #include "cuda/kernels/sweep.cu"
 #include "cuda/kernels/sweep_tiles.cu"
 #include "cuda/kernels/tokens.cu"
@@ -50,7 +51,7 @@ const std::map<std::string, Kernel>& kernels() {
   CLIPENGINE_ENTRY(attention_##type##_32), CLIPENGINE_ENTRY(attention_##type##_64), CLIPENGINE_ENTRY(attention_##type##_80), CLIPENGINE_ENTRY(attention_##type##_96),                 \
       CLIPENGINE_ENTRY(attention_##type##_112), CLIPENGINE_ENTRY(attention_##type##_128)
 #define CLIPENGINE_TYPE_ENTRIES(type)                                                                                                            \
-  CLIPENGINE_ENTRY(product_##type), CLIPENGINE_ENTRY(product_##type##_fp32), CLIPENGINE_ENTRY(layer_norm_fp32_##type),                            \
+  CLIPENGINE_ENTRY(product_##type), CLIPENGINE_ENTRY(product_##type##_fp32), CLIPENGINE_ENTRY(product_wide_##type), CLIPENGINE_ENTRY(product_wide_##type##_fp32), CLIPENGINE_ENTRY(layer_norm_fp32_##type),                            \
       CLIPENGINE_ENTRY(layer_norm_##type), CLIPENGINE_ENTRY(l2_normalize_##type), CLIPENGINE_ENTRY(unfold_##type),                                \
       CLIPENGINE_ENTRY(assemble_tokens_##type), CLIPENGINE_ENTRY(take_tokens_##type), CLIPENGINE_ENTRY(mean_tokens_##type),                       \
       CLIPENGINE_ENTRY(convert_rows_fp32_##type), CLIPENGINE_ENTRY(convert_rows_##type##_fp32)
@@ -123,7 +124,11 @@ class EmulatedDevice final : public Device {
 
   int64_t find_kernel(const std::string& name, int32_t) override {
     if (const auto task = task_kernels().find(name); task != task_kernels().end()) return reinterpret_cast<int64_t>(&task->second);
-    const auto found = kernels().find(name);
+    // Tests let Hopper's kernels be missing, or compute something else.
+    const char* wide = std::getenv("CLIPENGINE_EMULATED_WGMMA");
+    const bool is_other = wide != nullptr && std::string(wide) == "other" && name == "product_wide_fp16";
+    if (wide != nullptr && std::string(wide) == "missing" && name.starts_with("product_wide_")) throw Error(CLIPENGINE_INTERNAL, "there is no kernel " + name);
+    const auto found = kernels().find(is_other ? "product_wide_bf16" : name);
     if (found == kernels().end()) throw Error(CLIPENGINE_INTERNAL, "there is no kernel " + name);
     return reinterpret_cast<int64_t>(&found->second);
   }

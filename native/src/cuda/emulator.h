@@ -2,6 +2,8 @@
 // points. It is built to find mistakes, not to be fast:
 //   - the schedule is adversarial: one warp runs as far as it can, its lanes in random order, so that a missing barrier shows;
 //   - asynchronous copies poison their destination and only land when they are waited for;
+//   - Hopper's warpgroup products read a view of shared memory of their own, which copies reach through a fence, some time between
+//     their issue and the wait for them; their registers are poisoned in between;
 //   - lanes that meet at different collectives, a barrier that not everybody reaches, a misaligned 16-byte access: a fault.
 // Not covered: memory ordering within a warp, bank conflicts, registers, the rounding order of tensor cores.
 #pragma once
@@ -66,6 +68,15 @@ void copy_async(void* destination, const void* source, bool valid);
 void copy_async_commit();
 void copy_async_wait(int pending);
 void check_alignment(const void* pointer, unsigned bytes, const char* what);
+
+// Hopper. A product of 64 rows, computed by the 128 threads of four warps, each its share.
+using ReadElement = float (*)(const unsigned char* element);
+uint32_t shared_address(const void* pointer);
+void fence_async_proxy();
+void product_fence();
+void product_begin(float* sums, int columns, uint64_t a, uint64_t b, ReadElement read);
+void product_commit();
+void product_wait(int pending);
 
 }  // namespace clipengine::emulator
 
@@ -231,4 +242,31 @@ CLIPENGINE_DEVICE void multiply_tile(float d[4], const uint32_t a[4], const uint
     d[i] = sum;
   }
   emu::meet_warp(10);
+}
+
+#define CLIPENGINE_HAS_WGMMA 1
+CLIPENGINE_DEVICE uint32_t shared_address(const void* pointer) { return clipengine::emulator::shared_address(pointer); }
+CLIPENGINE_DEVICE void fence_async_proxy() { clipengine::emulator::fence_async_proxy(); }
+CLIPENGINE_DEVICE void wgmma_fence() {
+  clipengine::emulator::meet_warp(11);
+  clipengine::emulator::product_fence();
+}
+CLIPENGINE_DEVICE void wgmma_commit() {
+  clipengine::emulator::meet_warp(12);
+  clipengine::emulator::product_commit();
+}
+template <int pending>
+CLIPENGINE_DEVICE void wgmma_wait() {
+  clipengine::emulator::meet_warp(13);
+  clipengine::emulator::product_wait(pending);
+}
+CLIPENGINE_DEVICE void wgmma_wait_all(float (&)[128]) { wgmma_wait<0>(); }
+template <typename T>
+CLIPENGINE_DEVICE void wgmma_m64n256(float (&d)[128], uint64_t a, uint64_t b, T) {
+  clipengine::emulator::meet_warp(14);
+  clipengine::emulator::product_begin(d, 256, a, b, [](const unsigned char* element) {
+    T value;
+    std::memcpy(&value.bits, element, 2);
+    return to_float(value);
+  });
 }

@@ -106,17 +106,22 @@ class Scratch {
 }  // namespace
 
 Products::Products(Device& device) : device_(device) {
+  if (device.architecture() == "sm_90") check_wide();
+  open_library();
+}
+
+void Products::open_library() {
   std::string reason;
-  library_ = CublasLt::open(device, reason);
+  library_ = CublasLt::open(device_, reason);
   if (library_ == nullptr) {
     steps_down_.push_back("cuBLASLt: " + reason);
     return;
   }
   try {
     // As large as NVIDIA recommends.
-    workspace_bytes_ = (device.architecture() >= "sm_90" ? 32 : 4) << 20;
-    workspace_ = device.allocate(workspace_bytes_);
-    bias_ = device.allocate(kLongestBias * 2);
+    workspace_bytes_ = (device_.architecture() >= "sm_90" ? 32 : 4) << 20;
+    workspace_ = device_.allocate(workspace_bytes_);
+    bias_ = device_.allocate(kLongestBias * 2);
     // Whether it works here at all, before anybody asks for a product.
     prepare(entries_.emplace_back(Entry{ProductType::kBf16, true, 128, 128, {}}));
   } catch (const std::exception& error) {
@@ -160,13 +165,18 @@ void Products::expand(int64_t product, const uint64_t* arguments, LaunchList& li
   if (may_fit && entry.library[index_of(epilogue)] != nullptr)
     append_library(entry, *entry.library[index_of(epilogue)], arguments, epilogue.has_bias, list);
   else
-    append_own(entry, arguments, list);
+    append_own(entry, arguments, list, uses_wide_);
 }
 
-void Products::append_own(const Entry& entry, const uint64_t* arguments, LaunchList& list) const {
-  const bool is_plain = entry.operands == ProductType::kFp32;
-  const int32_t tile_rows = is_plain ? kPlainTile : kTileRows, tile_columns = is_plain ? kPlainTile : kTileColumns, shared = is_plain ? 0 : kProductSharedBytes;
-  const std::string name = std::string("product_") + name_of(entry.operands) + (entry.is_result_fp32 ? "_fp32" : "");
+void Products::append_own(const Entry& entry, const uint64_t* arguments, LaunchList& list, bool is_wide) const {
+  struct Shape {
+    int32_t tile_rows, tile_columns, shared;
+  };
+  is_wide = is_wide && is_16bit(entry.operands);
+  const auto [tile_rows, tile_columns, shared] = is_wide                                    ? Shape{kWideRows, kWideColumns, kWideSharedBytes}
+                                                 : entry.operands == ProductType::kFp32 ? Shape{kPlainTile, kPlainTile, 0}
+                                                                                        : Shape{kTileRows, kTileColumns, kProductSharedBytes};
+  const std::string name = std::string(is_wide ? "product_wide_" : "product_") + name_of(entry.operands) + (entry.is_result_fp32 ? "_fp32" : "");
   const int32_t rows = static_cast<int32_t>(arguments[kRows]);
   const auto blocks = [](int32_t total, int32_t size) { return static_cast<uint32_t>((total + size - 1) / size); };
   list.launches.push_back({device_.find_kernel(name, shared), {blocks(entry.columns, tile_columns), blocks(rows, tile_rows), 1, kProductThreads, static_cast<uint32_t>(shared)}, arguments, kArguments});
@@ -218,8 +228,35 @@ void Products::prepare(Entry& entry) {
   }
 }
 
+// Hopper's kernels have a promise to keep before they compute: over odd sizes, with everything an epilogue can do, they say what the
+// portable ones say, and the same bits of a row alone and among others.
+void Products::check_wide() {
+  try {
+    for (const ProductType type : {ProductType::kBf16, ProductType::kFp16}) {
+      for (const bool is_result_fp32 : {false, true}) {
+        const Entry entry = {type, is_result_fp32, 40, 328, {}};
+        const std::string reason = compare(
+            entry, {true, true, true}, true, [&](const uint64_t* arguments, LaunchList& list) { append_own(entry, arguments, list, false); },
+            [&](const uint64_t* arguments, LaunchList& list) { append_own(entry, arguments, list, true); });
+        if (!reason.empty()) throw Error(CLIPENGINE_UNSUPPORTED, reason);
+      }
+    }
+    uses_wide_ = true;
+  } catch (const std::exception& error) {
+    steps_down_.push_back(std::string("kernels on wgmma: ") + error.what());
+  }
+}
+
 // Why the library's product is not to be used; empty where it is.
 std::string Products::check(const Entry& entry, const LibraryProduct& product, LibraryEpilogue epilogue) {
+  return compare(
+      entry, epilogue, false, [&](const uint64_t* arguments, LaunchList& list) { append_own(entry, arguments, list, false); },
+      [&](const uint64_t* arguments, LaunchList& list) { append_library(entry, product, arguments, epilogue.has_bias, list); });
+}
+
+// How a product differs from the trusted one; empty where it does not.
+template <typename Trusted, typename Tried>
+std::string Products::compare(const Entry& entry, LibraryEpilogue epilogue, bool has_scale, const Trusted& append_trusted, const Tried& append_tried) {
   const ProductType result_type = entry.is_result_fp32 ? ProductType::kFp32 : entry.operands;
   const int64_t operand_bytes = is_16bit(entry.operands) ? 2 : 4, result_bytes = is_16bit(result_type) ? 2 : 4, row_bytes = entry.columns * result_bytes;
   // Weights shrink with the root of the depth, so that sums are about 1.
@@ -227,16 +264,17 @@ std::string Products::check(const Entry& entry, const LibraryProduct& product, L
   const Scratch x(device_, random_matrix(1, static_cast<int64_t>(kCheckedRows) * entry.depth, 0, entry.operands));
   const Scratch w(device_, random_matrix(2, static_cast<int64_t>(entry.columns) * entry.depth, shift, entry.operands));
   const Scratch bias(device_, random_matrix(3, entry.columns, 0, ProductType::kFp32));
+  const Scratch scale(device_, random_matrix(5, entry.columns, 0, ProductType::kFp32));
   const Scratch residual(device_, random_matrix(4, static_cast<int64_t>(kCheckedRows) * entry.columns, 0, ProductType::kFp32));
-  const auto compute = [&](bool is_own, int32_t first, int32_t rows) {
+  const auto compute = [&](bool is_trusted, int32_t first, int32_t rows) {
     const Scratch y(device_, rows * row_bytes);
     const uint64_t arguments[kArguments] = {x.address + static_cast<uint64_t>(first * entry.depth * operand_bytes), w.address, y.address, static_cast<uint64_t>(rows), static_cast<uint64_t>(entry.columns), static_cast<uint64_t>(entry.depth),
-                                            epilogue.has_bias ? bias.address : 0, 0, epilogue.has_residual ? residual.address + static_cast<uint64_t>(first) * static_cast<uint64_t>(entry.columns) * 4 : 0, epilogue.has_gelu_tanh ? kGeluTanhActivation : kNoActivation};
+                                            epilogue.has_bias ? bias.address : 0, has_scale ? scale.address : 0, epilogue.has_residual ? residual.address + static_cast<uint64_t>(first) * static_cast<uint64_t>(entry.columns) * 4 : 0, epilogue.has_gelu_tanh ? kGeluTanhActivation : kNoActivation};
     LaunchList list;
-    if (is_own)
-      append_own(entry, arguments, list);
+    if (is_trusted)
+      append_trusted(arguments, list);
     else
-      append_library(entry, product, arguments, epilogue.has_bias, list);
+      append_tried(arguments, list);
     for (const KernelLaunch& launch : list.launches) device_.launch(launch);
     std::vector<unsigned char> result(static_cast<size_t>(rows * row_bytes));
     device_.download(result.data(), y.address, rows * row_bytes);
@@ -246,9 +284,9 @@ std::string Products::check(const Entry& entry, const LibraryProduct& product, L
   // Sums of about 1 in fp32, another approximation of tanh, and one step of the result's type.
   const double step = result_type == ProductType::kBf16 ? 1.0 / 128 : result_type == ProductType::kFp16 ? 1.0 / 1024 : 0;
   for (size_t at = 0; at < expected.size(); at += static_cast<size_t>(result_bytes)) {
-    const double ours = read_number(expected.data() + at, result_type), theirs = read_number(found.data() + at, result_type);
-    if (!(std::abs(ours - theirs) <= (epilogue.has_gelu_tanh ? 2e-3 : 2e-4) + step * std::abs(ours)))
-      return "it says " + std::to_string(theirs) + " where our kernel says " + std::to_string(ours);
+    const double trusted = read_number(expected.data() + at, result_type), tried = read_number(found.data() + at, result_type);
+    if (!(std::abs(trusted - tried) <= (epilogue.has_gelu_tanh ? 2e-3 : 2e-4) + step * std::abs(trusted)))
+      return "it says " + std::to_string(tried) + " where our portable kernel says " + std::to_string(trusted);
   }
   for (const int32_t rows : {1, 7}) {
     const std::vector<unsigned char> among_few = compute(false, kFirstAmongOthers, rows);
@@ -266,8 +304,8 @@ std::string Products::describe() const {
   for (const Entry& entry : entries_) {
     for (const auto& product : entry.library) used += product != nullptr;
   }
-  std::string text = "\nmatrix products: ";
-  text += used > 0 ? library_->name() + " where it fits, else our kernels (mma.sync)" : "our kernels (mma.sync)";
+  const std::string ours = uses_wide_ ? "our kernels (wgmma)" : "our kernels (mma.sync)";
+  std::string text = "\nmatrix products: " + (used > 0 ? library_->name() + " where it fits, else " + ours : ours);
   for (const std::string& step : steps_down_) text += "\nstep down: " + step;
   return text;
 }

@@ -1,4 +1,5 @@
-// Which implementation computes a matrix product: cuBLASLt where it is installed and its epilogues fit, else our kernels.
+// Which implementation computes a matrix product: cuBLASLt where it is installed and its epilogues fit, else our kernels; on Hopper
+// those on its own instructions, once they have said what the portable ones say.
 //
 // A row's result must have the same bits in any batch. Our kernels keep that by construction. Of cuBLASLt one algorithm is chosen
 // for each shape of a weight, for any number of rows and without part sums, and because NVIDIA promises nothing for different
@@ -51,13 +52,18 @@ class Products {
     std::unique_ptr<LibraryProduct> library[8];  // by which of bias, residual and GELU there are; null: ours
   };
 
-  void append_own(const Entry& entry, const uint64_t* arguments, LaunchList& list) const;
+  void append_own(const Entry& entry, const uint64_t* arguments, LaunchList& list, bool is_wide) const;
   void append_library(const Entry& entry, const LibraryProduct& product, const uint64_t* arguments, bool has_bias, LaunchList& list) const;
+  void open_library();
   void prepare(Entry& entry);
+  void check_wide();
+  template <typename Trusted, typename Tried>
+  std::string compare(const Entry& entry, LibraryEpilogue epilogue, bool has_scale, const Trusted& append_trusted, const Tried& append_tried);
   std::string check(const Entry& entry, const LibraryProduct& product, LibraryEpilogue epilogue);
   void step_down(const std::string& what);
 
   Device& device_;
+  bool uses_wide_ = false;  // Hopper's
   mutable std::mutex mutex_;
   std::unique_ptr<CublasLt> library_;
   std::deque<Entry> entries_;

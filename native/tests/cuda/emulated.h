@@ -98,6 +98,15 @@ constexpr double rounding() {
 
 inline unsigned blocks(int64_t total, int size) { return (unsigned)((total + size - 1) / size); }
 
+// In the emulator every kernel is there.
+inline bool has_kernel([[maybe_unused]] const char* name) {
+#if defined(CLIPENGINE_TESTS_ON_DEVICE)
+  return on_device::has_kernel(name);
+#else
+  return true;
+#endif
+}
+
 inline uint64_t seed = 1;
 
 // Launches a kernel with the arguments of a call. In the emulator every launch draws another schedule; a failure repeats with

@@ -3,6 +3,7 @@
 #include "cuda/kernels/attention.cu"
 #include "cuda/kernels/layer_norm.cu"
 #include "cuda/kernels/matrix_product.cu"
+#include "cuda/kernels/matrix_product_hopper.cu"
 #include "emulated.h"
 
 using namespace emulated;
@@ -134,6 +135,18 @@ CLIPENGINE_TEST(products_in_fp16_over_odd_sizes) {
     check_product<fp16, fp16>(product_fp16, rows, columns, depth, kTileRows, kTileColumns, kProductSharedBytes, kGelu, true);
     check_product<fp16, float>(product_fp16_fp32, rows, columns, depth, kTileRows, kTileColumns, kProductSharedBytes, kNone, true);
   }
+}
+
+CLIPENGINE_TEST(products_on_warpgroups_over_odd_sizes) {
+  if (!has_kernel("product_wide_bf16")) return;
+  int activation = 0;
+  for (auto [rows, columns, depth] : {std::array{1, 1, 8}, {70, 17, 72}, {129, 260, 136}, {65, 300, 344}}) {
+    check_product<bf16, bf16>(product_wide_bf16, rows, columns, depth, kWideRows, kWideColumns, kWideSharedBytes, activation, activation % 2 == 1);
+    check_product<bf16, float>(product_wide_bf16_fp32, rows, columns, depth, kWideRows, kWideColumns, kWideSharedBytes, activation, activation % 2 == 0);
+    activation = (activation + 1) % 6;
+  }
+  check_product<fp16, fp16>(product_wide_fp16, 40, 40, 64, kWideRows, kWideColumns, kWideSharedBytes, kGelu, true);
+  check_product<fp16, float>(product_wide_fp16_fp32, 128, 9, 200, kWideRows, kWideColumns, kWideSharedBytes, kNone, true);
 }
 
 CLIPENGINE_TEST(products_in_fp32_over_odd_sizes) {

@@ -112,6 +112,14 @@ uint64_t slot(T value) {
   }
 }
 
+// Whether the device's code has a kernel: Hopper's are in Hopper's alone.
+inline bool has_kernel(const char* name) {
+  int64_t found = 0;
+  if (library().find(library().device, name, 0, &found) == CLIPENGINE_OK) return true;
+  std::printf("SKIPPED on this device: %s\n", name);
+  return false;
+}
+
 // The kernel's name is that of the function: the tests export them.
 inline void launch(void* kernel, uint32_t grid_x, uint32_t grid_y, uint32_t grid_z, uint32_t block, size_t shared, const uint64_t* slots, int count) {
   const Library& l = library();

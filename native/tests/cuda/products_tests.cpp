@@ -200,7 +200,7 @@ CLIPENGINE_TEST(a_refusal_steps_down_and_is_reported) {
   expect("no-heuristic", "cublasLtMatmulAlgoGetHeuristic: not supported (15)");
   expect("greedy", "none of its 1 algorithms");
   expect("only-part-sums", "none of its 3 algorithms");
-  expect("wrong", "where our kernel says");
+  expect("wrong", "where our portable kernel says");
   expect("by-batch", "bf16 to fp32 [24, 16] with a bias and a residual: a row's bits are others among 1 rows than among 130");
 }
 
@@ -237,6 +237,28 @@ CLIPENGINE_TEST(a_refusal_after_the_checks_is_an_error) {
   clipengine_cuda_error_message(text, sizeof text);
   CHECK(has(text, "cublasLtMatmul: execution failed (13), on 300 rows"));
   CHECK(has(text, "CLIPENGINE_CUBLASLT=none"));
+}
+
+CLIPENGINE_TEST(on_hopper_the_kernels_on_wgmma_are_used_once_they_have_proved_themselves) {
+  setenv("CLIPENGINE_EMULATED_ARCHITECTURE", "sm_90", 1);
+  {
+    Device device("none");
+    CHECK(has(device.describe(), "matrix products: our kernels (wgmma)"));
+    CHECK(!has(device.describe(), "step down: kernels on wgmma"));
+    check_product(device, {CLIPENGINE_CUDA_BF16, false, 130, 270, 72, kGelu, true, false, false, false});
+    check_product(device, {CLIPENGINE_CUDA_FP16, true, 7, 24, 328, kGeluTanh, true, true, true, true});
+    check_product(device, {CLIPENGINE_CUDA_FP32, true, 7, 24, 16, kNone, true, true, true, false});
+  }
+  for (const auto& [mode, reported] : {std::pair{"missing", "there is no kernel product_wide_bf16"}, {"other", "where our portable kernel says"}}) {
+    setenv("CLIPENGINE_EMULATED_WGMMA", mode, 1);
+    Device device("none");
+    CHECK(has(device.describe(), "matrix products: our kernels (mma.sync)"));
+    CHECK(has(device.describe(), "step down: kernels on wgmma: "));
+    CHECK(has(device.describe(), reported));
+    check_product(device, {CLIPENGINE_CUDA_FP16, true, 7, 24, 32, kGeluTanh, true, true, true, false});
+  }
+  unsetenv("CLIPENGINE_EMULATED_WGMMA");
+  unsetenv("CLIPENGINE_EMULATED_ARCHITECTURE");
 }
 
 CLIPENGINE_TEST(what_is_no_product_is_refused) {

@@ -179,6 +179,63 @@ CLIPENGINE_DEVICE void multiply_tile(float d[4], const uint32_t a[4], const uint
                : "r"(round_to_tf32(a[0])), "r"(round_to_tf32(a[1])), "r"(round_to_tf32(a[2])), "r"(round_to_tf32(a[3])), "r"(round_to_tf32(b[0])), "r"(round_to_tf32(b[1])));
 }
 
+// Hopper's warpgroup products (PTX ISA 8.0, wgmma), for sm_90a alone; clang only checks syntax.
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL) || (defined(__clang__) && !defined(__NVCC__) && !defined(__CUDACC_RTC__))
+#define CLIPENGINE_HAS_WGMMA 1
+
+// What this thread wrote to shared memory becomes visible to wgmma.
+CLIPENGINE_DEVICE void fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+// Registers that a product adds to are settled.
+CLIPENGINE_DEVICE void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+CLIPENGINE_DEVICE void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+#define CLIPENGINE_SUMS_8(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
+#define CLIPENGINE_SUMS_32(i) CLIPENGINE_SUMS_8(i), CLIPENGINE_SUMS_8(i + 8), CLIPENGINE_SUMS_8(i + 16), CLIPENGINE_SUMS_8(i + 24)
+#define CLIPENGINE_WGMMA_SUMS CLIPENGINE_SUMS_32(0), CLIPENGINE_SUMS_32(32), CLIPENGINE_SUMS_32(64), CLIPENGINE_SUMS_32(96)
+// Waits until at most `pending` of this group's newest products are unfinished.
+template <int pending>
+CLIPENGINE_DEVICE void wgmma_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory");
+}
+// Waits for all of them. The sums stand in it so that nothing reads them before.
+CLIPENGINE_DEVICE void wgmma_wait_all(float (&d)[128]) { asm volatile("wgmma.wait_group.sync.aligned 0;" : CLIPENGINE_WGMMA_SUMS::"memory"); }
+
+// d[64x256] += a[64x16] b[16x256]^T, asynchronously: thread t of the 128 has, in d[4 j + e], row t / 32 * 16 + t % 32 / 4 + e / 2 * 8 and
+// column 8 j + t % 4 * 2 + e % 2.
+CLIPENGINE_DEVICE void wgmma_m64n256(float (&d)[128], uint64_t a, uint64_t b, bf16) {
+  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, 1, 0;\nwgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 "
+               "{"
+               "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"
+               "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
+               "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"
+               "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,"
+               "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,"
+               "%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,"
+               "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,"
+               "%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
+               "}, %128, %129, add, 1, 1, 0, 0;\n}"
+               : CLIPENGINE_WGMMA_SUMS
+               : "l"(a), "l"(b));
+}
+CLIPENGINE_DEVICE void wgmma_m64n256(float (&d)[128], uint64_t a, uint64_t b, fp16) {
+  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, 1, 0;\nwgmma.mma_async.sync.aligned.m64n256k16.f32.f16.f16 "
+               "{"
+               "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"
+               "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
+               "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"
+               "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,"
+               "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,"
+               "%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,"
+               "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,"
+               "%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
+               "}, %128, %129, add, 1, 1, 0, 0;\n}"
+               : CLIPENGINE_WGMMA_SUMS
+               : "l"(a), "l"(b));
+}
+#undef CLIPENGINE_SUMS_8
+#undef CLIPENGINE_SUMS_32
+#undef CLIPENGINE_WGMMA_SUMS
+#endif
+
 #endif  // CLIPENGINE_CUDA_EMULATOR
 
 // ---- common to all compilers ----
@@ -199,6 +256,14 @@ template <typename T>
 CLIPENGINE_DEVICE uint32_t pack_pair(float low, float high) {
   return (uint32_t)convert<T>(low).bits | ((uint32_t)convert<T>(high).bits << 16);
 }
+
+#if defined(CLIPENGINE_HAS_WGMMA)
+// A matrix in shared memory whose rows are 128 bytes long in the 128-byte swizzle, eight of them 1024 bytes, beginning at a multiple of
+// 1024: the PTX ISA's matrix descriptor. Address and offsets in 16 bytes; the leading offset counts for nothing with a swizzle.
+CLIPENGINE_DEVICE uint64_t swizzled_matrix(const void* start) {
+  return (uint64_t)((shared_address(start) & 0x3ffffu) >> 4) | (uint64_t)1 << 16 | (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
+}
+#endif
 
 CLIPENGINE_DEVICE float exponential(float x) { return exp2_fast(x * 1.4426950408889634f); }
 
