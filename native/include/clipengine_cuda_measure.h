@@ -22,6 +22,11 @@ enum {
  * the kernel did what is counted. CLIPENGINE_OUT_OF_MEMORY where a copy finds no room. */
 CLIPENGINE_API clipengine_status clipengine_cuda_ceiling_measure(clipengine_cuda_device* device, int32_t ceiling, double seconds, double* per_second) CLIPENGINE_NOEXCEPT;
 
+/* As clipengine_cuda_features_create, for more rows than the host holds: row i of row_count is row i modulo rows->row_count; at least
+ * as many. rows->groups is null: all are in group 0. */
+CLIPENGINE_API clipengine_status clipengine_cuda_features_repeat(clipengine_cuda_device* const* devices, int32_t device_count, const clipengine_sweep_batch* rows,
+                                                                 int64_t row_count, int64_t width, int64_t group_count, clipengine_cuda_features** features) CLIPENGINE_NOEXCEPT;
+
 /* Device memory that nobody holds, in bytes. */
 CLIPENGINE_API clipengine_status clipengine_cuda_memory_available(clipengine_cuda_device* device, int64_t* bytes) CLIPENGINE_NOEXCEPT;
 

@@ -84,8 +84,8 @@ class ResidentFeatures {
     GroupTable table;
   };
 
-  // batch: where the rows are and their groups; its other fields do not matter.
-  ResidentFeatures(const std::vector<Device*>& devices, const clipengine_sweep_batch& batch, int64_t width, int64_t group_count);
+  // batch: where the rows are and their groups; its other fields do not matter. rows: how many there are to be; the batch's repeat.
+  ResidentFeatures(const std::vector<Device*>& devices, const clipengine_sweep_batch& batch, int64_t rows, int64_t width, int64_t group_count);
 
   int64_t row_count, width, group_count;
   RowFormat format;

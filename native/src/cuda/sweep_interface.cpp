@@ -1,5 +1,6 @@
 #include <vector>
 
+#include "clipengine_cuda_measure.h"
 #include "cuda/interface.h"
 #include "cuda/sweep.h"
 
@@ -26,6 +27,12 @@ std::vector<Device*> collect(clipengine_cuda_device* const* devices, int32_t cou
   return all;
 }
 
+clipengine_cuda_features* create_features(clipengine_cuda_device* const* devices, int32_t device_count, const clipengine_sweep_batch* rows, int64_t row_count, int64_t width,
+                                          int64_t group_count) {
+  if (rows == nullptr || rows->row_count < 1 || width < 1 || width > 1 << 20 || group_count < 0 || group_count >= INT32_MAX) throw Error(CLIPENGINE_INVALID_ARGUMENT, "no rows, or a count out of range");
+  return new clipengine_cuda_features{{collect(devices, device_count), *rows, row_count, width, group_count}};
+}
+
 }  // namespace
 
 extern "C" {
@@ -50,9 +57,14 @@ clipengine_status clipengine_cuda_sweep_run(clipengine_cuda_sweep* sweep, clipen
 
 clipengine_status clipengine_cuda_features_create(clipengine_cuda_device* const* devices, int32_t device_count, const clipengine_sweep_batch* rows, int64_t width,
                                                   int64_t group_count, clipengine_cuda_features** features) noexcept {
+  return guard([&] { require_out(features) = create_features(devices, device_count, rows, rows == nullptr ? 0 : rows->row_count, width, group_count); });
+}
+
+clipengine_status clipengine_cuda_features_repeat(clipengine_cuda_device* const* devices, int32_t device_count, const clipengine_sweep_batch* rows, int64_t row_count,
+                                                  int64_t width, int64_t group_count, clipengine_cuda_features** features) noexcept {
   return guard([&] {
-    if (rows == nullptr || rows->row_count < 1 || width < 1 || width > 1 << 20 || group_count < 0 || group_count >= INT32_MAX) throw Error(CLIPENGINE_INVALID_ARGUMENT, "no rows, or a count out of range");
-    require_out(features) = new clipengine_cuda_features{{collect(devices, device_count), *rows, width, group_count}};
+    if (rows != nullptr && (rows->groups != nullptr || row_count < rows->row_count)) throw Error(CLIPENGINE_INVALID_ARGUMENT, "rows that repeat have no groups, and are not fewer");
+    require_out(features) = create_features(devices, device_count, rows, row_count, width, group_count);
   });
 }
 

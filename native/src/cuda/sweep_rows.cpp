@@ -144,8 +144,8 @@ void read_rows(const clipengine_sweep_batch& batch, int64_t width, const RowForm
   }
 }
 
-ResidentFeatures::ResidentFeatures(const std::vector<Device*>& devices, const clipengine_sweep_batch& batch, int64_t features_width, int64_t groups)
-    : row_count(batch.row_count), width(features_width), group_count(groups), format(row_format(batch.row_type, features_width)) {
+ResidentFeatures::ResidentFeatures(const std::vector<Device*>& devices, const clipengine_sweep_batch& batch, int64_t rows, int64_t features_width, int64_t groups)
+    : row_count(rows), width(features_width), group_count(groups), format(row_format(batch.row_type, features_width)) {
   const Range range("features to the device");
   const int64_t batches = (row_count + kSweepBatchRows - 1) / kSweepBatchRows, count = static_cast<int64_t>(devices.size());
   for (int64_t d = 0; d < count; ++d) {
@@ -163,11 +163,12 @@ ResidentFeatures::ResidentFeatures(const std::vector<Device*>& devices, const cl
       staging.emplace_back(device).reserve(std::min(part->count, rows_at_once) * format.row_bytes());
       copied.push_back(std::make_unique<Event>(device));
     }
-    for (int64_t first = 0, step = 0; first < part->count; first += rows_at_once, ++step) {
-      const int64_t rows = std::min(rows_at_once, part->count - first);
+    for (int64_t first = 0, step = 0, now = 0; first < part->count; first += now, ++step) {
+      const int64_t from = (part->first + first) % batch.row_count;
+      now = std::min({rows_at_once, part->count - first, batch.row_count - from});
       device.await(*copied[step % 2]);
-      read_rows(batch, width, format, part->first + first, rows, staging[step % 2].get());
-      device.copy_to_device(Queue::kUpload, part->rows.address() + static_cast<uint64_t>(first * format.row_bytes()), staging[step % 2].get(), rows * format.row_bytes());
+      read_rows(batch, width, format, from, now, staging[step % 2].get());
+      device.copy_to_device(Queue::kUpload, part->rows.address() + static_cast<uint64_t>(first * format.row_bytes()), staging[step % 2].get(), now * format.row_bytes());
       device.record(*copied[step % 2], Queue::kUpload);
     }
     part->table.build(batch.groups == nullptr ? nullptr : batch.groups + part->first, part->count, group_count);

@@ -3,7 +3,7 @@ using System.Diagnostics;
 namespace ClipEngine.Cli.Bench;
 
 /// <summary>One line of the table.</summary>
-/// <param name="Section">What it belongs to: <c>ceilings</c>, <c>operations</c> or <c>end to end</c>.</param>
+/// <param name="Section">What it belongs to: <c>ceilings</c>, <c>operations</c>, <c>end to end</c> or a tower's stages.</param>
 /// <param name="Name">What was measured.</param>
 /// <param name="Samples">Seconds of one execution, as often as it was timed; empty for a ceiling.</param>
 internal sealed record BenchResult(string Section, string Name, IReadOnlyList<double> Samples)
@@ -41,11 +41,32 @@ internal sealed record BenchResult(string Section, string Name, IReadOnlyList<do
     /// <summary>Whether it is counted in bytes.</summary>
     public bool IsMemory { get; init; }
 
+    /// <summary>Runs an action that says how long it took: once or twice to warm up, then for a while.</summary>
+    /// <param name="action">What is timed; its result is the sample.</param>
+    /// <param name="seconds">About how long, of the clock on the wall.</param>
+    /// <param name="fewest">Samples that are taken at least.</param>
+    /// <param name="cancellation">Looked at between samples.</param>
+    public static IReadOnlyList<T> Collect<T>(Func<T> action, double seconds, int fewest, CancellationToken cancellation)
+    {
+        action();
+        action();
+        var samples = new List<T>();
+        long start = Stopwatch.GetTimestamp();
+        while (samples.Count < fewest || Stopwatch.GetElapsedTime(start).TotalSeconds < seconds)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            samples.Add(action());
+        }
+
+        return samples;
+    }
+
     /// <summary>Times an action: once or twice to warm up, then for a while.</summary>
     /// <param name="action">What is timed.</param>
     /// <param name="seconds">About how long.</param>
+    /// <param name="fewest">Samples that are taken at least.</param>
     /// <param name="cancellation">Looked at between samples.</param>
-    public static IReadOnlyList<double> Time(Action action, double seconds, CancellationToken cancellation)
+    public static IReadOnlyList<double> Time(Action action, double seconds, int fewest, CancellationToken cancellation)
     {
         const double ShortestSample = 2e-3;
         action();
@@ -55,7 +76,7 @@ internal sealed record BenchResult(string Section, string Name, IReadOnlyList<do
         int repeats = Math.Clamp((int)(ShortestSample / Math.Max(once, 1e-7)), 1, 10_000);
         var samples = new List<double>();
         start = Stopwatch.GetTimestamp();
-        while (samples.Count < 5 || Stopwatch.GetElapsedTime(start).TotalSeconds < seconds)
+        while (samples.Count < fewest || Stopwatch.GetElapsedTime(start).TotalSeconds < seconds)
         {
             cancellation.ThrowIfCancellationRequested();
             long from = Stopwatch.GetTimestamp();

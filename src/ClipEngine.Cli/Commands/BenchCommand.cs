@@ -15,13 +15,13 @@ internal static class BenchCommand
 
     public static Command Create()
     {
-        Option<string> model = new("--model", "-m") { Description = "A model of the catalogue without a tag, as 'models list' shows them; it runs with random weights, nothing is downloaded.", DefaultValueFactory = _ => "ViT-B-32" };
+        Option<string> model = new("--model", "-m") { Description = "A model of the catalogue without a tag, as 'models list' shows them, which runs with random weights and without a download; or a folder in the OpenCLIP layout.", DefaultValueFactory = _ => "ViT-B-32" };
         Option<int?> threads = new("--threads") { Description = "Processor threads." };
-        Option<string> dtype = new("--dtype") { Description = "What is computed in: fp32, bf16, fp16 or int8.", DefaultValueFactory = _ => "fp32" };
+        Option<string> dtype = new("--dtype") { Description = "What is computed in: fp32, bf16, fp16, int8 or tf32.", DefaultValueFactory = _ => "fp32" };
         Option<string> device = new("--device") { Description = "cpu, cuda or cuda:N; nothing falls back.", DefaultValueFactory = _ => "cpu" };
-        Option<int> batch = new("--batch") { Description = "Images and sentences at once; a GPU wants 256.", DefaultValueFactory = _ => 8 };
+        Option<int?> batch = new("--batch") { Description = "Images and sentences at once: 8, on a GPU 256." };
         Option<bool> json = new("--json") { Description = "Write JSON." };
-        var command = new Command("bench", "Measures this machine: its ceilings, a model's operations as shares of them, and whole towers, decoding and scoring.") { model, threads, dtype, device, batch, json };
+        var command = new Command("bench", "Measures this machine: its ceilings, a model's operations as shares of them, and whole towers, decoding and scoring; on a GPU each stage of the towers besides, by CUDA events, and NVTX ranges for a profiler.") { model, threads, dtype, device, batch, json };
         command.SetAction((parsed, cancellation) => Task.Run(
             () =>
             {
@@ -30,16 +30,17 @@ internal static class BenchCommand
                 if (parsed.GetValue(batch) is < 1 or > 4096)
                     throw new BadInputException("--batch", $"expected 1 to 4096, found {parsed.GetValue(batch)}.");
                 using IBackend backend = ModelArguments.OpenBackend(parsed.GetValue(device)!, parsed.GetValue(dtype)!, parsed.GetValue(threads));
-                return Run(backend, parsed.GetValue(model)!, parsed.GetValue(batch), Seconds, parsed.GetValue(json), Console.Out, Console.Error, cancellation);
+                using CudaDevices? devices = backend is CudaBackend ? CudaArgument.Open(parsed.GetValue(device)!) : null;
+                return Run(backend, devices, parsed.GetValue(model)!, parsed.GetValue(batch) ?? (backend is CudaBackend ? 256 : 8), Seconds, parsed.GetValue(json), Console.Out, Console.Error, cancellation);
             },
             cancellation));
         return command;
     }
 
-    internal static int Run(IBackend backend, string model, int batch, double seconds, bool json, TextWriter output, TextWriter errors, CancellationToken cancellation)
+    internal static int Run(IBackend backend, CudaDevices? devices, string model, int batch, double seconds, bool json, TextWriter output, TextWriter errors, CancellationToken cancellation)
     {
         bool isTerminal = ReferenceEquals(errors, Console.Error) && !Console.IsErrorRedirected;
-        var run = new BenchRun(backend, model, batch, seconds, what => Tell(isTerminal, errors, what), cancellation);
+        var run = new BenchRun(backend, devices, model, batch, seconds, what => Tell(isTerminal, errors, what), cancellation);
         IReadOnlyList<BenchResult> results = run.Measure();
         Tell(isTerminal, errors, "");
         if (json)
@@ -57,17 +58,19 @@ internal static class BenchCommand
 
     private static void WriteTable(IBackend backend, string model, IReadOnlyList<BenchResult> results, TextWriter output)
     {
-        output.WriteLine($"{model} with random weights, {Name(backend.ComputeType)}, on {backend.Description.Split('\n')[0]}; the processor with {NativeThreads.Count} threads");
+        string device = backend.Description.Split('\n')[0];
+        output.WriteLine($"{model}, {(backend is CudaBackend { Tf32: true } ? "tf32" : Name(backend.ComputeType))}, on {(device.StartsWith("name: ", StringComparison.Ordinal) ? device[6..] : device)}; the processor with {NativeThreads.Count} threads");
+        int width = Math.Max(60, results.Max(static result => result.Name.Length));
         foreach (IGrouping<string, BenchResult> section in results.GroupBy(result => result.Section))
         {
             output.WriteLine();
-            output.WriteLine($"{section.Key,-62}{"median",10}{"least",10}{"made a second",20}{"rate",16}{"of ceiling",12}");
+            output.WriteLine($"{section.Key.PadRight(width + 2)}{"median",10}{"least",10}{"made a second",20}{"rate",16}{"of ceiling",12}");
             foreach (BenchResult result in section)
             {
                 string items = result.Unit is null || result.Median is null ? "" : Number(result.Items / result.Median.Value) + " " + result.Unit;
                 string rate = result.PerSecond is { } perSecond ? $"{Number(perSecond / 1e9)} {(result.IsMemory ? "GB/s" : "GFLOP/s")}" : result.Note ?? "";
                 string share = result.Share is { } part ? string.Create(CultureInfo.InvariantCulture, $"{100 * part:F0} %") : "";
-                output.WriteLine($"  {result.Name,-60}{Duration(result.Median),10}{Duration(result.Samples.Count > 0 ? result.Samples.Min() : null),10}{items,20}{rate,16}{share,12}".TrimEnd());
+                output.WriteLine($"  {result.Name.PadRight(width)}{Duration(result.Median),10}{Duration(result.Samples.Count > 0 ? result.Samples.Min() : null),10}{items,20}{rate,16}{share,12}".TrimEnd());
             }
         }
     }

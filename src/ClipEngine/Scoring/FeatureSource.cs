@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Numerics.Tensors;
 using ClipEngine.Checkpoints;
 using ClipEngine.Files;
 using ClipEngine.Native;
@@ -14,6 +15,7 @@ namespace ClipEngine.Scoring;
 public sealed class FeatureSource : IDisposable
 {
     private readonly ReadOnlyMemory<float> _values;
+    private readonly ReadOnlyMemory<Half> _halves;
     private readonly NpyFile? _npy;
     private readonly ICheckpoint? _checkpoint;
     private readonly TensorBytes? _tensor;
@@ -30,6 +32,9 @@ public sealed class FeatureSource : IDisposable
     private FeatureSource(ReadOnlyMemory<float> values, int width, string name)
         : this(name, values.Length / width, width, ElementType.Float32) => _values = values;
 
+    private FeatureSource(ReadOnlyMemory<Half> values, int width, string name)
+        : this(name, values.Length / width, width, ElementType.Float16) => _halves = values;
+
     private FeatureSource(NpyFile npy)
         : this(npy.Path, npy.Dimensions[0], npy.Dimensions[1], npy.Type) => _npy = npy;
 
@@ -40,8 +45,8 @@ public sealed class FeatureSource : IDisposable
         _tensor = checkpoint.Borrow(tensor.Name);
     }
 
-    private FeatureSource(FeatureSource source, CudaFeatures resident)
-        : this(source.Name, source.Rows, source.Width, source.Type) => _resident = resident;
+    private FeatureSource(FeatureSource source, long rows, CudaFeatures resident)
+        : this(source.Name, rows, source.Width, source.Type) => _resident = resident;
 
     /// <summary>What messages call it: the file, or the name given.</summary>
     public string Name { get; }
@@ -61,6 +66,19 @@ public sealed class FeatureSource : IDisposable
     /// <param name="name">What messages call them.</param>
     /// <exception cref="ArgumentException">The number of values is no multiple of the width.</exception>
     public static FeatureSource FromMemory(ReadOnlyMemory<float> values, int width, string name = "features")
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
+        if (values.Length % width != 0)
+            throw new ArgumentException($"{values.Length} values do not make rows of {width}.", nameof(values));
+        return new FeatureSource(values, width, name);
+    }
+
+    /// <summary>Wraps features of 16 bits in memory; nothing is copied, and they must not change while they are used.</summary>
+    /// <param name="values"><c>[rows, width]</c>, row-major.</param>
+    /// <param name="width">Features of a row.</param>
+    /// <param name="name">What messages call them.</param>
+    /// <exception cref="ArgumentException">The number of values is no multiple of the width.</exception>
+    public static FeatureSource FromMemory(ReadOnlyMemory<Half> values, int width, string name = "features")
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
         if (values.Length % width != 0)
@@ -127,7 +145,27 @@ public sealed class FeatureSource : IDisposable
             throw new ArgumentException($"{source.Name} lies on GPUs already.", nameof(source));
         if (!groups.IsEmpty && groups.Length != source.Rows)
             throw new ArgumentException($"{groups.Length} groups for {source.Rows} rows.", nameof(groups));
-        return new FeatureSource(source, CudaFeatures.Load(source, devices, groups, groupCount));
+        return new FeatureSource(source, source.Rows, CudaFeatures.Load(source, devices, groups, groupCount));
+    }
+
+    /// <summary>
+    /// Fills GPUs with features again and again, for measuring at sizes that the host does not hold: row i is row i modulo the
+    /// source's rows. All else is as <see cref="LoadOnCuda"/> has it, all rows in group 0.
+    /// </summary>
+    /// <param name="source">The features; not needed afterwards.</param>
+    /// <param name="rows">How many rows there are to be; at least the source's.</param>
+    /// <param name="devices">The GPUs; they must stay open as long as the result.</param>
+    /// <param name="groupCount">Groups; 0 for none.</param>
+    /// <exception cref="InsufficientMemoryException">They do not fit.</exception>
+    public static FeatureSource RepeatOnCuda(FeatureSource source, long rows, CudaDevices devices, int groupCount = 0)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        ArgumentNullException.ThrowIfNull(devices);
+        ArgumentOutOfRangeException.ThrowIfNegative(groupCount);
+        ArgumentOutOfRangeException.ThrowIfLessThan(rows, source.Rows);
+        if (source._resident is not null)
+            throw new ArgumentException($"{source.Name} lies on GPUs already.", nameof(source));
+        return new FeatureSource(source, rows, CudaFeatures.Load(source, devices, [], groupCount, rows));
     }
 
     /// <summary>The rows on GPUs; null where they are on the host.</summary>
@@ -157,6 +195,8 @@ public sealed class FeatureSource : IDisposable
             _npy.ReadAsSingle(firstRow * Width, destination);
         else if (_tensor is not null)
             ElementConversion.ToSingle(_tensor.Slice(firstRow * Width * Type.SizeInBytes(), destination.Length * Type.SizeInBytes()), Type, destination);
+        else if (!_halves.IsEmpty)
+            TensorPrimitives.ConvertToSingle(_halves.Span.Slice(checked((int)(firstRow * Width)), destination.Length), destination);
         else
             _values.Span.Slice(checked((int)(firstRow * Width)), destination.Length).CopyTo(destination);
     }
@@ -219,7 +259,7 @@ public sealed class FeatureSource : IDisposable
             }
             else
             {
-                _pin = matrix._values.Pin();
+                _pin = !matrix._halves.IsEmpty ? matrix._halves.Pin() : matrix._values.Pin();
                 Address = (nint)_pin.Pointer;
             }
         }

@@ -14,7 +14,7 @@ public sealed class BenchCommandTests
     {
         using CpuBackend backend = CpuBackend.Create();
         var output = new StringWriter();
-        Assert.Equal(0, BenchCommand.Run(backend, Model, batch: 2, seconds: 1e-3, json: true, output, TextWriter.Null, default));
+        Assert.Equal(0, BenchCommand.Run(backend, devices: null, Model, batch: 2, seconds: 1e-3, json: true, output, TextWriter.Null, default));
         using JsonDocument json = JsonDocument.Parse(output.ToString());
         Assert.Equal(Model, json.RootElement.GetProperty("model").GetString());
         Assert.Equal(NativeThreads.Count, json.RootElement.GetProperty("threads").GetInt32());
@@ -46,7 +46,7 @@ public sealed class BenchCommandTests
     {
         using CpuBackend backend = CpuBackend.Create();
         var output = new StringWriter();
-        BenchCommand.Run(backend, Model, batch: 2, seconds: 1e-3, json: false, output, TextWriter.Null, default);
+        BenchCommand.Run(backend, devices: null, Model, batch: 2, seconds: 1e-3, json: false, output, TextWriter.Null, default);
         string[] lines = output.ToString().Split('\n');
         Assert.Contains(Model, lines[0]);
         foreach (string section in new[] { "ceilings", "operations", "end to end" })
@@ -58,7 +58,7 @@ public sealed class BenchCommandTests
     public void CancellingEndsIt()
     {
         using CpuBackend backend = CpuBackend.Create();
-        Assert.ThrowsAny<OperationCanceledException>(() => BenchCommand.Run(backend, Model, batch: 2, 1e-3, json: false, TextWriter.Null, TextWriter.Null, new CancellationToken(canceled: true)));
+        Assert.ThrowsAny<OperationCanceledException>(() => BenchCommand.Run(backend, devices: null, Model, batch: 2, 1e-3, json: false, TextWriter.Null, TextWriter.Null, new CancellationToken(canceled: true)));
     }
 
     [Theory]

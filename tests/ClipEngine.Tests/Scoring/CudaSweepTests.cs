@@ -84,6 +84,25 @@ public class CudaSweepTests
     }
 
     [SkippableFact]
+    public void RowsThatRepeatOnTheDevicesAreThoseRowsAgainAndAgain()
+    {
+        const int Rows = 300, All = 9000; // the two devices' runs begin within the rows
+        using CudaDevices devices = Open(0, 1);
+        Half[] values = [.. SweepReference.UnitRows(Rows, Width, 1).Select(static value => (Half)value)];
+        using FeatureSource source = FeatureSource.FromMemory(values, Width);
+        using FeatureSource repeated = FeatureSource.RepeatOnCuda(source, All, devices, groupCount: 1);
+        float[] whole = [.. Enumerable.Range(0, All * Width).Select(i => (float)values[i % values.Length])];
+        using var sweep = new ProbeSweep(Prompts(), new ProbeSweepOptions { SegmentLengths = [8], GroupCount = 1, Scale = 10 }, devices);
+        using FeatureSource halves = FeatureSource.FromMemory(whole.Select(static value => (Half)value).ToArray(), Width);
+        Assert.Equal(Bytes(sweep.Run(new ProbeSweepInput { Images = halves })), Bytes(sweep.Run(new ProbeSweepInput { Images = repeated })));
+        Assert.Equal(All, repeated.Rows);
+        float[] read = new float[2 * Width];
+        halves.ReadRows(Rows - 1, read);
+        Assert.Equal(whole.AsSpan((Rows - 1) * Width, 2 * Width).ToArray(), read);
+        Assert.Throws<ArgumentOutOfRangeException>(() => FeatureSource.RepeatOnCuda(source, Rows - 1, devices));
+    }
+
+    [SkippableFact]
     public void ABadRowAndABadPromptAreNamed()
     {
         using CudaDevices devices = Open(0);

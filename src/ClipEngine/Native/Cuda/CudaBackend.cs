@@ -56,7 +56,26 @@ public sealed class CudaBackend : IBackend
     /// <inheritdoc/>
     public double InvarianceBound => 0;
 
+    /// <summary>Whether products of fp32 run in tf32.</summary>
+    public bool Tf32 => Operand == CudaOperand.TensorFloat32;
+
     internal CudaDevice Device => _device;
+
+    /// <summary>What times the passes; null for nothing.</summary>
+    internal CudaProfile? Profile { get; set; }
+
+    /// <summary>Device memory that nobody holds, in bytes.</summary>
+    public long FreeMemory => _device.FreeMemory();
+
+    /// <summary>Measures what the device does at best, by kernels of its own and CUDA events.</summary>
+    /// <param name="ceiling">What.</param>
+    /// <param name="time">About how long it may take; some tenths of a second are enough.</param>
+    /// <returns>Operations or bytes a second, the best of several runs; null where there is not enough memory.</returns>
+    public double? MeasureCeiling(CudaCeiling ceiling, TimeSpan time)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(time, TimeSpan.Zero);
+        return _device.MeasureCeiling(ceiling, time.TotalSeconds);
+    }
 
     /// <summary>What products multiply.</summary>
     internal CudaOperand Operand { get; }

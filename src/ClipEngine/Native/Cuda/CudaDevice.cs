@@ -129,6 +129,61 @@ internal sealed unsafe class CudaDevice : SafeHandleZeroOrMinusOneIsInvalid
 
     internal void DestroyGraph(long graph) => _library.Check(_library.GraphDestroy(handle, graph));
 
+    /// <summary>Device memory that nobody holds, in bytes.</summary>
+    internal long FreeMemory()
+    {
+        long bytes;
+        _library.Check(_library.MemoryAvailable(handle, &bytes));
+        return bytes;
+    }
+
+    /// <summary>Operations or bytes a second; null where there is not enough memory.</summary>
+    internal double? MeasureCeiling(CudaCeiling ceiling, double seconds)
+    {
+        double rate;
+        NativeStatus status = _library.CeilingMeasure(handle, (int)ceiling, seconds, &rate);
+        if (status == NativeStatus.OutOfMemory)
+            return null;
+        _library.Check(status);
+        return rate;
+    }
+
+    internal long CreateEvent()
+    {
+        long stamp;
+        _library.Check(_library.EventCreate(handle, &stamp));
+        return stamp;
+    }
+
+    internal void DestroyEvent(long stamp) => _library.Check(_library.EventDestroy(handle, stamp));
+
+    internal void RecordEvent(long stamp) => _library.Check(_library.EventRecord(handle, stamp));
+
+    /// <summary>Milliseconds between two events; waits for the second.</summary>
+    internal double Elapsed(long start, long end)
+    {
+        double milliseconds;
+        _library.Check(_library.EventElapsed(handle, start, end, &milliseconds));
+        return milliseconds;
+    }
+
+    /// <summary>Begins a range of this thread's time for a profiler, where one listens.</summary>
+    /// <param name="name">UTF-8, ends in a zero.</param>
+    internal void PushRange(ReadOnlySpan<byte> name)
+    {
+        if (!_library.RecordsRanges)
+            return;
+        fixed (byte* text = name)
+            _library.RangePush(text);
+    }
+
+    /// <summary>Ends the innermost range.</summary>
+    internal void PopRange()
+    {
+        if (_library.RecordsRanges)
+            _library.RangePop();
+    }
+
     /// <summary>An int parameter as a slot.</summary>
     internal static ulong Slot(int value) => unchecked((uint)value);
 

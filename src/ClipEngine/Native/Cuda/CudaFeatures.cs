@@ -30,7 +30,13 @@ internal sealed unsafe class CudaFeatures : IDisposable
         }
     }
 
-    internal static CudaFeatures Load(FeatureSource source, CudaDevices devices, ReadOnlySpan<int> groups, int groupCount)
+    /// <summary>Copies rows to the devices.</summary>
+    /// <param name="source">The rows.</param>
+    /// <param name="devices">Where to.</param>
+    /// <param name="groups">Of the rows; empty: all in group 0.</param>
+    /// <param name="groupCount">Groups; 0 for none.</param>
+    /// <param name="repeated">0, or how many rows there are to be, the source's again and again (then without groups).</param>
+    internal static CudaFeatures Load(FeatureSource source, CudaDevices devices, ReadOnlySpan<int> groups, int groupCount, long repeated = 0)
     {
         nint[] handles = devices.Handles();
         nint features;
@@ -47,7 +53,10 @@ internal sealed unsafe class CudaFeatures : IDisposable
                 RowType = SweepEngine.NativeType(source.Type),
                 Groups = groups.IsEmpty ? null : group,
             };
-            devices.Library.Check(devices.Library.FeaturesCreate(list, handles.Length, &rows, source.Width, groupCount, &features), source.Name);
+            NativeStatus status = repeated > 0
+                ? devices.Library.FeaturesRepeat(list, handles.Length, &rows, repeated, source.Width, groupCount, &features)
+                : devices.Library.FeaturesCreate(list, handles.Length, &rows, source.Width, groupCount, &features);
+            devices.Library.Check(status, source.Name);
         }
 
         return new CudaFeatures(devices, groupCount, features);

@@ -50,6 +50,16 @@ internal sealed unsafe class CudaLibrary
         SweepRun = (delegate* unmanaged<nint, NativeSweepBatch*, nint, long, NativeStatus>)Export("sweep_run");
         FeaturesCreate = (delegate* unmanaged<nint*, int, NativeSweepBatch*, long, long, nint*, NativeStatus>)Export("features_create");
         FeaturesDestroy = (delegate* unmanaged<nint, void>)Export("features_destroy");
+        FeaturesRepeat = (delegate* unmanaged<nint*, int, NativeSweepBatch*, long, long, long, nint*, NativeStatus>)Export("features_repeat");
+        CeilingMeasure = (delegate* unmanaged<nint, int, double, double*, NativeStatus>)Export("ceiling_measure");
+        MemoryAvailable = (delegate* unmanaged<nint, long*, NativeStatus>)Export("memory_available");
+        EventCreate = (delegate* unmanaged<nint, long*, NativeStatus>)Export("event_create");
+        EventDestroy = (delegate* unmanaged<nint, long, NativeStatus>)Export("event_destroy");
+        EventRecord = (delegate* unmanaged<nint, long, NativeStatus>)Export("event_record");
+        EventElapsed = (delegate* unmanaged<nint, long, long, double*, NativeStatus>)Export("event_elapsed");
+        RangePush = (delegate* unmanaged<byte*, void>)Export("range_push");
+        RangePop = (delegate* unmanaged<void>)Export("range_pop");
+        RecordsRanges = ((delegate* unmanaged<int>)Export("ranges_are_recorded"))() != 0;
     }
 
     internal readonly delegate* unmanaged<int*, NativeStatus> DeviceCount;
@@ -72,6 +82,20 @@ internal sealed unsafe class CudaLibrary
     internal readonly delegate* unmanaged<nint, NativeSweepBatch*, nint, long, NativeStatus> SweepRun;
     internal readonly delegate* unmanaged<nint*, int, NativeSweepBatch*, long, long, nint*, NativeStatus> FeaturesCreate;
     internal readonly delegate* unmanaged<nint, void> FeaturesDestroy;
+
+    // clipengine_cuda_measure.h
+    internal readonly delegate* unmanaged<nint*, int, NativeSweepBatch*, long, long, long, nint*, NativeStatus> FeaturesRepeat;
+    internal readonly delegate* unmanaged<nint, int, double, double*, NativeStatus> CeilingMeasure;
+    internal readonly delegate* unmanaged<nint, long*, NativeStatus> MemoryAvailable;
+    internal readonly delegate* unmanaged<nint, long*, NativeStatus> EventCreate;
+    internal readonly delegate* unmanaged<nint, long, NativeStatus> EventDestroy;
+    internal readonly delegate* unmanaged<nint, long, NativeStatus> EventRecord;
+    internal readonly delegate* unmanaged<nint, long, long, double*, NativeStatus> EventElapsed;
+    internal readonly delegate* unmanaged<byte*, void> RangePush;
+    internal readonly delegate* unmanaged<void> RangePop;
+
+    /// <summary>Whether a profiler listens to ranges.</summary>
+    internal bool RecordsRanges { get; }
 
     /// <summary>Opens a library by path.</summary>
     /// <exception cref="NativeLibraryException">It is missing or another version.</exception>

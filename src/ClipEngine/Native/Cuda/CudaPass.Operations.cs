@@ -55,7 +55,7 @@ internal sealed unsafe partial class CudaPass
             _ => "layer_norm_fp16",
         };
         long rows = input.Shape.ElementCount / width;
-        _plan.Add(_device.Kernel(kernel, 0), (Blocks(rows, NormRows), 1, 1), NormThreads, 0,
+        _plan.Add(new CudaStage("layer norm"), _device.Kernel(kernel, 0), (Blocks(rows, NormRows), 1, 1), NormThreads, 0,
             [Address(input), Address(weight), Address(bias), Address(output), Slot(rows), Slot((int)width), Slot(epsilon)]);
         return output;
     }
@@ -67,7 +67,7 @@ internal sealed unsafe partial class CudaPass
         long width = input.Shape[^1], rows = input.Shape.ElementCount / width;
         Tensor output = New(input.Shape);
         string kernel = input.Type switch { ElementType.BFloat16 => "l2_normalize_bf16", ElementType.Float16 => "l2_normalize_fp16", _ => "l2_normalize_fp32" };
-        _plan.Add(_device.Kernel(kernel, 0), (Blocks(rows, NormRows), 1, 1), NormThreads, 0, [Address(input), Address(output), Slot(rows), Slot((int)width)]);
+        _plan.Add(new CudaStage("L2 norm"), _device.Kernel(kernel, 0), (Blocks(rows, NormRows), 1, 1), NormThreads, 0, [Address(input), Address(output), Slot(rows), Slot((int)width)]);
         return output;
     }
 
@@ -115,7 +115,7 @@ internal sealed unsafe partial class CudaPass
         int padded = headWidth <= 32 ? 32 : headWidth <= 64 ? 64 : (int)((headWidth + 15) / 16 * 16);
         int shared = isPlain ? 0 : 3 * QueryTile * (padded + 8) * 2;
         string kernel = isPlain ? "attention_fp32" : AttentionKernel(padded);
-        _plan.Add(_device.Kernel(kernel, shared), (Blocks(queries, isPlain ? 4 : QueryTile), heads, batch), AttentionThreads, shared,
+        _plan.Add(new CudaStage("attention", Operations: 4.0 * batch * queries * keys * width), _device.Kernel(kernel, shared), (Blocks(queries, isPlain ? 4 : QueryTile), heads, batch), AttentionThreads, shared,
         [
             query, key, value, Address(output), Slot(queryStride.Row), Slot(queryStride.Batch), Slot(keyStride.Row), Slot(keyStride.Batch), Slot(keyStride.Row), Slot(keyStride.Batch),
             Slot(heads), Slot((int)headWidth), Slot((int)queries), Slot((int)keys), Slot(mask.Causal ? 1 : 0), additive,
@@ -143,7 +143,7 @@ internal sealed unsafe partial class CudaPass
     private void Product(in Tensor operand, long rows, Weight weight, long columns, long padded, in Tensor output, Weight? bias, Weight? scale, in Tensor residual, Activation activation)
     {
         long product = _device.Product(_backend.Operand, output.Type == ElementType.Float32, checked((int)columns), checked((int)padded));
-        _plan.Add(product, default, 0, 0,
+        _plan.Add(CudaStage.Product(rows, padded, columns), product, default, 0, 0,
         [
             Address(operand), Address(weight), Address(output), Slot(checked((int)rows)), Slot(checked((int)columns)), Slot(checked((int)padded)), Address(bias), Address(scale),
             Address(residual), Slot((int)activation),
@@ -194,7 +194,7 @@ internal sealed unsafe partial class CudaPass
     {
         const int threads = 256;
         if (count > 0)
-            _plan.Add(_device.Kernel(kernel, 0), (Blocks(count, threads), 1, 1), threads, 0, arguments);
+            _plan.Add(new CudaStage(kernel), _device.Kernel(kernel, 0), (Blocks(count, threads), 1, 1), threads, 0, arguments);
     }
 
     private static long Blocks(long total, int size) => Math.Max(1, (total + size - 1) / size);

@@ -14,6 +14,7 @@ internal sealed unsafe partial class CudaPass : IPass
     private readonly CudaPlan _plan;
     private readonly ElementType _computeType;
     private readonly string _typeName;
+    private static readonly CudaStage Uploading = new("upload");
     private bool _open = true;
 
     internal CudaPass(CudaBackend backend)
@@ -23,7 +24,7 @@ internal sealed unsafe partial class CudaPass : IPass
         _computeType = backend.ComputeType;
         _typeName = NameOf(_computeType);
         _arena = new CudaArena(_device);
-        _plan = new CudaPlan(_device);
+        _plan = new CudaPlan(_device) { Profile = backend.Profile };
     }
 
     /// <summary>Elements of a row of a product's operand: whole 16-byte pieces.</summary>
@@ -34,6 +35,7 @@ internal sealed unsafe partial class CudaPass : IPass
     {
         _arena.Release(0, kept: 0);
         _plan.Clear();
+        _plan.Profile = _backend.Profile;
         _open = true;
     }
 
@@ -90,7 +92,9 @@ internal sealed unsafe partial class CudaPass : IPass
         fixed (float* target = destination)
         {
             _plan.Flush();
+            _device.PushRange("download\0"u8);
             _device.Download(target, Address(values), destination.Length * sizeof(float));
+            _device.PopRange();
         }
     }
 
@@ -112,7 +116,13 @@ internal sealed unsafe partial class CudaPass : IPass
     private void Send(in Tensor tensor, void* source, long bytes)
     {
         _plan.Flush();
+        _plan.Profile?.Begin(Uploading);
+        if (_plan.Profile is null)
+            _device.PushRange("upload\0"u8);
         _device.Upload(Address(tensor), source, bytes);
+        if (_plan.Profile is null)
+            _device.PopRange();
+        _plan.Profile?.End();
     }
 
     /// <summary>The largest of uploaded ids, boxed once for each value so that a steady state allocates nothing.</summary>

@@ -17,21 +17,28 @@ internal sealed class CudaPlan(CudaDevice device) : IDisposable
 
     private readonly List<NativeCudaLaunch> _launches = [];
     private readonly List<ulong> _arguments = [];
+    private readonly List<CudaStage> _stages = []; // of the launches, where they are profiled
     private readonly List<Sequence> _seen = [];
 
     /// <summary>How often a graph was sent off.</summary>
     internal long GraphLaunches { get; private set; }
 
+    /// <summary>What times launches one by one; null where they run as graphs.</summary>
+    internal CudaProfile? Profile { get; set; }
+
     /// <summary>Collects a launch.</summary>
+    /// <param name="stage">What it is for.</param>
     /// <param name="kernel">From <see cref="CudaDevice.Kernel"/>.</param>
     /// <param name="grid">Blocks along x, y and z.</param>
     /// <param name="block">Threads of a block.</param>
     /// <param name="sharedBytes">Dynamic shared memory of a block.</param>
     /// <param name="arguments">Each parameter in eight bytes, see <see cref="CudaDevice"/>'s methods named Slot.</param>
-    internal void Add(long kernel, (long X, long Y, long Z) grid, int block, int sharedBytes, ReadOnlySpan<ulong> arguments)
+    internal void Add(in CudaStage stage, long kernel, (long X, long Y, long Z) grid, int block, int sharedBytes, ReadOnlySpan<ulong> arguments)
     {
         _launches.Add(new NativeCudaLaunch(kernel, checked((uint)grid.X), checked((uint)grid.Y), checked((uint)grid.Z), (uint)block, (uint)sharedBytes, arguments.Length, _arguments.Count));
         _arguments.AddRange(arguments);
+        if (Profile is not null)
+            _stages.Add(stage);
     }
 
     /// <summary>Sends off what was collected.</summary>
@@ -41,6 +48,20 @@ internal sealed class CudaPlan(CudaDevice device) : IDisposable
             return;
         Span<NativeCudaLaunch> launches = CollectionsMarshal.AsSpan(_launches);
         Span<ulong> arguments = CollectionsMarshal.AsSpan(_arguments);
+        if (Profile is not null)
+        {
+            for (int i = 0; i < launches.Length; i++)
+            {
+                Profile.Begin(_stages[i]);
+                device.Enqueue(launches.Slice(i, 1), arguments);
+                Profile.End();
+            }
+
+            Clear();
+            return;
+        }
+
+        device.PushRange("pass\0"u8);
         int index = Find(launches, arguments);
         if (index < 0)
         {
@@ -57,6 +78,7 @@ internal sealed class CudaPlan(CudaDevice device) : IDisposable
             GraphLaunches++;
         }
 
+        device.PopRange();
         Clear();
     }
 
@@ -65,6 +87,7 @@ internal sealed class CudaPlan(CudaDevice device) : IDisposable
     {
         _launches.Clear();
         _arguments.Clear();
+        _stages.Clear();
     }
 
     /// <summary>Destroys the graphs; the device must still be open.</summary>
