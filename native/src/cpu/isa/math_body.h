@@ -32,7 +32,7 @@ static inline Vector error_function_of_root_half(Vector x) {
   q = multiply_add(q, u, spread(0.028378520160913467f));
   q = multiply_add(q, u, spread(0.25031715631484985f));
   q = multiply_add(q, u, spread(1.0f));
-  return minimum(spread(1.0f), maximum(spread(-1.0f), multiply(multiply(t, p), reciprocal(q))));
+  return multiply(multiply(t, p), reciprocal(q));
 }
 
 // x / (1 + e^z). Beyond 87 the quotient is as good as zero, and below it the reciprocal is still a normal number.

@@ -117,12 +117,12 @@ static inline void finish_tile(const Product& call, const uint32_t* sums, int64_
       for (int64_t v = 0; v < kPanelVectors; ++v) {
         // Column arrays are padded to whole panels.
         y[v] = load_int32_difference(reinterpret_cast<const int32_t*>(sums) + v * kWidth, call.column_sums + column + v * kWidth);
-        y[v] = multiply(multiply(y[v], load(call.column_scales + column + v * kWidth)), row_scale);
+        y[v] = multiply_add(multiply(y[v], load(call.column_scales + column + v * kWidth)), row_scale, bias[v]);
       }
     } else {
-      for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = load(reinterpret_cast<const float*>(sums) + v * kWidth);
+      for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = add(load(reinterpret_cast<const float*>(sums) + v * kWidth), bias[v]);
     }
-    for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = activated<kind>(add(y[v], bias[v]));
+    for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = activated<kind>(y[v]);
     if (finish.scale != nullptr) {
       for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = multiply(y[v], take(finish.scale + column, v));
     }
