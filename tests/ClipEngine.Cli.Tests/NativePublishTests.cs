@@ -1,0 +1,31 @@
+using ClipEngine.Testing;
+
+namespace ClipEngine.Cli.Tests;
+
+/// <summary>The program published natively (NativeAOT) does what the managed one does.</summary>
+public sealed class NativePublishTests
+{
+    [SkippableFact]
+    public async Task TheNativeProgramEmbedsTheDemosPicturesToTheSameBytes()
+    {
+        // Two minutes of a compiler's time.
+        Skip.If(Environment.GetEnvironmentVariable("CLIPENGINE_LONG") != "1", "a long test: set CLIPENGINE_LONG=1");
+        using var folder = new TemporaryFolder();
+        string project = Path.Combine(TestData.RepositoryRoot, "src", "ClipEngine.Cli", "ClipEngine.Cli.csproj");
+        ProcessOutcome published = await ProcessRunner.RunAsync("dotnet",
+            ["publish", project, "-c", "Release", "-r", "linux-x64", "-p:PublishAot=true", "-o", folder.File("native"), "-nologo", "-v", "quiet", "--disable-build-servers"]);
+        Skip.If(published.ExitCode != 0 && published.ToString().Contains("NU110", StringComparison.Ordinal), "ILCompiler cannot be restored: " + published.Output.Split('\n')[0]);
+        Assert.True(published.ExitCode == 0, published.ToString());
+        Assert.DoesNotContain("warning IL", published.Output); // what the trimmer warns of may be missing at run time
+
+        string demo = Path.Combine(TestData.RepositoryRoot, "src", "ClipEngine.Cli", "Demo", "Data");
+        string[] arguments = ["embed", "image", "--model", Path.Combine(demo, "models", "small"), Path.Combine(demo, "probe", "images"), "--out"];
+        ProcessOutcome managed = await CommandLine.RunAsync([.. arguments, folder.File("managed.safetensors")]);
+        Assert.True(managed.ExitCode == 0, managed.ToString());
+        ProcessOutcome native = await ProcessRunner.RunAsync(folder.File("native", "ClipEngine.Cli"), [.. arguments, folder.File("native.safetensors")]);
+        Assert.True(native.ExitCode == 0, native.ToString());
+        byte[] expected = await File.ReadAllBytesAsync(folder.File("managed.safetensors"));
+        Assert.True(expected.Length > 288 * sizeof(float));
+        Assert.Equal(expected, await File.ReadAllBytesAsync(folder.File("native.safetensors")));
+    }
+}
