@@ -8,8 +8,8 @@
  * are taken as they come, and a score is a scaled cosine only where the caller made them unit vectors.
  * Only what a batch asks for is ever held: p [images, prompts] exists as a whole only where probabilities are asked for.
  *
- * Totals are exact: rows are reduced in double precision within chunks of CLIPENGINE_SWEEP_CHUNK_ROWS, and a chunk's sum is
- * added to a 128-bit integer that counts units of 2^-80 (a rounding of at most 2^-81 a chunk). Integer addition does not care
+ * Totals are exact: within chunks of CLIPENGINE_SWEEP_CHUNK_ROWS rows are reduced in double precision (on a CPU runs of
+ * at most 256 rows in single precision before that, lane by lane and then in pairs), and a chunk's sum is added to a 128-bit integer that counts units of 2^-80 (a rounding of at most 2^-81 a chunk). Integer addition does not care
  * for order: any number of threads, batches or shards gives the same bits as long as their borders lie on multiples of
  * CLIPENGINE_SWEEP_CHUNK_ROWS rows. */
 #ifndef CLIPENGINE_SWEEP_H

@@ -70,6 +70,35 @@ CLIPENGINE_TEST(segments_of_every_kind) {
   }
 }
 
+// Nothing but totals: probabilities are never made in place, and those of a segment that no cache holds are added up late. Groups of
+// every length: lanes that are shared by two groups, groups over several tiles, many groups in one vector.
+CLIPENGINE_TEST(totals_alone) {
+  for (const std::vector<int32_t>& segments : {std::vector<int32_t>{2500, 300, 2300, 4}, std::vector<int32_t>{8, 300}, std::vector<int32_t>{2, 2600}}) {
+    for (int64_t groups : {1, 5, 200}) {
+      Case c;
+      c.segments = segments;
+      c.rows = 620;
+      c.groups = groups;
+      c.replicates = 0;
+      c.top = 0;
+      const Inputs inputs(c);
+      Outputs expected(c, inputs.prompt_count);
+      inputs.give(c, expected.batch);
+      std::vector<double> sums(expected.sums.size());
+      reference(inputs.plan, expected.batch, sums.data(), nullptr);
+      const double bound = relative_bound(c.scale, c.width);
+      for (const Kernel* kernel : kernels()) {
+        Outputs found(c, inputs.prompt_count);
+        inputs.give(c, found.batch);
+        found.batch.probabilities = nullptr;
+        CHECK_EQUAL(clipengine_sweep_run(make(inputs.plan, *kernel).get(), &found.batch), CLIPENGINE_OK);
+        for (size_t i = 0; i < sums.size(); ++i) CHECK_NEAR(to_double(found.sums[i]), sums[i], bound * sums[i] + 1e-24);
+        CHECK(found.group_rows == expected.group_rows);
+      }
+    }
+  }
+}
+
 CLIPENGINE_TEST(top_columns_over_pieces) {
   for (int32_t top : {0, 2, 5, 100}) {
     Case c;
@@ -339,6 +368,29 @@ CLIPENGINE_TEST(totals_are_exact) {
   for (size_t i = 0; i < values.size(); ++i) CHECK(add_to_total(forward, values[i]) && add_to_total(backward, values[values.size() - 1 - i]));
   CHECK_EQUAL(forward.low, backward.low);
   CHECK_EQUAL(forward.high, backward.high);
+
+  // Many at once: the same bits, signs, ties and carries included.
+  for (double value : {0x1p-81, -0x1p-81, 0x1.8p-80, -0x1p-80, 0x1p-16, -0x1p-16, 0x1p-28, 0x1.fffffffffffffp42, -0x1.fffffffffffffp42, 0x1.fffffffffffffp-17, 0x1p-1074}) values.push_back(value);
+  for (size_t i = 0; i < values.size(); i += 3) values[i] = -values[i];
+  for (const Kernel* kernel : kernels()) {
+    if (kernel->add_to_totals == nullptr) continue;
+    std::vector<clipengine_sweep_total> expected, found;
+    for (size_t i = 0; i < values.size(); ++i) expected.push_back({random(), static_cast<int64_t>(random()) >> 4});
+    found = expected;
+    for (int round = 0; round < 3; ++round) {
+      for (size_t i = 0; i < values.size(); ++i) CHECK(add_to_total(expected[i], values[i]));
+      CHECK(kernel->add_to_totals(found.data(), values.data(), static_cast<int64_t>(values.size())));
+    }
+    CHECK(std::memcmp(found.data(), expected.data(), found.size() * sizeof found[0]) == 0);
+    for (double bad : {0x1p46, -0x1p46, HUGE_VAL, std::nan("")}) {
+      std::vector<double> row(11);
+      row[9] = bad;
+      CHECK(!kernel->add_to_totals(found.data(), row.data(), 11));
+    }
+    const double large = 0x1p45;
+    clipengine_sweep_total full{0, INT64_MAX};
+    CHECK(!kernel->add_to_totals(&full, &large, 1));
+  }
 }
 
 CLIPENGINE_TEST_MAIN()

@@ -25,6 +25,8 @@ namespace {
 
 // Packed rows of a tile, and beside them the scores of a block and the prompts of two products, in a second-level cache of 1 MiB.
 constexpr int64_t kTileBytes = 320 * 1024;
+// Scores of a tile beyond this do not stay in a second-level cache.
+constexpr int64_t kNearBytes = 2 * 1024 * 1024;
 constexpr double kLog2E = 1.44269504088896340736;
 
 // Zeros that are only ever replaced, never grown in place. Huge pages where they are large: scores of a wide tile and packed
@@ -258,24 +260,32 @@ void clear(const Plan& plan, const Workspace& workspace) {
   std::fill_n(workspace.weighted, plan.replicates * plan.prompts, 0.0);
 }
 
-void add_totals(const Plan& plan, const Worker& worker, int count, clipengine_sweep_batch& batch) {
+bool add_and_clear(const Kernel& kernel, clipengine_sweep_total* totals, double* values, int64_t count) {
+  bool fits = true;
+  if (totals != nullptr && kernel.add_to_totals != nullptr) {
+    fits = kernel.add_to_totals(totals, values, count);
+  } else if (totals != nullptr) {
+    for (int64_t i = 0; i < count; ++i) fits &= add_to_total(totals[i], values[i]);
+  }
+  std::fill_n(values, count, 0.0);
+  return fits;
+}
+
+// Adds what a chunk has left in the worker's sums, which are zeros again afterwards.
+void add_totals(const Plan& plan, const Kernel& kernel, const Worker& worker, int count, clipengine_sweep_batch& batch) {
   const Workspace& workspace = worker.workspace;
   const int64_t cells = plan.groups * plan.prompts;
-  bool fits = true;
   if (batch.group_rows != nullptr) {
     for (int i = 0; i < count; ++i) {
       if (plan.groups > 0 && worker.groups.get()[i] >= 0) ++batch.group_rows[worker.groups.get()[i]];
     }
   }
-  if (batch.argmax_counts != nullptr) {
-    for (int64_t i = 0; i < cells; ++i) batch.argmax_counts[i] += workspace.counts[i];
+  for (int64_t i = 0; i < cells; ++i) {
+    if (workspace.counts[i] == 0) continue;  // nearly all
+    if (batch.argmax_counts != nullptr) batch.argmax_counts[i] += workspace.counts[i];
+    workspace.counts[i] = 0;
   }
-  if (batch.sums != nullptr) {
-    for (int64_t i = 0; i < cells; ++i) fits &= add_to_total(batch.sums[i], workspace.sums[i]);
-  }
-  if (batch.weighted_sums != nullptr) {
-    for (int64_t i = 0; i < plan.replicates * plan.prompts; ++i) fits &= add_to_total(batch.weighted_sums[i], workspace.weighted[i]);
-  }
+  const bool fits = add_and_clear(kernel, batch.sums, workspace.sums, cells) & add_and_clear(kernel, batch.weighted_sums, workspace.weighted, plan.replicates * plan.prompts);
   require(fits, "a weighted sum is not finite or beyond 2^46");
 }
 
@@ -316,7 +326,6 @@ void run(clipengine_sweep& sweep, clipengine_sweep_batch& batch) {
     if (slot == nullptr) slot = std::make_unique<Worker>(plan, *sweep.kernel);
     Worker& worker = *slot;
     order_rows(plan, batch, worker, first, count);
-    clear(plan, worker.workspace);
     Chunk chunk = chunk_of(plan, batch, worker, first, count);
     if (batch.rows != nullptr) {
       chunk.rows = static_cast<const uint8_t*>(batch.rows) + first * row_bytes;
@@ -326,6 +335,7 @@ void run(clipengine_sweep& sweep, clipengine_sweep_batch& batch) {
     }
     const Outcome outcome = sweep.kernel->run(plan, worker.workspace, chunk);
     if (outcome.refusal != Refusal::kNone) {
+      clear(plan, worker.workspace);
       std::lock_guard lock(failure);
       if (first + outcome.row < failed_row.load(std::memory_order_relaxed)) {
         failed_row.store(first + outcome.row, std::memory_order_relaxed);
@@ -334,7 +344,7 @@ void run(clipengine_sweep& sweep, clipengine_sweep_batch& batch) {
       return;
     }
     std::lock_guard lock(sweep.totals);
-    add_totals(plan, worker, count, batch);
+    add_totals(plan, *sweep.kernel, worker, count, batch);
   });
   if (refusal != Refusal::kNone) {
     batch.failed_row = failed_row.load();
@@ -428,6 +438,7 @@ clipengine_sweep* create(const clipengine_sweep_plan& source, const Kernel& kern
   plan.tile_rows = 256;
   while (plan.tile_rows > 2 * kernel.panel_rows && plan.tile_rows * plan.width * static_cast<int64_t>(sizeof(float)) > kTileBytes) plan.tile_rows /= 2;
   lay_out(*sweep);
+  plan.far_values = plan.value_columns * plan.tile_rows * static_cast<int64_t>(sizeof(float)) > kNearBytes;
   pack_prompts(*sweep, source, failed_prompt);
   plan.segment_starts = sweep->starts.data();
   plan.blocks = sweep->blocks.data();

@@ -97,6 +97,16 @@ inline void transpose(Vec (&r)[8]) {
   }
 }
 
+// At each step two vectors become one whose elements are sums of two.
+inline Vec sum_of_each(const Vec (&r)[8]) {
+  __m256 four[4], two[2];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) four[i] = _mm256_add_ps(_mm256_unpacklo_ps(r[2 * i].v, r[2 * i + 1].v), _mm256_unpackhi_ps(r[2 * i].v, r[2 * i + 1].v));
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) two[i] = _mm256_add_ps(_mm256_shuffle_ps(four[2 * i], four[2 * i + 1], 0x44), _mm256_shuffle_ps(four[2 * i], four[2 * i + 1], 0xEE));
+  return {_mm256_add_ps(_mm256_permute2f128_ps(two[0], two[1], 0x20), _mm256_permute2f128_ps(two[0], two[1], 0x31))};
+}
+
 // Exponentials below 2^-126 are zero by definition here; without this the processor would take hundreds of cycles for each
 // product that is smaller still.
 class FlushDenormals {
@@ -112,7 +122,7 @@ class FlushDenormals {
 
 #include "cpu/sweep_kernel.h"
 
-constexpr Kernel kKernel{"avx2", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk};
+constexpr Kernel kKernel{"avx2", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, nullptr};
 
 }  // namespace
 }  // namespace avx2

@@ -44,6 +44,7 @@ struct Plan {
   int32_t top_count;
   bool sigmoid;
   bool entropy;
+  bool far_values;      // a tile's scores of a long segment leave the caches before its softmax is complete
   bool few;             // at most Kernel::few_columns: rows are not packed, and packed holds [columns][width], both padded with zeros
   float scale;          // times log2(e): scores are kept in base 2
   float bias;           // the same
@@ -108,6 +109,8 @@ struct Kernel {
   int32_t few_columns;      // a multiple of dot_columns
   // Scores one chunk; adds to Workspace::{sums, counts, weighted}, writes the chunk's row outputs.
   Outcome (*run)(const Plan& plan, const Workspace& workspace, const Chunk& chunk);
+  // totals[i] += values[i] with add_to_total's rounding; false where one is out of range. Null: add_to_total does it one by one.
+  bool (*add_to_totals)(clipengine_sweep_total* totals, const double* values, int64_t count);
 };
 
 // Null where the build does not have the instruction set; whether the processor has it is the caller's question.

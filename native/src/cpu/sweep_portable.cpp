@@ -120,6 +120,12 @@ inline void transpose(Vec (&r)[4]) {
   for (int i = 0; i < 4; ++i) r[i].v = Floats{a[i], b[i], c[i], d[i]};
 }
 
+inline Vec sum_of_each(const Vec (&r)[4]) {
+  Vec lane[4] = {r[0], r[1], r[2], r[3]};
+  transpose(lane);
+  return (lane[0] + lane[1]) + (lane[2] + lane[3]);
+}
+
 // The plain path must run anywhere; it takes denormals as they come. Half-precision subnormals need them.
 struct FlushDenormals {
   FlushDenormals() {}
@@ -128,7 +134,7 @@ struct FlushDenormals {
 
 #include "cpu/sweep_kernel.h"
 
-constexpr Kernel kKernel{"portable", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk};
+constexpr Kernel kKernel{"portable", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, nullptr};
 
 }  // namespace
 }  // namespace portable
