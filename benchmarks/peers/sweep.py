@@ -4,12 +4,15 @@
         [--peers numpy,torch] [--shapes 1000000x8,100000x1000,20000x20000]
 
 Ours returns group totals only (argmax counts and probability sums of 14 groups) and never holds [images, texts]; the peers
-return [images, texts] and no totals. Prints medians, ratios, and the share of two ceilings measured in the same process: reading
-memory (numpy's sum of the images on every thread at once) and the peers' best matrix product.
+return [images, texts] and no totals. Prints medians, ratios (of each round, then their median), and beside them what was measured in
+the same rounds: multiply-adds in registers, reading memory (numpy's sum of the images on every thread at once) and the peers' best
+matrix product. Memory beyond the inputs: what a process of its own that holds just the inputs grows by at its peak, while it makes
+the sweep, runs it and takes its totals. OpenBLAS is told to use AVX-512 where the processor has it: this one does not always see it.
 """
 import argparse
 import ctypes
 import os
+import re
 import statistics
 import threading
 import time
@@ -23,6 +26,10 @@ parser.add_argument("--shapes", default="1000000x8,100000x1000,20000x20000")
 options = parser.parse_args()
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, str(options.threads))
+with open("/proc/cpuinfo", encoding="utf-8") as info:
+    processor = info.read()
+if "avx512dq" in processor:
+    os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
 
 import numpy as np  # noqa: E402  (reads the thread counts above)
 
@@ -50,7 +57,6 @@ library.clipengine_sweep_isa.restype = ctypes.c_char_p
 for name, size in ((b"clipengine_sweep_plan", ctypes.sizeof(Plan)), (b"clipengine_sweep_batch", ctypes.sizeof(Batch))):
     library.clipengine_struct_size.restype = ctypes.c_int64
     assert library.clipengine_struct_size(name) == size, f"{name} differs: this script and the library are of different versions"
-assert library.clipengine_threads_set(options.threads) == 0
 
 
 def unit(rows, seed):
@@ -100,20 +106,51 @@ def read(images):
         worker.join()
 
 
+def ceiling():
+    """Multiply-adds in registers on every thread, in GFLOP/s."""
+    speed = ctypes.c_double()
+    assert library.clipengine_ceiling_measure(0, ISAS[library.clipengine_sweep_isa(sweep.handle)], ctypes.c_double(0.1), ctypes.byref(speed)) == 0
+    return speed.value * 1e-9
+
+
 def peak_memory():
+    """The most that this process has held at a time, in MB."""
     with open("/proc/self/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024 / 1e6
 
 
-with open("/proc/cpuinfo", encoding="utf-8") as info:
-    print(next(line.split(":")[1].strip() for line in info if line.startswith("model name")), f"| {options.threads} threads | numpy {np.__version__}")
-for shape in options.shapes.split(","):
-    rows, columns = map(int, shape.split("x"))
+def memory_beyond_inputs(rows, columns):
+    """In MB. In a child that was forked before this process had threads or inputs of its own."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            images, texts = (np.full((count, WIDTH), WIDTH**-0.5, np.float32) for count in (rows, columns))
+            assert library.clipengine_threads_set(options.threads) == 0
+            with open("/proc/self/clear_refs", "w", encoding="ascii") as reset:
+                reset.write("5")  # the peak begins anew
+            before = peak_memory()
+            Sweep(images, texts)()
+            os.write(writer, str(peak_memory() - before).encode())
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        grown = said.read()
+    assert os.waitpid(child, 0)[1] == 0, "the process that measures memory failed"
+    return float(grown)
+
+
+ISAS = {b"portable": 0, b"avx2": 1, b"avx512": 2}
+print(re.search(r"model name\s*: (.*)", processor)[1], f"| {options.threads} threads | numpy {np.__version__}")
+shapes = [(shape, *map(int, shape.split("x"))) for shape in options.shapes.split(",")]
+memory = [memory_beyond_inputs(rows, columns) for _, rows, columns in shapes]
+assert library.clipengine_threads_set(options.threads) == 0
+for (shape, rows, columns), beyond in zip(shapes, memory):
     images, texts = unit(rows, 0), unit(columns, 1)
-    before = peak_memory()
     sweep = Sweep(images, texts)
-    sweep()
-    print(f"\n{shape}: {library.clipengine_sweep_isa(sweep.handle).decode()}, memory beyond inputs at most {max(0, peak_memory() - before):.0f} MB")
+    print(f"\n{shape}: {library.clipengine_sweep_isa(sweep.handle).decode()}, {beyond:.0f} MB beyond the inputs")
     contenders = {"clipengine": sweep, "read": lambda: read(images), "product": lambda: images @ texts.T}
     if "numpy" in options.peers:
         contenders["numpy"] = lambda: with_numpy(images, texts)
@@ -128,16 +165,20 @@ for shape in options.shapes.split(","):
     truth = np.stack([expected[part.groups == group].sum(0, dtype=np.float64) for group in range(GROUPS)])
     assert np.allclose(part.probability_sums(), truth, rtol=1e-3, atol=1e-9), "the totals differ from numpy's"
     part.close()
-    times = {name: [] for name in contenders}
+    times, ceilings = {name: [] for name in contenders}, []
     for _ in range(options.rounds):
+        ceilings.append(ceiling())
         for name, run in contenders.items():
             start = time.perf_counter()
             result = run()
             times[name].append(time.perf_counter() - start)
             del result
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    print(f"  multiply-adds in registers: median {statistics.median(ceilings):.0f} GFLOP/s")
     for name, values in times.items():
-        median = medians[name]
-        ratio = "" if name == "clipengine" else f"  {median / medians['clipengine']:5.2f}x ours"
-        print(f"  {name:10s} median {median:7.3f} s  min {min(values):7.3f}  max {max(values):7.3f}  {2e-9 * rows * columns * WIDTH / median:7.1f} GFLOP/s  {4e-9 * rows * WIDTH / median:6.2f} GB/s{ratio}")
+        median = statistics.median(values)
+        share = statistics.median(2e-9 * rows * columns * WIDTH / seconds / best for seconds, best in zip(values, ceilings))
+        ratio = statistics.median(theirs / ours for theirs, ours in zip(values, times["clipengine"]))
+        speed = "" if name == "read" else f"  {2e-9 * rows * columns * WIDTH / median:7.1f} GFLOP/s, {100 * share:3.0f} %"
+        print(f"  {name:10s} median {median:7.3f} s  min {min(values):7.3f}  max {max(values):7.3f}  {4e-9 * rows * WIDTH / median:6.2f} GB/s{speed}"
+              + ("" if name == "clipengine" else f"  {ratio:5.2f}x ours"))
     sweep.close()
