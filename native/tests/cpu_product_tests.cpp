@@ -54,6 +54,28 @@ CLIPENGINE_TEST(linear_goes_on_across_blocks_of_the_depth) {
   for (int32_t isa : available_isas()) linear(isa, 31, 70, 2100, true, Activation::Gelu);
 }
 
+// More rows than a chunk holds, more panels than sums wait for, and threads that share them unevenly.
+CLIPENGINE_TEST(linear_is_the_same_however_it_is_dealt_to_threads) {
+  const int64_t rows = 210, columns = 450, depth = 1100;
+  const auto x = random_values(rows * depth, 1), w = random_values(columns * depth, 2);
+  const auto expected = reference::product(x.data(), w.data(), rows, columns, depth);
+  for (int32_t isa : available_isas()) {
+    const OwnedWeight weight = matrix(w, columns, depth, isa);
+    const OwnedPass run = pass(isa);
+    Guarded input(x), alone(rows * columns);
+    clipengine::ThreadPool::instance().resize(1);
+    CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 0, nullptr, nullptr, alone.data()), CLIPENGINE_OK);
+    check_all(alone, expected, 2 * bound_of(depth), label(isa, rows, columns, depth));
+    for (int threads : {2, 3, 7}) {
+      clipengine::ThreadPool::instance().resize(threads);
+      Guarded shared(rows * columns);
+      CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 0, nullptr, nullptr, shared.data()), CLIPENGINE_OK);
+      CHECK(shared.same_bits(alone));
+    }
+  }
+  clipengine::ThreadPool::instance().resize(0);
+}
+
 CLIPENGINE_TEST(a_transposed_matrix_is_the_same_matrix) {
   const int64_t columns = 50, depth = 77;
   const auto w = random_values(columns * depth, 2);
