@@ -51,7 +51,7 @@ CLIPENGINE_API clipengine_status clipengine_cuda_memory_download(clipengine_cuda
 CLIPENGINE_API clipengine_status clipengine_cuda_kernel_find(clipengine_cuda_device* device, const char* name, int32_t shared_bytes, int64_t* kernel) CLIPENGINE_NOEXCEPT;
 
 /* What the operands of a product are. */
-typedef enum { CLIPENGINE_CUDA_FP32 = 0, CLIPENGINE_CUDA_TF32 = 1, CLIPENGINE_CUDA_BF16 = 2, CLIPENGINE_CUDA_FP16 = 3 } clipengine_cuda_operand_type;
+typedef enum { CLIPENGINE_CUDA_FP32 = 0, CLIPENGINE_CUDA_TF32 = 1, CLIPENGINE_CUDA_BF16 = 2, CLIPENGINE_CUDA_FP16 = 3, CLIPENGINE_CUDA_FP8 = 4 } clipengine_cuda_operand_type;
 
 /* Finds how to compute y [rows, columns] = scale * activation(x w^T + bias) + residual for weights [columns, depth] of a type: by
  * cuBLASLt where it is installed (CLIPENGINE_CUBLASLT names the library, or says "none"), does as our kernels do and gives a row the
@@ -59,7 +59,9 @@ typedef enum { CLIPENGINE_CUDA_FP32 = 0, CLIPENGINE_CUDA_TF32 = 1, CLIPENGINE_CU
  * was found. depth is a multiple of 8. The result is of the operands' type, or fp32: always for fp32 and tf32. The number is launched
  * like a kernel, grid, block and shared memory aside, with the arguments
  *   x, w, y: addresses, multiples of 16 bytes; int32 rows, columns, depth; bias [columns], scale [columns], residual [rows,
- *   columns]: addresses of fp32 or 0; int32 activation (ActivationCode in cuda/kernels/maths.h). */
+ *   columns]: addresses of fp32 or 0; int32 activation (ActivationCode in cuda/kernels/maths.h).
+ * fp8 is e4m3 with scales: depth is a multiple of 16, the result bf16 or fp32, and behind these arguments stand the scales of the
+ * rows of x [rows] and of w [columns], addresses of fp32. CLIPENGINE_UNSUPPORTED where the device does not multiply fp8. */
 CLIPENGINE_API clipengine_status clipengine_cuda_product_find(clipengine_cuda_device* device, int32_t operand_type, int32_t is_result_fp32, int32_t columns, int32_t depth,
                                                               int64_t* product) CLIPENGINE_NOEXCEPT;
 

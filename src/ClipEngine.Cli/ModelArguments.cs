@@ -29,7 +29,7 @@ internal sealed class ModelArguments
     private readonly Option<string?> _imageSize = new("--image-size") { Description = ImageSizeDescription };
     private readonly Option<int?> _batch = new("--batch") { Description = "Images or sentences at once. Features do not depend on it." };
     private readonly Option<int?> _threads = new("--threads") { Description = "Processor threads. Features do not depend on it." };
-    private readonly Option<string> _dtype = new("--dtype") { Description = "What is computed in: fp32 (the reference), bf16, fp16, int8, or tf32 (fp32 with products on a GPU's tensor cores).", DefaultValueFactory = _ => "fp32" };
+    private readonly Option<string> _dtype = new("--dtype") { Description = "What is computed in: fp32 (the reference), bf16, fp16, int8; on a GPU also tf32 (fp32 with products on tensor cores) or fp8 (bf16 with linear layers in e4m3).", DefaultValueFactory = _ => "fp32" };
     private readonly Option<string> _device = new("--device") { Description = Devices + "; nothing falls back.", DefaultValueFactory = _ => "cpu" };
 
     private readonly Option<bool> _acceptActivationMismatch = new("--accept-activation-mismatch") { Description = "Run weights with the activation of the configuration although they were trained with the other one, to repeat a published mistake; the result says so." };
@@ -82,25 +82,25 @@ internal sealed class ModelArguments
         ElementType type = dtype switch
         {
             "fp32" or "tf32" => ElementType.Float32,
-            "bf16" => ElementType.BFloat16,
+            "bf16" or "fp8" => ElementType.BFloat16,
             "fp16" => ElementType.Float16,
             "int8" => ElementType.Int8,
-            _ => throw new BadInputException("--dtype", $"expected fp32, bf16, fp16, int8 or tf32, found '{BadInputException.Escape(dtype)}'."),
+            _ => throw new BadInputException("--dtype", $"expected fp32, bf16, fp16, int8, tf32 or fp8, found '{BadInputException.Escape(dtype)}'."),
         };
-        if (dtype == "tf32" && device == "cpu")
-            throw new BadInputException("--dtype", "tf32 is computed by GPUs only.", "Name one with --device, or leave --dtype out.");
+        if (dtype is "tf32" or "fp8" && device == "cpu")
+            throw new BadInputException("--dtype", $"{dtype} is computed by GPUs only.", "Name one with --device, or leave --dtype out.");
         try
         {
 #if TORCHSHARP
             bool isTorch = device == "torch" || device.StartsWith("torch:", StringComparison.Ordinal);
-            if (isTorch && dtype == "tf32")
-                throw new BadInputException("--dtype", "tf32 is not computed by TorchSharp's devices.", "Leave --dtype out for fp32.");
+            if (isTorch && dtype is "tf32" or "fp8")
+                throw new BadInputException("--dtype", $"{dtype} is not computed by TorchSharp's devices.", "Leave --dtype out for fp32.");
             if (isTorch)
                 return TorchBackend.Create(new TorchBackendOptions { Device = device == "torch" ? "cpu" : device["torch:".Length..], ComputeType = type, Threads = threads });
 #endif
             return device == "cpu"
                 ? CpuBackend.Create(new CpuBackendOptions { ComputeType = type, Threads = threads })
-                : CudaBackend.Create(new CudaBackendOptions { ComputeType = type, Device = CudaOrdinal(device), Tf32 = dtype == "tf32" });
+                : CudaBackend.Create(new CudaBackendOptions { ComputeType = type, Device = CudaOrdinal(device), Tf32 = dtype == "tf32", Fp8 = dtype == "fp8" });
         }
         catch (NotSupportedException exception)
         {

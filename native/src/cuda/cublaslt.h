@@ -12,8 +12,8 @@
 
 namespace clipengine::cuda {
 
-// What a product's operands are; results are of the same type or fp32 (of tf32 always fp32).
-enum class ProductType : int32_t { kFp32 = 0, kTf32 = 1, kBf16 = 2, kFp16 = 3 };
+// What a product's operands are; results are of the same type or fp32: of tf32 always fp32, of fp8 bf16 or fp32.
+enum class ProductType : int32_t { kFp32 = 0, kTf32 = 1, kBf16 = 2, kFp16 = 3, kFp8 = 4 };
 
 // What the library can do with the sums; anything else is for our own kernels. Its GELU is the one with tanh.
 struct LibraryEpilogue {

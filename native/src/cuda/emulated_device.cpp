@@ -21,6 +21,7 @@
 #include "cuda/kernels/layer_norm.cu"
 #include "cuda/kernels/matrix_product.cu"
 #include "cuda/kernels/matrix_product_hopper.cu"
+#include "cuda/kernels/quantize.cu"
 #include "cuda/kernels/sweep.cu"
 #include "cuda/kernels/sweep_tiles.cu"
 #include "cuda/kernels/tokens.cu"
@@ -57,7 +58,7 @@ const std::map<std::string, Kernel>& kernels() {
       CLIPENGINE_ENTRY(convert_rows_fp32_##type), CLIPENGINE_ENTRY(convert_rows_##type##_fp32)
   static const std::map<std::string, Kernel> all = {
       CLIPENGINE_ATTENTION_ENTRIES(bf16), CLIPENGINE_ATTENTION_ENTRIES(fp16), CLIPENGINE_TYPE_ENTRIES(bf16), CLIPENGINE_TYPE_ENTRIES(fp16),
-      CLIPENGINE_ENTRY(attention_fp32), CLIPENGINE_ENTRY(product_fp32_fp32), CLIPENGINE_ENTRY(product_tf32_fp32), CLIPENGINE_ENTRY(layer_norm_fp32), CLIPENGINE_ENTRY(l2_normalize_fp32),
+      CLIPENGINE_ENTRY(attention_fp32), CLIPENGINE_ENTRY(product_fp32_fp32), CLIPENGINE_ENTRY(product_tf32_fp32), CLIPENGINE_ENTRY(product_fp8_bf16), CLIPENGINE_ENTRY(product_fp8_fp32), CLIPENGINE_ENTRY(quantize_rows_fp32), CLIPENGINE_ENTRY(quantize_rows_bf16), CLIPENGINE_ENTRY(layer_norm_fp32), CLIPENGINE_ENTRY(l2_normalize_fp32),
       CLIPENGINE_ENTRY(unfold_fp32), CLIPENGINE_ENTRY(assemble_tokens_fp32), CLIPENGINE_ENTRY(take_tokens_fp32), CLIPENGINE_ENTRY(mean_tokens_fp32),
       CLIPENGINE_ENTRY(convert_rows_fp32), CLIPENGINE_ENTRY(concatenate_tokens_fp32), CLIPENGINE_ENTRY(activate_fp32), CLIPENGINE_ENTRY(add_fp32),
       CLIPENGINE_ENTRY(broadcast), CLIPENGINE_ENTRY(token_embedding), CLIPENGINE_ENTRY(average_pool), CLIPENGINE_ENTRY(map_to_tokens),
@@ -97,7 +98,7 @@ class EmulatedDevice final : public Device {
   // Tests say as which architecture it stands there.
   std::string architecture() const override {
     const char* chosen = std::getenv("CLIPENGINE_EMULATED_ARCHITECTURE");
-    return chosen == nullptr ? "sm_80" : chosen;
+    return chosen == nullptr ? "sm_89" : chosen;
   }
   const char* library_mark() const override { return "clipengine_fake_cublaslt"; }
 

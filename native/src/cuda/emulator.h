@@ -10,6 +10,7 @@
 
 #include <ucontext.h>
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -87,6 +88,10 @@ struct fp16 {
   uint16_t bits;
 };
 struct tf32 {
+  uint16_t bits;
+};
+
+struct fp8_pair {
   uint16_t bits;
 };
 
@@ -242,6 +247,50 @@ CLIPENGINE_DEVICE void multiply_tile(float d[4], const uint32_t a[4], const uint
     d[i] = sum;
   }
   emu::meet_warp(10);
+}
+
+// e4m3: bias 7, no infinities, NaN where all bits but the sign's are set (Micikevicius et al. 2022, "FP8 formats for deep learning").
+#define CLIPENGINE_HAS_FP8 1
+CLIPENGINE_DEVICE float e4m3_to_float(uint8_t bits) {
+  static const std::array<float, 256> numbers = [] {
+    std::array<float, 256> all{};
+    for (int i = 0; i < 256; ++i) {
+      const int exponent = i >> 3 & 15, mantissa = i & 7;
+      const float size = (i & 127) == 127 ? NAN : exponent == 0 ? std::ldexp((float)mantissa, -9) : std::ldexp((float)(8 + mantissa), exponent - 10);
+      all[(size_t)i] = i & 128 ? -size : size;
+    }
+    return all;
+  }();
+  return numbers[bits];
+}
+CLIPENGINE_DEVICE uint8_t float_to_e4m3(float value) {
+  const uint8_t sign = std::signbit(value) ? 128 : 0;
+  if (std::isnan(value)) return 127;
+  const float size = std::fmin(std::fabs(value), 448.0f);
+  int exponent = 0;
+  std::frexp(size, &exponent);  // size in [2^(exponent - 1), 2^exponent)
+  exponent = exponent - 1 < -6 || size == 0.0f ? -6 : exponent - 1;
+  const int steps = (int)std::nearbyint(std::ldexp(size, 3 - exponent));  // 8 and more: normal; 16: the next power of two
+  return sign | (uint8_t)((exponent + 6) * 8 + steps);
+}
+CLIPENGINE_DEVICE fp8_pair pack_fp8(float low, float high) { return {(uint16_t)(float_to_e4m3(low) | float_to_e4m3(high) << 8)}; }
+
+// mma.m16n8k32 for .e4m3: its own figures in the PTX ISA.
+CLIPENGINE_DEVICE void multiply_tile(float d[4], const uint32_t a[4], const uint32_t b[2], fp8_pair) {
+  namespace emu = clipengine::emulator;
+  const unsigned me = emu::lane();
+  std::memcpy(emu::mailbox(me), a, 16);
+  std::memcpy(emu::mailbox(me) + 16, b, 8);
+  emu::meet_warp(15);
+  const unsigned char* boxes = emu::mailbox(0);
+  const auto element = [boxes](unsigned lane, unsigned word, unsigned byte) { return e4m3_to_float(boxes[lane * 64 + word * 4 + byte]); };
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned row = me / 4 + (i / 2) * 8, column = (me % 4) * 2 + i % 2;
+    float sum = d[i];
+    for (unsigned k = 0; k < 32; ++k) sum += element((row % 8) * 4 + k % 16 / 4, row / 8 + 2 * (k / 16), k % 4) * element(column * 4 + k % 16 / 4, 4 + k / 16, k % 4);
+    d[i] = sum;
+  }
+  emu::meet_warp(16);
 }
 
 #define CLIPENGINE_HAS_WGMMA 1

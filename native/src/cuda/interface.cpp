@@ -10,7 +10,6 @@ using clipengine::Error;
 using clipengine::guard;
 using clipengine::cuda::KernelLaunch;
 using clipengine::cuda::LaunchList;
-using clipengine::cuda::Products;
 using clipengine::cuda::ProductType;
 using clipengine::cuda::require;
 using clipengine::cuda::require_out;
@@ -27,7 +26,8 @@ LaunchList collect(clipengine_cuda_device* device, const clipengine_cuda_launch*
     if (launch.argument_count < 0 || launch.first_argument < 0 || launch.first_argument + launch.argument_count > argument_count)
       throw Error(CLIPENGINE_INVALID_ARGUMENT, "a launch's arguments are not in the list");
     if (launch.kernel < 0) {
-      if (launch.argument_count != Products::kArguments) throw Error(CLIPENGINE_INVALID_ARGUMENT, "a product takes " + std::to_string(Products::kArguments) + " arguments");
+      const int wanted = device->products->argument_count(launch.kernel);
+      if (launch.argument_count != wanted) throw Error(CLIPENGINE_INVALID_ARGUMENT, "this product takes " + std::to_string(wanted) + " arguments");
       device->products->expand(launch.kernel, arguments + launch.first_argument, all);
     } else {
       all.launches.push_back({launch.kernel, {launch.grid_x, launch.grid_y, launch.grid_z, launch.block, launch.shared_bytes}, arguments + launch.first_argument, launch.argument_count});
@@ -52,7 +52,7 @@ clipengine_status clipengine_cuda_device_open(int32_t ordinal, const char* kerne
   return guard([&] {
     auto opened = std::make_unique<clipengine_cuda_device>();
     opened->device = clipengine::cuda::open_device(ordinal, kernel_folder);
-    opened->products = std::make_unique<Products>(*opened->device);
+    opened->products = std::make_unique<clipengine::cuda::Products>(*opened->device);
     require_out(device) = opened.release();
   });
 }
@@ -100,7 +100,7 @@ clipengine_status clipengine_cuda_kernel_find(clipengine_cuda_device* device, co
 clipengine_status clipengine_cuda_product_find(clipengine_cuda_device* device, int32_t operand_type, int32_t is_result_fp32, int32_t columns, int32_t depth, int64_t* product) noexcept {
   return guard([&] {
     require(device);
-    if (operand_type < CLIPENGINE_CUDA_FP32 || operand_type > CLIPENGINE_CUDA_FP16) throw Error(CLIPENGINE_INVALID_ARGUMENT, "there are no products of type " + std::to_string(operand_type));
+    if (operand_type < CLIPENGINE_CUDA_FP32 || operand_type > CLIPENGINE_CUDA_FP8) throw Error(CLIPENGINE_INVALID_ARGUMENT, "there are no products of type " + std::to_string(operand_type));
     require_out(product) = device->products->find(static_cast<ProductType>(operand_type), is_result_fp32 != 0, columns, depth);
   });
 }

@@ -1,6 +1,7 @@
 #include "cuda/products.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "core/status.h"
@@ -18,7 +19,7 @@ int index_of(LibraryEpilogue epilogue) { return epilogue.has_bias + 2 * epilogue
 constexpr LibraryEpilogue kEpilogues[] = {{false, false, false}, {true, false, false}, {true, true, false}, {true, false, true}};
 
 bool is_16bit(ProductType type) { return type == ProductType::kBf16 || type == ProductType::kFp16; }
-const char* name_of(ProductType type) { return type == ProductType::kBf16 ? "bf16" : type == ProductType::kFp16 ? "fp16" : type == ProductType::kTf32 ? "tf32" : "fp32"; }
+const char* name_of(ProductType type) { return type == ProductType::kFp8 ? "fp8" : type == ProductType::kBf16 ? "bf16" : type == ProductType::kFp16 ? "fp16" : type == ProductType::kTf32 ? "tf32" : "fp32"; }
 
 // Numbers of 8 bits with exponents 0 to -7: exact in every type, while their products' sums are not, so that another order shows.
 struct Number {
@@ -141,9 +142,20 @@ Products::~Products() {
 }
 
 int64_t Products::find(ProductType operands, bool is_result_fp32, int32_t columns, int32_t depth) {
-  if (columns < 1 || depth < 1 || depth % 8 != 0) throw Error(CLIPENGINE_INVALID_ARGUMENT, "a product needs columns and a depth in whole groups of 8; found " + std::to_string(columns) + " and " + std::to_string(depth));
+  const int32_t group = operands == ProductType::kFp8 ? 16 : 8;
+  if (columns < 1 || depth < 1 || depth % group != 0) throw Error(CLIPENGINE_INVALID_ARGUMENT, "a product needs columns and a depth in whole groups of " + std::to_string(group) + "; found " + std::to_string(columns) + " and " + std::to_string(depth));
   const std::lock_guard lock(mutex_);
-  is_result_fp32 = is_result_fp32 || !is_16bit(operands);
+  if (operands == ProductType::kFp8) {
+    // Asked of the device first: code for it, and where that was compiled from is another matter.
+    const std::string architecture = device_.architecture();
+    if (std::atoi(architecture.c_str() + 3) < 89) throw Error(CLIPENGINE_UNSUPPORTED, "fp8 is multiplied by GPUs of compute capability 8.9 and later (Ada, Hopper); this one is " + architecture);
+    try {
+      device_.find_kernel("product_fp8_fp32", kProductSharedBytes);
+    } catch (const Error& error) {
+      throw Error(CLIPENGINE_UNSUPPORTED, std::string("the kernels that were loaded have none for fp8, they were compiled for older GPUs: ") + error.what());
+    }
+  }
+  is_result_fp32 = is_result_fp32 || operands == ProductType::kFp32 || operands == ProductType::kTf32;
   for (size_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
     if (entry.operands == operands && entry.is_result_fp32 == is_result_fp32 && entry.columns == columns && entry.depth == depth) return -1 - static_cast<int64_t>(i);
@@ -153,10 +165,19 @@ int64_t Products::find(ProductType operands, bool is_result_fp32, int32_t column
   return -static_cast<int64_t>(entries_.size());
 }
 
+const Products::Entry& Products::entry_of(int64_t product) const {
+  if (product >= 0 || product < -static_cast<int64_t>(entries_.size())) throw Error(CLIPENGINE_INVALID_ARGUMENT, "there is no such product");
+  return entries_[static_cast<size_t>(-1 - product)];
+}
+
+int Products::argument_count(int64_t product) const {
+  const std::lock_guard lock(mutex_);
+  return entry_of(product).operands == ProductType::kFp8 ? kArgumentsFp8 : kArguments;
+}
+
 void Products::expand(int64_t product, const uint64_t* arguments, LaunchList& list) {
   const std::lock_guard lock(mutex_);
-  if (product >= 0 || -product > static_cast<int64_t>(entries_.size())) throw Error(CLIPENGINE_INVALID_ARGUMENT, "there is no such product");
-  const Entry& entry = entries_[static_cast<size_t>(-1 - product)];
+  const Entry& entry = entry_of(product);
   if (static_cast<int32_t>(arguments[kColumns]) != entry.columns || static_cast<int32_t>(arguments[kDepth]) != entry.depth)
     throw Error(CLIPENGINE_INVALID_ARGUMENT, "a product was launched with another shape than it was made for");
   if (static_cast<int32_t>(arguments[kRows]) < 1) return;  // an empty batch
@@ -176,10 +197,10 @@ void Products::append_own(const Entry& entry, const uint64_t* arguments, LaunchL
   const auto [tile_rows, tile_columns, shared] = is_wide                                    ? Shape{kWideRows, kWideColumns, kWideSharedBytes}
                                                  : entry.operands == ProductType::kFp32 ? Shape{kPlainTile, kPlainTile, 0}
                                                                                         : Shape{kTileRows, kTileColumns, kProductSharedBytes};
-  const std::string name = std::string(is_wide ? "product_wide_" : "product_") + name_of(entry.operands) + (entry.is_result_fp32 ? "_fp32" : "");
+  const std::string name = std::string(is_wide ? "product_wide_" : "product_") + name_of(entry.operands) + (entry.is_result_fp32 ? "_fp32" : entry.operands == ProductType::kFp8 ? "_bf16" : "");
   const int32_t rows = static_cast<int32_t>(arguments[kRows]);
   const auto blocks = [](int32_t total, int32_t size) { return static_cast<uint32_t>((total + size - 1) / size); };
-  list.launches.push_back({device_.find_kernel(name, shared), {blocks(entry.columns, tile_columns), blocks(rows, tile_rows), 1, kProductThreads, static_cast<uint32_t>(shared)}, arguments, kArguments});
+  list.launches.push_back({device_.find_kernel(name, shared), {blocks(entry.columns, tile_columns), blocks(rows, tile_rows), 1, kProductThreads, static_cast<uint32_t>(shared)}, arguments, entry.operands == ProductType::kFp8 ? kArgumentsFp8 : kArguments});
 }
 
 void Products::append_library(const Entry& entry, const LibraryProduct& product, const uint64_t* arguments, bool has_bias, LaunchList& list) const {
@@ -207,7 +228,7 @@ void Products::append_library(const Entry& entry, const LibraryProduct& product,
 }
 
 void Products::prepare(Entry& entry) {
-  if (library_ == nullptr) return;
+  if (library_ == nullptr || entry.operands == ProductType::kFp8) return;
   for (const LibraryEpilogue epilogue : kEpilogues) {
     // What is added to the residual stream stays fp32; a bias that is longer than there is room for goes to our kernels.
     if ((epilogue.has_residual && !entry.is_result_fp32) || (epilogue.has_bias && entry.columns > kLongestBias)) continue;

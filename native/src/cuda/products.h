@@ -29,16 +29,18 @@ struct LaunchList {
 
 class Products {
  public:
-  // x, w, y, rows, columns, depth, bias, scale, residual, activation, as our kernels take them.
-  static constexpr int kArguments = 10;
+  // x, w, y, rows, columns, depth, bias, scale, residual, activation, as our kernels take them; fp8 has the scales of x and w too.
+  static constexpr int kArguments = 10, kArgumentsFp8 = 12;
 
   explicit Products(Device& device);
   ~Products();
   Products(const Products&) = delete;
   Products& operator=(const Products&) = delete;
 
-  // The product of a weight [columns, depth], depth in elements and a multiple of 8; numbers are below 0, where no kernel's are.
+  // The product of a weight [columns, depth], depth in elements and a multiple of 8, of 16 for fp8; numbers are below 0, where no
+  // kernel's are. Throws Error (CLIPENGINE_UNSUPPORTED) for fp8 where the device does not multiply it.
   int64_t find(ProductType operands, bool is_result_fp32, int32_t columns, int32_t depth);
+  int argument_count(int64_t product) const;
   // Appends what computes the product with these arguments.
   void expand(int64_t product, const uint64_t* arguments, LaunchList& list);
   // Lines "key: value", each behind a line break.
@@ -52,6 +54,7 @@ class Products {
     std::unique_ptr<LibraryProduct> library[8];  // by which of bias, residual and GELU there are; null: ours
   };
 
+  const Entry& entry_of(int64_t product) const;
   void append_own(const Entry& entry, const uint64_t* arguments, LaunchList& list, bool is_wide) const;
   void append_library(const Entry& entry, const LibraryProduct& product, const uint64_t* arguments, bool has_bias, LaunchList& list) const;
   void open_library();

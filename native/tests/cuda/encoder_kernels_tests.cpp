@@ -4,6 +4,7 @@
 #include "cuda/kernels/layer_norm.cu"
 #include "cuda/kernels/matrix_product.cu"
 #include "cuda/kernels/matrix_product_hopper.cu"
+#include "cuda/kernels/quantize.cu"
 #include "emulated.h"
 
 using namespace emulated;
@@ -173,6 +174,103 @@ CLIPENGINE_TEST(products_in_tf32_round_their_operands_and_nothing_else) {
         CHECK_NEAR(y[(size_t)r * columns + c], sum, 4e-6 * magnitude_sum);
       }
     }
+  }
+}
+
+CLIPENGINE_TEST(e4m3_has_the_numbers_that_it_should) {
+  CHECK_EQUAL(e4m3_to_float(0x01), 1.0f / 512);
+  CHECK_EQUAL(e4m3_to_float(0x08), 1.0f / 64);
+  CHECK_EQUAL(e4m3_to_float(0x38), 1.0f);
+  CHECK_EQUAL(e4m3_to_float(0xfe), -448.0f);
+  for (int bits = 0; bits < 256; ++bits) {
+    if ((bits & 127) == 127) continue;
+    const float value = e4m3_to_float((uint8_t)bits);
+    CHECK_EQUAL((int)float_to_e4m3(value), bits);
+    if ((bits & 127) == 126) continue;
+    // Between two neighbours the even one takes the middle.
+    const float next = e4m3_to_float((uint8_t)(bits + 1)), middle = (value + next) / 2;
+    CHECK_EQUAL((int)float_to_e4m3(middle), bits + (bits & 1));
+    CHECK_EQUAL((int)float_to_e4m3(middle + (next - middle) / 64), bits + 1);
+  }
+  CHECK_EQUAL((int)float_to_e4m3(1e9f), 0x7e);
+  CHECK(std::isnan(e4m3_to_float(float_to_e4m3(NAN))));
+}
+
+template <typename In, typename Kernel>
+void check_quantize(Kernel kernel, int rows, int width) {
+  const int padded = (width + 15) / 16 * 16;
+  auto values = random_values((size_t)rows * width, 3.0f);
+  std::fill(values.end() - width, values.end(), 0.0f);
+  if (rows > 1) values[width - 1] = -40.0f;  // the last of the first row is its largest
+  auto x = to_buffer<In>(values);
+  Buffer<fp8_pair> y((size_t)rows * padded / 2);
+  Buffer<float> scales((size_t)rows);
+  run({blocks(rows, kQuantizeRows), 1, 1}, kQuantizeThreads, 0, kernel, x.data(), y.data(), scales.data(), rows, width, padded);
+  CHECK(y.guards_are_intact());
+  CHECK(scales.guards_are_intact());
+  for (int r = 0; r < rows; ++r) {
+    float largest = 0;
+    for (int i = 0; i < width; ++i) largest = std::max(largest, std::abs(to_float(x[(size_t)r * width + i])));
+    CHECK_NEAR(scales[r], largest > 0 ? largest / 448.0 : 1.0, 1e-6 * largest);
+    for (int i = 0; i < padded; ++i) {
+      const double found = e4m3_to_float((uint8_t)(y[((size_t)r * padded + i) / 2].bits >> 8 * (i % 2))) * (double)scales[r], expected = i < width ? to_float(x[(size_t)r * width + i]) : 0.0;
+      // Half of a step of 3 bits, or of the smallest step.
+      CHECK_NEAR(found, expected, std::abs(expected) / 16 * 1.0001 + scales[r] / 1024 * 1.0001);
+    }
+  }
+}
+
+CLIPENGINE_TEST(rows_are_quantised_to_fp8) {
+  if (!has_kernel("quantize_rows_fp32")) return;
+  for (int width : {1, 7, 32, 50, 130}) {
+    check_quantize<float>(quantize_rows_fp32, 11, width);
+    check_quantize<bf16>(quantize_rows_bf16, 9, width);
+  }
+}
+
+template <typename Out, typename Kernel>
+void check_product_fp8(Kernel kernel, int rows, int columns, int depth, int activation, bool has_extras) {
+  const auto random_fp8 = [](size_t count) {
+    const auto values = random_values(count, 100.0f);
+    Buffer<fp8_pair> buffer(count / 2);
+    for (size_t i = 0; i < count / 2; ++i) buffer[i] = pack_fp8(values[2 * i], values[2 * i + 1]);
+    return buffer;
+  };
+  auto x = random_fp8((size_t)rows * depth), w = random_fp8((size_t)columns * depth);
+  const auto positive = [](std::vector<float> values) {
+    for (float& value : values) value = 1e-3f + std::abs(value) * 0.01f;
+    return to_buffer<float>(values);
+  };
+  auto x_scales = positive(random_values((size_t)rows)), w_scales = positive(random_values((size_t)columns));
+  auto bias = to_buffer<float>(random_values((size_t)columns)), scale = to_buffer<float>(random_values((size_t)columns)), residual = to_buffer<float>(random_values((size_t)rows * columns));
+  Buffer<Out> y((size_t)rows * columns);
+  run({blocks(columns, kTileColumns), blocks(rows, kTileRows), 1}, kProductThreads, kProductSharedBytes, kernel, x.data(), w.data(), y.data(), rows, columns, depth, has_extras ? bias.data() : nullptr, has_extras ? scale.data() : nullptr,
+      has_extras ? residual.data() : nullptr, activation, x_scales.data(), w_scales.data());
+  CHECK(y.guards_are_intact());
+  const auto element = [](Buffer<fp8_pair>& buffer, size_t i) { return (double)e4m3_to_float((uint8_t)(buffer[i / 2].bits >> 8 * (i % 2))); };
+  for (int r = 0; r < rows; ++r) {
+    for (int c = 0; c < columns; ++c) {
+      double sum = 0, magnitude_sum = 1;
+      for (int k = 0; k < depth; ++k) {
+        const double product = element(x, (size_t)r * depth + k) * element(w, (size_t)c * depth + k) * x_scales[r] * w_scales[c];
+        sum += product;
+        magnitude_sum += std::abs(product);
+      }
+      if (has_extras) sum += bias[c];
+      sum = reference_activation(sum, activation);
+      if (has_extras) sum = sum * scale[c] + residual[(size_t)r * columns + c];
+      CHECK_NEAR(to_float(y[(size_t)r * columns + c]), sum, 4e-6 * magnitude_sum + rounding<Out>() * std::abs(sum));
+    }
+  }
+}
+
+CLIPENGINE_TEST(products_in_fp8_over_odd_sizes) {
+  if (!has_kernel("product_fp8_bf16")) return;
+  int activation = 0;
+  for (auto [rows, columns, depth] : {std::array{1, 1, 16}, {8, 17, 48}, {130, 40, 208}, {65, 130, 80}}) {
+    check_product_fp8<bf16>(product_fp8_bf16, rows, columns, depth, activation, activation % 2 == 1);
+    check_product_fp8<float>(product_fp8_fp32, rows, columns, depth, activation, activation % 2 == 0);
+    activation = (activation + 1) % 6;
   }
 }
 

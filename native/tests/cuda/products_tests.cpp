@@ -261,6 +261,22 @@ CLIPENGINE_TEST(on_hopper_the_kernels_on_wgmma_are_used_once_they_have_proved_th
   unsetenv("CLIPENGINE_EMULATED_ARCHITECTURE");
 }
 
+CLIPENGINE_TEST(fp8_is_refused_where_the_device_does_not_multiply_it) {
+  int64_t product = 0;
+  {
+    Device device("none");
+    check_status(clipengine_cuda_product_find(device, CLIPENGINE_CUDA_FP8, 0, 8, 32, &product));
+    CHECK(clipengine_cuda_product_find(device, CLIPENGINE_CUDA_FP8, 0, 8, 24, &product) == CLIPENGINE_INVALID_ARGUMENT);
+  }
+  setenv("CLIPENGINE_EMULATED_ARCHITECTURE", "sm_86", 1);
+  Device device("none");
+  CHECK(clipengine_cuda_product_find(device, CLIPENGINE_CUDA_FP8, 0, 8, 32, &product) == CLIPENGINE_UNSUPPORTED);
+  char text[1024] = "";
+  clipengine_cuda_error_message(text, sizeof text);
+  CHECK(has(text, "8.9 and later (Ada, Hopper); this one is sm_86"));
+  unsetenv("CLIPENGINE_EMULATED_ARCHITECTURE");
+}
+
 CLIPENGINE_TEST(what_is_no_product_is_refused) {
   Device device("none");
   int64_t product = 0;

@@ -29,6 +29,8 @@ internal static class BenchCommand
                     throw new BadInputException("--threads", $"expected a number above 0, found {found}.");
                 if (parsed.GetValue(batch) is < 1 or > 4096)
                     throw new BadInputException("--batch", $"expected 1 to 4096, found {parsed.GetValue(batch)}.");
+                if (parsed.GetValue(dtype) == "fp8")
+                    throw new BadInputException("--dtype", "bench measures no ceiling of fp8 that its figures could be shares of.", "Name bf16.");
                 using IBackend backend = ModelArguments.OpenBackend(parsed.GetValue(device)!, parsed.GetValue(dtype)!, parsed.GetValue(threads));
                 using CudaDevices? devices = backend is CudaBackend ? CudaArgument.Open(parsed.GetValue(device)!) : null;
                 return Run(backend, devices, parsed.GetValue(model)!, parsed.GetValue(batch) ?? (backend is CudaBackend ? 256 : 8), Seconds, parsed.GetValue(json), Console.Out, Console.Error, cancellation);

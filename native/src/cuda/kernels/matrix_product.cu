@@ -151,3 +151,17 @@ CLIPENGINE_KERNEL __launch_bounds__(kProductThreads) product_fp32_fp32(const flo
                                                                        const float* bias, const float* scale, const float* residual, int activation) {
   product_fp32(x, w, y, rows, columns, depth, Epilogue{bias, scale, residual, activation});
 }
+
+#if defined(CLIPENGINE_HAS_FP8)
+// One block a multiprocessor is enough for the bounds: Hopper unpacks e4m3 for mma.sync, and needs more registers than two leave it.
+// x [rows, depth] and w [columns, depth] in e4m3, depth a multiple of 16, times the scales of their rows (quantize.cu).
+#define CLIPENGINE_PRODUCT(name, Out)                                                                                                 \
+  CLIPENGINE_KERNEL __launch_bounds__(kProductThreads, 1) name(const fp8_pair* x, const fp8_pair* w, Out* y, int rows, int columns, int depth, \
+                                                            const float* bias, const float* scale, const float* residual, int activation,   \
+                                                            const float* x_scales, const float* w_scales) {                            \
+    product_16bit<fp8_pair, Out>(x, w, y, rows, columns, depth / 2, Epilogue{bias, scale, residual, activation, x_scales, w_scales});  \
+  }
+CLIPENGINE_PRODUCT(product_fp8_bf16, bf16)
+CLIPENGINE_PRODUCT(product_fp8_fp32, float)
+#undef CLIPENGINE_PRODUCT
+#endif  // CLIPENGINE_HAS_FP8

@@ -40,6 +40,11 @@ struct tf32 {
   uint16_t bits;
 };
 
+// Two e4m3 numbers (4 bits of exponent, 3 of mantissa), the first in the low byte; they move like one 16-bit element.
+struct fp8_pair {
+  uint16_t bits;
+};
+
 CLIPENGINE_DEVICE float bits_to_float(uint32_t bits) {
   union {
     uint32_t u;
@@ -178,6 +183,24 @@ CLIPENGINE_DEVICE void multiply_tile(float d[4], const uint32_t a[4], const uint
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                : "r"(round_to_tf32(a[0])), "r"(round_to_tf32(a[1])), "r"(round_to_tf32(a[2])), "r"(round_to_tf32(a[3])), "r"(round_to_tf32(b[0])), "r"(round_to_tf32(b[1])));
 }
+
+// fp8, for sm_89 and later (PTX ISA 8.4); clang only checks syntax.
+#if (defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890) || (defined(__clang__) && !defined(__NVCC__) && !defined(__CUDACC_RTC__))
+#define CLIPENGINE_HAS_FP8 1
+
+// To nearest, ties to even; what is too large becomes 448, a NaN stays one.
+CLIPENGINE_DEVICE fp8_pair pack_fp8(float low, float high) {
+  fp8_pair result;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(result.bits) : "f"(high), "f"(low));
+  return result;
+}
+// d[16x8] += a[16x32] b[32x8] in e4m3: a 16-byte row of ldmatrix is sixteen elements, and its fragments are those of m16n8k32.
+CLIPENGINE_DEVICE void multiply_tile(float d[4], const uint32_t a[4], const uint32_t b[2], fp8_pair) {
+  asm volatile("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+#endif
 
 // Hopper's warpgroup products (PTX ISA 8.0, wgmma), for sm_90a alone; clang only checks syntax.
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL) || (defined(__clang__) && !defined(__NVCC__) && !defined(__CUDACC_RTC__))

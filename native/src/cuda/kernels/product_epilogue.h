@@ -1,4 +1,4 @@
-// What every product does with its sums: y = scale * activation(sum + bias) + residual.
+// What every product does with its sums: y = scale * activation(row_scale * column_scale * sum + bias) + residual.
 // The sums of a tile come through shared memory, so that rows are read and written whole, and so that the activations stand in
 // the kernel once: unrolled over a thread's fragments they took the assembler minutes.
 #pragma once
@@ -9,6 +9,8 @@ struct Epilogue {
   const float* scale;     // [columns] or null
   const float* residual;  // [rows, columns] or null
   int activation;
+  const float* row_scale = nullptr;     // [rows] or null: of quantised operands
+  const float* column_scale = nullptr;  // [columns] or null
 };
 
 // Rows of the sums that lie in shared memory, `pitch` apart, as rows [row0, row0 + tile_rows) of y; a thread has one column.
@@ -20,6 +22,7 @@ CLIPENGINE_DEVICE void finish_rows(const float* sums, Out* y, int row0, int colu
   const int in_tile = thread_index() % tile_columns, column = column0 + in_tile;
   if (column >= columns) return;
   const float bias = epilogue.bias ? epilogue.bias[column] : 0.0f, scale = epilogue.scale ? epilogue.scale[column] : 1.0f;
+  const float column_scale = epilogue.column_scale ? epilogue.column_scale[column] : 1.0f;
   CLIPENGINE_NO_UNROLL
   for (int first = thread_index() / tile_columns; first < tile_rows; first += step * at_once) {
     float values[at_once], residuals[at_once];
@@ -27,7 +30,8 @@ CLIPENGINE_DEVICE void finish_rows(const float* sums, Out* y, int row0, int colu
     for (int i = 0; i < at_once; ++i) {
       const int r = first + i * step;
       const bool valid = row0 + r < rows;
-      values[i] = sums[r * pitch + in_tile] + bias;
+      const float row_scale = valid && epilogue.row_scale ? epilogue.row_scale[row0 + r] : 1.0f;
+      values[i] = sums[r * pitch + in_tile] * row_scale * column_scale + bias;
       residuals[i] = valid && epilogue.residual ? epilogue.residual[(int64_t)(row0 + r) * columns + column] : 0.0f;
     }
     CLIPENGINE_UNROLL

@@ -21,6 +21,7 @@ public sealed class CudaBackend : IBackend
         _device = device;
         _ordinal = options.Device;
         ComputeType = options.ComputeType;
+        IsFp8 = options.Fp8;
         Operand = options.Tf32 ? CudaOperand.TensorFloat32 : options.ComputeType switch
         {
             ElementType.BFloat16 => CudaOperand.BFloat16,
@@ -43,7 +44,7 @@ public sealed class CudaBackend : IBackend
             if (_lastDescription is not null)
                 return _lastDescription;
             IEnumerable<string> lines = _device.Describe().Split('\n').Where(static line => !line.StartsWith("free memory bytes: ", StringComparison.Ordinal));
-            return string.Join('\n', Operand == CudaOperand.TensorFloat32 ? lines.Append("products: tf32") : lines);
+            return string.Join('\n', Operand == CudaOperand.TensorFloat32 ? lines.Append("products: tf32") : IsFp8 ? lines.Append("products of linear layers: fp8 (e4m3)") : lines);
         }
     }
 
@@ -77,7 +78,10 @@ public sealed class CudaBackend : IBackend
         return _device.MeasureCeiling(ceiling, time.TotalSeconds);
     }
 
-    /// <summary>What products multiply.</summary>
+    /// <summary>Whether linear layers multiply fp8.</summary>
+    internal bool IsFp8 { get; }
+
+    /// <summary>What products multiply, those of linear layers in fp8 aside.</summary>
     internal CudaOperand Operand { get; }
 
     /// <summary>Opens a device. Nothing falls back to the CPU.</summary>
@@ -92,8 +96,22 @@ public sealed class CudaBackend : IBackend
             throw new NotSupportedException($"CUDA computes in Float32, BFloat16 or Float16; asked for {options.ComputeType}.");
         if (options.Tf32 && options.ComputeType != ElementType.Float32)
             throw new NotSupportedException($"tf32 is a way to multiply Float32; asked for {options.ComputeType}.");
+        if (options.Fp8 && options.ComputeType != ElementType.BFloat16)
+            throw new NotSupportedException($"fp8 is a way to multiply BFloat16; asked for {options.ComputeType}.");
         CudaLibrary library = CudaLibrary.Open(options.LibraryPath ?? CudaLibrary.DefaultPath);
-        return new CudaBackend(CudaDevice.Open(library, options.Device, CudaDevice.KernelFolder(options.KernelFolder)), options);
+        CudaDevice device = CudaDevice.Open(library, options.Device, CudaDevice.KernelFolder(options.KernelFolder));
+        try
+        {
+            // Whether the device multiplies fp8 at all is said here, not at the first weight.
+            if (options.Fp8)
+                device.Product(CudaOperand.Float8, isResultFloat32: true, columns: 16, depth: 16);
+            return new CudaBackend(device, options);
+        }
+        catch
+        {
+            device.Dispose();
+            throw;
+        }
     }
 
     /// <inheritdoc/>
@@ -111,21 +129,25 @@ public sealed class CudaBackend : IBackend
         // A product wants [columns, depth] with rows of whole 16-byte pieces; what lies behind a row's end is zero.
         long rows = isMatrix ? (role == WeightRole.LinearTransposed ? shape[1] : shape[0]) : 1;
         long depth = isMatrix ? shape.ElementCount / Math.Max(1, rows) : shape.ElementCount;
-        ElementType type = isMatrix ? ComputeType : ElementType.Float32;
-        long padded = isMatrix ? CudaPass.Padded(depth) : depth;
+        bool isFp8 = IsFp8 && role == WeightRole.Linear;
+        ElementType type = isFp8 ? ElementType.UInt8 : isMatrix ? ComputeType : ElementType.Float32;
+        long padded = isFp8 ? CudaPass.PaddedFp8(depth) : isMatrix ? CudaPass.Padded(depth) : depth;
         int size = type.SizeInBytes();
-        ulong address = _device.Allocate(Math.Max(1, rows * padded) * size, data.Name);
+        ulong address = _device.Allocate(Math.Max(1, rows * padded) * size, data.Name), scaleAddress = 0;
         try
         {
             // A few rows at a time: the host never holds a second copy of the weight.
             long rowsAtOnce = Math.Max(1, (4 << 20) / Math.Max(1, padded * size));
+            var scales = new float[isFp8 ? rows : 0];
             byte* staging = (byte*)NativeMemory.AllocZeroed((nuint)(Math.Min(rows, rowsAtOnce) * padded * size));
             try
             {
                 for (long first = 0; first < rows; first += rowsAtOnce)
                 {
                     long count = Math.Min(rowsAtOnce, rows - first);
-                    for (long row = 0; row < count; row++)
+                    for (long row = 0; row < count && isFp8; row++)
+                        scales[first + row] = QuantizeRow(data, first + row, depth, staging + (row * padded));
+                    for (long row = 0; row < count && !isFp8; row++)
                         ConvertRow(data, role == WeightRole.LinearTransposed, first + row, depth, rows, type, staging + (row * padded * size));
                     _device.Upload(address + (ulong)(first * padded * size), staging, count * padded * size);
                 }
@@ -135,7 +157,13 @@ public sealed class CudaBackend : IBackend
                 NativeMemory.Free(staging);
             }
 
-            if (isMatrix && rows > 0 && depth > 0)
+            if (isFp8)
+            {
+                scaleAddress = _device.Allocate(Math.Max(1, rows) * sizeof(float), data.Name);
+                fixed (float* source = scales)
+                    _device.Upload(scaleAddress, source, rows * sizeof(float));
+            }
+            else if (isMatrix && rows > 0 && depth > 0)
             {
                 // Which implementation multiplies is decided, and tried, before anything is computed.
                 _device.Product(Operand, isResultFloat32: true, checked((int)rows), checked((int)padded));
@@ -146,10 +174,12 @@ public sealed class CudaBackend : IBackend
         catch
         {
             _device.Free(address);
+            if (scaleAddress != 0)
+                _device.Free(scaleAddress);
             throw;
         }
 
-        return new CudaWeight(_device, address, rows * padded * size, data, role, type);
+        return new CudaWeight(_device, address, (rows * padded * size) + (isFp8 ? rows * sizeof(float) : 0), data, role, type, scaleAddress);
     }
 
     /// <inheritdoc/>
@@ -217,6 +247,18 @@ public sealed class CudaBackend : IBackend
                     break;
             }
         }
+    }
+
+    /// <summary>A row as e4m3, its largest magnitude as 448; returns the scale that gives its numbers back.</summary>
+    private static unsafe float QuantizeRow(in WeightData data, long row, long depth, byte* destination)
+    {
+        float largest = 0;
+        for (long i = 0; i < depth; i++)
+            largest = Math.Max(largest, Math.Abs(Element(data, (row * depth) + i)));
+        float factor = largest > 0 ? 448 / largest : 1;
+        for (long i = 0; i < depth; i++)
+            destination[i] = Float8.FromSingle(Element(data, (row * depth) + i) * factor);
+        return largest > 0 ? largest / 448 : 1;
     }
 
     /// <summary>Round to nearest even; a NaN stays one.</summary>

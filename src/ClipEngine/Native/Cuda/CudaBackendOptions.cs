@@ -21,6 +21,13 @@ public sealed record CudaBackendOptions
     /// </summary>
     public bool Tf32 { get; init; }
 
+    /// <summary>
+    /// With <see cref="ElementType.BFloat16"/>: linear layers multiply fp8 (e4m3), weights with a scale for each output channel,
+    /// activations with a scale for each token; sums are the tensor cores' own. Attention, the patch embedding and the final projection
+    /// stay bf16. For GPUs of compute capability 8.9 and later.
+    /// </summary>
+    public bool Fp8 { get; init; }
+
     /// <summary>Where compiled kernels lie and are kept; null for the folder <c>kernels</c> in the user's cache.</summary>
     public string? KernelFolder { get; init; }
 

@@ -11,6 +11,7 @@ internal enum CudaOperand
     TensorFloat32 = 1,
     BFloat16 = 2,
     Float16 = 3,
+    Float8 = 4,
 }
 
 /// <summary>An open device: memory, kernels and launches. Thread-safe; operations run in the order of the calls.</summary>

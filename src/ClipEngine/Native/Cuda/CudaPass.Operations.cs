@@ -32,6 +32,12 @@ internal sealed unsafe partial class CudaPass
         // What is added to the residual stream, or leaves the tower through a projection, stays fp32.
         ElementType outputType = epilogue.Residual.Exists || isTransposed ? ElementType.Float32 : _computeType;
         Tensor output = New(shape, outputType);
+        if (weight is CudaWeight { Scales: not 0 } quantized)
+        {
+            ProductFp8(input, input.Shape.ElementCount / Math.Max(1, depth), quantized, columns, depth, output, bias, epilogue.Scale, residual, epilogue.Activation);
+            return output;
+        }
+
         Product(AsOperand(input, depth), input.Shape.ElementCount / Math.Max(1, depth), weight, columns, Padded(depth), output, bias, epilogue.Scale, residual, epilogue.Activation);
         return output;
     }
@@ -147,6 +153,22 @@ internal sealed unsafe partial class CudaPass
         [
             Address(operand), Address(weight), Address(output), Slot(checked((int)rows)), Slot(checked((int)columns)), Slot(checked((int)padded)), Address(bias), Address(scale),
             Address(residual), Slot((int)activation),
+        ]);
+    }
+
+    /// <summary>The same with a weight in fp8: the input's rows are quantised first, each with a scale of its own.</summary>
+    private void ProductFp8(in Tensor input, long rows, CudaWeight weight, long columns, long depth, in Tensor output, Weight? bias, Weight? scale, in Tensor residual, Activation activation)
+    {
+        long padded = PaddedFp8(depth);
+        Tensor source = input.Type == ElementType.BFloat16 ? input : AsFloat32(input);
+        Tensor operand = New(new Shape(rows, padded), ElementType.UInt8), scales = New(new Shape(rows));
+        _plan.Add(new CudaStage("quantise"), _device.Kernel(source.Type == ElementType.BFloat16 ? "quantize_rows_bf16" : "quantize_rows_fp32", 0), (Blocks(rows, NormRows), 1, 1), NormThreads, 0,
+            [Address(source), Address(operand), Address(scales), Slot(rows), Slot((int)depth), Slot((int)padded)]);
+        long product = _device.Product(CudaOperand.Float8, output.Type == ElementType.Float32, checked((int)columns), checked((int)padded));
+        _plan.Add(CudaStage.Product(rows, padded, columns), product, default, 0, 0,
+        [
+            Address(operand), Address(weight), Address(output), Slot(checked((int)rows)), Slot(checked((int)columns)), Slot(checked((int)padded)), Address(bias), Address(scale),
+            Address(residual), Slot((int)activation), Address(scales), weight.Scales,
         ]);
     }
 

@@ -30,6 +30,9 @@ internal sealed unsafe partial class CudaPass : IPass
     /// <summary>Elements of a row of a product's operand: whole 16-byte pieces.</summary>
     internal static long Padded(long depth) => (depth + 7) / 8 * 8;
 
+    /// <summary>The same in fp8.</summary>
+    internal static long PaddedFp8(long depth) => (depth + 15) / 16 * 16;
+
     /// <summary>The same pass again, its memory kept.</summary>
     internal void Open()
     {
