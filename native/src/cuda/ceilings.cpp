@@ -15,6 +15,9 @@ namespace clipengine::cuda {
 namespace {
 
 constexpr uint32_t kThreads = 256;  // as kCeilingThreads
+// Of a multiprocessor: all of them run at once, at 48 registers a thread and on those that hold 1536 threads; a second round of fewer
+// would leave some idle.
+constexpr uint32_t kBlocks = 4;
 constexpr int kRuns = 5;
 constexpr int64_t kMostRounds = 1 << 18;  // a sum grows by at most 16 a round and is exact up to 2^24
 constexpr int64_t kMostCopyBytes = int64_t{1} << 30;
@@ -46,8 +49,7 @@ double best_rate(Device& device, double seconds, int64_t most_parts, const std::
 }
 
 double measure_multiplication(Device& device, const char* name, double seconds) {
-  // As many threads as a multiprocessor holds of these kernels, or more.
-  const uint32_t blocks = static_cast<uint32_t>(device.multiprocessors()) * 8;
+  const uint32_t blocks = static_cast<uint32_t>(device.multiprocessors()) * kBlocks;
   const int64_t threads = static_cast<int64_t>(blocks) * kThreads;
   DeviceMemory memory(device);
   memory.reserve(threads * 8);
@@ -74,7 +76,7 @@ double measure_copy(Device& device, double seconds) {
   destination.reserve(bytes);
   device.fill(Queue::kCompute, source.address(), 0x5a, bytes);
   const int64_t kernel = device.find_kernel("ceiling_copy", 0);
-  const uint32_t blocks = static_cast<uint32_t>(device.multiprocessors()) * 8;
+  const uint32_t blocks = static_cast<uint32_t>(device.multiprocessors()) * kBlocks;
   const double copies = best_rate(device, seconds, kMostRounds, [&](int64_t parts) {
     const uint64_t arguments[] = {source.address(), destination.address(), static_cast<uint64_t>(bytes / 16)};
     for (int64_t part = 0; part < parts; ++part) device.launch({kernel, {blocks, 1, 1, kThreads, 0}, arguments, 3});
