@@ -64,6 +64,8 @@ public sealed class VerbTests : IDisposable
     [InlineData("embed image --file {csv} --column nobody --model {model} --out {out}", "'group'")]
     [InlineData("embed image --file {missing}.csv --model {model} --out {out}", "{missing}.csv")]
     [InlineData("embed image {picture} --column id --model {model} --out {out}", "--column")]
+    [InlineData("embed image {picture} --model {model} --dtype fp8 --out {out}", "fp8 is computed by GPUs only")]
+    [InlineData("embed image {picture} --model {model} --dtype fp9 --out {out}", "fp9")]
     [InlineData("embed image {picture} --model {noweights} --out {out}", "{noweights}")]
     [InlineData("embed image {picture} --model {badweights} --out {out}", "open_clip_model.safetensors")]
     [InlineData("embed text --model {model} --out {out}", "sentence")]
