@@ -10,6 +10,12 @@ cli="$root/src/ClipEngine.Cli/bin/Release/net10.0/ClipEngine.Cli.dll"
 
 say() { echo "$me: $*" >&2; }
 
+# Whether the C++ runtime is new enough for TorchSharp's library; the program itself asks for the very symbol (TorchSharpRequirements).
+has_torchsharp_libraries() {
+  [ "$(uname -s)" = Linux ] || return 0
+  ldconfig -p 2>/dev/null | awk '/libstdc\+\+\.so\.6 .*x86-64/ { print $NF; exit }' | xargs -r grep -q GLIBCXX_3.4.32
+}
+
 # The names, sizes and times of all sources as one hash: any change, addition or removal shows, whatever direction its time goes.
 fingerprint() { # fingerprint PATH...
   (cd "$root" && find "$@" CMakeLists.txt Directory.Build.props Directory.Packages.props .editorconfig tools/build-native.sh \

@@ -25,6 +25,12 @@ results_of() { # results_of FILE TAG NAME_ATTRIBUTE STATE_ATTRIBUTE
     }' "$1"
 }
 
+skip_runner() { # skip_runner NAME REASON
+  skipped=$((skipped + 1))
+  skips+="skipped $1: all of its tests: $2"$'\n'
+  echo "   skipped: $2"
+}
+
 fail_runner() { # fail_runner NAME WHAT LOG
   failed=$((failed + 1))
   failures+="FAILED $1: $2"$'\n'

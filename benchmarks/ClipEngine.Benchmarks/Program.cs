@@ -13,11 +13,9 @@ if (args is ["towers", .. string[] rest])
     return TowerRun.Execute(rest);
 if (args is ["load", .. string[] others])
     return LoadRun.Execute(others);
-#if TORCHSHARP
 // torch-towers: the towers on libtorch's processor.
 if (args is ["torch-towers", .. string[] torch])
     return TowerRun.ExecuteOnTorch(torch);
-#endif
 // In this process: a child would have to be built first, and nothing here depends on the other benchmarks' state.
 IConfig config = ManualConfig.Create(DefaultConfig.Instance).AddColumn(new RateColumn(), new ShareColumn(), StatisticColumn.Median)
     .AddJob(Job.Default.WithToolchain(InProcessNoEmitToolchain.Instance).WithWarmupCount(2).WithIterationCount(9).AsDefault())

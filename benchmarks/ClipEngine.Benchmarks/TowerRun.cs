@@ -4,9 +4,7 @@ using ClipEngine.Checkpoints;
 using ClipEngine.Models;
 using ClipEngine.Native;
 using ClipEngine.Tensors;
-#if TORCHSHARP
 using ClipEngine.TorchSharp;
-#endif
 
 namespace ClipEngine.Benchmarks;
 
@@ -16,10 +14,8 @@ internal static class TowerRun
     internal static int Execute(string[] arguments) =>
         Execute("towers", arguments, static (threads, type) => CpuBackend.Create(new CpuBackendOptions { Threads = threads, ComputeType = type }));
 
-#if TORCHSHARP
     internal static int ExecuteOnTorch(string[] arguments) =>
         Execute("torch-towers", arguments, static (threads, type) => TorchBackend.Create(new TorchBackendOptions { Threads = threads, ComputeType = type }));
-#endif
 
     private static int Execute(string verb, string[] arguments, Func<int, ElementType, IBackend> open)
     {

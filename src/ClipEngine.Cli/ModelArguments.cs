@@ -1,25 +1,19 @@
 using System.CommandLine;
 using System.Globalization;
+using ClipEngine.Devices;
 using ClipEngine.Models;
-using ClipEngine.Native;
 using ClipEngine.Tensors;
-#if TORCHSHARP
-using ClipEngine.TorchSharp;
-#endif
 
 namespace ClipEngine.Cli;
 
 /// <summary>The options by which every verb that runs a model says which one and where.</summary>
 internal sealed class ModelArguments
 {
-#if TORCHSHARP
-    private const string Devices = "cpu, cuda, cuda:N, torch, torch:cpu, torch:cuda or torch:cuda:N";
-#else
-    private const string Devices = "cpu, cuda or cuda:N";
-#endif
-
     /// <summary>What the verbs say of <c>--config</c>.</summary>
     public const string ConfigDescription = "The model's JSON file where it does not lie beside the weights, or a model of the catalogue as ViT-B-32.";
+
+    /// <summary>What <c>--batch</c> and <c>--threads</c> change about features.</summary>
+    private const string Invariance = "Features on cpu and cuda do not depend on it, bit for bit; on torch they do, by some 2e-7 in fp32.";
 
     /// <summary>What the verbs say of <c>--image-size</c>.</summary>
     public const string ImageSizeDescription = "Run at another image size than trained at: N or HEIGHTxWIDTH, in pixels; positions are resized as open_clip does.";
@@ -27,10 +21,10 @@ internal sealed class ModelArguments
     private readonly Option<string> _model = new("--model", "-m") { Description = "A folder in the OpenCLIP or transformers layout, a weights file (safetensors or PyTorch archive), or a catalogue name.", Required = true };
     private readonly Option<string?> _config = new("--config") { Description = ConfigDescription };
     private readonly Option<string?> _imageSize = new("--image-size") { Description = ImageSizeDescription };
-    private readonly Option<int?> _batch = new("--batch") { Description = "Images or sentences at once. Features do not depend on it." };
-    private readonly Option<int?> _threads = new("--threads") { Description = "Processor threads. Features do not depend on it." };
+    private readonly Option<int?> _batch = new("--batch") { Description = $"Images or sentences at once. {Invariance}" };
+    private readonly Option<int?> _threads = new("--threads") { Description = $"Processor threads. {Invariance}" };
     private readonly Option<string> _dtype = new("--dtype") { Description = "What is computed in: fp32 (the reference), bf16, fp16, int8; on a GPU also tf32 (fp32 with products on tensor cores) or fp8 (bf16 with linear layers in e4m3).", DefaultValueFactory = _ => "fp32" };
-    private readonly Option<string> _device = new("--device") { Description = Devices + "; nothing falls back.", DefaultValueFactory = _ => "cpu" };
+    private readonly Option<string> _device = DeviceOption();
 
     private readonly Option<bool> _acceptActivationMismatch = new("--accept-activation-mismatch") { Description = "Run weights with the activation of the configuration although they were trained with the other one, to repeat a published mistake; the result says so." };
 
@@ -76,37 +70,11 @@ internal sealed class ModelArguments
         }
     }
 
+    /// <summary><c>--device</c> for verbs that run on one device.</summary>
+    public static Option<string> DeviceOption() => new("--device") { Description = $"Where to compute: {Backends.DeviceNames}; nothing falls back.", DefaultValueFactory = _ => "cpu" };
+
     /// <summary>The backend that was asked for; another one is never taken instead.</summary>
-    internal static IBackend OpenBackend(string device, string dtype, int? threads)
-    {
-        ElementType type = dtype switch
-        {
-            "fp32" or "tf32" => ElementType.Float32,
-            "bf16" or "fp8" => ElementType.BFloat16,
-            "fp16" => ElementType.Float16,
-            "int8" => ElementType.Int8,
-            _ => throw new BadInputException("--dtype", $"expected fp32, bf16, fp16, int8, tf32 or fp8, found '{BadInputException.Escape(dtype)}'."),
-        };
-        if (dtype is "tf32" or "fp8" && device == "cpu")
-            throw new BadInputException("--dtype", $"{dtype} is computed by GPUs only.", "Name one with --device, or leave --dtype out.");
-        try
-        {
-#if TORCHSHARP
-            bool isTorch = device == "torch" || device.StartsWith("torch:", StringComparison.Ordinal);
-            if (isTorch && dtype is "tf32" or "fp8")
-                throw new BadInputException("--dtype", $"{dtype} is not computed by TorchSharp's devices.", "Leave --dtype out for fp32.");
-            if (isTorch)
-                return TorchBackend.Create(new TorchBackendOptions { Device = device == "torch" ? "cpu" : device["torch:".Length..], ComputeType = type, Threads = threads });
-#endif
-            return device == "cpu"
-                ? CpuBackend.Create(new CpuBackendOptions { ComputeType = type, Threads = threads })
-                : CudaBackend.Create(new CudaBackendOptions { ComputeType = type, Device = CudaOrdinal(device), Tf32 = dtype == "tf32", Fp8 = dtype == "fp8" });
-        }
-        catch (NotSupportedException exception)
-        {
-            throw new BadInputException("--device", $"{dtype} cannot be computed on {device}: {exception.Message}.", "'clipengine devices' shows what there is; leave --device out to run on the processor.", exception);
-        }
-    }
+    internal static IBackend OpenBackend(string device, string dtype, int? threads) => Backends.Open(device, BackendOptions.Parse(dtype, "--dtype") with { Threads = threads });
 
     /// <summary>Reads <c>--image-size</c>.</summary>
     public static (int Height, int Width)? ParseImageSize(string? text)
@@ -120,16 +88,7 @@ internal sealed class ModelArguments
             : throw new BadInputException("--image-size", $"expected a number of pixels or HEIGHTxWIDTH, found '{BadInputException.Escape(text)}'.", "Write for instance 336, or 224x448.");
     }
 
-    private static int CudaOrdinal(string device)
-    {
-        if (device == "cuda")
-            return 0;
-        return device.StartsWith("cuda:", StringComparison.Ordinal) && int.TryParse(device.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out int ordinal)
-            ? ordinal
-            : throw new BadInputException("--device", $"expected {Devices}, found '{BadInputException.Escape(device)}'.", "'clipengine devices' shows what there is.");
-    }
-
-    private static int? Positive(ParseResult parsed, Option<int?> option)
+    internal static int? Positive(ParseResult parsed, Option<int?> option)
     {
         int? value = parsed.GetValue(option);
         return value is null or > 0 ? value : throw new BadInputException(option.Name, $"expected a number above 0, found {value}.");

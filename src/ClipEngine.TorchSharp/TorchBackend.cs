@@ -30,10 +30,9 @@ public sealed class TorchBackend : IBackend
         // libtorch's processor rounds the result of a lower product too, and has none at all for some types; a GPU's is what one asks for.
         Product = device.type == DeviceType.CPU ? Stream : Compute;
         Name = $"torch:{device}";
-        string version = typeof(torch).Assembly.GetName().Version?.ToString(3) ?? "of unknown version";
         Description = device.type == DeviceType.CPU
-            ? $"TorchSharp {version}, libtorch on {CpuInformation.ModelName}, {torch.get_num_threads()} threads"
-            : $"TorchSharp {version}, libtorch on {device}";
+            ? $"TorchSharp {TorchLibraries.Version}, libtorch on {CpuInformation.ModelName}, {torch.get_num_threads()} threads"
+            : $"TorchSharp {TorchLibraries.Version}, libtorch on {device}";
     }
 
     /// <summary><c>torch:cpu</c>, <c>torch:cuda:0</c>.</summary>
@@ -72,7 +71,7 @@ public sealed class TorchBackend : IBackend
     /// <summary>Opens a device. Nothing falls back to another one.</summary>
     /// <param name="options">Device and compute type; null for the processor in fp32.</param>
     /// <exception cref="BadInputException">The device's name is none, or there is no such device.</exception>
-    /// <exception cref="NotSupportedException">TorchSharp finds no libtorch; the compute type is none of fp32, bf16, fp16 and fp64; or this libtorch cannot multiply in it on the device.</exception>
+    /// <exception cref="NotSupportedException">Libtorch cannot be loaded here, the message says why; the compute type is none of fp32, bf16, fp16 and fp64; or this libtorch cannot multiply in it on the device.</exception>
     public static TorchBackend Create(TorchBackendOptions? options = null)
     {
         options ??= new TorchBackendOptions();
@@ -149,19 +148,15 @@ public sealed class TorchBackend : IBackend
 
     private static torch.Device Open(DeviceType type, int index)
     {
-        try
-        {
-            if (!torch.TryInitializeDeviceType(type))
-                throw new BadInputException($"cuda:{index}", "this libtorch finds no CUDA device.", "The package TorchSharp-cuda-linux brings libtorch for CUDA; the driver must be installed too.");
-            if (type == DeviceType.CUDA && index >= torch.cuda.device_count())
-                throw new BadInputException($"cuda:{index}", $"there are {torch.cuda.device_count()} CUDA devices, counted from 0.");
-            return new torch.Device(type, index);
-        }
-        catch (Exception exception) when (exception is NotSupportedException or DllNotFoundException or TypeInitializationException or EntryPointNotFoundException)
-        {
-            // TorchSharp's own message is a page of the places where it looked.
-            throw new NotSupportedException("TorchSharp finds no libtorch of its version; the packages TorchSharp-cpu and TorchSharp-cuda-linux bring one (-p:TorchSharpRuntime=cpu or cuda-linux)", exception);
-        }
+        if (TorchLibraries.FindMissing() is { } missing)
+            throw new NotSupportedException(missing);
+        if (type == DeviceType.CPU)
+            return torch.TryInitializeDeviceType(type) ? new torch.Device(type, index) : throw new NotSupportedException("libtorch was loaded and refuses to start on this processor");
+        if (TorchLibraries.FindMissingForCuda() is { } missingForCuda)
+            throw new NotSupportedException(missingForCuda);
+        if (index >= torch.cuda.device_count())
+            throw new BadInputException($"torch:cuda:{index}", $"there are {torch.cuda.device_count()} CUDA devices, counted from 0.");
+        return new torch.Device(type, index);
     }
 
     /// <summary>Not every GPU multiplies every type: better said now than in the middle of a pass.</summary>

@@ -77,7 +77,7 @@ public class ClipModulesTests
         var unused = new List<string>();
         foreach ((string name, Parameter parameter) in modules.named_parameters())
         {
-            if (parameter.grad() is not { } gradient)
+            if (parameter.grad is not { } gradient)
             {
                 unused.Add(name);
                 continue;

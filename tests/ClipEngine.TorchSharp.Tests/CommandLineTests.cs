@@ -1,11 +1,14 @@
 using ClipEngine.Cli;
+using ClipEngine.Devices;
 using ClipEngine.Tensors;
 
 namespace ClipEngine.TorchSharp.Tests;
 
-/// <summary>The devices that the command line knows in this build.</summary>
+/// <summary>The devices of the command line where TorchSharp's are registered.</summary>
 public class CommandLineTests
 {
+    public CommandLineTests() => Backends.Register(new TorchBackendProvider());
+
     [Theory]
     [InlineData("torch", "fp32", "torch:cpu", ElementType.Float32)]
     [InlineData("torch:cpu", "bf16", "torch:cpu", ElementType.BFloat16)]
@@ -18,10 +21,22 @@ public class CommandLineTests
 
     [Theory]
     [InlineData("torch:tpu", "fp32")]
+    [InlineData("torch:", "fp32")]
     [InlineData("torch:cuda:99", "fp32")]
     [InlineData("torch", "int8")]
     [InlineData("torch", "tf32")]
     [InlineData("torches", "fp32")]
     public void WhatThereIsNotIsRefused(string device, string dtype) =>
-        Assert.Throws<BadInputException>(() => ModelArguments.OpenBackend(device, dtype, threads: null));
+        Assert.Contains(device, Assert.Throws<BadInputException>(() => ModelArguments.OpenBackend(device, dtype, threads: null)).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void ItsDevicesAreListedWithWhatTheyPromise()
+    {
+        DeviceList list = new TorchBackendProvider().Find();
+        (string name, string description) = list.Devices[0];
+        Assert.Equal("torch:cpu", name);
+        Assert.Contains("TorchSharp 0.107.0", description, StringComparison.Ordinal);
+        Assert.Contains("invariance: ", description, StringComparison.Ordinal);
+        Assert.Contains(global::TorchSharp.torch.cuda.is_available() ? "devices" : "no torch:cuda: ", list.State, StringComparison.Ordinal);
+    }
 }

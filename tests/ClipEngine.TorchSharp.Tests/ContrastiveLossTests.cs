@@ -43,7 +43,7 @@ public class ContrastiveLossTests
         using DisposeScope scope = torch.NewDisposeScope();
         TorchTensor images = Matrix(Features(3, 5)).requires_grad_(), texts = Matrix(Features(3, 6)).requires_grad_();
         ContrastiveLoss.Compute(images, texts, torch.tensor(Scale), torch.tensor(new double[] { 1, 0, 2 })).backward();
-        foreach (TorchTensor gradient in new[] { images.grad()!, texts.grad()! })
+        foreach (TorchTensor gradient in new[] { images.grad!, texts.grad! })
         {
             double[] sizes = [.. Enumerable.Range(0, 3).Select(i => gradient.select(0, i).abs().sum().ToDouble())];
             Assert.Equal(0, sizes[1]);

@@ -1,12 +1,14 @@
 using ClipEngine.Checkpoints;
+using ClipEngine.Devices;
 using ClipEngine.Models;
-using ClipEngine.Native;
 using ClipEngine.Tensors;
 
 namespace ClipEngine.Audit.Runs;
 
 /// <summary>The engine's own models: folders in the OpenCLIP layout, files of weights, and names of the catalogue that are in the caches.</summary>
-public sealed class ClipProbeModels : IProbeModelSource
+/// <param name="device">Where they run, as <see cref="Backends.Open"/> names it.</param>
+/// <param name="threads">Processor threads; null leaves their number as it is.</param>
+public sealed class ClipProbeModels(string device = "cpu", int? threads = null) : IProbeModelSource
 {
     private const string ConfigurationName = "open_clip_config.json";
 
@@ -44,7 +46,7 @@ public sealed class ClipProbeModels : IProbeModelSource
     public IProbeModel Open(ProbeModelFiles files, string elementType)
     {
         ArgumentNullException.ThrowIfNull(files);
-        IBackend backend = CpuBackend.Create(new CpuBackendOptions { ComputeType = ComputeType(files.Path, elementType) });
+        IBackend backend = Backends.Open(device, BackendOptions.Parse(elementType, "elementType") with { Threads = threads });
         LoadedParts? parts = null;
         try
         {
@@ -65,15 +67,6 @@ public sealed class ClipProbeModels : IProbeModelSource
             throw;
         }
     }
-
-    private static ElementType ComputeType(string model, string elementType) => elementType switch
-    {
-        "fp32" => ElementType.Float32,
-        "bf16" => ElementType.BFloat16,
-        "fp16" => ElementType.Float16,
-        "int8" => ElementType.Int8,
-        _ => throw new BadInputException(model, $"expected the element type fp32, bf16, fp16 or int8, found '{BadInputException.Escape(elementType)}'.", "Correct elementType in the spec."),
-    };
 
     private sealed class Encoder(ClipModel model) : IProbeEncoder
     {

@@ -12,13 +12,17 @@ internal static class AuditRunCommand
     {
         var spec = new Argument<string>("SPEC.json") { Description = "What to audit; 'audit spec' prints the published study's." };
         var output = new Option<string>("--out") { Description = "The run's folder; one that holds an interrupted run is gone on with.", Required = true };
+        Option<string> device = ModelArguments.DeviceOption();
+        var threads = new Option<int?>("--threads") { Description = "Processor threads." };
         var command = new Command("run", "Run a spec: embed, score, measure, report.");
         command.Arguments.Add(spec);
         command.Options.Add(output);
+        command.Options.Add(device);
+        command.Options.Add(threads);
         command.SetAction((parsed, cancellationToken) =>
         {
             string directory = parsed.GetValue(output)!;
-            var run = new AuditRun(parsed.GetValue(spec)!, directory, new ClipProbeModels(), new ReportWriter(), line => Console.Error.WriteLine(line));
+            var run = new AuditRun(parsed.GetValue(spec)!, directory, new ClipProbeModels(parsed.GetValue(device)!, ModelArguments.Positive(parsed, threads)), new ReportWriter(), line => Console.Error.WriteLine(line));
             AuditResult result = run.Execute(cancellationToken);
             Console.Error.WriteLine($"tables, results.sqlite and report.html are in {directory}");
             ModelSummary[] failed = [.. result.Models.Where(model => model.Failure is not null)];

@@ -18,7 +18,7 @@ internal static class BenchCommand
         Option<string> model = new("--model", "-m") { Description = "A model of the catalogue without a tag, as 'models list' shows them, which runs with random weights and without a download; or a folder in the OpenCLIP layout.", DefaultValueFactory = _ => "ViT-B-32" };
         Option<int?> threads = new("--threads") { Description = "Processor threads." };
         Option<string> dtype = new("--dtype") { Description = "What is computed in: fp32, bf16, fp16, int8 or tf32.", DefaultValueFactory = _ => "fp32" };
-        Option<string> device = new("--device") { Description = "cpu, cuda or cuda:N; nothing falls back.", DefaultValueFactory = _ => "cpu" };
+        Option<string> device = ModelArguments.DeviceOption();
         Option<int?> batch = new("--batch") { Description = "Images and sentences at once: 8, on a GPU 256." };
         Option<bool> json = new("--json") { Description = "Write JSON." };
         var command = new Command("bench", "Measures this machine: its ceilings, a model's operations as shares of them, and whole towers, decoding and scoring; on a GPU each stage of the towers besides, by CUDA events, and NVTX ranges for a profiler.") { model, threads, dtype, device, batch, json };

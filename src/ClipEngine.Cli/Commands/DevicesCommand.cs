@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
+using ClipEngine.Devices;
 using ClipEngine.Native;
 
 namespace ClipEngine.Cli.Commands;
@@ -24,7 +25,7 @@ internal static class DevicesCommand
         IReadOnlyList<string> found = CpuInformation.InstructionSets;
         bool forced = used != found[^1];
         string reason = forced ? $"{CpuInformation.Variable} asks for it" : "the best that is there";
-        IReadOnlyList<(string Name, string Description)> devices = CudaInformation.FindDevices(out string cudaState);
+        (string Kind, DeviceList Found)[] others = [.. Backends.Providers.Where(static provider => provider.Name != "cpu").Select(static provider => (provider.Name, provider.Find()))];
 
         if (json)
         {
@@ -44,29 +45,8 @@ internal static class DevicesCommand
                 writer.WriteNumber("threads", NativeThreads.Count);
                 writer.WriteNumber("threads_available", NativeThreads.Available);
                 writer.WriteEndObject();
-                writer.WriteStartObject("cuda");
-                writer.WriteString("state", cudaState);
-                writer.WriteStartArray("devices");
-                foreach ((string name, string description) in devices)
-                {
-                    writer.WriteStartObject();
-                    writer.WriteString("device", name);
-                    foreach (string line in description.Split('\n'))
-                    {
-                        int colon = line.IndexOf(": ", StringComparison.Ordinal);
-                        if (colon > 0 && line[..colon] != StepDown)
-                            writer.WriteString(line[..colon].Replace(' ', '_'), line[(colon + 2)..]);
-                    }
-
-                    writer.WriteStartArray("steps_down");
-                    foreach (string line in description.Split('\n').Where(line => line.StartsWith(StepDown, StringComparison.Ordinal)))
-                        writer.WriteStringValue(line[(StepDown.Length + 2)..]);
-                    writer.WriteEndArray();
-                    writer.WriteEndObject();
-                }
-
-                writer.WriteEndArray();
-                writer.WriteEndObject();
+                foreach ((string kind, DeviceList list) in others)
+                    Write(writer, kind, list);
                 writer.WriteEndObject();
             }
 
@@ -78,9 +58,40 @@ internal static class DevicesCommand
         output.WriteLine($"      instruction sets found: {string.Join(", ", found)}");
         output.WriteLine($"      instruction set used:   {used} ({reason})");
         output.WriteLine($"      threads:                {NativeThreads.Count} of {NativeThreads.Available} processors that this process may use");
-        output.WriteLine($"cuda  {cudaState}");
-        foreach ((string name, string description) in devices)
-            output.WriteLine($"{name}\n      {description.Replace("\n", "\n      ", StringComparison.Ordinal)}");
+        foreach ((string kind, DeviceList list) in others)
+        {
+            output.WriteLine($"{kind,-5} {list.State}");
+            foreach ((string name, string description) in list.Devices)
+                output.WriteLine($"{name}\n      {description.Replace("\n", "\n      ", StringComparison.Ordinal)}");
+        }
+
         return CommandRunner.Done;
+    }
+
+    private static void Write(Utf8JsonWriter writer, string kind, DeviceList list)
+    {
+        writer.WriteStartObject(kind);
+        writer.WriteString("state", list.State);
+        writer.WriteStartArray("devices");
+        foreach ((string name, string description) in list.Devices)
+        {
+            writer.WriteStartObject();
+            writer.WriteString("device", name);
+            foreach (string line in description.Split('\n'))
+            {
+                int colon = line.IndexOf(": ", StringComparison.Ordinal);
+                if (colon > 0 && line[..colon] != StepDown)
+                    writer.WriteString(line[..colon].Replace(' ', '_'), line[(colon + 2)..]);
+            }
+
+            writer.WriteStartArray("steps_down");
+            foreach (string line in description.Split('\n').Where(line => line.StartsWith(StepDown, StringComparison.Ordinal)))
+                writer.WriteStringValue(line[(StepDown.Length + 2)..]);
+            writer.WriteEndArray();
+            writer.WriteEndObject();
+        }
+
+        writer.WriteEndArray();
+        writer.WriteEndObject();
     }
 }

@@ -25,5 +25,6 @@ public class DevicesCommandTests
         DevicesCommand.Run(json: false, output);
         Assert.Contains("instruction set used:", output.ToString(), StringComparison.Ordinal);
         Assert.Contains("cuda", output.ToString(), StringComparison.Ordinal);
+        Assert.Contains("torch not available: ", output.ToString(), StringComparison.Ordinal);
     }
 }

@@ -49,7 +49,7 @@ public class OperationTests
         weighted.backward();
         for (int i = 0; i < operands.Length; i++)
         {
-            TorchTensor? gradient = operands[i].grad();
+            TorchTensor? gradient = operands[i].grad;
             Assert.True(gradient is not null, $"no gradient reaches operand {i}");
             for (int direction = 0; direction < 3; direction++)
             {
