@@ -74,7 +74,18 @@ internal sealed class ModelArguments
     public static Option<string> DeviceOption() => new("--device") { Description = $"Where to compute: {Backends.DeviceNames}; nothing falls back.", DefaultValueFactory = _ => "cpu" };
 
     /// <summary>The backend that was asked for; another one is never taken instead.</summary>
-    internal static IBackend OpenBackend(string device, string dtype, int? threads) => Backends.Open(device, BackendOptions.Parse(dtype, "--dtype") with { Threads = threads });
+    internal static IBackend OpenBackend(string device, string dtype, int? threads)
+    {
+        BackendOptions options = BackendOptions.Parse(dtype, "--dtype") with { Threads = threads };
+        try
+        {
+            return Backends.Open(device, options);
+        }
+        catch (BadInputException exception)
+        {
+            throw new BadInputException($"--device {device}{(dtype == "fp32" ? "" : $" --dtype {dtype}")}", exception.Problem, exception.Remedy, exception);
+        }
+    }
 
     /// <summary>Reads <c>--image-size</c>.</summary>
     public static (int Height, int Width)? ParseImageSize(string? text)

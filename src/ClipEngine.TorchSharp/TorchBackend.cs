@@ -142,7 +142,7 @@ public sealed class TorchBackend : IBackend
             case not null when device.StartsWith("cuda:", StringComparison.Ordinal) && int.TryParse(device.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out int index):
                 return (DeviceType.CUDA, index);
             default:
-                throw new BadInputException("device", $"expected cpu, cuda or cuda:N for TorchSharp, found '{BadInputException.Escape(device ?? "")}'.");
+                throw new BadInputException($"torch:{device}", "is not the name of a device; expected torch:cpu, torch:cuda or torch:cuda:N.");
         }
     }
 
@@ -153,7 +153,7 @@ public sealed class TorchBackend : IBackend
         if (type == DeviceType.CPU)
             return torch.TryInitializeDeviceType(type) ? new torch.Device(type, index) : throw new NotSupportedException("libtorch was loaded and refuses to start on this processor");
         if (TorchLibraries.FindMissingForCuda() is { } missingForCuda)
-            throw new NotSupportedException(missingForCuda);
+            throw new BadInputException($"torch:cuda:{index}", $"is not there: {missingForCuda}.");
         if (index >= torch.cuda.device_count())
             throw new BadInputException($"torch:cuda:{index}", $"there are {torch.cuda.device_count()} CUDA devices, counted from 0.");
         return new torch.Device(type, index);

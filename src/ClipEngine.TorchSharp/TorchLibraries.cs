@@ -20,7 +20,7 @@ internal static class TorchLibraries
     {
         if (!TryLoad(OperatingSystem.IsWindows() ? "torch_cuda" : "libtorch_cuda.so"))
             return "this libtorch is the one for processors; build with -p:LibTorchPackage=libtorch-cuda-12.8-linux-x64 or another for CUDA";
-        return torch.TryInitializeDeviceType(DeviceType.CUDA) && torch.cuda.device_count() > 0 ? null : "libtorch finds no CUDA device; is NVIDIA's driver installed?";
+        return torch.TryInitializeDeviceType(DeviceType.CUDA) && torch.cuda.device_count() > 0 ? null : "libtorch finds no CUDA device (NVIDIA's driver must be installed)";
     }
 
     private static string? Look()
