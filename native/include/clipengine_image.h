@@ -27,6 +27,9 @@ enum {
   CLIPENGINE_IMAGE_CORRUPT = 5
 };
 
+/* The order of the bytes of a decoded pixel. The fourth byte, where there is one, is not looked at. */
+enum { CLIPENGINE_PIXELS_RGB = 0, CLIPENGINE_PIXELS_BGR = 1, CLIPENGINE_PIXELS_RGBA = 2, CLIPENGINE_PIXELS_BGRA = 3 };
+
 enum { CLIPENGINE_RESIZE_SHORTEST = 0, CLIPENGINE_RESIZE_SQUASH = 1 };
 enum { CLIPENGINE_INTERPOLATION_BICUBIC = 0, CLIPENGINE_INTERPOLATION_BILINEAR = 1 };
 
@@ -58,6 +61,12 @@ CLIPENGINE_API clipengine_status clipengine_image_crop(const uint8_t* encoded, i
 /* The same, then (u8 / 255 - mean) / standard_deviation in single precision, to pixels [3, transform->height, transform->width]. */
 CLIPENGINE_API clipengine_status clipengine_image_preprocess(const uint8_t* encoded, int64_t size, const clipengine_image_transform* transform,
                                                              float* pixels) CLIPENGINE_NOEXCEPT;
+
+/* The same for an image that is decoded already: rows of width pixels, stride bytes apart, from top to bottom; the last row need not
+ * reach its stride. The same bits as for a file with these pixels. */
+CLIPENGINE_API clipengine_status clipengine_image_preprocess_pixels(const uint8_t* decoded, int32_t width, int32_t height, int64_t stride,
+                                                                    int32_t layout, const clipengine_image_transform* transform,
+                                                                    float* pixels) CLIPENGINE_NOEXCEPT;
 
 /* Why this thread's last image call returned CLIPENGINE_BAD_INPUT: CLIPENGINE_IMAGE_NOT_AN_IMAGE ...; 0 where none did. */
 CLIPENGINE_API int32_t clipengine_image_problem(void) CLIPENGINE_NOEXCEPT;

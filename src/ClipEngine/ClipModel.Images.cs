@@ -8,11 +8,11 @@ namespace ClipEngine;
 /// <content>Images.</content>
 public sealed partial class ClipModel
 {
-    /// <summary>Encodes image files; decoding runs ahead of the tower on other threads.</summary>
+    /// <summary>Encodes image files; decoding runs ahead of the tower on the thread pool. One image is decoded on the calling thread.</summary>
     /// <param name="files">JPEG, PNG, WebP, BMP or GIF, any number of them.</param>
     /// <param name="normalize">Scale each feature to length 1.</param>
     /// <param name="progress">Told after each batch.</param>
-    /// <param name="cancellationToken">Looked at before each batch.</param>
+    /// <param name="cancellationToken">Looked at before each image and batch.</param>
     /// <returns>One row for each file, in their order.</returns>
     /// <exception cref="BadInputException">A file cannot be read or is no image; names it. Nothing is skipped silently.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
@@ -23,28 +23,55 @@ public sealed partial class ClipModel
         return EncodeImages(files.Count, (i, pixels) => ImageFile.Preprocess(preprocessor, files[i], pixels), normalize, progress, cancellationToken);
     }
 
-    /// <summary>Encodes images that are already in memory, as whole files.</summary>
-    /// <param name="images">What messages call each, and its bytes.</param>
+    /// <summary>Encodes images from anywhere: files, bytes, streams, pixels that are decoded already.</summary>
+    /// <param name="images">Any number of them.</param>
     /// <param name="normalize">Scale each feature to length 1.</param>
     /// <param name="progress">Told after each batch.</param>
-    /// <param name="cancellationToken">Looked at before each batch.</param>
+    /// <param name="cancellationToken">Looked at before each image and batch.</param>
     /// <returns>One row for each image, in their order.</returns>
-    /// <exception cref="BadInputException">One is no image; names it.</exception>
+    /// <exception cref="BadInputException">One is no image; names it. Nothing is skipped silently.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
-    public FeatureMatrix EncodeImages(IReadOnlyList<(string Name, ReadOnlyMemory<byte> Encoded)> images, bool normalize = true, IProgress<EncodeProgress>? progress = null, CancellationToken cancellationToken = default)
+    public FeatureMatrix EncodeImages(IReadOnlyList<ImageInput> images, bool normalize = true, IProgress<EncodeProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(images);
         IImagePreprocessor preprocessor = Preprocessor;
-        return EncodeImages(images.Count, (i, pixels) => preprocessor.Preprocess(images[i].Encoded.Span, images[i].Name, pixels), normalize, progress, cancellationToken);
+        return EncodeImages(images.Count, (i, pixels) => images[i].Preprocess(preprocessor, pixels), normalize, progress, cancellationToken);
     }
 
-    /// <summary>Zero-shot classification of image files.</summary>
-    /// <param name="files">Image files.</param>
-    /// <param name="labels">At least one.</param>
-    /// <param name="templates">Prompts with <c>{}</c> where the label goes; none means the label itself. Several are averaged.</param>
-    /// <exception cref="BadInputException">A file is no image, no label is given, or a template has no <c>{}</c>.</exception>
-    public Classification Classify(IReadOnlyList<string> files, IReadOnlyList<string> labels, params IReadOnlyList<string> templates) =>
-        Classify(EncodeImages(files), labels, EncodeLabels(labels, templates));
+    /// <summary>Encodes one image on the calling thread. Takes no large-object memory and starts no thread.</summary>
+    /// <param name="image">A file (a path is an input), bytes, a stream or pixels.</param>
+    /// <param name="normalize">Scale the feature to length 1.</param>
+    /// <param name="cancellationToken">Looked at before the image and before the tower.</param>
+    /// <returns>The features: <see cref="EmbedDimension"/> of a model that pools.</returns>
+    /// <exception cref="BadInputException">It is no image; names it.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public float[] EncodeImage(ImageInput image, bool normalize = true, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+        float[] features = new float[Encoder.ImageFeatureShape(1).ElementCount];
+        cancellationToken.ThrowIfCancellationRequested();
+        using var pixels = new NativeArray<float>(PixelCount);
+        image.Preprocess(Preprocessor, pixels.GetSpan());
+        cancellationToken.ThrowIfCancellationRequested();
+        EncodePixels(pixels.GetSpan(), features, normalize);
+        return features;
+    }
+
+    /// <summary>Encodes one image that is decoded already, on the calling thread; nothing is copied but what resizing makes, and nothing managed is allocated.</summary>
+    /// <param name="image">The pixels: an ImageSharp image, a SkiaSharp bitmap, a camera's frame. Not kept.</param>
+    /// <param name="features">As many as the model makes of an image: <see cref="EmbedDimension"/> of a model that pools; filled.</param>
+    /// <param name="normalize">Scale the feature to length 1.</param>
+    /// <param name="cancellationToken">Looked at before the image and before the tower.</param>
+    /// <exception cref="ArgumentException">Another number of features.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public void EncodeImage(in ImagePixels image, Span<float> features, bool normalize = true, CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        using var pixels = new NativeArray<float>(PixelCount);
+        Preprocessor.Preprocess(image, "pixels", pixels.GetSpan());
+        cancellationToken.ThrowIfCancellationRequested();
+        EncodePixels(pixels.GetSpan(), features, normalize);
+    }
 
     /// <summary>
     /// Encodes images and hands their features on as they are finished: decoding, the tower and the handler are all at work at once, and
@@ -54,7 +81,7 @@ public sealed partial class ClipModel
     /// <param name="rows">Takes the features, batch after batch, in order.</param>
     /// <param name="normalize">Scale each feature to length 1.</param>
     /// <param name="progress">Told after each batch, with the times of the stages.</param>
-    /// <param name="cancellationToken">Looked at before each batch.</param>
+    /// <param name="cancellationToken">Looked at before each image and batch.</param>
     /// <returns>Where the time went.</returns>
     /// <exception cref="BadInputException">An image cannot be read or is none; names it. Nothing is skipped silently; the features of earlier batches may have been handed on.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
@@ -63,39 +90,62 @@ public sealed partial class ClipModel
         ArgumentNullException.ThrowIfNull(images);
         ArgumentNullException.ThrowIfNull(rows);
         IImagePreprocessor preprocessor = Preprocessor;
-        return EncodeImages(images.Count, (i, pixels) => images.Preprocess(i, preprocessor, pixels), rows, normalize, progress, cancellationToken);
+        int rowLength = (int)Encoder.ImageFeatureShape(1).ElementCount;
+        using var queue = new FeatureRowQueue(Math.Min(images.Count, ImageBatchSize) * rowLength, rows);
+        EncodeTimes times = EncodeImages(
+            images.Count,
+            (i, pixels) => images.Preprocess(i, preprocessor, pixels),
+            (_, count) => queue.Rent(count * rowLength),
+            (first, count) =>
+            {
+                queue.Post(first, count * rowLength);
+                return queue.BusyTime;
+            },
+            normalize,
+            progress,
+            cancellationToken);
+        queue.Complete();
+        return times with { Write = queue.BusyTime };
     }
+
+    /// <summary>Where the features of a batch are to go.</summary>
+    private delegate Span<float> FeatureRoom(int first, int count);
+
+    /// <summary>Told that the features of a batch are there; says how long those who take them were at work so far.</summary>
+    private delegate TimeSpan BatchDone(int first, int count);
+
+    /// <summary>Floats of one preprocessed image.</summary>
+    private int PixelCount => 3 * Encoder.Preprocess.Height * Encoder.Preprocess.Width;
 
     private FeatureMatrix EncodeImages(int count, ImageDecode decode, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
     {
         Shape shape = Encoder.ImageFeatureShape(count);
         float[] values = new float[shape.ElementCount];
         int rowLength = count == 0 ? 0 : values.Length / count;
-        EncodeImages(count, decode, (first, rows) => rows.CopyTo(values.AsSpan(first * rowLength)), normalize, progress, cancellationToken);
+        EncodeImages(count, decode, (first, n) => values.AsSpan(first * rowLength, n * rowLength), static (_, _) => TimeSpan.Zero, normalize, progress, cancellationToken);
         return new FeatureMatrix(values, shape);
     }
 
-    private EncodeTimes EncodeImages(int count, ImageDecode decode, FeatureRowHandler handler, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
+    private EncodeTimes EncodeImages(int count, ImageDecode decode, FeatureRoom room, BatchDone done, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
     {
-        int rowLength = (int)Encoder.ImageFeatureShape(1).ElementCount;
-        int imageLength = 3 * Encoder.Preprocess.Height * Encoder.Preprocess.Width;
+        if (count == 1)
+            return EncodeOne(decode, room, done, normalize, progress, cancellationToken);
         // The processor's own backend shares its threads with decoding; beside a GPU all processors are free for it.
         int threads = Math.Max(1, Math.Min(count, Backend is CpuBackend ? NativeThreads.Count : Environment.ProcessorCount));
         long start = Stopwatch.GetTimestamp(), encodeTicks = 0;
-        using var pool = new ImageDecodePool(count, imageLength, ImageBatchSize, threads, decode, cancellationToken);
-        using var queue = new FeatureRowQueue(Math.Min(count, ImageBatchSize) * rowLength, handler);
+        TimeSpan write = TimeSpan.Zero;
+        using var pool = new ImageDecodePool(count, PixelCount, ImageBatchSize, threads, decode, cancellationToken);
         while (pool.TryTake(out ImageBatch batch))
         {
             batch.ThrowIfRefused();
-            Span<float> features = queue.Rent(batch.Count * rowLength);
+            Span<float> features = room(batch.First, batch.Count);
             long from = Stopwatch.GetTimestamp();
             EncodePixels(batch.Pixels, features, normalize);
             encodeTicks += Stopwatch.GetTimestamp() - from;
-            queue.Post(batch.First, features.Length);
+            write = done(batch.First, batch.Count);
             progress?.Report(new EncodeProgress(batch.First + batch.Count, count) { Times = Times() });
         }
 
-        queue.Complete();
         return Times();
 
         EncodeTimes Times() => new()
@@ -104,7 +154,30 @@ public sealed partial class ClipModel
             Decode = pool.DecodeTime,
             DecodeThreads = threads,
             Encode = Stopwatch.GetElapsedTime(0, encodeTicks),
-            Write = queue.BusyTime,
+            Write = write,
         };
+    }
+
+    /// <summary>One image on the calling thread: there is nothing that could run beside it.</summary>
+    private EncodeTimes EncodeOne(ImageDecode decode, FeatureRoom room, BatchDone done, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        long start = Stopwatch.GetTimestamp();
+        using var pixels = new NativeArray<float>(PixelCount);
+        decode(0, pixels.GetSpan());
+        cancellationToken.ThrowIfCancellationRequested();
+        long decoded = Stopwatch.GetTimestamp();
+        EncodePixels(pixels.GetSpan(), room(0, 1), normalize);
+        long encoded = Stopwatch.GetTimestamp();
+        EncodeTimes times = new()
+        {
+            Elapsed = Stopwatch.GetElapsedTime(start),
+            Decode = Stopwatch.GetElapsedTime(start, decoded),
+            DecodeThreads = 1,
+            Encode = Stopwatch.GetElapsedTime(decoded, encoded),
+            Write = done(0, 1),
+        };
+        progress?.Report(new EncodeProgress(1, 1) { Times = times });
+        return times;
     }
 }

@@ -1,3 +1,4 @@
+using ClipEngine.Imaging;
 using ClipEngine.Tensors;
 using ClipEngine.Tokenization;
 
@@ -34,7 +35,7 @@ public sealed partial class ClipModel
                     truncated.Add(start + i);
             }
 
-            EncodeTokens(ids.AsSpan(0, n * length), length, values.AsSpan(start * rowLength, n * rowLength), normalize);
+            EncodeTokens(ids.AsSpan(0, n * length), length, values.AsSpan(start * rowLength, n * rowLength), normalize, cancellationToken);
             progress?.Report(new EncodeProgress(start + n, texts.Count));
         }
 
@@ -85,54 +86,56 @@ public sealed partial class ClipModel
         return new FeatureMatrix(means, new Shape(labels.Count, features.Length), [.. features.Truncated.Select(prompt => prompt / templates.Count).Distinct()]);
     }
 
-    /// <summary>Zero-shot probabilities of features that are already there.</summary>
+    /// <summary>Encodes labels once, to compare any number of images with them.</summary>
+    /// <param name="labels">At least one.</param>
+    /// <param name="templates">Prompts with <c>{}</c> where the label goes; none means the label itself. Several are averaged.</param>
+    /// <param name="cancellationToken">Looked at before each batch.</param>
+    /// <exception cref="BadInputException">No label, or a template without <c>{}</c>.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public ZeroShotClassifier CreateClassifier(IReadOnlyList<string> labels, IReadOnlyList<string>? templates = null, CancellationToken cancellationToken = default) =>
+        new(this, labels, EncodeLabels(labels, templates, cancellationToken));
+
+    /// <summary>Zero-shot classification of image files; <see cref="CreateClassifier"/> spares encoding the labels again and again.</summary>
+    /// <param name="files">Image files.</param>
+    /// <param name="labels">At least one.</param>
+    /// <param name="templates">Prompts with <c>{}</c> where the label goes; none means the label itself. Several are averaged.</param>
+    /// <param name="cancellationToken">Looked at before each image and batch.</param>
+    /// <exception cref="BadInputException">A file is no image, no label is given, or a template has no <c>{}</c>.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public Classification Classify(IReadOnlyList<string> files, IReadOnlyList<string> labels, IReadOnlyList<string>? templates = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(files);
+        return Classify([.. files.Select(ImageInput.FromFile)], labels, templates, cancellationToken);
+    }
+
+    /// <summary>Zero-shot classification of images from anywhere.</summary>
+    /// <param name="images">Files, bytes, streams, pixels.</param>
+    /// <param name="labels">At least one.</param>
+    /// <param name="templates">Prompts with <c>{}</c> where the label goes; none means the label itself. Several are averaged.</param>
+    /// <param name="cancellationToken">Looked at before each image and batch.</param>
+    /// <exception cref="BadInputException">One is no image, no label is given, or a template has no <c>{}</c>.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public Classification Classify(IReadOnlyList<ImageInput> images, IReadOnlyList<string> labels, IReadOnlyList<string>? templates = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(images);
+        using ZeroShotClassifier classifier = CreateClassifier(labels, templates, cancellationToken);
+        return classifier.Classify(images, cancellationToken);
+    }
+
+    /// <summary>Zero-shot classification of features that are there already.</summary>
     /// <param name="images">Normalised image features <c>[images, EmbedDimension]</c>.</param>
     /// <param name="labels">The labels' names.</param>
     /// <param name="labelFeatures">As <see cref="EncodeLabels"/> makes them.</param>
-    public Classification Classify(FeatureMatrix images, IReadOnlyList<string> labels, FeatureMatrix labelFeatures)
+    /// <param name="cancellationToken">Looked at between batches.</param>
+    /// <exception cref="ArgumentException">The numbers or lengths do not fit each other.</exception>
+    /// <exception cref="BadInputException">A feature is not finite, or all of a row's are zero.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public Classification Classify(FeatureMatrix images, IReadOnlyList<string> labels, FeatureMatrix labelFeatures, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(images);
         ArgumentNullException.ThrowIfNull(labels);
         ArgumentNullException.ThrowIfNull(labelFeatures);
-        if (labels.Count != labelFeatures.Count || (images.Count > 0 && images.Length != labelFeatures.Length))
-            throw new ArgumentException($"expected {labels.Count} rows of {images.Length}, found {labelFeatures.Shape}.", nameof(labelFeatures));
-        double[] probabilities = new double[images.Count * labels.Count];
-        for (int image = 0; image < images.Count; image++)
-        {
-            Span<double> row = probabilities.AsSpan(image * labels.Count, labels.Count);
-            for (int label = 0; label < labels.Count; label++)
-                row[label] = (Encoder.LogitScale * Dot(images[image], labelFeatures[label])) + (Encoder.LogitBias ?? 0);
-            if (Encoder.LogitBias is null)
-                Softmax(row);
-            else
-                Sigmoid(row);
-        }
-
-        return new Classification(labels, probabilities);
-    }
-
-    private static double Dot(ReadOnlySpan<float> left, ReadOnlySpan<float> right)
-    {
-        double sum = 0;
-        for (int i = 0; i < left.Length; i++)
-            sum += (double)left[i] * right[i];
-        return sum;
-    }
-
-    private static void Softmax(Span<double> logits)
-    {
-        double largest = double.NegativeInfinity, sum = 0;
-        foreach (double logit in logits)
-            largest = Math.Max(largest, logit);
-        foreach (ref double logit in logits)
-            sum += logit = Math.Exp(logit - largest);
-        foreach (ref double logit in logits)
-            logit /= sum;
-    }
-
-    private static void Sigmoid(Span<double> logits)
-    {
-        foreach (ref double logit in logits)
-            logit = 1 / (1 + Math.Exp(-logit));
+        using var classifier = new ZeroShotClassifier(this, labels, labelFeatures);
+        return classifier.Classify(images, cancellationToken);
     }
 }

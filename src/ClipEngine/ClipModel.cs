@@ -14,7 +14,8 @@ namespace ClipEngine;
 /// using var model = ClipModel.Load("models/ViT-B-32");
 /// FeatureMatrix images = model.EncodeImages(["cat.jpg", "dog.jpg"]);       // [2, 512], each of length 1
 /// FeatureMatrix texts = model.EncodeTexts(["a cat", "a dog", "a bird"]);   // [3, 512]
-/// Classification who = model.Classify(["cat.jpg"], ["cat", "dog"], "a photo of a {}.");
+/// Classification who = model.Classify(["cat.jpg"], ["cat", "dog"], ["a photo of a {}."]);
+/// Console.WriteLine($"{who[0].Label} {who[0].Probability}");
 /// </code>
 /// </example>
 public sealed partial class ClipModel : IDisposable
@@ -69,12 +70,14 @@ public sealed partial class ClipModel : IDisposable
     /// <summary>Loads a model.</summary>
     /// <param name="path">A folder in the OpenCLIP or transformers layout, a file of weights with its configuration beside it, or the name of weights in the catalogue that were fetched before.</param>
     /// <param name="options">Defaults are fp32 on the CPU.</param>
+    /// <param name="cancellationToken">Looked at before each tensor.</param>
+    /// <exception cref="OperationCanceledException">Cancelled; nothing stays loaded.</exception>
     /// <exception cref="BadInputException">The files are not there, damaged, contradict each other, or describe what is not built; every problem is named.</exception>
-    public static ClipModel Load(string path, ClipModelOptions? options = null)
+    public static ClipModel Load(string path, ClipModelOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         options ??= new ClipModelOptions();
-        return Create(options, backend => ClipModelLoader.Load(path, options, backend), path);
+        return Create(options, backend => ClipModelLoader.Load(path, options, backend, cancellationToken), path);
     }
 
     /// <summary>A model of the catalogue at its real size with random weights, the same ones each time: for measuring speed and memory without a download. Its features mean nothing.</summary>
@@ -92,8 +95,10 @@ public sealed partial class ClipModel : IDisposable
     /// <param name="pixels"><c>[n, 3, height, width]</c> fp32, row-major, any n.</param>
     /// <param name="features"><c>[n, EmbedDimension]</c>; filled.</param>
     /// <param name="normalize">Scale each feature to length 1; else as open_clip's <c>encode_image</c> returns it.</param>
+    /// <param name="cancellationToken">Looked at before each batch.</param>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
     /// <exception cref="ArgumentException">The lengths do not fit each other.</exception>
-    public void EncodePixels(ReadOnlySpan<float> pixels, Span<float> features, bool normalize = true)
+    public void EncodePixels(ReadOnlySpan<float> pixels, Span<float> features, bool normalize = true, CancellationToken cancellationToken = default)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         PreprocessOptions size = Encoder.Preprocess;
@@ -105,6 +110,7 @@ public sealed partial class ClipModel : IDisposable
         int batch = ImageBatchSize;
         for (int start = 0; start < count; start += batch)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             int n = Math.Min(batch, count - start);
             using IPass pass = Backend.BeginPass();
             Tensor input = pass.Upload(pixels.Slice(start * one, n * one), new Shape(n, 3, size.Height, size.Width));
@@ -117,8 +123,10 @@ public sealed partial class ClipModel : IDisposable
     /// <param name="length">Ids of one sentence, at most the model's context length.</param>
     /// <param name="features"><c>[n, EmbedDimension]</c>; filled.</param>
     /// <param name="normalize">Scale each feature to length 1; else as open_clip's <c>encode_text</c> returns it.</param>
+    /// <param name="cancellationToken">Looked at before each batch.</param>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
     /// <exception cref="ArgumentException">The lengths do not fit each other, or an id lies outside the vocabulary.</exception>
-    public void EncodeTokens(ReadOnlySpan<int> ids, int length, Span<float> features, bool normalize = true)
+    public void EncodeTokens(ReadOnlySpan<int> ids, int length, Span<float> features, bool normalize = true, CancellationToken cancellationToken = default)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         if (length < 1 || ids.Length % length != 0)
@@ -128,6 +136,7 @@ public sealed partial class ClipModel : IDisposable
         int batch = TextBatchSize;
         for (int start = 0; start < count; start += batch)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             int n = Math.Min(batch, count - start);
             using IPass pass = Backend.BeginPass();
             Finish(pass, Encoder.EncodeTexts(pass, ids.Slice(start * length, n * length), length), features.Slice(start * rowLength, n * rowLength), normalize);

@@ -15,7 +15,7 @@ internal static class ClipModelLoader
 {
     private const string TokenizerName = "tokenizer.json";
 
-    public static LoadedParts Load(string path, ClipModelOptions options, IBackend backend)
+    public static LoadedParts Load(string path, ClipModelOptions options, IBackend backend, CancellationToken cancellationToken = default)
     {
         bool isFolder = Directory.Exists(path);
         bool isName = !isFolder && !File.Exists(path);
@@ -30,7 +30,7 @@ internal static class ClipModelLoader
         string? label = origin?.ResolveActivation(ActivationOf(configuration, configurationPath), options.AcceptActivationMismatch).Label;
         IArchitecture architecture = Architectures.Find(configuration, configurationPath);
         using ICheckpoint checkpoint = Checkpoint.Open(path);
-        using var reader = new WeightReader(checkpoint, backend);
+        using var reader = new WeightReader(checkpoint, backend) { Cancellation = cancellationToken };
         IModel model = architecture.Build(configuration, configurationPath, reader, backend, new ArchitectureOptions { ImageSize = options.ImageSize, Towers = options.Towers });
         if (options.RequireFiniteWeights && reader.Findings.Any(finding => !finding.IsFinite))
         {

@@ -1,3 +1,4 @@
+using ClipEngine.Imaging;
 using Microsoft.Extensions.AI;
 
 namespace ClipEngine;
@@ -11,7 +12,7 @@ public static class EmbeddingGenerators
     public static IEmbeddingGenerator<string, Embedding<float>> AsTextEmbeddingGenerator(this ClipModel model, string? name = null)
     {
         ArgumentNullException.ThrowIfNull(model);
-        return new Generator<string>(model, name, static (model, texts, cancellation) => model.EncodeTexts(texts, cancellationToken: cancellation));
+        return new Generator<string>(model, name, static (model, texts, cancellation) => model.EncodeTextsAsync(texts, cancellationToken: cancellation));
     }
 
     /// <summary>Encoded images (JPEG, PNG ... as bytes) to features of length 1. The model stays the caller's.</summary>
@@ -21,10 +22,10 @@ public static class EmbeddingGenerators
     {
         ArgumentNullException.ThrowIfNull(model);
         return new Generator<DataContent>(model, name, static (model, images, cancellation) =>
-            model.EncodeImages([.. images.Select(static (image, i) => ($"{image.Name ?? $"image {i}"} ({image.MediaType})", image.Data))], cancellationToken: cancellation));
+            model.EncodeImagesAsync([.. images.Select(static (image, i) => ImageInput.FromBytes(image.Data, $"{image.Name ?? $"image {i}"} ({image.MediaType})"))], cancellationToken: cancellation));
     }
 
-    private sealed class Generator<TInput>(ClipModel model, string? name, Func<ClipModel, IReadOnlyList<TInput>, CancellationToken, FeatureMatrix> encode)
+    private sealed class Generator<TInput>(ClipModel model, string? name, Func<ClipModel, IReadOnlyList<TInput>, CancellationToken, Task<FeatureMatrix>> encode)
         : IEmbeddingGenerator<TInput, Embedding<float>>
     {
         private readonly EmbeddingGeneratorMetadata _metadata = new("clipengine", providerUri: null, name, model.EmbedDimension);
@@ -35,7 +36,7 @@ public static class EmbeddingGenerators
             if (options?.Dimensions is { } wanted && wanted != model.EmbedDimension)
                 throw new ArgumentException($"The model makes {model.EmbedDimension} dimensions, {wanted} were asked for.", nameof(options));
             TInput[] inputs = [.. values];
-            FeatureMatrix features = await Task.Run(() => encode(model, inputs, cancellationToken), cancellationToken);
+            FeatureMatrix features = await encode(model, inputs, cancellationToken).ConfigureAwait(false);
             var made = DateTimeOffset.UtcNow;
             return [.. Enumerable.Range(0, inputs.Length).Select(row => new Embedding<float>(features[row].ToArray()) { CreatedAt = made, ModelId = name })];
         }

@@ -1,33 +1,30 @@
 using System.Diagnostics;
-using System.Runtime.ExceptionServices;
+using System.Threading.Channels;
 
 namespace ClipEngine;
 
-/// <summary>Hands features on to a handler on a thread of its own, in order. Bounded: a slow handler holds its maker up. Nothing is allocated per batch.</summary>
+/// <summary>Hands features on to a handler on the thread pool, in order. Bounded: a slow handler holds their maker up. Nothing is allocated per batch but where one side waits.</summary>
 internal sealed class FeatureRowQueue : IDisposable
 {
     private const int Buffers = 3;
 
-    private readonly object _lock = new();
     private readonly FeatureRowHandler _handler;
-    private readonly float[][] _rows = new float[Buffers][];
-    private readonly (int First, int Length)[] _places = new (int, int)[Buffers];
-    private readonly Thread _thread;
-    private int _posted, _taken;
+    private readonly Channel<float[]> _free = Channel.CreateBounded<float[]>(new BoundedChannelOptions(Buffers) { SingleReader = true, SingleWriter = true });
+    private readonly Channel<(float[] Rows, int First, int Length)> _filled = Channel.CreateBounded<(float[], int, int)>(new BoundedChannelOptions(Buffers) { SingleReader = true, SingleWriter = true });
+    private readonly Task _work;
+    private float[] _rented = [];
     private long _busyTicks;
-    private bool _isEnded, _isAbandoned;
-    private Exception? _failure;
+    private volatile bool _isAbandoned;
 
-    /// <summary>Starts the thread.</summary>
+    /// <summary>Begins to wait for features.</summary>
     /// <param name="capacity">Floats of the largest batch.</param>
     /// <param name="handler">Takes the features.</param>
     public FeatureRowQueue(int capacity, FeatureRowHandler handler)
     {
         _handler = handler;
         for (int i = 0; i < Buffers; i++)
-            _rows[i] = new float[capacity];
-        _thread = new Thread(Work) { IsBackground = true, Name = "clipengine write" };
-        _thread.Start();
+            _free.Writer.TryWrite(new float[capacity]);
+        _work = Task.Run(WorkAsync);
     }
 
     /// <summary>Time spent in the handler.</summary>
@@ -37,91 +34,55 @@ internal sealed class FeatureRowQueue : IDisposable
     /// <exception cref="Exception">What the handler threw.</exception>
     public Span<float> Rent(int length)
     {
-        lock (_lock)
-        {
-            while (_posted - _taken == Buffers && _failure is null)
-                Monitor.Wait(_lock);
-            ThrowIfFailed();
-            return _rows[_posted % Buffers].AsSpan(0, length);
-        }
+        if (_work.IsFaulted)
+            _work.GetAwaiter().GetResult();
+        // Ends only with what the handler threw.
+        Blocking.Wait(_free.Reader.WaitToReadAsync());
+        _free.Reader.TryRead(out _rented!);
+        return _rented.AsSpan(0, length);
     }
 
     /// <summary>Hands on the buffer that was rented last.</summary>
-    public void Post(int first, int length)
-    {
-        lock (_lock)
-        {
-            _places[_posted % Buffers] = (first, length);
-            _posted++;
-            Monitor.PulseAll(_lock);
-        }
-    }
+    public void Post(int first, int length) => _filled.Writer.TryWrite((_rented, first, length));
 
     /// <summary>Waits until everything was taken.</summary>
     /// <exception cref="Exception">What the handler threw.</exception>
     public void Complete()
     {
-        lock (_lock)
-            End(abandon: false);
-        _thread.Join();
-        ThrowIfFailed();
+        _filled.Writer.TryComplete();
+        _work.GetAwaiter().GetResult();
     }
 
     /// <summary>Drops what was not taken yet, and waits for the handler to return.</summary>
     public void Dispose()
     {
-        lock (_lock)
-            End(abandon: true);
-        _thread.Join();
+        _isAbandoned = true;
+        _filled.Writer.TryComplete();
+        Task.WhenAny(_work).Wait();
+        _ = _work.Exception; // told by Rent or Complete
     }
 
-    private void End(bool abandon)
+    private async Task WorkAsync()
     {
-        _isEnded = true;
-        _isAbandoned |= abandon;
-        Monitor.PulseAll(_lock);
-    }
-
-    private void ThrowIfFailed()
-    {
-        if (_failure is not null)
-            ExceptionDispatchInfo.Throw(_failure);
-    }
-
-    private void Work()
-    {
-        while (true)
+        try
         {
-            int first, length;
-            lock (_lock)
+            while (await _filled.Reader.WaitToReadAsync().ConfigureAwait(false))
             {
-                while (_taken == _posted && !_isEnded)
-                    Monitor.Wait(_lock);
-                if (_isAbandoned || _taken == _posted)
-                    return;
-                (first, length) = _places[_taken % Buffers];
+                while (_filled.Reader.TryRead(out (float[] Rows, int First, int Length) batch))
+                {
+                    if (_isAbandoned)
+                        return;
+                    long start = Stopwatch.GetTimestamp();
+                    _handler(batch.First, batch.Rows.AsSpan(0, batch.Length));
+                    Interlocked.Add(ref _busyTicks, Stopwatch.GetTimestamp() - start);
+                    _free.Writer.TryWrite(batch.Rows);
+                }
             }
-
-            long start = Stopwatch.GetTimestamp();
-            Exception? failure = null;
-            try
-            {
-                _handler(first, _rows[_taken % Buffers].AsSpan(0, length));
-            }
-            catch (Exception exception) // it belongs to whoever makes the features, not to this thread
-            {
-                failure = exception;
-            }
-
-            Interlocked.Add(ref _busyTicks, Stopwatch.GetTimestamp() - start);
-            lock (_lock)
-            {
-                _taken++;
-                _failure = failure;
-                Monitor.PulseAll(_lock);
-                if (failure is not null)
-                    return;
-            }
+        }
+        catch (Exception exception) // it belongs to whoever makes the features
+        {
+            _free.Writer.TryComplete(exception);
+            throw;
         }
     }
 }

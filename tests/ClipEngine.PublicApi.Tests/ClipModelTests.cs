@@ -80,7 +80,7 @@ public sealed class ClipModelTests : IDisposable
     {
         string[] files = WriteImages(3);
         using ClipModel model = Load();
-        Classification result = model.Classify(files, ["a", "b", "c"], "{}d", "d{}");
+        Classification result = model.Classify(files, ["a", "b", "c"], ["{}d", "d{}"]);
         FeatureMatrix images = model.EncodeImages(files), prompts = model.EncodeTexts(["ad", "da", "bd", "db", "cd", "dc"]);
         for (int image = 0; image < files.Length; image++)
         {
@@ -94,8 +94,8 @@ public sealed class ClipModelTests : IDisposable
 
             double total = logits.Sum(Math.Exp);
             for (int label = 0; label < 3; label++)
-                Assert.Equal(Math.Exp(logits[label]) / total, result[image][label], 1e-5);
-            Assert.Equal(logits.Max(), logits[result.Best(image)]);
+                Assert.Equal(Math.Exp(logits[label]) / total, result[image].Probabilities[label], 1e-5);
+            Assert.Equal(logits.Max(), logits[result[image].BestIndex]);
         }
     }
 

@@ -12,6 +12,10 @@ public static class TestData
     public static string Path(params string[] parts) =>
         System.IO.Path.Combine([RepositoryRoot, "tests", "data", .. parts]);
 
+    /// <summary>A path below the data of <c>clipengine demo</c>: <c>models/small</c> is a checkpoint with its tokenizer, <c>probe/images</c> pictures that it knows.</summary>
+    public static string DemoPath(params string[] parts) =>
+        System.IO.Path.Combine([RepositoryRoot, "src", "ClipEngine.Cli", "Demo", "Data", .. parts]);
+
     /// <summary>A path below the shared folder; skips the calling test, visibly, where that is absent. The test must be a <c>SkippableFact</c> or <c>SkippableTheory</c>.</summary>
     public static string SharedPath(params string[] parts)
     {

@@ -183,10 +183,11 @@ public sealed class ClipModelPipelineTests : IDisposable
         public void Report(EncodeProgress value) => All.Add(value);
     }
 
-    /// <summary>What a thread allocates from one look to the next. Tiered compilation's bookkeeping is not ours: the least counts.</summary>
+    /// <summary>What a thread allocates from one look to the next on it. Tiered compilation's bookkeeping and a wait are not steady: the least counts.</summary>
     private sealed class Allocations : IProgress<EncodeProgress>
     {
-        private long _last = -1;
+        private long _last;
+        private int _thread = -1;
 
         public long Least { get; private set; } = long.MaxValue;
 
@@ -195,9 +196,10 @@ public sealed class ClipModelPipelineTests : IDisposable
         public void Look()
         {
             long now = GC.GetAllocatedBytesForCurrentThread();
-            if (_last >= 0)
+            if (_thread == Environment.CurrentManagedThreadId)
                 Least = Math.Min(Least, now - _last);
             _last = now;
+            _thread = Environment.CurrentManagedThreadId;
         }
     }
 }

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 
+#include "image/pixel_rows.h"
 #include "image/transform.h"
 
 namespace {
@@ -111,6 +112,16 @@ clipengine_status clipengine_image_preprocess(const uint8_t* encoded, int64_t si
     const std::unique_ptr<Decoder> decoder = open_image(bytes);
     PixelSink sink(*transform, pixels);
     transform_image(*decoder, *transform, resample_kernels(), sink);
+  });
+}
+
+clipengine_status clipengine_image_preprocess_pixels(const uint8_t* decoded, int32_t width, int32_t height, int64_t stride, int32_t layout,
+                                                     const clipengine_image_transform* transform, float* pixels) noexcept {
+  return guard_image([&] {
+    if (decoded == nullptr || pixels == nullptr || transform == nullptr) throw Error(CLIPENGINE_INVALID_ARGUMENT, "a null pointer");
+    PixelRows rows(decoded, width, height, stride, layout);
+    PixelSink sink(*transform, pixels);
+    transform_image(rows, *transform, resample_kernels(), sink);
   });
 }
 

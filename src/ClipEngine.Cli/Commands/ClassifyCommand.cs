@@ -32,7 +32,7 @@ internal static class ClassifyCommand
             FeatureMatrix images;
             using (var progress = new Progress("images"))
                 images = loaded.Model.EncodeImages(files, progress: progress, cancellationToken: cancellation);
-            Classification result = loaded.Model.Classify(images, names, labelFeatures);
+            Classification result = loaded.Model.Classify(images, names, labelFeatures, cancellation);
             if (parsed.GetValue(json))
                 WriteJson(files, result, loaded.Model.Notices);
             else
@@ -65,9 +65,8 @@ internal static class ClassifyCommand
     {
         for (int image = 0; image < result.Count; image++)
         {
-            double[] row = result[image].ToArray();
-            IEnumerable<string> best = Enumerable.Range(0, row.Length).OrderByDescending(label => row[label]).Take(ShownLabels)
-                .Select(label => string.Create(CultureInfo.InvariantCulture, $"{BadInputException.Escape(result.Labels[label])} {row[label]:F4}"));
+            IEnumerable<string> best = result[image].Take(ShownLabels)
+                .Select(label => string.Create(CultureInfo.InvariantCulture, $"{BadInputException.Escape(label.Label)} {label.Probability:F4}"));
             Console.Out.WriteLine($"{BadInputException.Escape(files[image], 1000)}\t{string.Join('\t', best)}");
         }
     }
@@ -80,10 +79,10 @@ internal static class ClassifyCommand
         {
             writer.WriteStartObject();
             writer.WriteString("image", files[image]);
-            writer.WriteString("label", result.Labels[result.Best(image)]);
+            writer.WriteString("label", result[image].Label);
             writer.WriteStartObject("probabilities");
             for (int label = 0; label < result.Labels.Count; label++)
-                writer.WriteNumber(result.Labels[label], result[image][label]);
+                writer.WriteNumber(result.Labels[label], result[image].Probabilities[label]);
             writer.WriteEndObject();
             if (notices.Count > 0)
             {

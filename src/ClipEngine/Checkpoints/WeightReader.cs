@@ -66,6 +66,12 @@ public sealed class WeightReader : IDisposable
     /// </summary>
     public WeightReader CheckingOnly() => new(_state, Prefix, isOnlyChecking: true);
 
+    /// <summary>Looked at before each tensor.</summary>
+    internal CancellationToken Cancellation
+    {
+        init => _state.Cancellation = value;
+    }
+
     /// <summary>Whether the checkpoint has the key; for what a configuration leaves open, never to make up for an absence.</summary>
     public bool Contains(string name) => _state.Checkpoint.Tensors.ContainsKey(Prefix + name);
 
@@ -232,6 +238,8 @@ public sealed class WeightReader : IDisposable
 
         public ICheckpoint Checkpoint => checkpoint;
 
+        public CancellationToken Cancellation { get; set; }
+
         public List<Problem> Problems { get; } = [];
 
         public List<WeightFinding> Findings { get; } = [];
@@ -264,6 +272,7 @@ public sealed class WeightReader : IDisposable
 
         public StoredTensor? Find(string key, Shape shape)
         {
+            Cancellation.ThrowIfCancellationRequested();
             if (_used.Add(key))
                 Requests.Add((key, shape));
             string shown = BadInputException.Escape(key, 120);

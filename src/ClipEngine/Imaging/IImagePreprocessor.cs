@@ -19,4 +19,13 @@ public interface IImagePreprocessor
     /// <param name="pixels"><c>[3, height, width]</c>, channels R, G, B.</param>
     /// <exception cref="BadInputException">As above.</exception>
     void Preprocess(ReadOnlySpan<byte> encoded, string name, Span<float> pixels);
+
+    /// <summary>The same for an image that is decoded already: the same bits as for a file with these pixels.</summary>
+    /// <param name="image">The pixels; not kept.</param>
+    /// <param name="name">What messages call it.</param>
+    /// <param name="pixels"><c>[3, height, width]</c>, channels R, G, B.</param>
+    /// <exception cref="BadInputException">It is refused.</exception>
+    /// <exception cref="NotSupportedException">The preprocessor takes files only.</exception>
+    void Preprocess(in ImagePixels image, string name, Span<float> pixels) =>
+        throw new NotSupportedException($"{GetType().Name} takes image files only, not decoded pixels.");
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Threading.Channels;
 
 namespace ClipEngine.Imaging;
 
@@ -8,36 +9,35 @@ namespace ClipEngine.Imaging;
 internal delegate void ImageDecode(int index, Span<float> pixels);
 
 /// <summary>
-/// Decodes images on threads of its own, batch by batch and in order, while whoever takes the batches computes on an earlier one.
+/// Decodes images on the thread pool, batch by batch and in order, while whoever takes the batches computes on an earlier one.
 /// </summary>
 /// <remarks>
-/// <para>Memory: <c>BatchesAhead + 1</c> batches, whatever the number of images. Nothing is allocated per image or batch, refusals apart.</para>
+/// <para>Memory: <c>BatchesAhead + 1</c> batches, outside the managed heap, whatever the number of images. Nothing is allocated per image; a batch that has to be waited for costs a task.</para>
 /// <para>An image that is refused leaves zeros in its place and its exception in the batch; the others of the batch are not held up.</para>
-/// <para>Use: <c>while (reader.TryTake(out ImageBatch batch)) …</c>; a batch is valid until the next call. One thread takes, any thread may cancel.</para>
+/// <para>Use: <c>while (pool.TryTake(out ImageBatch batch)) …</c>; a batch is valid until the next call. One thread takes, any thread may cancel.</para>
 /// </remarks>
 internal sealed class ImageDecodePool : IDisposable
 {
     /// <summary>Batches that are decoded while one is being computed on.</summary>
     internal const int BatchesAhead = 2;
 
-    private readonly object _lock = new();
     private readonly ImageDecode _decode;
     private readonly CancellationToken _cancellation;
     private readonly CancellationTokenRegistration _registration;
     private readonly int _count, _batchSize, _imageLength;
     private readonly Slot[] _slots;
-    private readonly Thread[] _threads;
-    private int _nextImage; // the next to be decoded
+    private readonly Channel<int> _images; // to be decoded, in order; written by whoever takes the batches
+    private readonly Channel<int> _finished; // batches, in the order in which they were finished
+    private readonly Task[] _workers;
     private int _nextBatch; // the next to be taken; those before it are free again but for the last
     private long _decodeTicks;
-    private Exception? _failure;
-    private bool _stopped;
+    private volatile bool _isStopped;
 
     /// <summary>Starts decoding.</summary>
     /// <param name="count">How many images.</param>
     /// <param name="imageLength">Floats of one image.</param>
     /// <param name="batchSize">Images of a batch; the last may be smaller.</param>
-    /// <param name="threads">Decoding threads, at least 1.</param>
+    /// <param name="threads">Images that are decoded at once, at least 1.</param>
     /// <param name="decode">Makes the pixels of one image; called from several threads at once.</param>
     /// <param name="cancellation">Ends the work between two images.</param>
     public ImageDecodePool(int count, int imageLength, int batchSize, int threads, ImageDecode decode, CancellationToken cancellation)
@@ -52,15 +52,18 @@ internal sealed class ImageDecodePool : IDisposable
         _cancellation = cancellation;
         int batches = (count + _batchSize - 1) / _batchSize;
         _slots = new Slot[Math.Min(batches, BatchesAhead + 1)];
-        for (int i = 0; i < _slots.Length; i++)
-            _slots[i] = new Slot(new float[checked(_batchSize * imageLength)], new BadInputException?[_batchSize], BatchLength(i)) { Batch = i };
-        _registration = cancellation.Register(static state => ((ImageDecodePool)state!).Stop(), this);
-        _threads = new Thread[Math.Min(threads, count)];
-        for (int i = 0; i < _threads.Length; i++)
+        _images = Channel.CreateBounded<int>(new BoundedChannelOptions(Math.Max(1, _slots.Length * _batchSize)) { SingleWriter = true });
+        _finished = Channel.CreateBounded<int>(new BoundedChannelOptions(BatchesAhead + 1) { SingleReader = true });
+        for (int batch = 0; batch < _slots.Length; batch++)
         {
-            _threads[i] = new Thread(Work) { IsBackground = true, Name = $"clipengine decode {i}" };
-            _threads[i].Start();
+            _slots[batch] = new Slot(new NativeArray<float>(checked(_batchSize * imageLength)), new BadInputException?[_batchSize]);
+            Begin(batch);
         }
+
+        _registration = cancellation.UnsafeRegister(static state => ((ImageDecodePool)state!).Stop(failure: null), this);
+        _workers = new Task[Math.Min(threads, count)];
+        for (int i = 0; i < _workers.Length; i++)
+            _workers[i] = Task.Run(WorkAsync, CancellationToken.None);
     }
 
     /// <summary>Time spent decoding so far, summed over the threads.</summary>
@@ -73,114 +76,112 @@ internal sealed class ImageDecodePool : IDisposable
     public bool TryTake(out ImageBatch batch)
     {
         batch = default;
-        lock (_lock)
+        int taken = _nextBatch, length = BatchLength(taken);
+        if (length <= 0)
+            return false;
+        if (taken > 0)
+            Begin(taken - 1 + _slots.Length); // in the place of the batch that was taken last
+        Slot slot = _slots[taken % _slots.Length];
+        while (Volatile.Read(ref slot.Left) > 0)
         {
-            int taken = _nextBatch;
-            if (BatchLength(taken) <= 0)
-                return false;
-            Slot slot = _slots[taken % _slots.Length];
-            if (taken > 0)
-                Free(taken - 1);
-            while (slot.Left > 0 && _failure is null && !_stopped)
-                Monitor.Wait(_lock);
+            // Batches may be finished out of order; each that is wakes the taker, who looks for the one it needs. Stopping ends the wait too.
+            bool isFinished = Blocking.Wait(_finished.Reader.WaitToReadAsync(CancellationToken.None));
             _cancellation.ThrowIfCancellationRequested();
-            ObjectDisposedException.ThrowIf(_stopped, this);
-            if (_failure is not null)
-                System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(_failure);
-            _nextBatch = taken + 1;
-            int length = BatchLength(taken);
-            batch = new ImageBatch(taken * _batchSize, length, slot.Pixels.AsSpan(0, length * _imageLength), slot.Refusals.AsSpan(0, length));
-            return true;
+            ObjectDisposedException.ThrowIf(!isFinished, this);
+            _finished.Reader.TryRead(out _);
         }
+
+        _cancellation.ThrowIfCancellationRequested();
+        ObjectDisposedException.ThrowIf(slot.Pixels.Length == 0, this);
+        _nextBatch = taken + 1;
+        batch = new ImageBatch(taken * _batchSize, length, slot.Pixels.GetSpan()[..(length * _imageLength)], slot.Refusals.AsSpan(0, length));
+        return true;
     }
 
     /// <summary>Stops decoding and waits for the images that are being decoded.</summary>
     public void Dispose()
     {
         _registration.Dispose();
-        Stop();
-        foreach (Thread thread in _threads)
-            thread.Join();
+        Stop(failure: null);
+        Task.WaitAll(_workers, CancellationToken.None);
+        foreach (Slot slot in _slots)
+            slot.Pixels.Dispose();
     }
 
-    private int BatchLength(int batch) => Math.Min(_batchSize, _count - batch * _batchSize);
+    private int BatchLength(int batch) => Math.Min(_batchSize, _count - (batch * _batchSize));
 
-    /// <summary>Hands a batch's slot on to the batch that will use it next.</summary>
-    private void Free(int batch)
+    /// <summary>Hands the images of a batch to the workers.</summary>
+    private void Begin(int batch)
     {
+        int length = BatchLength(batch);
+        if (length <= 0)
+            return;
         Slot slot = _slots[batch % _slots.Length];
-        slot.Batch = batch + _slots.Length;
-        slot.Left = Math.Max(0, BatchLength(slot.Batch));
         Array.Clear(slot.Refusals);
-        Monitor.PulseAll(_lock);
+        Volatile.Write(ref slot.Left, length);
+        for (int i = 0; i < length; i++)
+            _images.Writer.TryWrite((batch * _batchSize) + i); // there is room for all images of all slots
     }
 
-    private void Stop()
+    private void Stop(Exception? failure)
     {
-        lock (_lock)
+        _isStopped = true;
+        _images.Writer.TryComplete();
+        _finished.Writer.TryComplete(failure);
+    }
+
+    private async Task WorkAsync()
+    {
+        while (await _images.Reader.WaitToReadAsync().ConfigureAwait(false))
         {
-            _stopped = true;
-            Monitor.PulseAll(_lock);
+            while (!_isStopped && _images.Reader.TryRead(out int image))
+            {
+                Decode(image);
+                await Task.Yield(); // other work of the process gets its turn between two images
+            }
+
+            if (_isStopped)
+                return;
         }
     }
 
-    private void Work()
+    private void Decode(int image)
     {
-        while (true)
+        Slot slot = _slots[image / _batchSize % _slots.Length];
+        int place = image % _batchSize;
+        Span<float> pixels = slot.Pixels.GetSpan().Slice(place * _imageLength, _imageLength);
+        long start = Stopwatch.GetTimestamp();
+        try
         {
-            int image;
-            Slot slot;
-            lock (_lock)
-            {
-                while (!_stopped && _nextImage < _count && _slots[_nextImage / _batchSize % _slots.Length].Batch != _nextImage / _batchSize)
-                    Monitor.Wait(_lock);
-                if (_stopped || _failure is not null || _nextImage >= _count)
-                    return;
-                image = _nextImage++;
-                slot = _slots[image / _batchSize % _slots.Length];
-            }
-
-            int place = image % _batchSize;
-            Span<float> pixels = slot.Pixels.AsSpan(place * _imageLength, _imageLength);
-            BadInputException? refusal = null;
-            Exception? failure = null;
-            long start = Stopwatch.GetTimestamp();
-            try
-            {
-                _decode(image, pixels);
-            }
-            catch (BadInputException exception)
-            {
-                refusal = exception;
-                pixels.Clear();
-            }
-            catch (Exception exception) // it belongs to whoever takes the batches, not to this thread
-            {
-                failure = exception;
-            }
-
+            _decode(image, pixels);
+        }
+        catch (BadInputException exception)
+        {
+            slot.Refusals[place] = exception;
+            pixels.Clear();
+        }
+        catch (Exception exception) // it belongs to whoever takes the batches, not to this thread
+        {
+            Stop(exception);
+            return;
+        }
+        finally
+        {
             Interlocked.Add(ref _decodeTicks, Stopwatch.GetTimestamp() - start);
-            lock (_lock)
-            {
-                slot.Refusals[place] = refusal;
-                _failure ??= failure;
-                if (--slot.Left == 0 || failure is not null)
-                    Monitor.PulseAll(_lock);
-            }
         }
+
+        if (Interlocked.Decrement(ref slot.Left) == 0)
+            _finished.Writer.TryWrite(image / _batchSize); // where there is no room, the taker has signs to read before it waits, and looks again behind each
     }
 
-    private sealed class Slot(float[] pixels, BadInputException?[] refusals, int left)
+    private sealed class Slot(NativeArray<float> pixels, BadInputException?[] refusals)
     {
-        public float[] Pixels { get; } = pixels;
+        /// <summary>Images of it that are still to be decoded.</summary>
+        public int Left;
+
+        public NativeArray<float> Pixels { get; } = pixels;
 
         public BadInputException?[] Refusals { get; } = refusals;
-
-        /// <summary>Which batch it holds or is about to hold.</summary>
-        public int Batch { get; set; }
-
-        /// <summary>Images of it that are still to be decoded.</summary>
-        public int Left { get; set; } = left;
     }
 }
 

@@ -1,4 +1,3 @@
-using System.Buffers;
 using ClipEngine.Native;
 
 namespace ClipEngine.Imaging;
@@ -10,7 +9,7 @@ internal static class ImageFile
     public const long MaximumLength = 1L << 30;
 
     /// <summary>Nearly every image is whole within this; what is appended to one (an archive, a video) is not loaded.</summary>
-    private const int FirstPart = 64 << 20;
+    public const int FirstPart = 64 << 20;
 
     /// <summary>Decodes the file to the model's pixels.</summary>
     /// <param name="preprocessor">Makes the pixels.</param>
@@ -62,13 +61,13 @@ internal static class ImageFile
         }
     }
 
-    /// <summary>The beginning of a file, and on request the rest, in a buffer that is reused.</summary>
+    /// <summary>The beginning of a file, and on request the rest, in memory that is given back at once.</summary>
     private sealed class FileBytes : IDisposable
     {
         private readonly string _path;
         private readonly Microsoft.Win32.SafeHandles.SafeFileHandle _handle;
         private readonly long _length;
-        private byte[] _buffer = [];
+        private NativeArray<byte>? _buffer;
         private int _read;
 
         public FileBytes(string path)
@@ -87,7 +86,7 @@ internal static class ImageFile
             }
         }
 
-        public ReadOnlySpan<byte> Bytes => _buffer.AsSpan(0, _read);
+        public ReadOnlySpan<byte> Bytes => _buffer!.GetSpan()[.._read];
 
         /// <summary>Reads what lies behind the first part. False where there is nothing.</summary>
         public bool ReadRest()
@@ -111,22 +110,19 @@ internal static class ImageFile
         public void Dispose()
         {
             _handle.Dispose();
-            if (_buffer.Length > 0)
-                ArrayPool<byte>.Shared.Return(_buffer);
-            _buffer = [];
+            _buffer?.Dispose();
             _read = 0;
         }
 
         private void Read(int length)
         {
-            byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Max(length, 1));
-            Bytes.CopyTo(larger);
-            if (_buffer.Length > 0)
-                ArrayPool<byte>.Shared.Return(_buffer);
-            _buffer = larger;
+            if (_buffer is null)
+                _buffer = new NativeArray<byte>(length);
+            else
+                _buffer.Grow(length);
             while (_read < length)
             {
-                int count = RandomAccess.Read(_handle, _buffer.AsSpan(_read, length - _read), _read);
+                int count = RandomAccess.Read(_handle, _buffer.GetSpan()[_read..length], _read);
                 if (count == 0)
                     break; // it has shrunk meanwhile: what is missing is found out when decoding
                 _read += count;

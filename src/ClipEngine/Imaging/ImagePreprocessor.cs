@@ -17,6 +17,9 @@ public sealed class ImagePreprocessor : IImagePreprocessor
     /// <summary>The largest side of a result.</summary>
     public const int MaximumSide = 8192;
 
+    internal const int MaximumImageSide = 1_000_000;
+    internal const int MaximumPixelCount = 178_956_970;
+
     private readonly NativeImageTransform _transform;
 
     /// <summary>Fixes what the pixels are made into.</summary>
@@ -115,13 +118,24 @@ public sealed class ImagePreprocessor : IImagePreprocessor
             Check(NativeMethods.ImagePreprocess(pointer, encoded.Length, &transform, destination), name);
     }
 
+    /// <inheritdoc/>
+    public unsafe void Preprocess(in ImagePixels image, string name, Span<float> pixels)
+    {
+        CheckLength(pixels.Length, nameof(pixels));
+        ArgumentOutOfRangeException.ThrowIfLessThan(image.Width, 1, nameof(image));
+        NativeImageTransform transform = _transform;
+        fixed (byte* pointer = image.Data)
+        fixed (float* destination = pixels)
+            Check(NativeMethods.ImagePreprocessPixels(pointer, image.Width, image.Height, image.Stride, (int)image.Layout, &transform, destination), name);
+    }
+
     /// <summary>Reads a file and makes its crop. Of a large file no more is read than the image needs.</summary>
     /// <param name="path">An ordinary file of at most 1 GiB of image.</param>
     /// <param name="crop"><c>[height, width, 3]</c> bytes, RGB.</param>
     /// <exception cref="ImageException">The file cannot be read, is not an image that can be read, or is refused.</exception>
     public void CropFile(string path, Span<byte> crop) => ImageFile.Crop(this, path, crop);
 
-    /// <summary>Reads a file and makes its pixels, as <see cref="CropFile"/> and <see cref="Preprocess"/> do.</summary>
+    /// <summary>Reads a file and makes its pixels, as <see cref="CropFile"/> and <see cref="Preprocess(ReadOnlySpan{byte}, string, Span{float})"/> do.</summary>
     /// <param name="path">An ordinary file of at most 1 GiB of image.</param>
     /// <param name="pixels"><c>[3, height, width]</c>.</param>
     /// <exception cref="ImageException">The file cannot be read, is not an image that can be read, or is refused.</exception>

@@ -50,6 +50,10 @@ internal static partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static unsafe partial NativeStatus ImagePreprocess(byte* encoded, long size, NativeImageTransform* transform, float* pixels);
 
+    [LibraryImport(Library, EntryPoint = "clipengine_image_preprocess_pixels")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static unsafe partial NativeStatus ImagePreprocessPixels(byte* decoded, int width, int height, long stride, int layout, NativeImageTransform* transform, float* pixels);
+
     [LibraryImport(Library, EntryPoint = "clipengine_image_problem")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial int ImageProblem();
