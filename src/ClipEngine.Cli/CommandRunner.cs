@@ -1,50 +1,147 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Runtime.InteropServices;
+using ClipEngine.Cli.Arguments;
+using ClipEngine.Files;
 using ClipEngine.Native;
 
 namespace ClipEngine.Cli;
 
-/// <summary>Runs a verb and turns what happened into the contract's exit codes: 0 done, 1 failed, 2 wrong usage or bad input.</summary>
+/// <summary>
+/// Runs a verb and turns what happened into the contract's exit codes: 0 done, 1 failed, 2 wrong usage or bad input. What holds for every verb
+/// is done here once: the rules of values (<see cref="ValueRules"/>), signals, and that no failure shows more than a line.
+/// </summary>
 internal static class CommandRunner
 {
     public const int Done = 0;
     public const int Failed = 1;
     public const int BadInput = 2;
 
+    /// <summary>How long a verb that was asked to stop may take to do so by itself; then it is ended, and its unfinished files are removed here.</summary>
+    private static readonly TimeSpan s_grace = TimeSpan.FromSeconds(1);
+
+    /// <summary>Reads the command line, runs the verb, and returns the exit code.</summary>
+    /// <param name="root">The definition of the command line.</param>
+    /// <param name="arguments">The words behind the program's name.</param>
     public static async Task<int> InvokeAsync(Command root, string[] arguments)
     {
-        ParseResult parsed = root.Parse(arguments);
+        ValueRules.Apply(root);
+        // No response files: a sentence may begin with @.
+        ParseResult parsed = root.Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
         if (parsed.Errors.Count > 0)
         {
-            foreach (System.CommandLine.Parsing.ParseError error in parsed.Errors)
-                await Console.Error.WriteLineAsync($"clipengine: {BadInputException.Escape(error.Message, 500)}");
-            await Console.Error.WriteLineAsync("Try 'clipengine --help', or '--help' behind the verb.");
+            await Console.Error.WriteLineAsync($"clipengine: {Describe(parsed)}");
             return BadInput;
         }
 
+        using var interruption = new Interruption();
+        Task<int> verb = Task.Run(() => RunAsync(parsed, arguments, interruption.Token));
+        await Task.WhenAny(verb, interruption.WaitAsync(s_grace));
+        if (verb.IsCompleted)
+            return await verb;
+        // The verb sits in something that cannot be interrupted: a read of a pipe, weights that are being mapped. It is left there.
+        AtomicFile.RemoveUnfinished();
+        await Console.Error.WriteLineAsync(Cancelled);
+        LastWord.End(Failed);
+        return Failed;
+    }
+
+    private const string Cancelled = "clipengine: cancelled; nothing half-written was kept.";
+
+    private static async Task<int> RunAsync(ParseResult parsed, string[] arguments, CancellationToken cancellation)
+    {
         try
         {
-            return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
-        }
-        catch (BadInputException exception)
-        {
-            await Console.Error.WriteLineAsync($"clipengine: {exception.Message}");
-            return BadInput;
-        }
-        catch (OperationCanceledException)
-        {
-            await Console.Error.WriteLineAsync("clipengine: cancelled; nothing half-written was kept.");
-            return Failed;
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or OutOfMemoryException or NativeLibraryException)
-        {
-            await Console.Error.WriteLineAsync($"clipengine: {exception.Message}");
-            return Failed;
+            ValueRules.Check(parsed, arguments);
+            int code = await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null }, cancellation);
+            // What could not be shown was not done: /dev/full, a full disk.
+            await Console.Out.FlushAsync(CancellationToken.None);
+            return code;
         }
         catch (Exception exception)
         {
-            // Still exit code 1, not a crash: scripts tell failures apart by it.
-            await Console.Error.WriteLineAsync($"clipengine: a fault of this program, worth a report: {exception}");
-            return Failed;
+            return Report(exception, cancellation.IsCancellationRequested);
+        }
+    }
+
+    /// <summary>Says in a line why a verb ended, and which exit code that is.</summary>
+    internal static int Report(Exception exception, bool wasCancelled)
+    {
+        // Several threads that failed: the first to tell speaks for all, what the user can mend before the rest.
+        if (exception is AggregateException several && several.Flatten().InnerExceptions is { Count: > 0 } all)
+            exception = all.FirstOrDefault(static one => one is BadInputException) ?? all[0];
+        (string line, int code) = exception switch
+        {
+            BadInputException => ($"clipengine: {exception.Message}", BadInput),
+            OperationCanceledException => (Cancelled, Failed),
+            _ when wasCancelled => (Cancelled, Failed),
+            IOException or UnauthorizedAccessException or NativeLibraryException => ($"clipengine: {OneLine(exception.Message)}", Failed),
+            OutOfMemoryException => ($"clipengine: there is not enough memory: {OneLine(exception.Message)}", Failed),
+            _ => ($"clipengine: a fault of this program, worth a report ({exception.GetType().Name}{Place(exception)}): {OneLine(exception.Message)}", Failed),
+        };
+        Console.Error.WriteLine(line);
+        return code;
+    }
+
+    /// <summary>Everything that the parser found, in one line.</summary>
+    private static string Describe(ParseResult parsed)
+    {
+        string[] messages = [.. parsed.Errors.Select(error => OneLine(error.Message).TrimEnd('.')).Distinct().Take(5)];
+        string verb = string.Join(' ', Path(parsed.CommandResult));
+        return $"{string.Join("; ", messages)}. '{verb} --help' says what there is.";
+    }
+
+    private static IEnumerable<string> Path(SymbolResult result) =>
+        result is CommandResult command ? (command.Parent is null ? [] : Path(command.Parent)).Append(command.Command.Name) : [];
+
+    private static string OneLine(string text) => BadInputException.Escape(text.ReplaceLineEndings(" ").Trim(), 1000);
+
+    /// <summary>Where in this program it happened, for the report; a whole trace helps nobody who only uses it.</summary>
+    private static string Place(Exception exception)
+    {
+        string? frame = exception.StackTrace?.Split('\n').Select(static line => line.Trim()).FirstOrDefault(static line => line.Contains(nameof(ClipEngine), StringComparison.Ordinal));
+        int start = frame?.IndexOf(nameof(ClipEngine), StringComparison.Ordinal) ?? -1, end = frame?.IndexOf('(', StringComparison.Ordinal) ?? -1;
+        return start >= 0 && end > start ? $" in {frame![start..end]}" : "";
+    }
+
+    /// <summary>SIGINT, SIGTERM and SIGHUP as a cancellation.</summary>
+    private sealed class Interruption : IDisposable
+    {
+        private readonly CancellationTokenSource _source = new();
+        private readonly List<PosixSignalRegistration> _registrations = [];
+
+        public Interruption()
+        {
+            // What the caller has the process ignore stays ignored: SIGHUP under nohup, SIGINT of a script's background job.
+            ulong ignored = Linux.IgnoredSignals();
+            foreach ((PosixSignal signal, int number) in ((PosixSignal, int)[])[(PosixSignal.SIGHUP, 1), (PosixSignal.SIGINT, 2), (PosixSignal.SIGTERM, 15)])
+            {
+                if ((ignored >> (number - 1) & 1) != 0)
+                    continue;
+                _registrations.Add(PosixSignalRegistration.Create(signal, context =>
+                {
+                    context.Cancel = true;
+                    _source.Cancel();
+                }));
+            }
+        }
+
+        public CancellationToken Token => _source.Token;
+
+        /// <summary>Ends this long after the signal came.</summary>
+        public async Task WaitAsync(TimeSpan grace)
+        {
+            var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            await using CancellationTokenRegistration registration = _source.Token.Register(() => asked.TrySetResult());
+            await asked.Task;
+            await Task.Delay(grace);
+        }
+
+        public void Dispose()
+        {
+            foreach (PosixSignalRegistration registration in _registrations)
+                registration.Dispose();
+            // Not the source: the verb's last thread may still look at its token.
         }
     }
 }

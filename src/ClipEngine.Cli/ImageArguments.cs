@@ -1,5 +1,6 @@
 using System.CommandLine;
 using ClipEngine.Audit.Tables;
+using ClipEngine.Cli.Arguments;
 using ClipEngine.Imaging;
 
 namespace ClipEngine.Cli;
@@ -11,8 +12,8 @@ internal sealed class ImageArguments(bool takesShards = false)
     /// <summary>Columns of a table that hold files by their names, the first that is there.</summary>
     private static readonly string[] _usualColumns = ["file", "path", "image", "filename", "filepath"];
 
-    private readonly Argument<string[]> _inputs = new("image") { Description = takesShards ? "Image files, folders of them, or tar shards." : "Image files, or folders of them.", Arity = ArgumentArity.ZeroOrMore };
-    private readonly Option<string?> _list = new("--file") { Description = $"A list of image files{(takesShards ? " and shards" : "")}, one a line; .csv: a table with a header, one row an image, paths relative to the table's folder." };
+    private readonly Argument<string[]> _inputs = new Argument<string[]>("image") { Description = takesShards ? "Image files, folders of them, or tar shards." : "Image files, or folders of them.", Arity = ArgumentArity.ZeroOrMore }.ReadsFiles();
+    private readonly Option<string?> _list = new Option<string?>("--file") { Description = $"A list of image files{(takesShards ? " and shards" : "")}, one a line; .csv: a table with a header, one row an image, paths relative to the table's folder." }.ReadsText();
     private readonly Option<string?> _column = new("--column") { Description = $"With --file TABLE.csv: the column that holds the files ({string.Join(", ", _usualColumns)} are found by themselves)." };
 
     /// <summary>Adds the words to a verb.</summary>
@@ -42,6 +43,7 @@ internal sealed class ImageArguments(bool takesShards = false)
 
         if (isTable)
             AddRows(CsvTable.Read(list!), column, files);
+        ValueRules.RefuseAsOutput(parsed, files);
         return files.Count > 0 ? files : throw new BadInputException("images", "none was named.", "Write files or folders behind the verb, or name a list with --file.");
 
         void Add(string input, string otherwise)

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using ClipEngine.Cli.Arguments;
 using ClipEngine.Devices;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
@@ -9,6 +10,9 @@ namespace ClipEngine.Cli;
 /// <summary>The options by which every verb that runs a model says which one and where.</summary>
 internal sealed class ModelArguments
 {
+    /// <summary>More threads than the largest machine has processors.</summary>
+    public const int MostThreads = 4096;
+
     /// <summary>What the verbs say of <c>--config</c>.</summary>
     public const string ConfigDescription = "The model's JSON file where it does not lie beside the weights, or a model of the catalogue as ViT-B-32.";
 
@@ -18,11 +22,11 @@ internal sealed class ModelArguments
     /// <summary>What the verbs say of <c>--image-size</c>.</summary>
     public const string ImageSizeDescription = "Run at another image size than trained at: N or HEIGHTxWIDTH, in pixels; positions are resized as open_clip does.";
 
-    private readonly Option<string> _model = new("--model", "-m") { Description = "A folder in the OpenCLIP or transformers layout, a weights file (safetensors or PyTorch archive), or a catalogue name.", Required = true };
-    private readonly Option<string?> _config = new("--config") { Description = ConfigDescription };
+    private readonly Option<string> _model = new Option<string>("--model", "-m") { Description = "A folder in the OpenCLIP or transformers layout, a weights file (safetensors or PyTorch archive), or a catalogue name.", Required = true }.ReadsModel();
+    private readonly Option<string?> _config = new Option<string?>("--config") { Description = ConfigDescription }.ReadsModel();
     private readonly Option<string?> _imageSize = new("--image-size") { Description = ImageSizeDescription };
-    private readonly Option<int?> _batch = new("--batch") { Description = $"Images or sentences at once. {Invariance}" };
-    private readonly Option<int?> _threads = new("--threads") { Description = $"Processor threads. {Invariance}" };
+    private readonly Option<int?> _batch = new Option<int?>("--batch") { Description = $"Images or sentences at once. {Invariance}" }.Between(1, 65536);
+    private readonly Option<int?> _threads = new Option<int?>("--threads") { Description = $"Processor threads. {Invariance}" }.Between(1, MostThreads);
     private readonly Option<string> _dtype = new("--dtype") { Description = "What is computed in: fp32 (the reference), bf16, fp16, int8; on a GPU also tf32 (fp32 with products on tensor cores) or fp8 (bf16 with linear layers in e4m3).", DefaultValueFactory = _ => "fp32" };
     private readonly Option<string> _device = DeviceOption();
 
@@ -45,8 +49,8 @@ internal sealed class ModelArguments
     /// <param name="towers">Those that the verb runs.</param>
     public LoadedModel Load(ParseResult parsed, ModelTowers towers = ModelTowers.Both)
     {
-        int? batch = Positive(parsed, _batch);
-        IBackend backend = OpenBackend(parsed.GetValue(_device)!, parsed.GetValue(_dtype)!, Positive(parsed, _threads));
+        int? batch = parsed.GetValue(_batch);
+        IBackend backend = OpenBackend(parsed.GetValue(_device)!, parsed.GetValue(_dtype)!, parsed.GetValue(_threads));
         try
         {
             var model = ClipModel.Load(Name(parsed), new ClipModelOptions
@@ -97,12 +101,6 @@ internal sealed class ModelArguments
         return numbers is [> 0] or [> 0, > 0]
             ? (numbers[0], numbers[^1])
             : throw new BadInputException("--image-size", $"expected a number of pixels or HEIGHTxWIDTH, found '{BadInputException.Escape(text)}'.", "Write for instance 336, or 224x448.");
-    }
-
-    internal static int? Positive(ParseResult parsed, Option<int?> option)
-    {
-        int? value = parsed.GetValue(option);
-        return value is null or > 0 ? value : throw new BadInputException(option.Name, $"expected a number above 0, found {value}.");
     }
 }
 

@@ -26,6 +26,13 @@ internal static class Program
 
     public static async Task<int> Main(string[] arguments)
     {
+        LastWord.Prepare();
+        return await CommandRunner.InvokeAsync(Definition(arguments), arguments);
+    }
+
+    /// <summary>The whole command line, or of it the verb that the first word names.</summary>
+    internal static Command Definition(params string[] arguments)
+    {
         // Not a RootCommand: help would call the program by its assembly's name, and users start the script ./clipengine.
         var root = new Command("clipengine", "ClipEngine: raw OpenCLIP checkpoints in, audited numbers about images and sentences out.");
         root.Options.Add(new HelpOption());
@@ -34,6 +41,6 @@ internal static class Program
         int named = arguments.Length > 0 ? Array.FindIndex(s_verbs, verb => verb.Name == arguments[0]) : -1;
         foreach ((_, Func<Command> create) in named < 0 ? s_verbs : s_verbs[named..(named + 1)])
             root.Subcommands.Add(create());
-        return await CommandRunner.InvokeAsync(root, arguments);
+        return root;
     }
 }

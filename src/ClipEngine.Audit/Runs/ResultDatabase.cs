@@ -1,7 +1,9 @@
+using System.Runtime.InteropServices;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Tables;
 using ClipEngine.Files;
 using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace ClipEngine.Audit.Runs;
 
@@ -18,30 +20,43 @@ internal static class ResultDatabase
     public static void Write(AuditResult result, string directory)
     {
         string path = Path.Combine(directory, FileName);
-        string temporary = $"{path}.{Environment.ProcessId}-{Guid.NewGuid():N}{AtomicFile.TemporarySuffix}";
+        // Made in memory and written like every other file: SQLite's own writes would not be checked to the last, the closing.
+        byte[] bytes;
         try
         {
-            using (var connection = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = temporary, Pooling = false }.ToString()))
-            {
-                connection.Open();
-                Execute(connection, "PRAGMA page_size = 4096; PRAGMA journal_mode = OFF; PRAGMA synchronous = FULL;");
-                Execute(connection, "BEGIN");
-                ResultTable[] tables = [Run(result), Models(result), Images(result), .. ResultTables.All(result)];
-                foreach (ResultTable table in tables)
-                    Fill(connection, table);
-                Fill(connection, Documentation(tables));
-                Execute(connection, "COMMIT");
-            }
-
-            File.Move(temporary, path, overwrite: true);
+            bytes = Make(result);
         }
         catch (SqliteException exception)
         {
-            throw new IOException($"{path}: could not be written: {exception.Message}", exception);
+            throw new IOException($"{path}: could not be made: {exception.Message}", exception);
+        }
+
+        AtomicFile.Write(path, stream => stream.Write(bytes));
+    }
+
+    private static byte[] Make(AuditResult result)
+    {
+        using var connection = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = ":memory:", Pooling = false }.ToString());
+        connection.Open();
+        Execute(connection, "PRAGMA page_size = 4096; PRAGMA journal_mode = OFF;");
+        Execute(connection, "BEGIN");
+        ResultTable[] tables = [Run(result), Models(result), Images(result), .. ResultTables.All(result)];
+        foreach (ResultTable table in tables)
+            Fill(connection, table);
+        Fill(connection, Documentation(tables));
+        Execute(connection, "COMMIT");
+        nint address = raw.sqlite3_serialize(connection.Handle, "main", out long size, 0);
+        if (address == 0)
+            throw new OutOfMemoryException($"{FileName} would take {size} bytes of memory.");
+        try
+        {
+            byte[] bytes = new byte[size];
+            Marshal.Copy(address, bytes, 0, bytes.Length);
+            return bytes;
         }
         finally
         {
-            File.Delete(temporary);
+            raw.sqlite3_free(address);
         }
     }
 

@@ -5,6 +5,7 @@ using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Runs;
 using ClipEngine.Audit.Specs;
 using ClipEngine.Audit.Verification;
+using ClipEngine.Cli.Arguments;
 
 namespace ClipEngine.Cli.Commands;
 
@@ -25,7 +26,7 @@ internal static class AuditReadCommands
 
     public static Command Report()
     {
-        var directory = new Argument<string>("DIR") { Description = "The folder of a finished audit." };
+        var directory = new Argument<string>("DIR") { Description = "The folder of a finished audit." }.ReadsFolder();
         var command = new Command("report", "Make report.html and the figures again from a folder's results.");
         command.Arguments.Add(directory);
         command.SetAction(parsed =>
@@ -39,8 +40,8 @@ internal static class AuditReadCommands
 
     public static Command Verify()
     {
-        var directory = new Argument<string>("DIR") { Description = "The folder of a finished audit." };
-        var expected = new Argument<string>("EXPECTED.json") { Description = "Published values." };
+        var directory = new Argument<string>("DIR") { Description = "The folder of a finished audit." }.ReadsFolder();
+        var expected = new Argument<string>("EXPECTED.json") { Description = "Published values." }.ReadsFile();
         Option<bool> json = Json();
         var command = new Command("verify", "Hold an audit against published values. Exit code 1 where something does not reproduce.");
         command.Arguments.Add(directory);
@@ -69,8 +70,8 @@ internal static class AuditReadCommands
 
     public static Command Compare()
     {
-        var first = new Argument<string>("FIRST") { Description = "The folder of the audit that is compared with." };
-        var second = new Argument<string>("SECOND") { Description = "The folder of the audit that is compared." };
+        var first = new Argument<string>("FIRST") { Description = "The folder of the audit that is compared with." }.ReadsFolder();
+        var second = new Argument<string>("SECOND") { Description = "The folder of the audit that is compared." }.ReadsFolder();
         Option<bool> json = Json();
         var command = new Command("compare", "What changes in an audit's own figures between two runs on the same probe.");
         command.Arguments.Add(first);
@@ -102,7 +103,7 @@ internal static class AuditReadCommands
 
     public static Command Frequencies()
     {
-        var tables = new Argument<string[]>("TABLE.csv") { Description = "Tables of argmax percentages, as published: model_name, dataset_name, a column for each label.", Arity = ArgumentArity.OneOrMore };
+        var tables = new Argument<string[]>("TABLE.csv") { Description = "Tables of argmax percentages, as published: model_name, dataset_name, a column for each label.", Arity = ArgumentArity.OneOrMore }.ReadsText();
         Option<bool> json = Json();
         var command = new Command("frequencies", "Read published tables of argmax percentages, and what the published pairings come to in them; refuse one whose rows do not add up to 100.");
         command.Arguments.Add(tables);

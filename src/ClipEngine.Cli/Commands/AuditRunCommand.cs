@@ -2,6 +2,7 @@ using System.CommandLine;
 using ClipEngine.Audit.Report;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Runs;
+using ClipEngine.Cli.Arguments;
 
 namespace ClipEngine.Cli.Commands;
 
@@ -10,10 +11,10 @@ internal static class AuditRunCommand
 {
     public static Command Create()
     {
-        var spec = new Argument<string>("SPEC.json") { Description = "What to audit; 'audit spec' prints the published study's." };
-        var output = new Option<string>("--out") { Description = "The run's folder; one that holds an interrupted run is gone on with.", Required = true };
+        var spec = new Argument<string>("SPEC.json") { Description = "What to audit; 'audit spec' prints the published study's." }.ReadsFile();
+        var output = new Option<string>("--out") { Description = "The run's folder; one that holds an interrupted run is gone on with.", Required = true }.WritesFolder();
         Option<string> device = ModelArguments.DeviceOption();
-        var threads = new Option<int?>("--threads") { Description = "Processor threads." };
+        var threads = new Option<int?>("--threads") { Description = "Processor threads." }.Between(1, ModelArguments.MostThreads);
         var command = new Command("run", "Run a spec: embed, score, measure, report.");
         command.Arguments.Add(spec);
         command.Options.Add(output);
@@ -22,7 +23,7 @@ internal static class AuditRunCommand
         command.SetAction((parsed, cancellationToken) =>
         {
             string directory = parsed.GetValue(output)!;
-            var run = new AuditRun(parsed.GetValue(spec)!, directory, new ClipProbeModels(parsed.GetValue(device)!, ModelArguments.Positive(parsed, threads)), new ReportWriter(), line => Console.Error.WriteLine(line));
+            var run = new AuditRun(parsed.GetValue(spec)!, directory, new ClipProbeModels(parsed.GetValue(device)!, parsed.GetValue(threads)), new ReportWriter(), line => Console.Error.WriteLine(line));
             AuditResult result = run.Execute(cancellationToken);
             Console.Error.WriteLine($"tables, results.sqlite and report.html are in {directory}");
             ModelSummary[] failed = [.. result.Models.Where(model => model.Failure is not null)];

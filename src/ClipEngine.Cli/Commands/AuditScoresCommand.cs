@@ -6,6 +6,7 @@ using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Runs;
 using ClipEngine.Audit.Scores;
 using ClipEngine.Audit.Specs;
+using ClipEngine.Cli.Arguments;
 
 namespace ClipEngine.Cli.Commands;
 
@@ -14,20 +15,20 @@ internal static class AuditScoresCommand
 {
     public static Command Create()
     {
-        var softmax = new Option<string>("--softmax") { Description = "Probabilities, .npy, one row an image, one column a label; rows add up to one.", Required = true };
-        var metadata = new Option<string>("--metadata") { Description = "CSV with a row for each row of the matrix, in its order.", Required = true };
+        var softmax = new Option<string>("--softmax") { Description = "Probabilities, .npy, one row an image, one column a label; rows add up to one.", Required = true }.ReadsFile();
+        var metadata = new Option<string>("--metadata") { Description = "CSV with a row for each row of the matrix, in its order.", Required = true }.ReadsText();
         var group = new Option<string>("--group") { Description = "Column that groups are made of; several with commas between them for their combinations.", Required = true };
         var labels = new Option<string>("--labels") { Description = "Labels of the columns: a shipped set (human, racegender), a text file with one in each line, or labels with commas between them.", Required = true };
-        var output = new Option<string>("--out") { Description = "Folder for tables/*.csv, results.json, figures/*.svg and report.html.", Required = true };
+        var output = new Option<string>("--out") { Description = "Folder for tables/*.csv, results.json, figures/*.svg and report.html.", Required = true }.WritesFolder();
         var id = new Option<string?>("--id") { Description = "Column with the image's id. Default: the first." };
         var person = new Option<string?>("--person") { Description = "Column that says whom an image shows. Default: every image is another person." };
         var file = new Option<string?>("--file") { Description = "Column with the image's file name. Default: the id." };
         var expect = new Option<string[]>("--expect") { Description = "GROUP=label, once for each label: the labels name the groups, a confusion matrix is made." };
         var factors = new Option<string[]>("--factor") { Description = "Metadata column by which a wrong group is wrong (race, gender); may be repeated." };
         var model = new Option<string?>("--model") { Description = "What the model is called in the results. Default: the matrix's file name." };
-        var scale = new Option<double?>("--scale") { Description = "The scale that the softmax was made with (the published matrices: 100); margins in cosine need it." };
-        var error = new Option<double?>("--cosine-error") { Description = "Stated largest error of a cosine: reports which labels it could flip." };
-        var resamples = new Option<int>("--resamples") { Description = "Bootstrap resamples.", DefaultValueFactory = _ => 9999 };
+        var scale = new Option<double?>("--scale") { Description = "The scale that the softmax was made with (the published matrices: 100); margins in cosine need it." }.Between(1e-6, 1e6);
+        var error = new Option<double?>("--cosine-error") { Description = "Stated largest error of a cosine: reports which labels it could flip." }.Between(1e-12, 0.999);
+        var resamples = new Option<int>("--resamples") { Description = "Bootstrap resamples.", DefaultValueFactory = _ => 9999 }.Between(99, 1_000_000);
         var seed = new Option<long>("--seed") { Description = "Seed of the bootstrap.", DefaultValueFactory = _ => new IntervalOptions().Seed };
         var command = new Command("scores", "Audit a matrix of probabilities that was computed elsewhere.");
         foreach (Option option in new Option[] { softmax, metadata, group, labels, output, id, person, file, expect, factors, model, scale, error, resamples, seed })
@@ -39,12 +40,6 @@ internal static class AuditScoresCommand
                 experiment = LabelSets.WithGroups(experiment, pairs);
             if (parsed.GetValue(factors) is { Length: > 0 } named)
                 experiment = experiment with { FactorAttributes = named };
-            if (parsed.GetValue(resamples) is < 99 or > 1_000_000)
-                throw new BadInputException("--resamples", "99 to 1000000 were expected.");
-            if (parsed.GetValue(scale) is <= 0)
-                throw new BadInputException("--scale", "a positive number was expected.");
-            if (parsed.GetValue(error) is <= 0 or >= 1)
-                throw new BadInputException("--cosine-error", "a number between 0 and 1 was expected.");
             AuditResult result = ScoreAudit.Run(new ScoreAuditRequest
             {
                 SoftmaxFile = parsed.GetValue(softmax)!,

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
+using ClipEngine.Cli.Arguments;
 using ClipEngine.Cli.Bench;
 using ClipEngine.Native;
 using ClipEngine.Tensors;
@@ -15,20 +16,16 @@ internal static class BenchCommand
 
     public static Command Create()
     {
-        Option<string> model = new("--model", "-m") { Description = "A model of the catalogue without a tag, as 'models list' shows them, which runs with random weights and without a download; or a folder in the OpenCLIP layout.", DefaultValueFactory = _ => "ViT-B-32" };
-        Option<int?> threads = new("--threads") { Description = "Processor threads." };
+        Option<string> model = new Option<string>("--model", "-m") { Description = "A model of the catalogue without a tag, as 'models list' shows them, which runs with random weights and without a download; or a folder in the OpenCLIP layout.", DefaultValueFactory = _ => "ViT-B-32" }.ReadsModel();
+        Option<int?> threads = new Option<int?>("--threads") { Description = "Processor threads." }.Between(1, ModelArguments.MostThreads);
         Option<string> dtype = new("--dtype") { Description = "What is computed in: fp32, bf16, fp16, int8 or tf32.", DefaultValueFactory = _ => "fp32" };
         Option<string> device = ModelArguments.DeviceOption();
-        Option<int?> batch = new("--batch") { Description = "Images and sentences at once: 8, on a GPU 256." };
+        Option<int?> batch = new Option<int?>("--batch") { Description = "Images and sentences at once: 8, on a GPU 256." }.Between(1, 4096);
         Option<bool> json = new("--json") { Description = "Write JSON." };
         var command = new Command("bench", "Measures this machine: its ceilings, a model's operations as shares of them, and whole towers, decoding and scoring; on a GPU each stage of the towers besides, by CUDA events, and NVTX ranges for a profiler.") { model, threads, dtype, device, batch, json };
         command.SetAction((parsed, cancellation) => Task.Run(
             () =>
             {
-                if (parsed.GetValue(threads) is < 1 and var found)
-                    throw new BadInputException("--threads", $"expected a number above 0, found {found}.");
-                if (parsed.GetValue(batch) is < 1 or > 4096)
-                    throw new BadInputException("--batch", $"expected 1 to 4096, found {parsed.GetValue(batch)}.");
                 if (parsed.GetValue(dtype) == "fp8")
                     throw new BadInputException("--dtype", "bench measures no ceiling of fp8 that its figures could be shares of.", "Name bf16.");
                 using IBackend backend = ModelArguments.OpenBackend(parsed.GetValue(device)!, parsed.GetValue(dtype)!, parsed.GetValue(threads));

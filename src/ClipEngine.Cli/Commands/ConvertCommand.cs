@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using ClipEngine.Checkpoints;
+using ClipEngine.Cli.Arguments;
 using ClipEngine.Files;
 using ClipEngine.Models;
 
@@ -14,10 +15,9 @@ internal static class ConvertCommand
 
     public static Command Create()
     {
-        var input = new Argument<string>("in") { Description = "A weights file of any known format, or a model's folder." };
-        var to = new Option<string>("--to") { Description = "The layout to write.", Required = true };
-        to.AcceptOnlyFromAmong(OpenClip, Transformers);
-        var folder = new Option<string>("--out") { Description = "The folder to write into.", Required = true };
+        var input = new Argument<string>("in") { Description = "A weights file of any known format, or a model's folder." }.ReadsModel();
+        var to = new Option<string>("--to") { Description = "The layout to write.", Required = true }.OneOf(OpenClip, Transformers);
+        var folder = new Option<string>("--out") { Description = "The folder to write into.", Required = true }.WritesFolder();
         var config = new Option<string?>("--config") { Description = ModelArguments.ConfigDescription };
         var command = new Command("convert", "Write a checkpoint as safetensors in OpenCLIP's or transformers' layout, without loss.") { input, to, folder, config };
         command.SetAction(parsed =>

@@ -2,6 +2,7 @@ using System.CommandLine;
 using ClipEngine.Audit.Report;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Runs;
+using ClipEngine.Cli.Arguments;
 using ClipEngine.Cli.Demo;
 
 namespace ClipEngine.Cli.Commands;
@@ -14,7 +15,7 @@ internal static class DemoCommand
 
     public static Command Create()
     {
-        var output = new Option<string>("--out") { Description = "The run's folder; one that holds an interrupted run is gone on with.", DefaultValueFactory = _ => "clipengine-demo" };
+        var output = new Option<string>("--out") { Description = "The run's folder; one that holds an interrupted run is gone on with.", DefaultValueFactory = _ => "clipengine-demo" }.WritesFolder();
         var command = new Command("demo", "Run the whole pipeline on the shipped checkpoints and pictures.") { output };
         command.SetAction((parsed, cancellation) => Task.Run(() => Run(parsed.GetValue(output)!, cancellation), cancellation));
         return command;

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Text.Json;
 using ClipEngine.Checkpoints;
+using ClipEngine.Cli.Arguments;
 using ClipEngine.Imaging;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
@@ -43,7 +44,7 @@ internal static class EmbedCommand
     {
         var model = new ModelArguments();
         var inputs = new Argument<string[]>("input") { Description = "Sentences.", Arity = ArgumentArity.ZeroOrMore };
-        Option<string?> list = new("--file") { Description = "Sentences, one a line; .jsonl: JSON strings or objects with a \"text\"." };
+        Option<string?> list = new Option<string?>("--file") { Description = "Sentences, one a line; .jsonl: JSON strings or objects with a \"text\"." }.ReadsText();
         Option<string> output = OutputOption();
         Option<bool> json = JsonOption();
         var command = new Command("text", "Features of sentences: one row for each, in the order given.") { inputs, list, output, json };
@@ -68,7 +69,7 @@ internal static class EmbedCommand
     private static Command CreateRaw()
     {
         var model = new ModelArguments();
-        Option<string> input = new("--input") { Description = "A safetensors file with \"pixels\" [n, 3, height, width], \"tokens\" [m, length], or both.", Required = true };
+        Option<string> input = new Option<string>("--input") { Description = "A safetensors file with \"pixels\" [n, 3, height, width], \"tokens\" [m, length], or both.", Required = true }.ReadsFile();
         Option<string> output = OutputOption();
         Option<bool> json = JsonOption();
         var command = new Command("raw", "Features of preprocessed pixels and of token ids, for comparisons with other implementations.") { input, output, json };
@@ -126,7 +127,7 @@ internal static class EmbedCommand
             : throw new BadInputException(file.Path, $"tokens: expected ids from 0 to {vocabulary - 1}, found {ids[wrong]} at element {wrong}.");
     }
 
-    private static Option<string> OutputOption() => new("--out") { Description = "The file of features: .npy (normalised) or .safetensors (both forms).", Required = true };
+    private static Option<string> OutputOption() => new Option<string>("--out") { Description = "The file of features: .npy (normalised) or .safetensors (both forms).", Required = true }.WritesFile();
 
     private static Option<bool> JsonOption() => new("--json") { Description = "Say on standard output what was written, as JSON." };
 

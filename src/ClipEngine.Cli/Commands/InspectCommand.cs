@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using ClipEngine.Checkpoints;
+using ClipEngine.Cli.Arguments;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
 
@@ -13,7 +14,7 @@ internal static class InspectCommand
 
     public static Command Create()
     {
-        var path = new Argument<string>("path") { Description = "A weights file, the index of a sharded one, a model's folder, or a catalogue name that was pulled." };
+        var path = new Argument<string>("path") { Description = "A weights file, the index of a sharded one, a model's folder, or a catalogue name that was pulled." }.ReadsModel();
         var config = new Option<string?>("--config") { Description = ModelArguments.ConfigDescription };
         var json = new Option<bool>("--json") { Description = "Everything as JSON, with every tensor." };
         var command = new Command("inspect", "Show what a checkpoint is, what it holds, what would load and what would not.") { path, config, json };

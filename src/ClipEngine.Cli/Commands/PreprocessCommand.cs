@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
+using ClipEngine.Cli.Arguments;
 using ClipEngine.Files;
 using ClipEngine.Imaging;
 using ClipEngine.Models;
@@ -12,14 +13,14 @@ internal static class PreprocessCommand
     public static Command Create()
     {
         var images = new ImageArguments();
-        Option<string> output = new("--out") { Description = "The folder for the crops: one .npy for each image, named after it with its extension.", Required = true };
+        Option<string> output = new Option<string>("--out") { Description = "The folder for the crops: one .npy for each image, named after it with its extension.", Required = true }.WritesFolder();
         Option<string?> model = new("--model", "-m") { Description = "The model whose preprocessing is used: a folder in the OpenCLIP or transformers layout, a weights file, or a catalogue name." };
         Option<string?> configuration = new("--config") { Description = ModelArguments.ConfigDescription };
         Option<string?> imageSize = new("--image-size") { Description = "With a model: another image size than it was trained at, N or HEIGHTxWIDTH." };
-        Option<int?> size = new("--size") { Description = "Without a model: rows and columns of the crops." };
-        Option<string?> mode = new("--mode") { Description = "Without a model: shortest (the default; resize the shorter side, crop the centre) or squash." };
-        Option<string?> interpolation = new("--interpolation") { Description = "Without a model: bicubic (the default) or bilinear." };
-        Option<int?> threads = new("--threads") { Description = "Processor threads; as many as there are unless said." };
+        Option<int?> size = new Option<int?>("--size") { Description = "Without a model: rows and columns of the crops." }.Between(1, 16384);
+        Option<string?> mode = new Option<string?>("--mode") { Description = "Without a model: shortest (the default; resize the shorter side, crop the centre) or squash." }.OneOf("shortest", "squash");
+        Option<string?> interpolation = new Option<string?>("--interpolation") { Description = "Without a model: bicubic (the default) or bilinear." }.OneOf("bicubic", "bilinear");
+        Option<int?> threads = new Option<int?>("--threads") { Description = "Processor threads; as many as there are unless said." }.Between(1, ModelArguments.MostThreads);
         Option<bool> json = new("--json") { Description = "Say on standard output what was written, as JSON." };
         var command = new Command("preprocess", "Decode, resize and crop images bit for bit as open_clip's reference does.")
         {
@@ -31,8 +32,6 @@ internal static class PreprocessCommand
             PreprocessOptions options = Options(
                 parsed.GetValue(model), parsed.GetValue(configuration), parsed.GetValue(imageSize), parsed.GetValue(size), parsed.GetValue(mode), parsed.GetValue(interpolation));
             int workers = parsed.GetValue(threads) ?? Environment.ProcessorCount;
-            if (workers < 1)
-                throw new BadInputException("--threads", $"expected a number above 0, found {workers}.");
             IReadOnlyList<string> files = images.Find(parsed);
             string folder = parsed.GetValue(output)!;
             string[] targets = Targets(files, folder);

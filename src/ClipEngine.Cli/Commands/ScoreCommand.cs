@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.CommandLine;
 using System.Diagnostics;
 using System.Text.Json;
+using ClipEngine.Cli.Arguments;
 using ClipEngine.Files;
 using ClipEngine.Native;
 using ClipEngine.Scoring;
@@ -14,16 +15,16 @@ internal static class ScoreCommand
 {
     public static Command Create()
     {
-        Option<string> images = new("--images") { Description = "Image features [images, width]: .npy, or safetensors with one matrix.", Required = true };
-        Option<string> texts = new("--texts") { Description = "Text features [texts, width], the columns of the result.", Required = true };
-        Option<string?> output = new("--out") { Description = "Probabilities [images, texts] as float32 .npy; with --top-k those of the best columns, whose numbers go to NAME.indices.npy." };
+        Option<string> images = new Option<string>("--images") { Description = "Image features [images, width]: .npy, or safetensors with one matrix.", Required = true }.ReadsFile();
+        Option<string> texts = new Option<string>("--texts") { Description = "Text features [texts, width], the columns of the result.", Required = true }.ReadsFile();
+        Option<string?> output = new Option<string?>("--out") { Description = "Probabilities [images, texts] as float32 .npy; with --top-k those of the best columns, whose numbers go to NAME.indices.npy." }.WritesFile();
         Option<double> scale = new("--scale") { Description = "What cosines are multiplied with.", DefaultValueFactory = _ => 100 };
         Option<double> bias = new("--bias") { Description = "Added to the scaled cosines; SigLIP's logit_bias." };
         Option<bool> sigmoid = new("--sigmoid") { Description = "A sigmoid of each score instead of a softmax over the columns: SigLIP." };
-        Option<int> top = new("--top-k") { Description = "Keep only the best K columns of each segment: [images, K], or [images, segments, K] where there are several." };
+        Option<int> top = new Option<int>("--top-k") { Description = "Keep only the best K columns of each segment: [images, K], or [images, segments, K] where there are several." }.Between(1, int.MaxValue);
         Option<string?> segments = new("--segments") { Description = "Columns of each softmax, as in 8,8,8; by default one softmax over all." };
-        Option<string?> groups = new("--groups") { Description = "The group of each image [images] as an integer .npy, -1 for none; needs --group-table." };
-        Option<string?> table = new("--group-table") { Description = "A CSV with the argmax count and mean probability of each group and column. Then --out may be left out, and nothing of [images, texts] is held." };
+        Option<string?> groups = new Option<string?>("--groups") { Description = "The group of each image [images] as an integer .npy, -1 for none; needs --group-table." }.ReadsFile();
+        Option<string?> table = new Option<string?>("--group-table") { Description = "A CSV with the argmax count and mean probability of each group and column. Then --out may be left out, and nothing of [images, texts] is held." }.WritesFile();
         Option<string> device = new("--device") { Description = CudaArgument.Description, DefaultValueFactory = _ => "cpu" };
         Option<bool> json = new("--json") { Description = "Say what was done as JSON on standard output." };
         var command = new Command("score", "Score image features against text features.") { images, texts, output, scale, bias, sigmoid, top, segments, groups, table, device, json };

@@ -3,6 +3,7 @@ using System.CommandLine;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using ClipEngine.Cli.Arguments;
 using ClipEngine.Models;
 using ClipEngine.Tokenization;
 
@@ -14,8 +15,8 @@ internal static class TokenizeCommand
     public static Command Create()
     {
         var texts = new Argument<string[]>("text") { Description = "Sentences.", Arity = ArgumentArity.ZeroOrMore };
-        var file = new Option<string?>("--file") { Description = "Sentences, one a line; .jsonl: JSON strings or objects with a \"text\"." };
-        var model = new Option<string?>("--model") { Description = "A folder in the OpenCLIP or transformers layout, a weights file, a configuration (.json) or a catalogue name, whose tokenizer and context length are used; without it, CLIP's." };
+        var file = new Option<string?>("--file") { Description = "Sentences, one a line; .jsonl: JSON strings or objects with a \"text\"." }.ReadsText();
+        var model = new Option<string?>("--model") { Description = "A folder in the OpenCLIP or transformers layout, a weights file, a configuration (.json) or a catalogue name, whose tokenizer and context length are used; without it, CLIP's." }.ReadsModel();
         var command = new Command("tokenize", "Turn sentences into token ids, as JSON lines.") { texts, file, model };
         command.SetAction(parsed => Run(TokenizerOf(parsed.GetValue(model)), parsed.GetValue(file), parsed.GetValue(texts) ?? [], Console.OpenStandardOutput(), Console.Error));
         return command;

@@ -72,9 +72,6 @@ internal sealed record DownloadSettings
     /// <summary>The longest that a server's Retry-After is obeyed.</summary>
     public TimeSpan LongestRetryAfter { get; init; } = TimeSpan.FromSeconds(60);
 
-    /// <summary>A leftover of a killed process is taken over when nobody has written to it for this long.</summary>
-    public TimeSpan LeftoverAge { get; init; } = TimeSpan.FromSeconds(60);
-
     /// <summary>Makes the connection; proxies from the environment (<c>HTTPS_PROXY</c>, <c>NO_PROXY</c>) are the runtime's default. Redirects are followed here, not there.</summary>
     public Func<HttpMessageHandler> Handler { get; init; } = () => new SocketsHttpHandler
     {

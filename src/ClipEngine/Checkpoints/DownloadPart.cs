@@ -1,14 +1,19 @@
 using System.Security.Cryptography;
+using ClipEngine.Files;
+using ClipEngine.Native;
 
 namespace ClipEngine.Checkpoints;
 
 /// <summary>
 /// The file that a download is written to: private to this process, hashed as it grows. A leftover of a killed process is
-/// taken over by renaming it, which only one process can do, and hashed again before it grows further.
+/// taken over at once, whatever its age: its writer held a lock that the system let go of. It is hashed again before it grows further.
 /// </summary>
 internal sealed class DownloadPart : IDisposable
 {
-    public const string Suffix = ".partial";
+    /// <summary>Another one than that of <see cref="AtomicFile"/>, whose leftovers are removed: these are worth keeping.</summary>
+    public const string Suffix = ".download";
+
+    private const int Tries = 5;
 
     private readonly FileStream _stream;
     private IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -28,22 +33,56 @@ internal sealed class DownloadPart : IDisposable
     public string? EntityTag { get; set; }
 
     /// <summary>Opens a part for the final name <paramref name="target"/>, which is itself never touched.</summary>
-    public static DownloadPart Open(string target, TimeSpan leftoverAge)
+    public static DownloadPart Open(string target)
     {
         string folder = System.IO.Path.GetDirectoryName(target)!;
         Directory.CreateDirectory(folder);
         string name = System.IO.Path.GetFileName(target);
-        string own = System.IO.Path.Combine(folder, $"{name}.{Environment.ProcessId}-{Guid.NewGuid():N}{Suffix}");
-        foreach (string leftover in Directory.EnumerateFiles(folder, name + ".*" + Suffix))
+        string Own() => TemporaryName.Take(target, Suffix);
+        // The longest is gone on with; the others are of no more use.
+        DownloadPart? resumed = null;
+        foreach (string leftover in Directory.EnumerateFiles(folder, name + ".*" + Suffix).OrderByDescending(static file => Linux.GetStatus(file)?.Size ?? 0).ToList())
         {
-            if (DateTime.UtcNow - File.GetLastWriteTimeUtc(leftover) < leftoverAge || !TryTakeOver(leftover, own))
+            if (!TemporaryName.IsAbandoned(leftover, Suffix))
                 continue;
-            var resumed = new DownloadPart(own, new FileStream(own, FileMode.Open, FileAccess.ReadWrite, FileShare.None));
+            string own = Own();
+            if (TakeOver(leftover, own) is not { } stream)
+            {
+                TemporaryName.Return(own);
+                continue;
+            }
+
+            var part = new DownloadPart(own, stream);
+            if (resumed is null)
+                resumed = part;
+            else
+                part.Dispose();
+        }
+
+        if (resumed is not null)
+        {
             resumed.HashAgain();
             return resumed;
         }
 
-        return new DownloadPart(own, new FileStream(own, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None));
+        for (int attempt = 1; ; attempt++)
+        {
+            string own = Own();
+            try
+            {
+                var stream = new FileStream(own, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None);
+                // Between its making and its locking another process may have taken it over.
+                if (attempt == Tries || File.Exists(own))
+                    return new DownloadPart(own, stream);
+                stream.Dispose();
+            }
+            catch (IOException exception) when (attempt < Tries && exception.HResult == Linux.WouldBlock)
+            {
+                // It is being taken over just now.
+            }
+
+            TemporaryName.Return(own);
+        }
     }
 
     public async ValueTask AppendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellation)
@@ -88,9 +127,10 @@ internal sealed class DownloadPart : IDisposable
     public void MoveTo(string target)
     {
         _stream.Flush(flushToDisk: true);
+        Linux.CloseReporting(_stream.SafeFileHandle, target);
         _stream.Dispose();
         Directory.CreateDirectory(System.IO.Path.GetDirectoryName(target)!);
-        File.Move(Path, target, overwrite: true);
+        AtomicFile.Publish(Path, target);
         _keep = true;
     }
 
@@ -100,20 +140,23 @@ internal sealed class DownloadPart : IDisposable
         _hash.Dispose();
         if (!_keep)
             File.Delete(Path);
+        TemporaryName.Return(Path);
     }
 
-    private static bool TryTakeOver(string leftover, string own)
+    /// <summary>Renames a part under its lock, which a living writer holds; null where one does.</summary>
+    private static FileStream? TakeOver(string leftover, string own)
     {
+        FileStream? stream = null;
         try
         {
-            // Its writer, if alive after all, holds it open without sharing.
-            using (new FileStream(leftover, FileMode.Open, FileAccess.ReadWrite, FileShare.None))
-                File.Move(leftover, own);
-            return true;
+            stream = new FileStream(leftover, FileMode.Open, FileAccess.ReadWrite, FileShare.None);
+            File.Move(leftover, own);
+            return stream;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            return false;
+            stream?.Dispose();
+            return null;
         }
     }
 

@@ -24,7 +24,7 @@ internal sealed class Downloader(DownloadSettings settings) : IDisposable
     public async Task<DownloadPart> FetchAsync(Uri address, string? token, ExpectedFile expected, string target,
         IProgress<DownloadProgress>? progress, CancellationToken cancellation)
     {
-        DownloadPart part = DownloadPart.Open(target, settings.LeftoverAge);
+        DownloadPart part = DownloadPart.Open(target);
         try
         {
             for (int attempt = 1; ; attempt++)

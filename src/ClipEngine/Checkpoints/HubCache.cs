@@ -84,7 +84,8 @@ internal sealed class HubCache(string root)
         if (MainCommit(repository) == commit && File.Exists(path) && HashOf(path) == hash)
             return path;
         Directory.CreateDirectory(snapshot);
-        string temporary = Path.Combine(snapshot, $".{Environment.ProcessId}-{Guid.NewGuid():N}{DownloadPart.Suffix}");
+        Files.AtomicFile.RemoveLeftovers(snapshot);
+        string temporary = Files.TemporaryName.Take(path, Files.AtomicFile.TemporarySuffix);
         try
         {
             File.CreateSymbolicLink(temporary, Path.Combine("..", "..", "blobs", SafeHash(hash)));
@@ -95,7 +96,8 @@ internal sealed class HubCache(string root)
             File.Copy(BlobPath(repository, hash), temporary);
         }
 
-        File.Move(temporary, path, overwrite: true);
+        Files.AtomicFile.Publish(temporary, path);
+        Files.TemporaryName.Return(temporary);
         Files.AtomicFile.WriteAllText(Path.Combine(Folder(repository), "refs", MainRevision), commit);
         return path;
     }

@@ -1,38 +1,49 @@
+using System.Collections.Concurrent;
+using ClipEngine.Native;
+
 namespace ClipEngine.Files;
 
 /// <summary>
-/// Writes a file so that its final name only ever shows a finished one: a private temporary file beside it, flushed to the
-/// disk, then renamed. Killed half-way, only a temporary file is left, and the next writer of the same name removes nothing
-/// of it that another process may still be writing.
+/// Writes a file so that its final name only ever shows a finished one that is on the disk: a private temporary file beside it, flushed,
+/// closed, renamed, and the folder flushed too. An error of any of these leaves nothing under the final name, or what was there before.
 /// </summary>
+/// <remarks>
+/// The first write into a folder removes the temporary files in it whose writers are gone (<see cref="TemporaryName"/>): what killed processes left behind.
+/// </remarks>
 public static class AtomicFile
 {
     /// <summary>What temporary names end in; a reader must never take such a file for a result.</summary>
     public const string TemporarySuffix = ".partial";
 
+    private const int Tries = 5;
+
+    /// <summary>Folders that were looked through for leftovers.</summary>
+    private static readonly ConcurrentDictionary<string, byte> s_swept = new(StringComparer.Ordinal);
+
     /// <summary>Writes <paramref name="path"/> whole or not at all. An existing file is replaced in one step.</summary>
     /// <param name="path">The final name; its folder is created where it is missing.</param>
     /// <param name="write">Fills the stream. If it throws, the temporary file is removed and the final name is untouched.</param>
+    /// <exception cref="BadInputException">The name is that of a folder, a device or another thing that is no file.</exception>
     /// <exception cref="IOException">No space, no permission, a bad disk: the message names the final path.</exception>
     public static void Write(string path, Action<FileStream> write)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         ArgumentNullException.ThrowIfNull(write);
-        string full = Path.GetFullPath(path);
+        string full = Path.GetFullPath(path), folder = Path.GetDirectoryName(full)!;
+        // A rename would take the place of a device or a pipe as it does of a file.
+        if (FilePlace.KindOf(full) is { } kind and not FileKind.Regular)
+            throw new BadInputException(path, $"is {FilePlace.Name(kind)}; a file was to be written.", "Give another name.");
         string? temporary = null;
         try
         {
-            Directory.CreateDirectory(Path.GetDirectoryName(full)!);
-            // Private by process and by chance: two writers of one name never share a temporary file.
-            temporary = $"{full}.{Environment.ProcessId}-{Guid.NewGuid():N}{TemporarySuffix}";
-            using (var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.Read, 1 << 16))
-            {
-                write(stream);
-                stream.Flush(flushToDisk: true);
-            }
-
-            File.Move(temporary, full, overwrite: true);
-            temporary = null;
+            Directory.CreateDirectory(folder);
+            RemoveLeftovers(folder);
+            using FileStream stream = Create(full, out temporary);
+            write(stream);
+            stream.Flush(flushToDisk: true);
+            Linux.CloseReporting(stream.SafeFileHandle, path);
+            stream.Dispose();
+            Publish(temporary, full);
         }
         // A length beyond what the disk or a limit allows comes out of SetLength as a wrong argument.
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentOutOfRangeException { ParamName: "value" })
@@ -42,7 +53,10 @@ public static class AtomicFile
         finally
         {
             if (temporary is not null)
+            {
                 TryDelete(temporary);
+                TemporaryName.Return(temporary);
+            }
         }
     }
 
@@ -55,12 +69,79 @@ public static class AtomicFile
         Write(path, stream => stream.Write(bytes));
     }
 
-    /// <summary>Whether a name is one that a writer left behind: the final name, its process, a random number.</summary>
-    internal static bool IsTemporary(string path)
+    /// <summary>Moves a finished and closed file to its final name, and has the folder say so on the disk. Where that fails, nothing new is left under the name.</summary>
+    internal static void Publish(string temporary, string path)
     {
-        string[] parts = Path.GetFileName(path).Split('.');
-        return parts.Length >= 3 && "." + parts[^1] == TemporarySuffix && parts[^2].Split('-') is [var process, var chance]
-            && process.All(char.IsAsciiDigit) && chance.Length == 32 && chance.All(char.IsAsciiHexDigitLower);
+        bool isNew = !Path.Exists(path);
+        File.Move(temporary, path, overwrite: true);
+        try
+        {
+            Linux.SyncFolder(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        }
+        catch (IOException)
+        {
+            // What was there before is gone by now; the new file, which is whole, is better than none.
+            if (isNew)
+                TryDelete(path);
+            throw;
+        }
+    }
+
+    /// <summary>Removes what this process is writing, where it is about to end without unwinding.</summary>
+    internal static void RemoveUnfinished()
+    {
+        foreach (string temporary in TemporaryName.InUse(TemporarySuffix))
+            TryDelete(temporary);
+    }
+
+    /// <summary>Removes the temporary files of a folder whose writers are gone. Only the first call for a folder looks.</summary>
+    internal static void RemoveLeftovers(string folder)
+    {
+        if (!s_swept.TryAdd(folder, 0))
+            return;
+        try
+        {
+            foreach (string file in Directory.EnumerateFiles(folder, "*" + TemporarySuffix))
+            {
+                if (TemporaryName.IsAbandoned(file, TemporarySuffix))
+                    TryDelete(file);
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // A folder that may be written to but not be listed; what lies there harms nobody.
+        }
+    }
+
+    /// <summary>Whether a name is one that a writer left behind: the final name, its process, a random number.</summary>
+    internal static bool IsTemporary(string path) => TemporaryName.Is(path, TemporarySuffix);
+
+    private static FileStream Create(string full, out string temporary)
+    {
+        for (int attempt = 1; ; attempt++)
+        {
+            temporary = TemporaryName.Take(full, TemporarySuffix);
+            try
+            {
+                var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1 << 16);
+                // Between its making and its locking another process may have taken it for a leftover.
+                if (attempt == Tries || File.Exists(temporary))
+                    return stream;
+                stream.Dispose();
+            }
+            catch (IOException exception) when (attempt < Tries && exception.HResult == Linux.WouldBlock)
+            {
+                TryDelete(temporary);
+            }
+            catch
+            {
+                TryDelete(temporary);
+                TemporaryName.Return(temporary);
+                throw;
+            }
+
+            TemporaryName.Return(temporary);
+        }
     }
 
     private static void TryDelete(string path)
@@ -71,7 +152,7 @@ public static class AtomicFile
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            // The write itself failed and that is what the caller hears about; a leftover under a temporary name harms nobody.
+            // The write itself failed and that is what the caller hears about; the next writer removes what is left.
         }
     }
 }

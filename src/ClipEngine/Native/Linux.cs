@@ -11,6 +11,15 @@ internal static unsafe partial class Linux
     private const uint BasicStatistics = 0x7ff; // STATX_BASIC_STATS
     private const int DoNotNeed = 4; // MADV_DONTNEED
     private const int ReadAndWrite = 3; // PROT_READ | PROT_WRITE
+    private const int ReadOnly = 0; // O_RDONLY
+    private const int CloseOnExecute = 0x80000; // O_CLOEXEC
+    private const int Interrupted = 4; // EINTR
+
+    /// <summary>EAGAIN: another one holds the lock.</summary>
+    public const int WouldBlock = 11;
+
+    private const int InvalidArgument = 22; // EINVAL
+    private const int NotSupported = 95; // EOPNOTSUPP
     private const int PrivateAndAnonymous = 0x22; // MAP_PRIVATE | MAP_ANONYMOUS
 
     /// <summary>The status of a path, symbolic links followed, or null where it cannot be told.</summary>
@@ -56,6 +65,75 @@ internal static unsafe partial class Linux
     /// <summary>Gives back what <see cref="AllocatePages"/> gave.</summary>
     public static void FreePages(nint address, long length) => _ = Unmap(address, (nuint)length);
 
+    /// <summary>The signals that the process was started to ignore, signal n in bit n - 1; none where it cannot be told.</summary>
+    public static ulong IgnoredSignals()
+    {
+        const string Field = "SigIgn:";
+        if (!OperatingSystem.IsLinux())
+            return 0;
+        try
+        {
+            string? line = File.ReadLines("/proc/self/status").FirstOrDefault(static line => line.StartsWith(Field, StringComparison.Ordinal));
+            return line is not null && ulong.TryParse(line.AsSpan(Field.Length).Trim(), System.Globalization.NumberStyles.AllowHexSpecifier, System.Globalization.CultureInfo.InvariantCulture, out ulong mask) ? mask : 0;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return 0;
+        }
+    }
+
+    /// <summary>Ends the process at once: no destructor runs, no thread is waited for.</summary>
+    public static void EndProcess(int code) => End(code);
+
+    /// <summary>Writes a folder's entries to the disk.</summary>
+    /// <exception cref="IOException">The disk failed. File systems that cannot do it are passed over.</exception>
+    public static void SyncFolder(string path)
+    {
+        if (!OperatingSystem.IsLinux())
+            return;
+        int folder = Open(path, ReadOnly | CloseOnExecute, 0);
+        if (folder < 0)
+            throw Failure("open", path, Marshal.GetLastPInvokeError());
+        int error = FSync(folder) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        if (Close(folder) != 0 && error == 0)
+            error = Marshal.GetLastPInvokeError();
+        if (error is not (0 or InvalidArgument or NotSupported or Interrupted))
+            throw Failure("fsync", path, error);
+    }
+
+    /// <summary>
+    /// Closes an open file and reports what closing reports: file systems that write late (NFS, FUSE, quotas) tell a failure only then, and
+    /// .NET does not look. Elsewhere the caller's own closing has to do.
+    /// </summary>
+    /// <exception cref="IOException">The file system refused.</exception>
+    public static void CloseReporting(SafeFileHandle handle, string path)
+    {
+        if (!OperatingSystem.IsLinux())
+            return;
+        int file = (int)handle.DangerousGetHandle();
+        handle.SetHandleAsInvalid();
+        if (Close(file) != 0 && Marshal.GetLastPInvokeError() is var error && error != Interrupted)
+            throw Failure("close", path, error);
+    }
+
+    /// <summary>Whether a process has ended and only its parent has not asked yet how.</summary>
+    public static bool IsZombie(int process)
+    {
+        try
+        {
+            string status = File.ReadAllText(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"/proc/{process}/stat"));
+            int state = status.LastIndexOf(')') + 2;
+            return state < status.Length && status[state] is 'Z' or 'X';
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
+    private static IOException Failure(string call, string path, int error) =>
+        new($"{path}: {call} failed: {Marshal.GetPInvokeErrorMessage(error)}.", unchecked((int)0x80131620));
+
     // statx(2) and not stat(2): its structure is the same on every processor.
     [LibraryImport("libc", EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Statx(int folder, string path, int flags, uint mask, StatX* status);
@@ -68,6 +146,18 @@ internal static unsafe partial class Linux
 
     [LibraryImport("libc", EntryPoint = "munmap")]
     private static partial int Unmap(nint address, nuint length);
+
+    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
+    private static partial int Open(string path, int flags, uint mode);
+
+    [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
+    private static partial int FSync(int file);
+
+    [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
+    private static partial int Close(int file);
+
+    [LibraryImport("libc", EntryPoint = "_exit")]
+    private static partial void End(int code);
 
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     private struct StatX

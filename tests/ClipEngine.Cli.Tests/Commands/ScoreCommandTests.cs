@@ -208,7 +208,7 @@ public sealed class ScoreCommandTests : IDisposable
 
         outcome = await CommandLine.RunAsync("score", "--images", _folder.File("no.npy"), "--texts", _folder.File("T.npy"), "--out", _folder.File("S.npy"));
         Assert.Equal(2, outcome.ExitCode);
-        Assert.Contains("no.npy: the file does not exist", outcome.Error);
+        Assert.Contains("no.npy: there is no such file", outcome.Error);
     }
 
     private static double[][] Rows(int rows, int seed, int width = Width)

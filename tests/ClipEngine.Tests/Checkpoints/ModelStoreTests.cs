@@ -338,12 +338,11 @@ public sealed class ModelStoreTests : IDisposable
             string blobs = Directory.CreateDirectory(_folder.File("hub", "models--org--model-x", "blobs")).FullName;
             foreach (string file in Directory.EnumerateFiles(blobs))
                 File.Delete(file);
-            string leftover = Path.Combine(blobs, _hash + ".1-dead.partial");
+            string leftover = Path.Combine(blobs, $"{_hash}.99999999-{Guid.NewGuid():N}.download");
             byte[] start = _content[..60_000];
             if (!isIntact)
                 start[100] ^= 1;
             File.WriteAllBytes(leftover, start);
-            File.SetLastWriteTimeUtc(leftover, DateTime.UtcNow.AddHours(-1));
             LoopbackServer server = Serve(_hub.Answer);
             await Store(server).PullAsync(s_hubEntry);
             Assert.Contains(server.Requests, request => request.RangeStart == 60_000);
@@ -376,7 +375,7 @@ public sealed class ModelStoreTests : IDisposable
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => store.PullAsync(s_hubEntry, progress: progress, cancellation: cancel.Token));
         AssertNoFinalFile();
         LoopbackServer server = Serve(_hub.Answer);
-        await Store(server, Settings() with { LeftoverAge = TimeSpan.Zero }).PullAsync(s_hubEntry);
+        await Store(server).PullAsync(s_hubEntry);
         Assert.Contains(server.Requests, request => request.RangeStart == 50_000);
         AssertIntact();
     }
@@ -462,7 +461,7 @@ public sealed class ModelStoreTests : IDisposable
     }
 
     private void AssertNoFinalFile() =>
-        Assert.All(Directory.EnumerateFiles(_folder.Root, "*", SearchOption.AllDirectories), file => Assert.EndsWith(".partial", file, StringComparison.Ordinal));
+        Assert.All(Directory.EnumerateFiles(_folder.Root, "*", SearchOption.AllDirectories), file => Assert.EndsWith(".download", file, StringComparison.Ordinal));
 
     private static string Hash(byte[] bytes) => Convert.ToHexStringLower(SHA256.HashData(bytes));
 
