@@ -5,6 +5,9 @@
 
 OPEN_CLIP_SRC is the folder `src` of an open_clip 2.24.0 checkout. Needs PyTorch and NumPy; of open_clip only the model code
 is imported, so that none of its other dependencies is needed. Each configuration mixes options that tests/data/towers leaves out.
+
+The text features of class-embedding-plain are those of open_clip 3, which hides padding there (TextTransformer._build_additive_mask);
+2.24.0 does not.
 """
 import importlib
 import json

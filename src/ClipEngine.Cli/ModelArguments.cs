@@ -32,12 +32,10 @@ internal sealed class ModelArguments
 
     private readonly Option<bool> _acceptActivationMismatch = new("--accept-activation-mismatch") { Description = "Run weights with the activation of the configuration although they were trained with the other one, to repeat a published mistake; the result says so." };
 
-    private readonly Option<bool> _finiteWeights = new("--finite-weights") { Description = "Refuse weights with NaN or infinite elements instead of only reporting them." };
-
     /// <summary>Adds the options to a verb.</summary>
     public void AddTo(Command command)
     {
-        foreach (Option option in new Option[] { _model, _config, _imageSize, _batch, _threads, _dtype, _device, _acceptActivationMismatch, _finiteWeights })
+        foreach (Option option in new Option[] { _model, _config, _imageSize, _batch, _threads, _dtype, _device, _acceptActivationMismatch })
             command.Options.Add(option);
     }
 
@@ -61,7 +59,6 @@ internal sealed class ModelArguments
                 Towers = towers,
                 ImageSize = ParseImageSize(parsed.GetValue(_imageSize)),
                 AcceptActivationMismatch = parsed.GetValue(_acceptActivationMismatch),
-                RequireFiniteWeights = parsed.GetValue(_finiteWeights),
             });
             foreach (string notice in model.Notices)
                 Console.Error.WriteLine($"clipengine: {notice}");

@@ -1,5 +1,4 @@
 using System.Text;
-using System.Text.Json;
 using ClipEngine.Checkpoints;
 using ClipEngine.Files;
 using ClipEngine.Models;
@@ -12,7 +11,6 @@ public sealed partial class ClipModules
     private const string WeightsName = "open_clip_model.safetensors";
     private const string ConfigurationName = "open_clip_config.json";
     private const string TokenizerName = "tokenizer.json";
-    private const string PreprocessorName = "preprocessor_config.json";
 
     /// <summary>Loads a model to train. As strict as <see cref="ClipModel.Load"/>: nothing is filled in, and every problem is named.</summary>
     /// <param name="path">A folder in the OpenCLIP or transformers layout, a file of weights with its configuration beside it, or the name of weights in the catalogue that were fetched before.</param>
@@ -74,6 +72,7 @@ public sealed partial class ClipModules
 
     private static string FindWeights(string path)
     {
+        path = ModelLocation.Resolve(path);
         if (Directory.Exists(path))
             return Checkpoint.FindWeights(path);
         if (File.Exists(path) || ModelCatalogue.TryFind(path) is not { } entry)
@@ -103,25 +102,7 @@ public sealed partial class ClipModules
                     : throw new BadInputException(path, "has no configuration beside it.", "Weights alone do not say which activation and which pixels they were trained with: name the model's JSON file.");
             }
 
-            byte[] bytes = File.ReadAllBytes(file);
-            JsonElement root = Parse(bytes, file);
-            if (!TransformersConfig.Recognizes(root))
-                return bytes;
-            string preprocessor = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(file))!, PreprocessorName);
-            return TransformersConfig.ToOpenClip(root, File.Exists(preprocessor) ? Parse(File.ReadAllBytes(preprocessor), preprocessor) : null, file);
-        }
-
-        private static JsonElement Parse(byte[] bytes, string file)
-        {
-            try
-            {
-                using JsonDocument document = JsonDocument.Parse(bytes);
-                return document.RootElement.Clone();
-            }
-            catch (JsonException exception)
-            {
-                throw new BadInputException(file, $"is not valid JSON: {BadInputException.Escape(exception.Message)}", innerException: exception);
-            }
+            return ModelConfiguration.ReadAsOpenClip(file);
         }
     }
 }

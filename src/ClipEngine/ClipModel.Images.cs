@@ -20,7 +20,7 @@ public sealed partial class ClipModel
     {
         ArgumentNullException.ThrowIfNull(files);
         IImagePreprocessor preprocessor = Preprocessor;
-        return EncodeImages(files.Count, (i, pixels) => ImageFile.Preprocess(preprocessor, files[i], pixels), normalize, progress, cancellationToken);
+        return EncodeImages(files.Count, (i, pixels) => ImageFile.Preprocess(preprocessor, files[i], pixels), i => files[i], normalize, progress, cancellationToken);
     }
 
     /// <summary>Encodes images from anywhere: files, bytes, streams, pixels that are decoded already.</summary>
@@ -35,7 +35,7 @@ public sealed partial class ClipModel
     {
         ArgumentNullException.ThrowIfNull(images);
         IImagePreprocessor preprocessor = Preprocessor;
-        return EncodeImages(images.Count, (i, pixels) => images[i].Preprocess(preprocessor, pixels), normalize, progress, cancellationToken);
+        return EncodeImages(images.Count, (i, pixels) => images[i].Preprocess(preprocessor, pixels), i => images[i].Name, normalize, progress, cancellationToken);
     }
 
     /// <summary>Encodes one image on the calling thread. Takes no large-object memory and starts no thread.</summary>
@@ -53,7 +53,9 @@ public sealed partial class ClipModel
         using var pixels = new NativeArray<float>(PixelCount);
         image.Preprocess(Preprocessor, pixels.GetSpan());
         cancellationToken.ThrowIfCancellationRequested();
-        EncodePixels(pixels.GetSpan(), features, normalize);
+        RunPixels(pixels.GetSpan(), features, normalize, cancellationToken);
+        if (RowNotFinite(features, 1) is not null)
+            throw NotFinite(image.Name);
         return features;
     }
 
@@ -95,6 +97,7 @@ public sealed partial class ClipModel
         EncodeTimes times = EncodeImages(
             images.Count,
             (i, pixels) => images.Preprocess(i, preprocessor, pixels),
+            i => images[i],
             (_, count) => queue.Rent(count * rowLength),
             (first, count) =>
             {
@@ -117,19 +120,19 @@ public sealed partial class ClipModel
     /// <summary>Floats of one preprocessed image.</summary>
     private int PixelCount => 3 * Encoder.Preprocess.Height * Encoder.Preprocess.Width;
 
-    private FeatureMatrix EncodeImages(int count, ImageDecode decode, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
+    private FeatureMatrix EncodeImages(int count, ImageDecode decode, Func<int, string> nameOf, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
     {
         Shape shape = Encoder.ImageFeatureShape(count);
         float[] values = new float[shape.ElementCount];
         int rowLength = count == 0 ? 0 : values.Length / count;
-        EncodeImages(count, decode, (first, n) => values.AsSpan(first * rowLength, n * rowLength), static (_, _) => TimeSpan.Zero, normalize, progress, cancellationToken);
+        EncodeImages(count, decode, nameOf, (first, n) => values.AsSpan(first * rowLength, n * rowLength), static (_, _) => TimeSpan.Zero, normalize, progress, cancellationToken);
         return new FeatureMatrix(values, shape);
     }
 
-    private EncodeTimes EncodeImages(int count, ImageDecode decode, FeatureRoom room, BatchDone done, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
+    private EncodeTimes EncodeImages(int count, ImageDecode decode, Func<int, string> nameOf, FeatureRoom room, BatchDone done, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
     {
         if (count == 1)
-            return EncodeOne(decode, room, done, normalize, progress, cancellationToken);
+            return EncodeOne(decode, nameOf, room, done, normalize, progress, cancellationToken);
         // The processor's own backend shares its threads with decoding; beside a GPU all processors are free for it.
         int threads = Math.Max(1, Math.Min(count, Backend is CpuBackend ? NativeThreads.Count : Environment.ProcessorCount));
         long start = Stopwatch.GetTimestamp(), encodeTicks = 0;
@@ -140,8 +143,10 @@ public sealed partial class ClipModel
             batch.ThrowIfRefused();
             Span<float> features = room(batch.First, batch.Count);
             long from = Stopwatch.GetTimestamp();
-            EncodePixels(batch.Pixels, features, normalize);
+            RunPixels(batch.Pixels, features, normalize, cancellationToken);
             encodeTicks += Stopwatch.GetTimestamp() - from;
+            if (RowNotFinite(features, batch.Count) is { } row)
+                throw NotFinite(nameOf(batch.First + row));
             write = done(batch.First, batch.Count);
             progress?.Report(new EncodeProgress(batch.First + batch.Count, count) { Times = Times() });
         }
@@ -159,7 +164,7 @@ public sealed partial class ClipModel
     }
 
     /// <summary>One image on the calling thread: there is nothing that could run beside it.</summary>
-    private EncodeTimes EncodeOne(ImageDecode decode, FeatureRoom room, BatchDone done, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
+    private EncodeTimes EncodeOne(ImageDecode decode, Func<int, string> nameOf, FeatureRoom room, BatchDone done, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
         long start = Stopwatch.GetTimestamp();
@@ -167,7 +172,10 @@ public sealed partial class ClipModel
         decode(0, pixels.GetSpan());
         cancellationToken.ThrowIfCancellationRequested();
         long decoded = Stopwatch.GetTimestamp();
-        EncodePixels(pixels.GetSpan(), room(0, 1), normalize);
+        Span<float> features = room(0, 1);
+        RunPixels(pixels.GetSpan(), features, normalize, cancellationToken);
+        if (RowNotFinite(features, 1) is not null)
+            throw NotFinite(nameOf(0));
         long encoded = Stopwatch.GetTimestamp();
         EncodeTimes times = new()
         {

@@ -35,7 +35,10 @@ public sealed partial class ClipModel
                     truncated.Add(start + i);
             }
 
-            EncodeTokens(ids.AsSpan(0, n * length), length, values.AsSpan(start * rowLength, n * rowLength), normalize, cancellationToken);
+            Span<float> rows = values.AsSpan(start * rowLength, n * rowLength);
+            RunTokens(ids.AsSpan(0, n * length), length, rows, normalize, cancellationToken);
+            if (RowNotFinite(rows, n) is { } row)
+                throw NotFinite($"sentence {start + row + 1} ('{BadInputException.Escape(texts[start + row], 80)}')");
             progress?.Report(new EncodeProgress(start + n, texts.Count));
         }
 

@@ -98,7 +98,18 @@ public sealed partial class ClipModel : IDisposable
     /// <param name="cancellationToken">Looked at before each batch.</param>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     /// <exception cref="ArgumentException">The lengths do not fit each other.</exception>
+    /// <exception cref="BadInputException">A pixel or a feature is NaN or infinite; names the image by its number.</exception>
     public void EncodePixels(ReadOnlySpan<float> pixels, Span<float> features, bool normalize = true, CancellationToken cancellationToken = default)
+    {
+        int count = pixels.Length / (3 * Encoder.Preprocess.Height * Encoder.Preprocess.Width);
+        if (RowNotFinite(pixels, count) is { } image)
+            throw new BadInputException($"image {image + 1} of the pixels", "holds NaN or infinite pixels.", "Prepare it again; 'clipengine preprocess' shows what belongs there.");
+        RunPixels(pixels, features, normalize, cancellationToken);
+        if (RowNotFinite(features, count) is { } row)
+            throw NotFinite($"image {row + 1} of the pixels");
+    }
+
+    private void RunPixels(ReadOnlySpan<float> pixels, Span<float> features, bool normalize, CancellationToken cancellationToken)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         PreprocessOptions size = Encoder.Preprocess;
@@ -126,7 +137,15 @@ public sealed partial class ClipModel : IDisposable
     /// <param name="cancellationToken">Looked at before each batch.</param>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     /// <exception cref="ArgumentException">The lengths do not fit each other, or an id lies outside the vocabulary.</exception>
+    /// <exception cref="BadInputException">A feature is NaN or infinite; names the sentence by its number.</exception>
     public void EncodeTokens(ReadOnlySpan<int> ids, int length, Span<float> features, bool normalize = true, CancellationToken cancellationToken = default)
+    {
+        RunTokens(ids, length, features, normalize, cancellationToken);
+        if (RowNotFinite(features, ids.Length / length) is { } row)
+            throw NotFinite($"sentence {row + 1} of the ids");
+    }
+
+    private void RunTokens(ReadOnlySpan<int> ids, int length, Span<float> features, bool normalize, CancellationToken cancellationToken)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         if (length < 1 || ids.Length % length != 0)
@@ -186,6 +205,21 @@ public sealed partial class ClipModel : IDisposable
             features = pass.L2Normalize(features);
         pass.Read(features, destination);
     }
+
+    /// <summary>The first of <paramref name="count"/> rows that has a NaN or an infinity in it; null where there is none.</summary>
+    private static int? RowNotFinite(ReadOnlySpan<float> values, int count)
+    {
+        // NaN travels through both, an infinity is one of them: two passes without a branch.
+        if (values.IsEmpty || (float.IsFinite(System.Numerics.Tensors.TensorPrimitives.Max(values)) && float.IsFinite(System.Numerics.Tensors.TensorPrimitives.Min(values))))
+            return null;
+        int first = 0;
+        while (float.IsFinite(values[first]))
+            first++;
+        return first / (values.Length / Math.Max(count, 1));
+    }
+
+    private BadInputException NotFinite(string name) => new(name, $"its feature has NaN or infinite elements ({Backend.Name}: {Backend.Description}).",
+        "The weights are finite, so that the numbers grew beyond the type that is computed in: use fp32, or bf16 in place of fp16.");
 
     private static int RowLength(ReadOnlySpan<float> features, int count)
     {

@@ -17,6 +17,7 @@ internal static class ClipModelLoader
 
     public static LoadedParts Load(string path, ClipModelOptions options, IBackend backend, CancellationToken cancellationToken = default)
     {
+        path = ModelLocation.Resolve(path);
         bool isFolder = Directory.Exists(path);
         bool isName = !isFolder && !File.Exists(path);
         CatalogueEntry? origin = isName ? ModelCatalogue.TryFind(path) : ModelCatalogue.OriginOf(path);
@@ -32,15 +33,15 @@ internal static class ClipModelLoader
         using ICheckpoint checkpoint = Checkpoint.Open(path);
         using var reader = new WeightReader(checkpoint, backend) { Cancellation = cancellationToken };
         IModel model = architecture.Build(configuration, configurationPath, reader, backend, new ArchitectureOptions { ImageSize = options.ImageSize, Towers = options.Towers });
-        if (options.RequireFiniteWeights && reader.Findings.Any(finding => !finding.IsFinite))
+        if (reader.ListProblems().Count == 0 && reader.Findings.Any(static finding => !finding.IsFinite))
         {
             // Before the weights are handed over: the reader still owns them and releases them.
-            throw new BadInputException(path, "weights are not finite: " + string.Join("; ", reader.Findings.Where(finding => !finding.IsFinite).Take(10)) + ".",
-                "Fetch the file again, or load it without asking for finite weights (--finite-weights).");
+            throw new CheckpointException(path, CheckpointError.NotFinite, "weights are not finite: " + string.Join("; ", reader.Findings.Where(static finding => !finding.IsFinite).Take(10)) + ".",
+                "Such a model's features mean nothing: the training diverged, or the file is damaged. Use an earlier checkpoint, or get the file again.");
         }
 
         IReadOnlyList<Weight> weights = reader.Complete();
-        string[] notices = [.. label is null ? Array.Empty<string>() : [$"{origin!.Name}: {label}"], .. model.Notices, .. reader.Findings.Select(finding => $"{path}: {finding}")];
+        string[] notices = [.. label is null ? Array.Empty<string>() : [$"{origin!.Name}: {label}"], .. checkpoint.Notices, .. model.Notices, .. reader.Findings.Select(finding => $"{path}: {finding}")];
         return new LoadedParts(model, weights, notices, () => options.Tokenizer ?? ChooseTokenizer(model, folder, configurationPath));
     }
 
@@ -66,12 +67,12 @@ internal static class ClipModelLoader
         if (entry is null)
         {
             throw new BadInputException(name, "there is no such file or folder, and the catalogue has no weights of that name.",
-                "Give a folder in the OpenCLIP or transformers layout (open_clip_config.json or config.json beside the weights), a weights file with its configuration, or a name that 'clipengine models list' shows.");
+                "Give a folder in the OpenCLIP or transformers layout (open_clip_config.json or config.json beside the weights), a weights file with its configuration, or a name that 'clipengine models list' shows."
+                + (HubCache.IsRepository(name) ? $" A repository of the hub is named hf-hub:{name}." : ""));
         }
 
         using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
-        return store.Find(entry)?.Path
-            ?? throw new BadInputException(name, "these weights are not on this machine.", $"Fetch and check them with 'clipengine models pull {name}'.");
+        return store.Find(entry)?.Path ?? throw store.Explain(entry);
     }
 
     private static WeightsActivation ActivationOf(JsonElement configuration, string source)

@@ -17,9 +17,6 @@ public sealed record ClipModelOptions
     /// </summary>
     public bool AcceptActivationMismatch { get; init; }
 
-    /// <summary>Refuse weights with NaN or infinite elements. Else they load, and <see cref="ClipModel.Notices"/> counts them by tensor.</summary>
-    public bool RequireFiniteWeights { get; init; }
-
     /// <summary>Where to run. Null: the native CPU backend in fp32, owned by the model. One that is given stays the caller's, and must outlive the model.</summary>
     public IBackend? Backend { get; init; }
 

@@ -12,16 +12,20 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
 {
     private const string ConfigurationName = "open_clip_config.json";
 
+    // What lies beside the weights and decides about their results; all of it is hashed into the run.
+    private static readonly string[] s_companions = [ConfigurationName, "config.json", "processor_config.json", "preprocessor_config.json", "tokenizer.json", "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"];
+
     /// <inheritdoc/>
     public ProbeModelFiles Find(string model, bool acceptActivationMismatch)
     {
         ArgumentException.ThrowIfNullOrEmpty(model);
+        model = ModelLocation.Resolve(model);
         if (Directory.Exists(model))
         {
-            string[] beside = [.. new[] { ConfigurationName, "tokenizer.json" }.Select(name => Path.Combine(model, name)).Where(File.Exists)];
+            string[] beside = [.. s_companions.Select(name => Path.Combine(model, name)).Where(File.Exists)];
             string weights = Checkpoint.FindWeights(model);
             // A sharded checkpoint is its index and every shard beside it.
-            string[] shards = weights.EndsWith(".json", StringComparison.Ordinal) ? [.. Directory.GetFiles(model, "*.safetensors").Order(StringComparer.Ordinal)] : [];
+            string[] shards = weights.EndsWith(".json", StringComparison.Ordinal) ? [.. Directory.GetFiles(model, "*.safetensors").Where(path => !beside.Contains(path)).Order(StringComparer.Ordinal)] : [];
             return new ProbeModelFiles(model, [weights, .. shards, .. beside], null, acceptActivationMismatch);
         }
 
@@ -34,8 +38,7 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
         CatalogueEntry entry = ModelCatalogue.TryFind(model)
             ?? throw new BadInputException(model, "there is no such folder or file, and the catalogue has no weights of this name.", "Give a folder in the OpenCLIP layout, or a name as 'clipengine models list' shows it.");
         using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
-        StoredWeights stored = store.Find(entry)
-            ?? throw new BadInputException(model, "the weights are not in the caches.", $"Fetch them first: clipengine models pull {model}");
+        StoredWeights stored = store.Find(entry) ?? throw store.Explain(entry);
         CatalogueModel described = ModelCatalogue.FindModel(entry.Model);
         entry.ResolveActivation(described.Activation, acceptActivationMismatch);
         // Loaded by name: one file may be several entries, and only the name says whether ViT-B-32 or ViT-B-32-quickgelu is meant.

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
 using ClipEngine.Checkpoints;
 using ClipEngine.Cli.Arguments;
 using ClipEngine.Files;
@@ -49,6 +48,8 @@ internal static class ConvertCommand
         // What cannot be expressed is refused before anything is written.
         (byte[] Config, byte[] Preprocessor)? converted = isTransformers ? TransformersConfig.FromOpenClip(OpenClipConfig.Parse(configuration, source)) : null;
         ICheckpoint target = isTransformers ? CheckpointLayouts.ToTransformers(stored) : openClip;
+        foreach (string notice in target.Notices)
+            progress.WriteLine(notice);
         progress.WriteLine($"writing {target.Tensors.Count} tensors to {weightsPath}");
         WriteWeights(target, weightsPath);
         if (converted is { } files)
@@ -89,34 +90,6 @@ internal static class ConvertCommand
                 + (candidates.Length == 0 ? "" : $" The shapes are those of {string.Join(", ", candidates)}: --config takes such a name too."));
         }
 
-        (byte[] bytes, JsonElement root) = ReadJson(path);
-        if (!TransformersConfig.Recognizes(root))
-            return (bytes, path);
-        string preprocessor = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path))!, "preprocessor_config.json");
-        return (TransformersConfig.ToOpenClip(root, File.Exists(preprocessor) ? ReadJson(preprocessor).Root : null, path), path);
-    }
-
-    private static (byte[] Bytes, JsonElement Root) ReadJson(string path)
-    {
-        const int Longest = 4 << 20;
-        try
-        {
-            CatalogueModel? known = File.Exists(path) ? null : ModelCatalogue.Models.FirstOrDefault(model => model.Name == path);
-            if (known is null && new FileInfo(path).Length > Longest)
-                throw new BadInputException(path, "is too large for a model's configuration.");
-            byte[] bytes = known is null ? File.ReadAllBytes(path) : System.Text.Encoding.UTF8.GetBytes(known.ConfigurationJson);
-            using var document = JsonDocument.Parse(bytes, new JsonDocumentOptions { MaxDepth = 32, AllowDuplicateProperties = false });
-            return document.RootElement.ValueKind == JsonValueKind.Object
-                ? (bytes, document.RootElement.Clone())
-                : throw new BadInputException(path, "is no JSON object.");
-        }
-        catch (JsonException exception)
-        {
-            throw new BadInputException(path, $"is not valid JSON: {BadInputException.Escape(exception.Message)}", innerException: exception);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            throw new BadInputException(path, $"cannot be read: {BadInputException.Escape(exception.Message)}", innerException: exception);
-        }
+        return (ModelConfiguration.ReadAsOpenClip(path), path);
     }
 }

@@ -28,12 +28,12 @@ internal static class InspectCommand
 
     internal static void Run(string path, string? configurationPath, bool asJson, TextWriter output)
     {
+        path = ModelLocation.Resolve(path);
         CatalogueEntry? origin = Directory.Exists(path) || File.Exists(path) ? ModelCatalogue.OriginOf(path) : ModelCatalogue.TryFind(path);
         if (origin is not null && !Directory.Exists(path) && !File.Exists(path))
         {
             using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
-            path = store.Find(origin)?.Path
-                ?? throw new BadInputException(path, "these weights are not on this machine.", $"Fetch and check them with 'clipengine models pull {origin.Name}'; 'clipengine models show' tells what is known of them.");
+            path = store.Find(origin)?.Path ?? throw store.Explain(origin);
         }
 
         using ICheckpoint stored = Checkpoint.OpenAsStored(path);
@@ -48,12 +48,12 @@ internal static class InspectCommand
             : null;
         string[] candidates = fit is { Fits: true } ? [] : ModelConfiguration.FittingModels(mapped);
         if (asJson)
-            output.WriteLine(ToJson(stored, layout, outline, fit, candidates));
+            output.WriteLine(ToJson(stored, mapped, layout, outline, fit, candidates));
         else
-            WriteText(stored, layout, outline, fit, candidates, output);
+            WriteText(stored, mapped, layout, outline, fit, candidates, output);
     }
 
-    private static void WriteText(ICheckpoint stored, CheckpointLayout layout, TowerOutline? outline, CheckpointFit? fit, string[] candidates, TextWriter output)
+    private static void WriteText(ICheckpoint stored, ICheckpoint mapped, CheckpointLayout layout, TowerOutline? outline, CheckpointFit? fit, string[] candidates, TextWriter output)
     {
         output.WriteLine(BadInputException.Escape(stored.Path, 300));
         output.WriteLine($"  format   {Format(stored)}");
@@ -65,6 +65,9 @@ internal static class InspectCommand
             string metadata = string.Join(", ", stored.Metadata.Take(8).Select(static pair => $"{BadInputException.Escape(pair.Key, 40)} = {BadInputException.Escape(pair.Value, 60)}"));
             output.WriteLine($"  says     {metadata}{(stored.Metadata.Count > 8 ? $" and {stored.Metadata.Count - 8} more" : "")}");
         }
+
+        foreach (string notice in mapped.Notices)
+            output.WriteLine($"  note     {notice}");
 
         if (outline is not null)
         {
@@ -107,7 +110,7 @@ internal static class InspectCommand
             output.WriteLine($"           The shapes are those of {string.Join(", ", candidates)} in the catalogue; --config takes such a name.");
     }
 
-    private static string ToJson(ICheckpoint stored, CheckpointLayout layout, TowerOutline? outline, CheckpointFit? fit, string[] candidates)
+    private static string ToJson(ICheckpoint stored, ICheckpoint mapped, CheckpointLayout layout, TowerOutline? outline, CheckpointFit? fit, string[] candidates)
     {
         using var stream = new MemoryStream();
         using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true }))
@@ -131,6 +134,10 @@ internal static class InspectCommand
             foreach ((string key, string value) in stored.Metadata)
                 json.WriteString(key, value);
             json.WriteEndObject();
+            json.WriteStartArray("notices");
+            foreach (string notice in mapped.Notices)
+                json.WriteStringValue(notice);
+            json.WriteEndArray();
             if (outline is not null)
                 json.WriteString("shapes", outline.ToString());
             if (fit is not { Fits: true })

@@ -3,20 +3,26 @@ namespace ClipEngine.Checkpoints;
 /// <summary>Opens checkpoints of every known format, recognised by content and never by file name.</summary>
 public static class Checkpoint
 {
-    /// <summary>What weights are called in a model folder, in the order in which they are tried.</summary>
-    private static readonly string[] s_names =
+    /// <summary>What weights are called in a folder of OpenCLIP, in the order in which open_clip 3.3 takes them (<c>local-dir:</c>), each with the index that may stand for it.</summary>
+    private static readonly string[] s_openClipNames =
     [
         "open_clip_model.safetensors",
-        "open_clip_pytorch_model.safetensors",
-        "model.safetensors",
         "open_clip_model.safetensors.index.json",
+        "open_clip_pytorch_model.safetensors",
         "open_clip_pytorch_model.safetensors.index.json",
-        "model.safetensors.index.json",
         "open_clip_pytorch_model.bin",
-        "pytorch_model.bin",
         "open_clip_pytorch_model.bin.index.json",
+        "open_clip_pytorch_model.pth",
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
         "pytorch_model.bin.index.json",
+        "pytorch_model.pth",
+        "model.pth",
     ];
+
+    /// <summary>What transformers' <c>from_pretrained</c> looks for, in its order.</summary>
+    private static readonly string[] s_transformersNames = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
     /// <summary>
     /// Opens a safetensors file, a PyTorch archive, the index of a sharded checkpoint, or a folder that holds one of them under a
@@ -44,6 +50,7 @@ public static class Checkpoint
     public static ICheckpoint OpenAsStored(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
+        path = ModelLocation.Resolve(path);
         string file = Directory.Exists(path) ? FindWeights(path) : path;
         CheckpointFormat format = CheckpointFormats.Recognize(file);
         return format == CheckpointFormat.Index ? ShardedCheckpoint.Open(file) : OpenAs(format, file);
@@ -56,19 +63,53 @@ public static class Checkpoint
     private static ICheckpoint OpenAs(CheckpointFormat format, string path) =>
         format == CheckpointFormat.Archive ? PyTorchArchive.Open(path) : SafetensorsFile.Open(path);
 
-    /// <summary>The file of weights in a model folder, by the usual names of OpenCLIP and transformers.</summary>
+    /// <summary>
+    /// The file of weights in a model's folder: of the names that are there the one that the folder's own library takes, open_clip where
+    /// <c>open_clip_config.json</c> is there or no configuration at all, else transformers. Without any of them a variant
+    /// (<c>model.fp16.safetensors</c>), where there is only one.
+    /// </summary>
     /// <param name="folder">A folder.</param>
-    /// <exception cref="CheckpointException">None of the names is there.</exception>
+    /// <exception cref="CheckpointException">None of the names is there, or several variants.</exception>
     public static string FindWeights(string folder)
     {
-        foreach (string name in s_names)
+        folder = ModelLocation.Resolve(folder);
+        bool isTransformers = !File.Exists(Path.Combine(folder, "open_clip_config.json")) && File.Exists(Path.Combine(folder, "config.json"));
+        foreach (string name in isTransformers ? s_transformersNames.Union(s_openClipNames) : s_openClipNames)
         {
             string path = Path.Combine(folder, name);
             if (File.Exists(path))
                 return path;
         }
 
-        throw new CheckpointException(folder, CheckpointError.NotFound,
-            $"the folder holds no weights under a usual name ({s_names[0]}, {s_names[2]}, {s_names[6]} and others).", "Name the file itself.");
+        string[] variants = FindVariants(folder);
+        if (variants.Length == 1)
+            return variants[0];
+        if (variants.Length > 1)
+        {
+            throw new CheckpointException(folder, CheckpointError.Ambiguous,
+                $"the folder holds several variants of the weights: {string.Join(", ", variants.Select(static path => BadInputException.Escape(Path.GetFileName(path), 80)))}.", "Name the file that is meant.");
+        }
+
+        throw ForeignCheckpoints.Explain(folder) ?? new CheckpointException(folder, CheckpointError.NotFound,
+            $"the folder holds no weights under a usual name ({s_openClipNames[0]}, {s_openClipNames[4]}, {s_transformersNames[0]} and others).", "Name the file itself.");
     }
+
+    /// <summary>Weights that <c>save_pretrained(variant=...)</c> wrote: the variant stands before the last part of the name. Safetensors, if there are any, else pickles.</summary>
+    private static string[] FindVariants(string folder)
+    {
+        foreach ((string stem, string end) in new[] { ("model.", ".safetensors"), ("model.safetensors.index.", ".json"), ("pytorch_model.", ".bin"), ("pytorch_model.bin.index.", ".json") })
+        {
+            string[] found = [.. Directory.EnumerateFiles(folder, stem + "*" + end).Where(path => IsVariant(Path.GetFileName(path), stem, end)).Order(StringComparer.Ordinal)];
+            if (found.Length > 0)
+                return found;
+        }
+
+        return [];
+
+        // A shard's name has a dash in it, an index a dot.
+        static bool IsVariant(string name, string stem, string end) =>
+            name.Length > stem.Length + end.Length && name.AsSpan(stem.Length, name.Length - stem.Length - end.Length).IndexOfAnyExcept(s_variantCharacters) < 0;
+    }
+
+    private static readonly System.Buffers.SearchValues<char> s_variantCharacters = System.Buffers.SearchValues.Create("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
 }

@@ -22,6 +22,8 @@ internal static class CheckpointFormats
     /// <exception cref="CheckpointException">Not readable, or something that is known to be no checkpoint.</exception>
     public static CheckpointFormat Recognize(string path)
     {
+        if (ForeignCheckpoints.ExplainFile(path) is { } foreign)
+            throw foreign;
         using CheckpointFile file = CheckpointFile.Open(path);
         byte[] start = file.Read(0, (int)Math.Min(file.Length, 512));
         if (start.AsSpan().StartsWith("PK"u8))

@@ -12,7 +12,9 @@ internal sealed class HubCache(string root)
     public const string FolderPrefix = "models--";
 
     private const int LongestPart = 96;
-    private const string MainRevision = "main";
+
+    /// <summary>The revision that is meant where none is named.</summary>
+    public const string MainRevision = "main";
 
     /// <summary>Whether a repository's id has the hub's grammar: two names of ASCII letters, digits, '-', '_' and '.', that are harmless as file names anywhere.</summary>
     public static bool IsRepository(string id)
@@ -33,9 +35,14 @@ internal sealed class HubCache(string root)
     public string BlobPath(string repository, string hash) => Path.Combine(Folder(repository), "blobs", SafeHash(hash));
 
     /// <summary>The commit that the cache holds as the main revision, or null.</summary>
-    public string? MainCommit(string repository)
+    public string? MainCommit(string repository) => ReadReference(Folder(repository), MainRevision);
+
+    /// <summary>The commit that a branch or tag stands for in a repository's folder, or null.</summary>
+    public static string? ReadReference(string folder, string revision)
     {
-        string reference = Path.Combine(Folder(repository), "refs", MainRevision);
+        if (!SafeNames.IsFileName(revision))
+            return null;
+        string reference = Path.Combine(folder, "refs", revision);
         if (!File.Exists(reference) || new FileInfo(reference).Length > 100)
             return null;
         string commit = File.ReadAllText(reference).Trim();
@@ -55,7 +62,7 @@ internal sealed class HubCache(string root)
         IEnumerable<string> commits = Directory.EnumerateDirectories(snapshots).OrderByDescending(folder => Path.GetFileName(folder) == main);
         foreach (string candidate in commits.Select(folder => Path.Combine(folder, fileName)))
         {
-            if (File.Exists(candidate) && IsInside(Folder(repository), RealPath(candidate)))
+            if (IsWhole(candidate) && IsInside(Folder(repository), RealPath(candidate)))
             {
                 path = candidate;
                 return true;
@@ -63,6 +70,28 @@ internal sealed class HubCache(string root)
         }
 
         return false;
+    }
+
+    /// <summary>A file of a snapshot that is a link to a blob which is not there: an interrupted copy, or a cache that was made under a relative path.</summary>
+    public string? FindBrokenLink(string repository, string fileName)
+    {
+        string snapshots = Path.Combine(Folder(repository), "snapshots");
+        return SafeNames.IsFileName(fileName) && Directory.Exists(snapshots)
+            ? Directory.EnumerateDirectories(snapshots).Select(folder => Path.Combine(folder, fileName)).FirstOrDefault(static path => new FileInfo(path).LinkTarget is not null && !IsWhole(path))
+            : null;
+    }
+
+    // A link that leads nowhere exists as a file for the system, and is none.
+    private static bool IsWhole(string path)
+    {
+        try
+        {
+            return File.Exists(path) && File.Exists(RealPath(path));
+        }
+        catch (IOException)
+        {
+            return false; // a circle of links
+        }
     }
 
     /// <summary>The hash that a cached file's blob is named after, or null where the file is a plain copy.</summary>

@@ -31,6 +31,9 @@ public interface ICheckpoint : IDisposable
     /// <summary>Free text that the file carries about itself; empty where the format has none.</summary>
     IReadOnlyDictionary<string, string> Metadata { get; }
 
+    /// <summary>What a user should know about how the file was read: a prefix that was taken off the keys, what was left out, numbers that contradict. One sentence each.</summary>
+    IReadOnlyList<string> Notices => [];
+
     /// <summary>
     /// Makes a tensor's bytes readable. Disposing them gives their memory back at once, so that a model is never held twice
     /// while it is loaded: borrow, hand over, dispose, tensor by tensor.

@@ -76,6 +76,18 @@ public sealed class ModelStore : IDisposable
             : null;
     }
 
+    /// <summary>Why <see cref="Find"/> found nothing, and what to do.</summary>
+    /// <param name="entry">Weights of the catalogue.</param>
+    public BadInputException Explain(CatalogueEntry entry)
+    {
+        ArgumentNullException.ThrowIfNull(entry);
+        string? broken = entry.HubRepository is string repository
+            ? entry.HubFileNames.Select(name => _hub.FindBrokenLink(repository, name)).FirstOrDefault(static path => path is not null)
+            : null;
+        return new BadInputException(entry.Name, broken is null ? "these weights are not on this machine." : $"these weights are not on this machine: {broken} is a symbolic link that leads nowhere.",
+            $"Fetch and check them with 'clipengine models pull {entry.Name}'; 'clipengine models show' tells what is known of them.");
+    }
+
     /// <summary>Fetches weights where they are missing or damaged, and checks them in any case: the whole file is hashed.</summary>
     /// <param name="entry">Weights of the catalogue.</param>
     /// <param name="allowUnverified">Accept a file of which no hash is known; the SHA-256 seen is recorded beside it, and a later file must have the same.</param>

@@ -1,9 +1,9 @@
 namespace ClipEngine.Checkpoints;
 
 /// <summary>Where weights are kept and fetched from. <see cref="FromEnvironment()"/> reads the variables that huggingface_hub reads, so that both find each other's files.</summary>
-public sealed record ModelStoreOptions
+public sealed partial record ModelStoreOptions
 {
-    /// <summary>The hub's cache: <c>HF_HUB_CACHE</c>, else <c>HF_HOME/hub</c>, else <c>~/.cache/huggingface/hub</c>.</summary>
+    /// <summary>The hub's cache: <c>HF_HUB_CACHE</c> or its older name <c>HUGGINGFACE_HUB_CACHE</c>, else <c>HF_HOME/hub</c>, else <c>~/.cache/huggingface/hub</c>.</summary>
     public required string HubCacheFolder { get; init; }
 
     /// <summary>Release files, where open_clip keeps them: <c>CLIPENGINE_RELEASE_CACHE</c>, else <c>~/.cache/clip</c>.</summary>
@@ -27,16 +27,16 @@ public sealed record ModelStoreOptions
 
     internal static ModelStoreOptions FromEnvironment(Func<string, string?> read)
     {
-        string cache = Text(read, "XDG_CACHE_HOME") ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache");
-        string home = Text(read, "HF_HOME") ?? Path.Combine(cache, "huggingface");
-        string tokenFile = Text(read, "HF_TOKEN_PATH") ?? Path.Combine(home, "token");
-        string? token = Text(read, "HF_TOKEN") ?? (File.Exists(tokenFile) ? File.ReadAllText(tokenFile).Trim() : null);
+        string cache = Folder(read, "XDG_CACHE_HOME") ?? Path.Combine(Home(read), ".cache");
+        string home = Folder(read, "HF_HOME") ?? Path.Combine(cache, "huggingface");
+        string tokenFile = Folder(read, "HF_TOKEN_PATH") ?? Path.Combine(home, "token");
+        string? token = Text(read, "HF_TOKEN") ?? Text(read, "HUGGING_FACE_HUB_TOKEN") ?? (File.Exists(tokenFile) ? File.ReadAllText(tokenFile).Trim() : null);
         Uri? hub = Address(read, "HF_ENDPOINT");
         return new ModelStoreOptions
         {
-            HubCacheFolder = Text(read, "HF_HUB_CACHE") ?? Path.Combine(home, "hub"),
+            HubCacheFolder = Folder(read, "HF_HUB_CACHE") ?? Folder(read, "HUGGINGFACE_HUB_CACHE") ?? Path.Combine(home, "hub"),
             // open_clip knows no XDG_CACHE_HOME.
-            ReleaseFolder = Text(read, "CLIPENGINE_RELEASE_CACHE") ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache", "clip"),
+            ReleaseFolder = Folder(read, "CLIPENGINE_RELEASE_CACHE") ?? Path.Combine(Home(read), ".cache", "clip"),
             HubEndpoint = hub ?? new Uri("https://huggingface.co"),
             ReleaseEndpoint = Address(read, "CLIPENGINE_RELEASE_ENDPOINT"),
             Token = string.IsNullOrEmpty(token) ? null : token,
@@ -45,6 +45,30 @@ public sealed record ModelStoreOptions
     }
 
     private static string? Text(Func<string, string?> read, string name) => read(name) is { Length: > 0 } value ? value : null;
+
+    private static string Home(Func<string, string?> read) => Text(read, "HOME") ?? Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
+
+    /// <summary>
+    /// A folder or file named by a variable, with <c>~</c>, <c>$NAME</c> and <c>${NAME}</c> in it expanded as huggingface_hub does: env files,
+    /// Dockerfiles and service units expand nothing.
+    /// </summary>
+    private static string? Folder(Func<string, string?> read, string name)
+    {
+        if (Text(read, name) is not string value)
+            return null;
+        string path = value == "~" || value.StartsWith("~/", StringComparison.Ordinal) ? Home(read) + value[1..] : value;
+        path = VariableName().Replace(path, match =>
+        {
+            string wanted = match.Groups["name"].Value;
+            return Text(read, wanted) ?? throw new BadInputException(name, $"'{BadInputException.Escape(value)}' uses {BadInputException.Escape(wanted, 60)}, which is not set.", "Write the path in full.");
+        });
+        return path.StartsWith('~')
+            ? throw new BadInputException(name, $"'{BadInputException.Escape(value)}' names another user's home.", "Write the path in full.")
+            : path;
+    }
+
+    [System.Text.RegularExpressions.GeneratedRegex(@"\$(?:(?<name>[A-Za-z0-9_]+)|\{(?<name>[^}]*)\})", System.Text.RegularExpressions.RegexOptions.None, 1000)]
+    private static partial System.Text.RegularExpressions.Regex VariableName();
 
     private static bool IsOn(Func<string, string?> read, string name) => read(name)?.ToUpperInvariant() is "1" or "ON" or "YES" or "TRUE";
 

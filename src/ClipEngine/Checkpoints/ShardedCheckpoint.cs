@@ -26,10 +26,13 @@ internal sealed class ShardedCheckpoint : ICheckpoint
     /// <inheritdoc/>
     public IReadOnlyDictionary<string, string> Metadata { get; } = new Dictionary<string, string>();
 
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Notices { get; private set; } = [];
+
     /// <summary>Opens the index and every shard it names, and checks that they agree.</summary>
     public static ShardedCheckpoint Open(string path)
     {
-        (Dictionary<string, string> fileOf, long? totalSize) = ReadIndex(path);
+        (Dictionary<string, string> fileOf, double? totalSize) = ReadIndex(path);
         string folder = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!;
         var shards = new Dictionary<string, ICheckpoint>();
         try
@@ -74,7 +77,7 @@ internal sealed class ShardedCheckpoint : ICheckpoint
             shard.Dispose();
     }
 
-    private void Merge(Dictionary<string, string> fileOf, long? totalSize)
+    private void Merge(Dictionary<string, string> fileOf, double? totalSize)
     {
         long found = 0;
         foreach ((string file, ICheckpoint shard) in _shards)
@@ -99,21 +102,22 @@ internal sealed class ShardedCheckpoint : ICheckpoint
                 throw Refuse($"tensor '{BadInputException.Escape(key, 80)}' should be in {BadInputException.Escape(file, 80)}, but is not.");
         }
 
+        // transformers writes this number and never reads it: older versions counted otherwise, and people edit files.
         if (totalSize is { } total && total != found)
-            throw Refuse($"the index declares {total} bytes of tensors, the shards hold {found}.");
+            Notices = [$"{Path}: the index declares {total} bytes of tensors, the shards hold {found}; every tensor that it names is there."];
     }
 
     private CheckpointException Refuse(string problem) =>
         new(Path, CheckpointError.InvalidIndex, problem, "Download index and shards again, together.");
 
-    private static (Dictionary<string, string> FileOf, long? TotalSize) ReadIndex(string path)
+    private static (Dictionary<string, string> FileOf, double? TotalSize) ReadIndex(string path)
     {
         using CheckpointFile file = CheckpointFile.Open(path);
         if (file.Length > MaximumIndexLength)
             throw new CheckpointException(path, CheckpointError.TooComplex, $"an index of {file.Length} bytes is not read; at most {MaximumIndexLength} are.");
         byte[] json = file.Read(0, (int)file.Length);
         var fileOf = new Dictionary<string, string>();
-        long? totalSize = null;
+        double? totalSize = null;
         bool hasMap = false;
         try
         {
@@ -174,23 +178,21 @@ internal sealed class ShardedCheckpoint : ICheckpoint
         }
     }
 
-    private static long? ReadTotalSize(ref Utf8JsonReader reader, string path)
+    private static double? ReadTotalSize(ref Utf8JsonReader reader, string path)
     {
-        long? totalSize = null;
+        double? totalSize = null;
         reader.Read();
+        if (reader.TokenType == JsonTokenType.Null)
+            return null;
         Expect(reader.TokenType == JsonTokenType.StartObject, path, "must have an object as 'metadata'");
         while (reader.Read() && reader.TokenType != JsonTokenType.EndObject)
         {
             bool isTotal = reader.ValueTextEquals("total_size"u8);
             reader.Read();
-            if (isTotal)
-            {
-                Expect(reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out long value) && (totalSize = value) >= 0, path, "must have a whole number as 'total_size'");
-            }
+            if (isTotal && reader.TokenType == JsonTokenType.Number && reader.TryGetDouble(out double value))
+                totalSize = value;
             else
-            {
                 reader.Skip();
-            }
         }
 
         return totalSize;

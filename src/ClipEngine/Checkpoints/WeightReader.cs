@@ -75,6 +75,10 @@ public sealed class WeightReader : IDisposable
     /// <summary>Whether the checkpoint has the key; for what a configuration leaves open, never to make up for an absence.</summary>
     public bool Contains(string name) => _state.Checkpoint.Tensors.ContainsKey(Prefix + name);
 
+    /// <summary>The sizes of a tensor as the checkpoint has it, for what a configuration leaves open; null where it is not there.</summary>
+    /// <param name="name">The key behind <see cref="Prefix"/>.</param>
+    public ImmutableArray<long>? DimensionsOf(string name) => _state.Checkpoint.Tensors.TryGetValue(Prefix + name, out StoredTensor tensor) ? tensor.Dimensions : null;
+
     /// <summary>Reads a floating-point tensor as a weight.</summary>
     /// <param name="name">The key behind <see cref="Prefix"/>.</param>
     /// <param name="role">What it is used for.</param>
@@ -174,6 +178,10 @@ public sealed class WeightReader : IDisposable
     /// <param name="problem">What was expected and what was found.</param>
     public void Report(string problem) => _state.Problems.Add(new Problem(ProblemKind.Other, Prefix, problem));
 
+    /// <summary>Says what a user can do about a problem. Only shown where the reading is refused.</summary>
+    /// <param name="remedy">A sentence.</param>
+    public void Advise(string remedy) => _state.Remedies.Add(remedy);
+
     /// <summary>Ends the reading: refuses everything that did not fit, or hands the weights over.</summary>
     /// <returns>All weights created, now owned by the caller.</returns>
     /// <exception cref="CheckpointException">With all problems; no weight is kept.</exception>
@@ -241,6 +249,8 @@ public sealed class WeightReader : IDisposable
         public CancellationToken Cancellation { get; set; }
 
         public List<Problem> Problems { get; } = [];
+
+        public List<string> Remedies { get; } = [];
 
         public List<WeightFinding> Findings { get; } = [];
 
@@ -340,9 +350,12 @@ public sealed class WeightReader : IDisposable
                     lines.Add($"  ... and {problems.Length - ShownOfEachKind} more {Describe(kind.Key)}");
             }
 
+            // What was done to the keys before they were compared is part of the reason.
+            lines.AddRange(checkpoint.Notices.Select(static notice => $"  note: {notice}"));
+            string remedy = Remedies.Count > 0 ? string.Join(' ', Remedies.Distinct()) : "Use the configuration that belongs to these weights.";
             return new CheckpointException(checkpoint.Path, CheckpointError.DoesNotFit,
                 $"does not fit the model's configuration:\n{string.Join('\n', lines)}\n",
-                "Use the configuration that belongs to these weights; 'clipengine inspect' lists what the file holds.");
+                $"{remedy} 'clipengine inspect' lists what the file holds.");
         }
 
         private static string Describe(ProblemKind kind) => kind switch

@@ -20,6 +20,7 @@ public sealed record CheckpointFit(string ConfigurationPath, string? Architectur
     /// <param name="path">The checkpoint's file or its folder.</param>
     public static string? FindConfiguration(string path)
     {
+        path = ModelLocation.Resolve(path);
         string folder = Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
         return ConfigurationNames.Select(name => Path.Combine(folder, name)).FirstOrDefault(File.Exists);
     }

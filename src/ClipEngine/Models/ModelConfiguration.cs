@@ -14,6 +14,7 @@ public static class ModelConfiguration
     public static OpenClipConfig Load(string model, string? configuration = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(model);
+        model = ModelLocation.Resolve(model);
         bool exists = Directory.Exists(model) || File.Exists(model);
         if (!exists && configuration is null && ModelCatalogue.TryFind(model) is null)
         {
@@ -27,6 +28,17 @@ public static class ModelConfiguration
         return OpenClipConfigReader.Parse(TransformersConfig.Recognizes(root) ? TransformersArchitecture.ToOpenClip(root, source) : root, source);
     }
 
+    /// <summary>The JSON text of a configuration in OpenCLIP's words: an OpenCLIP file as it is, transformers' with the preprocessing that lies beside it.</summary>
+    /// <param name="path">A JSON file, or a model of the catalogue where there is no such file.</param>
+    /// <exception cref="BadInputException">Not readable, not JSON, or with options that OpenCLIP has no words for.</exception>
+    public static byte[] ReadAsOpenClip(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        byte[] bytes = ConfigFile.ReadBytes(path);
+        JsonElement root = ConfigFile.ParseRoot(bytes, path);
+        return TransformersConfig.Recognizes(root) ? TransformersConfig.ToOpenClip(root, TransformersProcessor.Find(path), path) : bytes;
+    }
+
     /// <summary>
     /// The file that was named, the one beside the weights, what the catalogue knows of these weights (with their own mean and
     /// standard deviation, which a bare file does not carry), or what OpenAI's own archives are known to be.
@@ -35,7 +47,7 @@ public static class ModelConfiguration
     {
         if (given is not null)
             return (given, ConfigFile.Read(given));
-        if (File.Exists(model) && Path.GetExtension(model).Equals(".json", StringComparison.OrdinalIgnoreCase) && !model.EndsWith(".index.json", StringComparison.OrdinalIgnoreCase))
+        if (File.Exists(model) && Path.GetExtension(model).Equals(".json", StringComparison.OrdinalIgnoreCase) && !Path.GetFileName(model).Contains(".index.", StringComparison.OrdinalIgnoreCase))
             return (model, ConfigFile.Read(model));
         bool exists = Directory.Exists(model) || File.Exists(model);
         if (exists && CheckpointFit.FindConfiguration(model) is { } beside)

@@ -20,7 +20,12 @@ internal sealed class OpenClipArchitecture : IArchitecture
         OpenClipConfig config = OpenClipConfigReader.Parse(configuration, source);
         (int Height, int Width) trainedGrid = (config.Vision.GridHeight, config.Vision.GridWidth);
         if (options.ImageSize is { } size)
+        {
+            // As open_clip's force_image_size: what the weights have counts, whatever the configuration says.
+            trainedGrid = PositionGrid.GridOf(weights.Scope("visual"), trainedGrid);
             config = AtSize(config, size);
+        }
+
         return new OpenClipModel(config, trainedGrid, weights, backend, options.Towers);
     }
 

@@ -48,9 +48,15 @@ internal sealed class OpenClipModel : IDualEncoder
 
     public int VocabularySize => _config.Text.VocabularySize;
 
-    public IReadOnlyList<string> Notices => _config.StatesPreprocessing
-        ? []
-        : [$"{_config.Source}: states no mean and standard deviation of pixels; OpenAI's are used, as open_clip does. Weights trained with others get wrong pixels."];
+    public IReadOnlyList<string> Notices =>
+    [
+        .. _config.StatesPreprocessing
+            ? Array.Empty<string>()
+            : [$"{_config.Source}: states no mean and standard deviation of pixels; OpenAI's are used, as open_clip does. Weights trained with others get wrong pixels."],
+        .. _config.Text is { EmbedsClassToken: true, IsCausal: false }
+            ? [$"{_config.Source}: embed_cls with no_causal_mask hides padding, as open_clip 3 does; open_clip 2 did not, and weights trained with it want that."]
+            : Array.Empty<string>(),
+    ];
 
     public int EmbedDimension => _config.EmbedDimension;
 

@@ -9,11 +9,32 @@ namespace ClipEngine.Models;
 /// </summary>
 internal static class PositionGrid
 {
-    /// <summary>Reads <c>positional_embedding [1 + trained grid, width]</c>: the class token's row first.</summary>
-    /// <returns><c>[1 + grid, width]</c>.</returns>
-    public static Weight Read(WeightReader weights, (int Height, int Width) trained, (int Height, int Width) grid, int width)
+    private const string Key = "positional_embedding";
+
+    /// <summary>The grid of patches that the checkpoint's positions belong to: the configuration's where their number agrees, else a square, as in open_clip's <c>resize_pos_embed</c>.</summary>
+    /// <param name="weights">A reader below <c>visual</c>.</param>
+    /// <param name="configured">The configuration's grid.</param>
+    /// <returns>The configured one too where the positions are no such grid; reading them then reports it.</returns>
+    public static (int Height, int Width) GridOf(WeightReader weights, (int Height, int Width) configured)
     {
-        const string Key = "positional_embedding";
+        if (weights.DimensionsOf(Key) is not [var rows, _] || rows == (configured.Height * configured.Width) + 1 || rows is < 2 or > int.MaxValue)
+            return configured;
+        int side = (int)Math.Sqrt(rows - 1);
+        return (long)side * side == rows - 1 ? (side, side) : configured;
+    }
+
+    /// <summary>Reads <c>positional_embedding [1 + trained grid, width]</c>: the class token's row first.</summary>
+    /// <param name="weights">A reader below <c>visual</c>.</param>
+    /// <param name="trained">The grid that the checkpoint's positions belong to.</param>
+    /// <param name="grid">The grid that the model runs at.</param>
+    /// <param name="width">The length of a position.</param>
+    /// <param name="patchSize">Pixels of a patch's side, for messages.</param>
+    /// <returns><c>[1 + grid, width]</c>.</returns>
+    public static Weight Read(WeightReader weights, (int Height, int Width) trained, (int Height, int Width) grid, int width, int patchSize)
+    {
+        (int Height, int Width) found = GridOf(weights, trained);
+        if (found != trained && weights.DimensionsOf(Key) is [_, var columns] && columns == width)
+            weights.Advise($"The positions of the weights are those of images of {found.Width * patchSize} pixels: run them at that size with --image-size {found.Width * patchSize}, or at another with that one's number.");
         int tokens = (trained.Height * trained.Width) + 1;
         if (trained == grid)
             return weights.Read(Key, WeightRole.Tokens, tokens, width);

@@ -73,7 +73,7 @@ internal sealed class TextTransformer
         Tensor tokens = pass.Upload(ids, new Shape(batch, length));                             // [n, length]
         Tensor x = pass.TokenEmbedding(tokens, _tokenTable, _classEmbedding, _positions);       // [n, length (+ 1), width]
         AttentionMask mask = new() { Causal = _config.IsCausal };
-        if (_config.EmbedsClassToken && _config.IsCausal)
+        if (_config.EmbedsClassToken)
             mask = mask with { Additive = UploadClassMask(pass, ids, batch, length) };
         bool isPooled = _config.EmbedsClassToken || _config.Pooling != TextPooling.None;
         x = isPooled
@@ -119,8 +119,9 @@ internal sealed class TextTransformer
     }
 
     /// <summary>
-    /// open_clip's <c>build_cls_mask</c>: only the class token's row hides anything, the columns of padding, moved by one to the
-    /// right as the original has it (column 0 is always seen, column j + 1 where id j is not padding).
+    /// The mask of padding of open_clip 3 (<c>_build_additive_mask</c>), which hides columns from every row and is moved by one to the
+    /// right as the original has it: column 0 is always seen, column j + 1 where id j is not padding. open_clip 2 hid them from the class
+    /// token's row only, and had no such mask without a causal one.
     /// </summary>
     /// <returns><c>[n, length + 1, length + 1]</c>.</returns>
     private Tensor UploadClassMask(IPass pass, ReadOnlySpan<int> ids, int batch, int length)
@@ -128,12 +129,14 @@ internal sealed class TextTransformer
         int side = length + 1;
         float[] rented = ArrayPool<float>.Shared.Rent(batch * side * side);
         Span<float> mask = rented.AsSpan(0, batch * side * side);
-        mask.Clear();
         for (int n = 0; n < batch; n++)
         {
-            Span<float> row = mask.Slice((((n * side) + length) * side) + 1, length);
+            Span<float> sentence = mask.Slice(n * side * side, side * side);
+            sentence[0] = 0;
             for (int j = 0; j < length; j++)
-                row[j] = ids[(n * length) + j] == _config.PadId ? float.NegativeInfinity : 0;
+                sentence[j + 1] = ids[(n * length) + j] == _config.PadId ? float.NegativeInfinity : 0;
+            for (int row = 1; row < side; row++)
+                sentence[..side].CopyTo(sentence[(row * side)..]);
         }
 
         Tensor uploaded = pass.Upload(mask, new Shape(batch, side, side));

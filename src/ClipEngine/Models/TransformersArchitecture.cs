@@ -7,8 +7,6 @@ namespace ClipEngine.Models;
 /// <summary>CLIP as transformers publishes it: the same model as OpenCLIP's, its configuration in other words. The weights arrive with OpenCLIP's keys (<see cref="CheckpointLayouts"/>).</summary>
 internal sealed class TransformersArchitecture : IArchitecture
 {
-    private const string PreprocessorName = "preprocessor_config.json";
-
     private readonly OpenClipArchitecture _openClip = new();
 
     public string Name => "transformers CLIP";
@@ -19,10 +17,6 @@ internal sealed class TransformersArchitecture : IArchitecture
         _openClip.Build(ToOpenClip(configuration, source), source, weights, backend, options);
 
     /// <summary>The configuration in OpenCLIP's words, with the preprocessing that lies beside it.</summary>
-    internal static JsonElement ToOpenClip(JsonElement configuration, string source)
-    {
-        string beside = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(source))!, PreprocessorName);
-        JsonElement? preprocessor = File.Exists(beside) ? ConfigFile.Read(beside) : null;
-        return ConfigFile.ParseRoot(TransformersConfig.ToOpenClip(configuration, preprocessor, source), source);
-    }
+    internal static JsonElement ToOpenClip(JsonElement configuration, string source) =>
+        ConfigFile.ParseRoot(TransformersConfig.ToOpenClip(configuration, TransformersProcessor.Find(source), source), source);
 }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using System.Text.Json;
 using ClipEngine.Imaging;
 using ClipEngine.Tensors;
@@ -26,12 +27,17 @@ public static class TransformersConfig
     /// <param name="source">What messages call the file.</param>
     /// <returns>The JSON text of an <c>open_clip_config.json</c>.</returns>
     /// <exception cref="BadInputException">Not CLIP, or with options that OpenCLIP has no words for.</exception>
-    public static byte[] ToOpenClip(JsonElement configuration, JsonElement? preprocessor, string source)
+    public static byte[] ToOpenClip(JsonElement configuration, JsonElement? preprocessor, string source) =>
+        ToOpenClip(configuration, preprocessor is { } steps ? (steps, "preprocessor_config.json") : null, source);
+
+    /// <summary>The same with the name of the processor's file, for messages.</summary>
+    internal static byte[] ToOpenClip(JsonElement configuration, (JsonElement Steps, string File)? processor, string source)
     {
         if (!Recognizes(configuration))
             throw new BadInputException(source, "is not the configuration of a CLIP model of transformers (model_type clip).");
-        JsonElement text = Section(configuration, TextSection);
-        JsonElement vision = Section(configuration, VisionSection);
+        JsonElement text = Section(configuration, TextSection, source);
+        JsonElement vision = Section(configuration, VisionSection, source);
+        RefuseWhatChangesTheModel(configuration, text, vision, source);
         string activation = Text(vision, "hidden_act", "quick_gelu", source);
         string textActivation = Text(text, "hidden_act", "quick_gelu", source);
         if (activation != textActivation)
@@ -45,8 +51,8 @@ public static class TransformersConfig
             WriteVision(json, vision, activation, source);
             WriteText(json, text, activation, source);
             json.WriteEndObject();
-            if (preprocessor is { } steps)
-                WritePreprocess(json, steps, Integer(vision, "image_size", 224, source), source);
+            if (processor is { } found)
+                TransformersProcessor.Write(json, found.Steps, found.File, Integer(vision, "image_size", 224, source), source);
         });
     }
 
@@ -63,8 +69,8 @@ public static class TransformersConfig
             json.WriteStartArray("architectures");
             json.WriteStringValue("CLIPModel");
             json.WriteEndArray();
-            json.WriteNumber("initializer_factor", 1.0);
-            json.WriteNumber("logit_scale_init_value", 2.6592);
+            WriteFloat(json, "initializer_factor", 1);
+            WriteFloat(json, "logit_scale_init_value", 2.6592);
             json.WriteString("model_type", "clip");
             json.WriteNumber("projection_dim", config.EmbedDimension);
             json.WriteStartObject(TextSection);
@@ -119,7 +125,7 @@ public static class TransformersConfig
         json.WriteString("hidden_act", NameOf(activation));
         json.WriteNumber("hidden_size", width);
         json.WriteNumber("intermediate_size", hidden);
-        json.WriteNumber("layer_norm_eps", (double)(decimal)epsilon);
+        WriteFloat(json, "layer_norm_eps", (double)(decimal)epsilon);
         json.WriteNumber("num_attention_heads", heads);
         json.WriteNumber("num_hidden_layers", layers);
         json.WriteNumber("projection_dim", projection);
@@ -140,8 +146,8 @@ public static class TransformersConfig
         json.WriteString("image_processor_type", "CLIPImageProcessor");
         WriteNumbers(json, "image_mean", options.Mean);
         WriteNumbers(json, "image_std", options.StandardDeviation);
-        json.WriteNumber("resample", options.Interpolation == Interpolation.Bicubic ? PillowBicubic : PillowBilinear);
-        json.WriteNumber("rescale_factor", 1 / 255.0);
+        json.WriteNumber("resample", options.Interpolation == Interpolation.Bicubic ? TransformersProcessor.PillowBicubic : TransformersProcessor.PillowBilinear);
+        WriteFloat(json, "rescale_factor", 1 / 255.0);
         json.WriteStartObject("size");
         if (options.ResizeMode == ResizeMode.Squash)
         {
@@ -155,9 +161,6 @@ public static class TransformersConfig
 
         json.WriteEndObject();
     });
-
-    private const int PillowBilinear = 2;
-    private const int PillowBicubic = 3;
 
     private static void WriteVision(Utf8JsonWriter json, JsonElement vision, string activation, string source)
     {
@@ -175,10 +178,17 @@ public static class TransformersConfig
     private static void WriteText(Utf8JsonWriter json, JsonElement text, string activation, string source)
     {
         const int Legacy = 2;
+        const int UsualEndOfText = 49407;
         int width = Integer(text, "hidden_size", 512, source);
         int vocabulary = Integer(text, "vocab_size", 49408, source);
         int heads = Integer(text, "num_attention_heads", 8, source);
-        int endOfText = Integer(text, "eos_token_id", Legacy, source);
+        int endOfText = Integer(text, "eos_token_id", UsualEndOfText, source);
+        if (endOfText >= vocabulary)
+        {
+            throw new BadInputException(source, $"{TextSection}.eos_token_id: expected an id below vocab_size {vocabulary}, found {endOfText}"
+                + (endOfText == UsualEndOfText ? ", which is what transformers takes where the key is missing." : "."), "Write the id that ends a sentence into the file.");
+        }
+
         Divide(width, heads, TextSection, source);
         json.WriteStartObject("text_cfg");
         json.WriteNumber("context_length", Integer(text, "max_position_embeddings", 77, source));
@@ -231,103 +241,6 @@ public static class TransformersConfig
         }
     }
 
-    /// <summary>
-    /// The steps of transformers' <c>CLIPImageProcessor</c>. What OpenCLIP always does may not be switched off, but for the
-    /// normalisation, which mean 0 and deviation 1 leave out.
-    /// </summary>
-    private static void WritePreprocess(Utf8JsonWriter json, JsonElement steps, int imageSize, string source)
-    {
-        RefuseOtherSteps(steps, source);
-        bool crops = Flag(steps, "do_center_crop", source);
-        bool squashes = ReadSize(steps, imageSize, source);
-        if (!crops && !squashes)
-        {
-            throw Refuse(source, "do_center_crop", "expected true where size is the shortest edge, found false: images would keep their shape, and the model needs square ones",
-                "A size of {\"height\", \"width\"} squashes them instead.");
-        }
-
-        if (crops && steps.TryGetProperty("crop_size", out JsonElement crop) && !Sides(crop, "height", "width").All(side => IsNumber(side, imageSize)))
-            throw Refuse(source, "crop_size", $"expected the model's image_size {imageSize}, found {Show(crop)}");
-
-        json.WriteStartObject("preprocess_cfg");
-        bool normalizes = Flag(steps, "do_normalize", source);
-        foreach ((string from, string to, float neutral) in new[] { ("image_mean", "mean", 0f), ("image_std", "std", 1f) })
-        {
-            if (!normalizes)
-            {
-                WriteNumbers(json, to, [neutral, neutral, neutral]);
-                continue;
-            }
-
-            if (!steps.TryGetProperty(from, out JsonElement numbers) || numbers.ValueKind != JsonValueKind.Array)
-                throw Refuse(source, from, "expected three numbers");
-            json.WritePropertyName(to);
-            numbers.WriteTo(json);
-        }
-
-        string interpolation = !steps.TryGetProperty("resample", out JsonElement resample) || resample.ValueKind == JsonValueKind.Null || IsNumber(resample, PillowBicubic) ? "bicubic"
-            : IsNumber(resample, PillowBilinear) ? "bilinear"
-            : throw Refuse(source, "resample", $"expected 2 (bilinear) or 3 (bicubic), found {Show(resample)}");
-        json.WriteString("interpolation", interpolation);
-        json.WriteString("resize_mode", squashes ? "squash" : "shortest");
-        json.WriteEndObject();
-    }
-
-    private static void RefuseOtherSteps(JsonElement steps, string source)
-    {
-        const double Scale = 1 / 255.0;
-        foreach (string type in (ReadOnlySpan<string>)["image_processor_type", "feature_extractor_type"])
-        {
-            string name = Text(steps, type, "CLIPImageProcessor", source);
-            if (!name.StartsWith("CLIP", StringComparison.Ordinal))
-                throw Refuse(source, type, $"expected CLIPImageProcessor, found {BadInputException.Escape(name, 60)}, which works otherwise");
-        }
-
-        foreach (string key in (ReadOnlySpan<string>)["do_resize", "do_rescale"])
-        {
-            if (!Flag(steps, key, source))
-                throw Refuse(source, key, "expected true, found false: images are always brought to the model's size and to [0, 1] here", "Feed prepared pixels with 'clipengine embed raw'.");
-        }
-
-        bool rescales = !steps.TryGetProperty("rescale_factor", out JsonElement factor) || (factor.ValueKind == JsonValueKind.Number && Math.Abs(factor.GetDouble() - Scale) < 1e-9);
-        if (!rescales)
-            throw Refuse(source, "rescale_factor", $"expected 1/255, found {Show(factor)}");
-    }
-
-    /// <summary>Whether the size has both sides, to which the image is squashed, and not its shortest edge.</summary>
-    private static bool ReadSize(JsonElement steps, int imageSize, string source)
-    {
-        // A number in old files, else {"shortest_edge"} or {"height", "width"}.
-        if (!steps.TryGetProperty("size", out JsonElement size) || IsNumber(size, imageSize))
-            return false;
-        if (size.ValueKind == JsonValueKind.Object && size.EnumerateObject().Count() == 1 && Sides(size, "shortest_edge").All(side => IsNumber(side, imageSize)))
-            return false;
-        if (size.ValueKind == JsonValueKind.Object && Sides(size, "height", "width").All(side => IsNumber(side, imageSize)))
-            return true;
-        throw Refuse(source, "size", $"expected the model's image_size {imageSize} as shortest_edge, or as height and width, found {Show(size)}");
-    }
-
-    /// <summary>The sides of a size; what is missing is undefined, and a number stands for all of them.</summary>
-    private static IEnumerable<JsonElement> Sides(JsonElement size, params string[] names) => size.ValueKind == JsonValueKind.Object
-        ? names.Select(name => size.TryGetProperty(name, out JsonElement side) ? side : default)
-        : [size];
-
-    private static bool Flag(JsonElement steps, string key, string source)
-    {
-        if (!steps.TryGetProperty(key, out JsonElement value) || value.ValueKind == JsonValueKind.Null)
-            return true;
-        return value.ValueKind is JsonValueKind.True or JsonValueKind.False
-            ? value.ValueKind == JsonValueKind.True
-            : throw Refuse(source, key, $"expected true or false, found {Show(value)}");
-    }
-
-    private static string Show(JsonElement value) => BadInputException.Escape(value.GetRawText(), 60);
-
-    private static BadInputException Refuse(string source, string key, string problem, string? remedy = null) =>
-        new(source, $"preprocessor_config.json beside it: {key}: {problem}.", remedy ?? "Correct the file if it does not say what the model was trained with.");
-
-    private static bool IsNumber(JsonElement value, int expected) => value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int number) && number == expected;
-
     private static string NameOf(Activation activation) => activation switch
     {
         Activation.QuickGelu => "quick_gelu",
@@ -340,8 +253,42 @@ public static class TransformersConfig
         ? width / heads
         : throw new BadInputException(source, $"{section}: expected heads that divide the width {width}, found {heads}.");
 
-    private static JsonElement Section(JsonElement root, string name) =>
-        root.TryGetProperty(name, out JsonElement section) && section.ValueKind == JsonValueKind.Object ? section : default;
+    /// <summary>
+    /// A tower's section. Where an old file has <c>text_config_dict</c> or <c>vision_config_dict</c> as well, transformers builds the
+    /// tower from that one and from defaults, whatever <c>text_config</c> or <c>vision_config</c> says.
+    /// </summary>
+    private static JsonElement Section(JsonElement root, string name, string source)
+    {
+        foreach (string key in (ReadOnlySpan<string>)[name + "_dict", name])
+        {
+            if (!root.TryGetProperty(key, out JsonElement section) || section.ValueKind == JsonValueKind.Null)
+                continue;
+            return section.ValueKind == JsonValueKind.Object
+                ? section
+                : throw new BadInputException(source, $"{key}: expected an object, found {BadInputException.Escape(section.GetRawText(), 60)}.");
+        }
+
+        return default;
+    }
+
+    /// <summary>Keys that make another model of the same weights and are not read here. transformers itself ignores every key that it does not know.</summary>
+    private static void RefuseWhatChangesTheModel(JsonElement root, JsonElement text, JsonElement vision, string source)
+    {
+        if (root.TryGetProperty("quantization_config", out JsonElement quantization) && quantization.ValueKind != JsonValueKind.Null)
+            throw new BadInputException(source, "quantization_config: the weights are packed by a quantiser, which is not read here.", "Use the weights that they were made from.");
+        foreach ((JsonElement section, string name) in new[] { (root, ""), (text, TextSection + "."), (vision, VisionSection + ".") })
+        {
+            if (section.ValueKind == JsonValueKind.Object && section.TryGetProperty("pruned_heads", out JsonElement pruned)
+                && pruned.ValueKind == JsonValueKind.Object && pruned.EnumerateObject().Any())
+            {
+                throw new BadInputException(source, $"{name}pruned_heads: a model without some of its heads is not built.");
+            }
+        }
+
+        int channels = Integer(vision, "num_channels", 3, source);
+        if (channels != 3)
+            throw new BadInputException(source, $"{VisionSection}.num_channels: expected 3 (RGB), found {channels}.");
+    }
 
     private static int Integer(JsonElement section, string key, int otherwise, string source)
     {
@@ -363,9 +310,18 @@ public static class TransformersConfig
     {
         json.WriteStartArray(name);
         foreach (float number in numbers)
-            json.WriteNumberValue(number);
+            json.WriteRawValue(FloatText(number.ToString("R", CultureInfo.InvariantCulture)));
         json.WriteEndArray();
     }
+
+    // transformers 5 checks the types of a configuration: where a float is expected, a JSON integer is refused.
+    private static void WriteFloat(Utf8JsonWriter json, string name, double number)
+    {
+        json.WritePropertyName(name);
+        json.WriteRawValue(FloatText(number.ToString("R", CultureInfo.InvariantCulture)));
+    }
+
+    private static string FloatText(string digits) => digits.AsSpan().ContainsAny(".E") ? digits : digits + ".0";
 
     private static byte[] Write(Action<Utf8JsonWriter> fill)
     {

@@ -42,7 +42,7 @@ internal sealed class VisionTransformer : IImageTower
         int width = config.Width;
         _patchKernel = weights.Read("conv1.weight", WeightRole.PatchEmbedding, width, 3, config.PatchSize, config.PatchSize);
         _classEmbedding = weights.Read("class_embedding", WeightRole.Tokens, width);
-        _positions = PositionGrid.Read(weights, trainedGrid, (config.GridHeight, config.GridWidth), width);
+        _positions = PositionGrid.Read(weights, trainedGrid, (config.GridHeight, config.GridWidth), width, config.PatchSize);
         if (config.HasPreNorm)
         {
             _preNormWeight = weights.Read("ln_pre.weight", WeightRole.Vector, width);

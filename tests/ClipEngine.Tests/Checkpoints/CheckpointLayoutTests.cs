@@ -160,6 +160,15 @@ public class CheckpointLayoutTests
         Assert.Equal([1f, 1f, 1f], options.StandardDeviation.ToArray());
     }
 
+    /// <summary>CLIPImageProcessor takes OpenAI's mean and deviation where they are null.</summary>
+    [Fact]
+    public void AMeanThatIsNullIsOpenAIs()
+    {
+        PreprocessOptions options = Preprocess("""{"image_mean": null, "image_std": null}""");
+        Assert.Equal(new PreprocessOptions { Height = 32, Width = 32 }.Mean.ToArray(), options.Mean.ToArray());
+        Assert.Equal(new PreprocessOptions { Height = 32, Width = 32 }.StandardDeviation.ToArray(), options.StandardDeviation.ToArray());
+    }
+
     [Theory]
     [InlineData("""{"do_resize": false}""", "do_resize")]
     [InlineData("""{"do_rescale": false}""", "do_rescale")]
@@ -172,7 +181,9 @@ public class CheckpointLayoutTests
     [InlineData("""{"crop_size": 33}""", "crop_size")]
     [InlineData("""{"crop_size": {"height": 32, "width": 33}}""", "crop_size")]
     [InlineData("""{"resample": 0}""", "resample")]
-    [InlineData("""{"image_mean": null}""", "image_mean")]
+    [InlineData("""{"image_mean": [0.5]}""", "image_mean")]
+    [InlineData("""{"do_convert_rgb": false}""", "do_convert_rgb")]
+    [InlineData("""{"do_pad": true, "pad_size": {"height": 40, "width": 40}}""", "pad_size")]
     [InlineData("""{"image_processor_type": "ViTImageProcessor"}""", "image_processor_type")]
     public void StepsThatCannotBeHonouredAreRefusedByName(string steps, string key)
     {

@@ -29,8 +29,6 @@ public class ShardedCheckpointTests
     [InlineData("""{"weight_map":{"a":"1.safetensors","b":"2.safetensors","c":"2.safetensors"}}""", CheckpointError.InvalidIndex)]
     [InlineData("""{"weight_map":{"b":"1.safetensors","a":"2.safetensors"}}""", CheckpointError.InvalidIndex)]
     [InlineData("""{"weight_map":{"a":"1.safetensors","a":"2.safetensors"}}""", CheckpointError.DuplicateKey)]
-    [InlineData("""{"metadata":{"total_size":13},"weight_map":{"a":"1.safetensors","b":"2.safetensors"}}""", CheckpointError.InvalidIndex)]
-    [InlineData("""{"metadata":{"total_size":-1},"weight_map":{"a":"1.safetensors","b":"2.safetensors"}}""", CheckpointError.InvalidIndex)]
     [InlineData("""{"weight_map":{"a":1}}""", CheckpointError.InvalidIndex)]
     [InlineData("""{"weight_map":[]}""", CheckpointError.InvalidIndex)]
     [InlineData("""{"width":512}""", CheckpointError.UnknownFormat)]
@@ -45,6 +43,21 @@ public class ShardedCheckpointTests
         }
 
         AssertRefusal(Assert.Throws<CheckpointException>(() => Open(folder, index).Dispose()), error);
+    }
+
+    /// <summary>transformers writes the number and never reads it (modeling_utils.py takes weight_map only).</summary>
+    [Theory]
+    [InlineData("13", true)]
+    [InlineData("-1", true)]
+    [InlineData("12.0", false)]
+    [InlineData("\"12\"", false)]
+    [InlineData("null", false)]
+    public void TheTotalSizeOfAnIndexIsOnlyMentioned(string total, bool isMentioned)
+    {
+        using var folder = new TemporaryFolder();
+        using ICheckpoint checkpoint = Open(folder, "{\"metadata\":{\"total_size\":" + total + "},\"weight_map\":{\"a\":\"1.safetensors\",\"b\":\"2.safetensors\"}}");
+        Assert.Equal(["a", "b"], checkpoint.Tensors.Keys.Order());
+        Assert.Equal(isMentioned ? 1 : 0, checkpoint.Notices.Count);
     }
 
     [Fact]

@@ -10,7 +10,9 @@ internal sealed class MappedCheckpoint : ICheckpoint
     private readonly Dictionary<string, Recipe> _recipes = [];
     private readonly Dictionary<string, StoredTensor> _tensors = [];
 
-    private MappedCheckpoint(ICheckpoint source) => _source = source;
+    private readonly IReadOnlyList<string> _notices;
+
+    private MappedCheckpoint(ICheckpoint source, IReadOnlyList<string> notices) => (_source, _notices) = (source, notices);
 
     public string Path => _source.Path;
 
@@ -18,9 +20,15 @@ internal sealed class MappedCheckpoint : ICheckpoint
 
     public IReadOnlyDictionary<string, string> Metadata => _source.Metadata;
 
-    public static MappedCheckpoint Create(ICheckpoint source, IEnumerable<Recipe> recipes)
+    public IReadOnlyList<string> Notices => [.. _source.Notices, .. _notices];
+
+    /// <summary>Names the tensors anew.</summary>
+    /// <param name="source">Owned by the result from here on.</param>
+    /// <param name="recipes">Every tensor of the new checkpoint.</param>
+    /// <param name="notices">What is to be said of it.</param>
+    public static MappedCheckpoint Create(ICheckpoint source, IEnumerable<Recipe> recipes, params IReadOnlyList<string> notices)
     {
-        var checkpoint = new MappedCheckpoint(source);
+        var checkpoint = new MappedCheckpoint(source, notices);
         foreach (Recipe recipe in recipes)
         {
             if (!checkpoint._recipes.TryAdd(recipe.Name, recipe))
