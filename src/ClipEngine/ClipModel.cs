@@ -1,8 +1,11 @@
+using System.Diagnostics;
 using ClipEngine.Imaging;
 using ClipEngine.Models;
 using ClipEngine.Native;
 using ClipEngine.Tensors;
 using ClipEngine.Tokenization;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ClipEngine;
 
@@ -28,6 +31,7 @@ public sealed partial class ClipModel : IDisposable
     private readonly Lazy<ITokenizer> _tokenizer;
     private readonly Lazy<IImagePreprocessor> _preprocessor;
     private readonly int? _batchSize;
+    private readonly ILogger _logger;
     private bool _isDisposed;
 
     /// <summary>Takes over what was loaded.</summary>
@@ -39,6 +43,7 @@ public sealed partial class ClipModel : IDisposable
         _parts = parts;
         _ownBackend = ownBackend;
         _batchSize = options.BatchSize;
+        _logger = options.Logger ?? NullLogger.Instance;
         _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
         _preprocessor = new Lazy<IImagePreprocessor>(() => options.Preprocessor ?? new ImagePreprocessor(parts.Model.Preprocess));
         Encoder = (IDualEncoder)parts.Model;
@@ -119,6 +124,7 @@ public sealed partial class ClipModel : IDisposable
         int count = pixels.Length / one;
         int length = RowLength(features, count);
         int batch = ImageBatchSize;
+        long from = Stopwatch.GetTimestamp();
         for (int start = 0; start < count; start += batch)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -127,6 +133,8 @@ public sealed partial class ClipModel : IDisposable
             Tensor input = pass.Upload(pixels.Slice(start * one, n * one), new Shape(n, 3, size.Height, size.Width));
             Finish(pass, Encoder.EncodeImages(pass, input), features.Slice(start * length, n * length), normalize);
         }
+
+        ClipEngineLog.EncodedImages(_logger, count, Stopwatch.GetElapsedTime(from).TotalMilliseconds);
     }
 
     /// <summary>Encodes token ids. Allocates nothing managed once the backend's memory has grown to the batch.</summary>
@@ -153,6 +161,7 @@ public sealed partial class ClipModel : IDisposable
         int count = ids.Length / length;
         int rowLength = RowLength(features, count);
         int batch = TextBatchSize;
+        long from = Stopwatch.GetTimestamp();
         for (int start = 0; start < count; start += batch)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -160,6 +169,8 @@ public sealed partial class ClipModel : IDisposable
             using IPass pass = Backend.BeginPass();
             Finish(pass, Encoder.EncodeTexts(pass, ids.Slice(start * length, n * length), length), features.Slice(start * rowLength, n * rowLength), normalize);
         }
+
+        ClipEngineLog.EncodedTexts(_logger, count, Stopwatch.GetElapsedTime(from).TotalMilliseconds);
     }
 
     /// <inheritdoc/>
@@ -181,6 +192,7 @@ public sealed partial class ClipModel : IDisposable
     {
         if (options.BatchSize is { } size)
             ArgumentOutOfRangeException.ThrowIfLessThan(size, 1, nameof(options));
+        long start = Stopwatch.GetTimestamp();
         IBackend? ownBackend = options.Backend is null ? CpuBackend.Create() : null;
         LoadedParts? parts = null;
         try
@@ -191,6 +203,9 @@ public sealed partial class ClipModel : IDisposable
             var model = new ClipModel(parts, ownBackend, options);
             parts = null;
             ownBackend = null;
+            ClipEngineLog.Loaded(model._logger, source, model.Encoder.Architecture, model.Backend.Name, (long)Stopwatch.GetElapsedTime(start).TotalMilliseconds, model.WeightBytes);
+            foreach (string notice in model.Notices)
+                ClipEngineLog.Notice(model._logger, notice);
             return model;
         }
         finally

@@ -2,6 +2,7 @@ using ClipEngine.Imaging;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
 using ClipEngine.Tokenization;
+using Microsoft.Extensions.Logging;
 
 namespace ClipEngine;
 
@@ -37,4 +38,7 @@ public sealed record ClipModelOptions
 
     /// <summary>Images or sentences that go through a tower at once; null: as many as keep the processor busy. Features do not depend on it.</summary>
     public int? BatchSize { get; init; }
+
+    /// <summary>Told of loads (information), of what a user should know about one (warnings, as in <see cref="ClipModel.Notices"/>) and of each run of a tower (debug); null: nothing is logged.</summary>
+    public ILogger? Logger { get; init; }
 }

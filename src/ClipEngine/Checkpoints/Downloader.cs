@@ -1,18 +1,28 @@
 using System.Net;
 using System.Net.Http.Headers;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ClipEngine.Checkpoints;
 
 /// <summary>
 /// Brings one file over http, resuming and trying again, and hands over bytes whose hash is right or nothing.
 /// </summary>
-internal sealed class Downloader(DownloadSettings settings) : IDisposable
+/// <param name="settings">How often and how long it tries.</param>
+/// <param name="client">Makes the connections and stays the caller's; null for one of its own.</param>
+/// <param name="logger">Told of downloads; or null.</param>
+internal sealed class Downloader(DownloadSettings settings, HttpClient? client = null, ILogger? logger = null) : IDisposable
 {
     private const int LongestRedirectChain = 10;
 
-    private readonly HttpClient _client = new(settings.Handler()) { Timeout = Timeout.InfiniteTimeSpan };
+    private readonly HttpClient _client = client ?? new HttpClient(settings.Handler()) { Timeout = Timeout.InfiniteTimeSpan };
+    private readonly ILogger _logger = logger ?? NullLogger.Instance;
 
-    public void Dispose() => _client.Dispose();
+    public void Dispose()
+    {
+        if (client is null)
+            _client.Dispose();
+    }
 
     /// <summary>Downloads to a part beside <paramref name="target"/>; the caller moves it there.</summary>
     /// <param name="address">Where the file is.</param>
@@ -31,8 +41,10 @@ internal sealed class Downloader(DownloadSettings settings) : IDisposable
             {
                 try
                 {
+                    ClipEngineLog.Fetching(_logger, Path.GetFileName(target), address.AbsoluteUri, part.Length);
                     await ReceiveAsync(address, token, expected, part, Path.GetFileName(target), progress, cancellation);
                     Verify(address, expected, part);
+                    ClipEngineLog.Fetched(_logger, Path.GetFileName(target), part.Length);
                     return part;
                 }
                 catch (Exception exception) when (!cancellation.IsCancellationRequested && exception is TryAgainException or HttpRequestException or OperationCanceledException)
@@ -41,6 +53,7 @@ internal sealed class Downloader(DownloadSettings settings) : IDisposable
                     bool isPointless = wanted > settings.LongestRetryAfter;
                     if (attempt >= settings.Tries || isPointless)
                         throw GiveUp(address, exception, attempt, isPointless ? wanted : null);
+                    ClipEngineLog.FetchingAgain(_logger, address.AbsoluteUri, attempt, exception.Message);
                     await Task.Delay(wanted ?? settings.Delay(attempt + 1), cancellation);
                 }
             }
@@ -70,6 +83,7 @@ internal sealed class Downloader(DownloadSettings settings) : IDisposable
                 bool isPointless = wanted > settings.LongestRetryAfter;
                 if (attempt >= settings.Tries || isPointless)
                     throw GiveUp(address, exception, attempt, isPointless ? wanted : null);
+                ClipEngineLog.FetchingAgain(_logger, address.AbsoluteUri, attempt, exception.Message);
                 await Task.Delay(wanted ?? settings.Delay(attempt + 1), cancellation);
             }
         }
@@ -81,6 +95,7 @@ internal sealed class Downloader(DownloadSettings settings) : IDisposable
         for (int hop = 0; hop <= LongestRedirectChain; hop++)
         {
             HttpResponseMessage response = await _client.SendAsync(Request(HttpMethod.Head, current, address, token), HttpCompletionOption.ResponseHeadersRead, cancellation);
+            RefuseFollowedRedirect(current, response);
             bool isRedirect = IsRedirect(response.StatusCode) && response.Headers.Location is not null;
             if (!isRedirect || response.Headers.Contains("X-Linked-Etag"))
             {
@@ -152,6 +167,7 @@ internal sealed class Downloader(DownloadSettings settings) : IDisposable
 
             HttpResponseMessage response = await WithStallTimeoutAsync(
                 stalled => _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, stalled), cancellation);
+            RefuseFollowedRedirect(current, response);
             if (!IsRedirect(response.StatusCode) || response.Headers.Location is null)
             {
                 if (response.StatusCode == HttpStatusCode.RequestedRangeNotSatisfiable)
@@ -171,6 +187,15 @@ internal sealed class Downloader(DownloadSettings settings) : IDisposable
         }
 
         throw TooManyRedirects(address);
+    }
+
+    /// <summary>A client of the caller's that follows redirects hides the hub's hashes and would carry the token elsewhere.</summary>
+    private static void RefuseFollowedRedirect(Uri asked, HttpResponseMessage response)
+    {
+        if (response.RequestMessage?.RequestUri is not { } answered || answered == asked)
+            return;
+        response.Dispose();
+        throw new InvalidOperationException("The HttpClient of the ModelStoreOptions follows redirects by itself; give its handler AllowAutoRedirect = false.");
     }
 
     /// <summary>Decides whether the answer continues the part or starts again, and returns the whole file's length, or -1.</summary>

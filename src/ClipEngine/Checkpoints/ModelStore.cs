@@ -50,7 +50,7 @@ public sealed class ModelStore : IDisposable
         ArgumentNullException.ThrowIfNull(options);
         _options = options;
         _hub = new HubCache(options.HubCacheFolder);
-        _downloader = new Downloader(settings);
+        _downloader = new Downloader(settings, options.HttpClient, options.Logger);
     }
 
     /// <inheritdoc/>

@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Logging;
+
 namespace ClipEngine.Checkpoints;
 
 /// <summary>Where weights are kept and fetched from. <see cref="FromEnvironment()"/> reads the variables that huggingface_hub reads, so that both find each other's files.</summary>
@@ -20,6 +22,16 @@ public sealed partial record ModelStoreOptions
 
     /// <summary><c>HF_HUB_OFFLINE</c> or <c>TRANSFORMERS_OFFLINE</c>: no connection is ever opened.</summary>
     public bool IsOffline { get; init; }
+
+    /// <summary>
+    /// Makes the connections, for applications with proxies, certificates or policies of their own; it stays the caller's. Null: a client
+    /// with the runtime's defaults. Its handler must not follow redirects (<c>SocketsHttpHandler.AllowAutoRedirect = false</c>): the hub
+    /// states a file's hash in the answer that redirects, and redirects are followed here.
+    /// </summary>
+    public HttpClient? HttpClient { get; init; }
+
+    /// <summary>Told of downloads (information) and of attempts that are repeated (warnings); null: nothing is logged.</summary>
+    public ILogger? Logger { get; init; }
 
     /// <summary>Reads this process's environment.</summary>
     /// <exception cref="BadInputException">An endpoint is not an http or https address.</exception>
