@@ -78,12 +78,12 @@ CLIPENGINE_API int64_t clipengine_cpu_mark(const clipengine_cpu_pass* pass) CLIP
 CLIPENGINE_API void clipengine_cpu_release(clipengine_cpu_pass* pass, int64_t mark) CLIPENGINE_NOEXCEPT;
 
 /* As the managed Activation counts them: 0 none, 1 GELU, 2 GELU (tanh), 3 QuickGELU, 4 ReLU, 5 SiLU.
- * output = scale * activation(input W^T + bias) + residual. input [rows, depth]; residual and output [rows, columns];
- * bias and scale [columns]; bias, scale, residual may be null. */
+ * output = scale * activation(input W^T + bias) * multiplier + residual. input [rows, depth]; multiplier, residual and output
+ * [rows, columns]; bias and scale [columns]; bias, scale, multiplier, residual may be null. */
 CLIPENGINE_API clipengine_status clipengine_cpu_linear(clipengine_cpu_pass* pass, const float* input, int64_t rows,
                                                        const clipengine_cpu_weight* weight, const clipengine_cpu_weight* bias,
-                                                       int32_t activation, const clipengine_cpu_weight* scale, const float* residual,
-                                                       float* output) CLIPENGINE_NOEXCEPT;
+                                                       int32_t activation, const clipengine_cpu_weight* scale, const float* multiplier,
+                                                       const float* residual, float* output) CLIPENGINE_NOEXCEPT;
 
 /* input, output [rows, width]; weight, bias [width]. */
 CLIPENGINE_API clipengine_status clipengine_cpu_layer_norm(clipengine_cpu_pass* pass, const float* input, int64_t rows, int64_t width,
@@ -99,9 +99,20 @@ CLIPENGINE_API clipengine_status clipengine_cpu_activate(clipengine_cpu_pass* pa
                                                          float* output) CLIPENGINE_NOEXCEPT;
 CLIPENGINE_API clipengine_status clipengine_cpu_add(clipengine_cpu_pass* pass, const float* left, const float* right, int64_t count,
                                                     float* output) CLIPENGINE_NOEXCEPT;
+CLIPENGINE_API clipengine_status clipengine_cpu_multiply(clipengine_cpu_pass* pass, const float* left, const float* right, int64_t count,
+                                                         float* output) CLIPENGINE_NOEXCEPT;
+
+/* Turns pairs (a, b) of each head's channels by their token's angles: (a cos - b sin, b cos + a sin). input: rows of tokens, stride
+ * floats from token to token; cosines and sines at least [tokens, width / heads / 2]; pair i of a head is (2 i, 2 i + 1), or
+ * (i, i + half the head) where half_split is not 0. output [batch, tokens, width], contiguous. */
+CLIPENGINE_API clipengine_status clipengine_cpu_rotate(clipengine_cpu_pass* pass, const float* input, int64_t stride, int64_t batch,
+                                                       int64_t tokens, int64_t width, int64_t heads, const float* cosines,
+                                                       const float* sines, int32_t half_split, float* output) CLIPENGINE_NOEXCEPT;
 
 /* softmax(q k^T / sqrt(width / heads) + mask) v. The strides are floats from token to token; a sequence's tokens follow those of
- * the one before. mask [n, queries, keys] or null; causal: query i sees keys 0 .. i. output [n, queries, width], contiguous. */
+ * the one before. mask [n, queries, keys] or null; causal: query i sees keys 0 .. offset + i; key_lengths [n] or null: keys from
+ * there on are hidden. shared_keys, shared_mask: not 0 where one sequence of keys and values, or [queries, keys] of mask, serves
+ * all n. A query that sees no key gives zeros. output [n, queries, width], contiguous. */
 typedef struct clipengine_cpu_attention {
   const float* query;
   const float* key;
@@ -117,6 +128,10 @@ typedef struct clipengine_cpu_attention {
   int64_t width;
   int64_t heads;
   int64_t causal;
+  int64_t offset;
+  const int32_t* key_lengths;
+  int64_t shared_keys;
+  int64_t shared_mask;
 } clipengine_cpu_attention;
 CLIPENGINE_API clipengine_status clipengine_cpu_attend(clipengine_cpu_pass* pass, const clipengine_cpu_attention* call) CLIPENGINE_NOEXCEPT;
 
@@ -124,7 +139,7 @@ CLIPENGINE_API clipengine_status clipengine_cpu_attend(clipengine_cpu_pass* pass
 typedef struct clipengine_cpu_block {
   const float* input;
   float* output;
-  const float* mask; /* [batch, tokens, tokens] or null */
+  const float* mask; /* [batch, tokens, tokens] or null; [tokens, tokens] where shared_mask is not 0 */
   const clipengine_cpu_weight* norm1_weight;
   const clipengine_cpu_weight* norm1_bias;
   const clipengine_cpu_weight* in_weight;
@@ -146,6 +161,8 @@ typedef struct clipengine_cpu_block {
   int64_t causal;
   int32_t activation;
   float epsilon;
+  const int32_t* key_lengths; /* [batch] or null: keys from there on are hidden */
+  int64_t shared_mask;
 } clipengine_cpu_block;
 CLIPENGINE_API clipengine_status clipengine_cpu_transformer_block(clipengine_cpu_pass* pass, const clipengine_cpu_block* call) CLIPENGINE_NOEXCEPT;
 
@@ -175,6 +192,10 @@ typedef struct clipengine_cpu_convolution {
 } clipengine_cpu_convolution;
 CLIPENGINE_API clipengine_status clipengine_cpu_convolve(clipengine_cpu_pass* pass, const clipengine_cpu_convolution* call) CLIPENGINE_NOEXCEPT;
 
+/* The same where every group is one channel: the kernel is [out, kernel_height * kernel_width], made by
+ * clipengine_cpu_values_create, and out a multiple of channels = groups. */
+CLIPENGINE_API clipengine_status clipengine_cpu_convolve_depthwise(clipengine_cpu_pass* pass, const clipengine_cpu_convolution* call, int64_t outputs) CLIPENGINE_NOEXCEPT;
+
 /* Mean over squares of size x size. maps is n * channels. output [maps, height / size, width / size]. */
 CLIPENGINE_API clipengine_status clipengine_cpu_average_pool(clipengine_cpu_pass* pass, const float* input, int64_t maps, int64_t height,
                                                              int64_t width, int64_t size, float* output) CLIPENGINE_NOEXCEPT;
@@ -188,12 +209,12 @@ CLIPENGINE_API clipengine_status clipengine_cpu_assemble_tokens(clipengine_cpu_p
                                                                 int64_t width, const clipengine_cpu_weight* first,
                                                                 const clipengine_cpu_weight* positions, float* output) CLIPENGINE_NOEXCEPT;
 
-/* ids [batch, count] int32; table [rows, width]; appended [width] or null goes behind; positions at least [count (+ 1), width].
+/* ids [batch, count] int32; table [rows, width]; appended [width] or null goes behind; positions at least [count (+ 1), width], or null.
  * INVALID_ARGUMENT, naming the id, where one lies outside the table. */
 CLIPENGINE_API clipengine_status clipengine_cpu_token_embedding(clipengine_cpu_pass* pass, const int32_t* ids, int64_t batch, int64_t count,
                                                                 int64_t rows, int64_t width, const clipengine_cpu_weight* table,
-                                                                const clipengine_cpu_weight* appended,
-                                                                const clipengine_cpu_weight* positions, float* output) CLIPENGINE_NOEXCEPT;
+                                                                const clipengine_cpu_weight* appended, const float* positions,
+                                                                float* output) CLIPENGINE_NOEXCEPT;
 
 /* output[b] = tokens[b, indices[b]]. INVALID_ARGUMENT where an index lies outside [0, count). */
 CLIPENGINE_API clipengine_status clipengine_cpu_select_tokens(clipengine_cpu_pass* pass, const float* tokens, int64_t batch, int64_t count,

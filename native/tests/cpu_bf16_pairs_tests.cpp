@@ -74,7 +74,7 @@ CLIPENGINE_TEST(pairs_give_the_bits_of_the_instructions_own_order) {
         const OwnedWeight weight = pairs_matrix(w, columns, depth);
         const OwnedPass run = pairs_pass();
         Guarded input(x), output(rows * columns);
-        CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 0, nullptr, nullptr, output.data()), CLIPENGINE_OK);
+        CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 0, nullptr, nullptr, nullptr, output.data()), CLIPENGINE_OK);
         int64_t different = 0;
         for (int64_t i = 0; i < rows * columns; ++i) {
           // The epilogue adds a bias of nothing, which makes a zero positive.
@@ -97,7 +97,7 @@ CLIPENGINE_TEST(pairs_equal_the_product_of_rounded_operands_with_every_epilogue)
         const OwnedPass run = pairs_pass();
         Guarded input(x), residual(res), output(rows * columns);
         const int activation = static_cast<int>((rows + columns + depth) % 6);
-        CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), bias.get(), activation, scale.get(), residual.data(), output.data()), CLIPENGINE_OK);
+        CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), bias.get(), activation, scale.get(), nullptr, residual.data(), output.data()), CLIPENGINE_OK);
         auto expected = reference::product(rounded(x).data(), rounded(w).data(), rows, columns, depth);
         for (int64_t i = 0; i < rows * columns; ++i) {
           double& y = expected[static_cast<size_t>(i)];
@@ -115,7 +115,7 @@ CLIPENGINE_TEST(pairs_drop_denormals_as_the_instruction_does) {
     const OwnedWeight weight = pairs_matrix(w, 1, static_cast<int64_t>(w.size()));
     const OwnedPass run = pairs_pass();
     Guarded input(x), output(1);
-    CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), 1, weight.get(), nullptr, 0, nullptr, nullptr, output.data()), CLIPENGINE_OK);
+    CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), 1, weight.get(), nullptr, 0, nullptr, nullptr, nullptr, output.data()), CLIPENGINE_OK);
     return output[0];
   };
   CHECK_EQUAL(product({1e-39f, 0.0f, 0.0f}, {0x1p100f, 0.0f, 0.0f}), 0.0f);         // a denormal operand
@@ -132,12 +132,12 @@ CLIPENGINE_TEST(pairs_have_the_same_bits_in_any_batch_and_with_any_number_of_thr
   const OwnedPass run = pairs_pass();
   Guarded input(x), together(rows * columns);
   clipengine::ThreadPool::instance().resize(1);
-  clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 1, nullptr, nullptr, together.data());
+  clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 1, nullptr, nullptr, nullptr, together.data());
   for (int threads : {1, 2, 5}) {
     clipengine::ThreadPool::instance().resize(threads);
     Guarded split(rows * columns);
     for (int64_t first = 0, count = 1; first < rows; first += count, count = std::min<int64_t>(count + 4, rows - first)) {
-      clipengine_cpu_linear(run.get(), input.data() + first * depth, count, weight.get(), nullptr, 1, nullptr, nullptr, split.data() + first * columns);
+      clipengine_cpu_linear(run.get(), input.data() + first * depth, count, weight.get(), nullptr, 1, nullptr, nullptr, nullptr, split.data() + first * columns);
     }
     CHECK(split.same_bits(together));
   }

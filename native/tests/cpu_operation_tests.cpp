@@ -41,7 +41,7 @@ CLIPENGINE_TEST(nan_stays_nan) {
       auto x = random_values(2 * 30, 2);
       x[3] = nan;
       Guarded input(x), output(2 * 20);
-      clipengine_cpu_linear(run.get(), input.data(), 2, weight.get(), nullptr, 0, nullptr, nullptr, output.data());
+      clipengine_cpu_linear(run.get(), input.data(), 2, weight.get(), nullptr, 0, nullptr, nullptr, nullptr, output.data());
       for (int64_t c = 0; c < 20; ++c) CHECK(std::isnan(output[c]) && !std::isnan(output[20 + c]));
     }
   }
@@ -143,7 +143,7 @@ CLIPENGINE_TEST(cross_attention_takes_other_numbers_of_keys) {
     const int64_t queries = 17, keys = 50, width = 24;
     const auto q = random_values(queries * width, 1), k = random_values(keys * width, 2), v = random_values(keys * width, 3);
     Guarded query(q), key(k), value(v), output(queries * width);
-    clipengine_cpu_attention call{query.data(), key.data(), value.data(), nullptr, output.data(), width, width, width, 1, queries, keys, width, 1, 0};
+    clipengine_cpu_attention call{query.data(), key.data(), value.data(), nullptr, output.data(), width, width, width, 1, queries, keys, width, 1, 0, 0, nullptr, 0, 0};
     CHECK_EQUAL(clipengine_cpu_attend(run.get(), &call), CLIPENGINE_OK);
     check_all(output, reference::attention(q.data(), k.data(), v.data(), width, width, queries, keys, width, false, nullptr), 2e-6, "cross attention");
   }
@@ -164,13 +164,13 @@ CLIPENGINE_TEST(the_fused_block_has_the_bits_of_its_parts) {
       const OwnedPass run = pass(isa);
       Guarded input(x), normed(rows * width), projected(rows * 3 * width), attended(rows * width), middle(rows * width), wide(rows * hidden), expected(rows * width), output(rows * width);
       clipengine_cpu_layer_norm(run.get(), input.data(), rows, width, norm1.get(), norm1b.get(), 1e-5f, normed.data());
-      clipengine_cpu_linear(run.get(), normed.data(), rows, wi.get(), bi.get(), 0, nullptr, nullptr, projected.data());
-      clipengine_cpu_attention call{projected.data(), projected.data() + width, projected.data() + 2 * width, nullptr, attended.data(), 3 * width, 3 * width, 3 * width, batch, tokens, tokens, width, heads, 1};
+      clipengine_cpu_linear(run.get(), normed.data(), rows, wi.get(), bi.get(), 0, nullptr, nullptr, nullptr, projected.data());
+      clipengine_cpu_attention call{projected.data(), projected.data() + width, projected.data() + 2 * width, nullptr, attended.data(), 3 * width, 3 * width, 3 * width, batch, tokens, tokens, width, heads, 1, 0, nullptr, 0, 0};
       clipengine_cpu_attend(run.get(), &call);
-      clipengine_cpu_linear(run.get(), attended.data(), rows, wo.get(), bo.get(), 0, scale1.get(), input.data(), middle.data());
+      clipengine_cpu_linear(run.get(), attended.data(), rows, wo.get(), bo.get(), 0, scale1.get(), nullptr, input.data(), middle.data());
       clipengine_cpu_layer_norm(run.get(), middle.data(), rows, width, norm2.get(), norm2b.get(), 1e-5f, normed.data());
-      clipengine_cpu_linear(run.get(), normed.data(), rows, we.get(), be.get(), 1, nullptr, nullptr, wide.data());
-      clipengine_cpu_linear(run.get(), wide.data(), rows, wc.get(), bc.get(), 0, scale2.get(), middle.data(), expected.data());
+      clipengine_cpu_linear(run.get(), normed.data(), rows, we.get(), be.get(), 1, nullptr, nullptr, nullptr, wide.data());
+      clipengine_cpu_linear(run.get(), wide.data(), rows, wc.get(), bc.get(), 0, scale2.get(), nullptr, middle.data(), expected.data());
       clipengine_cpu_block block{};
       block.input = input.data();
       block.output = output.data();
@@ -293,7 +293,7 @@ CLIPENGINE_TEST(tokens_are_looked_up_assembled_selected_and_averaged) {
   const OwnedWeight table = values(t), positions = values(p), extra = values(a);
   const int32_t ids[] = {3, 9, 0, 1, 1, 2};
   Guarded embedded(2 * 4 * width), assembled(2 * 4 * width), selected(2 * width), mean(2 * width);
-  CHECK_EQUAL(clipengine_cpu_token_embedding(run.get(), ids, 2, 3, 10, width, table.get(), extra.get(), positions.get(), embedded.data()), CLIPENGINE_OK);
+  CHECK_EQUAL(clipengine_cpu_token_embedding(run.get(), ids, 2, 3, 10, width, table.get(), extra.get(), clipengine_cpu_weight_values(positions.get()), embedded.data()), CLIPENGINE_OK);
   Guarded tokens(random_values(2 * 3 * width, 4));
   CHECK_EQUAL(clipengine_cpu_assemble_tokens(run.get(), tokens.data(), 2, 3, width, extra.get(), positions.get(), assembled.data()), CLIPENGINE_OK);
   const int32_t wanted[] = {2, 0};
@@ -313,7 +313,7 @@ CLIPENGINE_TEST(tokens_are_looked_up_assembled_selected_and_averaged) {
     }
   }
   const int32_t outside[] = {3, 10, 0};
-  CHECK_EQUAL(clipengine_cpu_token_embedding(run.get(), outside, 1, 3, 10, width, table.get(), nullptr, positions.get(), embedded.data()), CLIPENGINE_INVALID_ARGUMENT);
+  CHECK_EQUAL(clipengine_cpu_token_embedding(run.get(), outside, 1, 3, 10, width, table.get(), nullptr, clipengine_cpu_weight_values(positions.get()), embedded.data()), CLIPENGINE_INVALID_ARGUMENT);
 }
 
 CLIPENGINE_TEST_MAIN()

@@ -15,19 +15,19 @@ std::string label(int32_t isa, int64_t rows, int64_t columns, int64_t depth) {
 double bound_of(int64_t depth) { return 1.2e-7 * static_cast<double>(depth) * 0.5 + 1e-6; }
 
 void linear(int32_t isa, int64_t rows, int64_t columns, int64_t depth, bool everything, Activation activation) {
-  const auto x = random_values(rows * depth, 1), w = random_values(columns * depth, 2), b = random_values(columns, 3), s = random_values(columns, 4), res = random_values(rows * columns, 5);
+  const auto x = random_values(rows * depth, 1), w = random_values(columns * depth, 2), b = random_values(columns, 3), s = random_values(columns, 4), res = random_values(rows * columns, 5), gate = random_values(rows * columns, 6);
   const OwnedWeight weight = matrix(w, columns, depth, isa), bias = values(b), scale = values(s);
   const OwnedPass run = pass(isa);
-  Guarded input(x), residual(res), output(rows * columns);
+  Guarded input(x), multiplier(gate), residual(res), output(rows * columns);
   CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), everything ? bias.get() : nullptr, static_cast<int32_t>(activation), everything ? scale.get() : nullptr,
-                                    everything ? residual.data() : nullptr, output.data()),
+                                    everything ? multiplier.data() : nullptr, everything ? residual.data() : nullptr, output.data()),
               CLIPENGINE_OK);
   auto expected = reference::product(x.data(), w.data(), rows, columns, depth);
   for (int64_t i = 0; i < rows * columns; ++i) {
     double& y = expected[static_cast<size_t>(i)];
     if (everything) y += b[static_cast<size_t>(i % columns)];
     y = reference::activated(y, activation);
-    if (everything) y = y * s[static_cast<size_t>(i % columns)] + res[static_cast<size_t>(i)];
+    if (everything) y = y * s[static_cast<size_t>(i % columns)] * gate[static_cast<size_t>(i)] + res[static_cast<size_t>(i)];
   }
   check_all(output, expected, 2 * bound_of(depth), label(isa, rows, columns, depth));
 }
@@ -64,12 +64,12 @@ CLIPENGINE_TEST(linear_is_the_same_however_it_is_dealt_to_threads) {
     const OwnedPass run = pass(isa);
     Guarded input(x), alone(rows * columns);
     clipengine::ThreadPool::instance().resize(1);
-    CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 0, nullptr, nullptr, alone.data()), CLIPENGINE_OK);
+    CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 0, nullptr, nullptr, nullptr, alone.data()), CLIPENGINE_OK);
     check_all(alone, expected, 2 * bound_of(depth), label(isa, rows, columns, depth));
     for (int threads : {2, 3, 7}) {
       clipengine::ThreadPool::instance().resize(threads);
       Guarded shared(rows * columns);
-      CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 0, nullptr, nullptr, shared.data()), CLIPENGINE_OK);
+      CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 0, nullptr, nullptr, nullptr, shared.data()), CLIPENGINE_OK);
       CHECK(shared.same_bits(alone));
     }
   }
@@ -101,12 +101,12 @@ CLIPENGINE_TEST(a_row_has_the_same_bits_in_any_batch_and_with_any_number_of_thre
       const OwnedPass run = pass(isa);
       Guarded input(x), together(rows * columns);
       clipengine::ThreadPool::instance().resize(1);
-      clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 1, nullptr, nullptr, together.data());
+      clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 1, nullptr, nullptr, nullptr, together.data());
       for (int threads : {1, 2, 5}) {
         clipengine::ThreadPool::instance().resize(threads);
         Guarded split(rows * columns);
         for (int64_t first = 0, count = 1; first < rows; first += count, count = std::min<int64_t>(count + 4, rows - first)) {
-          clipengine_cpu_linear(run.get(), input.data() + first * depth, count, weight.get(), nullptr, 1, nullptr, nullptr, split.data() + first * columns);
+          clipengine_cpu_linear(run.get(), input.data() + first * depth, count, weight.get(), nullptr, 1, nullptr, nullptr, nullptr, split.data() + first * columns);
         }
         CHECK(split.same_bits(together));
       }
@@ -130,7 +130,7 @@ CLIPENGINE_TEST(bf16_equals_the_product_of_rounded_operands) {
       const OwnedWeight weight = matrix(w, columns, depth, isa, CLIPENGINE_BFLOAT16);
       const OwnedPass run = pass(isa);
       Guarded input(x), output(rows * columns);
-      CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 0, nullptr, nullptr, output.data()), CLIPENGINE_OK);
+      CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 0, nullptr, nullptr, nullptr, output.data()), CLIPENGINE_OK);
       for (float& value : x) value = round(value);
       for (float& value : w) value = round(value);
       check_all(output, reference::product(x.data(), w.data(), rows, columns, depth), bound_of(depth), label(isa, rows, columns, depth) + " bf16");
@@ -149,7 +149,7 @@ CLIPENGINE_TEST(fp16_weights_lose_only_their_own_rounding) {
     const OwnedWeight weight = matrix(w, columns, depth, isa, CLIPENGINE_FLOAT16);
     const OwnedPass run = pass(isa);
     Guarded input(x), output(rows * columns);
-    CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 0, nullptr, nullptr, output.data()), CLIPENGINE_OK);
+    CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 0, nullptr, nullptr, nullptr, output.data()), CLIPENGINE_OK);
     check_all(output, reference::product(x.data(), w.data(), rows, columns, depth), bound_of(depth), "fp16 weights");
   }
 }
@@ -164,7 +164,7 @@ CLIPENGINE_TEST(int8_equals_the_product_of_quantised_operands) {
         const OwnedWeight weight = matrix(w, columns, depth, isa, CLIPENGINE_INT8);
         const OwnedPass run = pass(isa);
         Guarded input(x), output(rows * columns);
-        CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 0, nullptr, nullptr, output.data()), CLIPENGINE_OK);
+        CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), nullptr, 0, nullptr, nullptr, nullptr, output.data()), CLIPENGINE_OK);
         const auto quantize = [&](std::vector<float>& matrix_values, int64_t count) {
           for (int64_t r = 0; r < count; ++r) {
             float peak = 0;
@@ -209,14 +209,14 @@ CLIPENGINE_TEST(memory_returns_to_where_it_was) {
     const OwnedWeight weight = matrix(random_values(600 * 600, 1), 600, 600, best_isa());
     const OwnedPass run = pass(best_isa());
     std::vector<float> input(600 * 20), output(600 * 20);
-    clipengine_cpu_linear(run.get(), input.data(), 20, weight.get(), nullptr, 0, nullptr, nullptr, output.data());
+    clipengine_cpu_linear(run.get(), input.data(), 20, weight.get(), nullptr, 0, nullptr, nullptr, nullptr, output.data());
     const int64_t warm = clipengine_cpu_live_bytes();
     CHECK(warm > before);
     for (int round = 0; round < 5; ++round) {
       void *one = nullptr, *two = nullptr;
       clipengine_cpu_release(run.get(), 0);
       clipengine_cpu_allocate(run.get(), 1000, &one);
-      clipengine_cpu_linear(run.get(), input.data(), 20, weight.get(), nullptr, 0, nullptr, nullptr, output.data());
+      clipengine_cpu_linear(run.get(), input.data(), 20, weight.get(), nullptr, 0, nullptr, nullptr, nullptr, output.data());
       clipengine_cpu_release(run.get(), 0);
       clipengine_cpu_allocate(run.get(), 1000, &two);
       CHECK(one == two);

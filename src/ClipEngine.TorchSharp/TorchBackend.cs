@@ -114,6 +114,13 @@ public sealed class TorchBackend : IBackend
     }
 
     /// <inheritdoc/>
+    public TokenStore CreateTokenStore(in Shape shape)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        return new TorchTokenStore(shape, Stream, _device);
+    }
+
+    /// <inheritdoc/>
     public IPass BeginPass() => BeginTorchPass();
 
     /// <summary>Ends the use of the backend; weights belong to their models, and libtorch keeps its memory for the process.</summary>

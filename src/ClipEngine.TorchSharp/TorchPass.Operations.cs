@@ -10,25 +10,17 @@ internal sealed partial class TorchPass
     /// <inheritdoc/>
     public Tensor Linear(in Tensor input, Weight weight, Weight? bias, in Epilogue epilogue = default)
     {
-        ArgumentNullException.ThrowIfNull(weight);
-        if (weight.Role is not (WeightRole.Linear or WeightRole.LinearTransposed))
-            throw new ArgumentException($"{weight.Name}: expected a matrix; its role is {weight.Role}.", nameof(weight));
+        Shape shape = OperationShapes.Linear(input, weight, bias, epilogue);
         bool transposed = weight.Role == WeightRole.LinearTransposed;
-        long depth = weight.Shape[transposed ? 0 : 1], columns = weight.Shape[transposed ? 1 : 0];
         using DisposeScope scope = Begin();
         TorchTensor x = Value(input, nameof(input));
-        if (input.Shape[^1] != depth)
-            throw new ArgumentException($"{weight.Name} {weight.Shape} needs an input {depth} wide; found {input.Shape}.", nameof(input));
-        RequireVector(bias, columns);
-        RequireVector(epilogue.Scale, columns);
-        Shape shape = input.Shape.WithLast(columns);
-        if (epilogue.Residual.Exists)
-            RequireSame(epilogue.Residual, shape, nameof(epilogue));
         TorchTensor w = Value(weight);
         TorchTensor y = Product(x, transposed ? w.transpose(0, 1) : w, Flat(Optional(bias)));
         y = Activated(y, epilogue.Activation);
         if (epilogue.Scale is not null)
             y = y * Flat(Value(epilogue.Scale))!;
+        if (epilogue.Multiplier.Exists)
+            y = y * Value(epilogue.Multiplier, nameof(epilogue));
         if (epilogue.Residual.Exists)
             y = y + Value(epilogue.Residual, nameof(epilogue));
         return Keep(y, shape);
@@ -37,56 +29,39 @@ internal sealed partial class TorchPass
     /// <inheritdoc/>
     public Tensor LayerNorm(in Tensor input, Weight weight, Weight bias, float epsilon)
     {
-        ArgumentNullException.ThrowIfNull(weight);
-        ArgumentNullException.ThrowIfNull(bias);
+        OperationShapes.LayerNorm(input, weight, bias);
         using DisposeScope scope = Begin();
         TorchTensor x = Value(input, nameof(input));
         long width = input.Shape[^1];
-        RequireVector(weight, width);
-        RequireVector(bias, width);
         return Keep(torch.nn.functional.layer_norm(x, [width], Flat(Value(weight)), Flat(Value(bias)), epsilon), input.Shape);
     }
 
     /// <inheritdoc/>
-    public Tensor SelfAttention(in Tensor queryKeyValue, int heads, in AttentionMask mask = default)
+    public Tensor Attention(in TokenView query, in TokenView key, in TokenView value, int heads, in AttentionMask mask = default)
     {
-        RequireRank(queryKeyValue, 3, nameof(queryKeyValue));
-        Shape shape = queryKeyValue.Shape;
-        long width = shape[2] / 3;
-        if (shape[2] % 3 != 0)
-            throw new ArgumentException($"Expected [n, t, 3 w]; found {shape}.", nameof(queryKeyValue));
-        RequireHeads(width, heads);
-        RequireMask(mask, shape[0], shape[1], shape[1]);
+        Shape shape = OperationShapes.Attention(query, key, value, heads, mask);
         using DisposeScope scope = Begin();
-        TorchTensor x = Value(queryKeyValue, nameof(queryKeyValue));
-        TorchTensor attended = Attend(x.narrow(2, 0, width), x.narrow(2, width, width), x.narrow(2, 2 * width, width), heads, mask);
-        return Keep(attended, new Shape(shape[0], shape[1], width));
+        return Keep(Attend(Value(query, nameof(query)), Value(key, nameof(key)), Value(value, nameof(value)), heads, mask), shape);
     }
 
     /// <inheritdoc/>
-    public Tensor CrossAttention(in Tensor query, in Tensor key, in Tensor value, int heads, in AttentionMask mask = default)
+    public Tensor Rotary(in TokenView input, Weight cosines, Weight sines, int heads, RotaryPairing pairing, int firstPosition = 0)
     {
-        RequireRank(query, 3, nameof(query));
-        RequireRank(key, 3, nameof(key));
-        RequireSame(value, key.Shape, nameof(value));
-        long width = query.Shape[2];
-        if (key.Shape[0] != query.Shape[0] || key.Shape[2] != width)
-            throw new ArgumentException($"Keys {key.Shape} do not fit queries {query.Shape}.", nameof(key));
-        RequireHeads(width, heads);
-        RequireMask(mask, query.Shape[0], query.Shape[1], key.Shape[1]);
+        Shape shape = OperationShapes.Rotary(input, cosines, sines, heads, firstPosition);
+        long pairs = shape[2] / heads / 2, turned = pairing == RotaryPairing.Interleaved ? 4 : 3;
         using DisposeScope scope = Begin();
-        return Keep(Attend(Value(query, nameof(query)), Value(key, nameof(key)), Value(value, nameof(value)), heads, mask), query.Shape);
+        long[] sizes = pairing == RotaryPairing.Interleaved ? [shape[0], shape[1], heads, pairs, 2] : [shape[0], shape[1], heads, 2, pairs];
+        TorchTensor x = Value(input, nameof(input)).reshape(sizes);
+        TorchTensor a = x.select(turned, 0), b = x.select(turned, 1); // [n, t, heads, pairs]
+        TorchTensor Angles(Weight table) => Value(table).reshape(-1, 1, pairs).narrow(0, firstPosition, shape[1]);
+        TorchTensor cosine = Angles(cosines), sine = Angles(sines);
+        return Keep(torch.stack([(a * cosine) - (b * sine), (b * cosine) + (a * sine)], turned).reshape(TorchTensors.Sizes(shape)), shape);
     }
 
     /// <inheritdoc/>
     public Tensor PatchEmbedding(in Tensor pixels, Weight kernel, Weight? bias)
     {
-        ArgumentNullException.ThrowIfNull(kernel);
-        RequireRank(pixels, 4, nameof(pixels));
-        Shape shape = pixels.Shape, form = kernel.Shape;
-        if (kernel.Role != WeightRole.PatchEmbedding || form[1] != shape[1] || form[2] != form[3] || form[2] < 1)
-            throw new ArgumentException($"{kernel.Name} {form} does not cut {shape} into square patches.", nameof(kernel));
-        RequireVector(bias, form[0]);
+        Shape result = OperationShapes.PatchEmbedding(pixels, kernel, bias), shape = pixels.Shape, form = kernel.Shape;
         long patch = form[2], rows = shape[2] / patch, columns = shape[3] / patch;
         using DisposeScope scope = Begin();
         // A product and not a convolution: the same arithmetic on every device.
@@ -95,28 +70,19 @@ internal sealed partial class TorchPass
             .permute(0, 2, 4, 1, 3, 5)
             .reshape(shape[0], rows * columns, shape[1] * patch * patch);
         TorchTensor y = Product(patches, Value(kernel).reshape(form[0], form[1] * patch * patch), Flat(Optional(bias)));
-        return Keep(y, new Shape(shape[0], rows * columns, form[0]));
+        return Keep(y, result);
     }
 
     /// <inheritdoc/>
     public Tensor Convolution(in Tensor input, Weight kernel, Weight? bias, in ConvolutionOptions options)
     {
-        ArgumentNullException.ThrowIfNull(kernel);
-        RequireRank(input, 4, nameof(input));
-        Shape shape = input.Shape, form = kernel.Shape;
+        Shape result = OperationShapes.Convolution(input, kernel, bias, options);
         int groups = options.Groups, stride = options.Stride, padding = options.Padding;
-        if (kernel.Role != WeightRole.Convolution || groups < 1 || stride < 1 || padding < 0 || form[1] * groups != shape[1] || form[0] % groups != 0
-            || shape[2] + (2 * padding) < form[2] || shape[3] + (2 * padding) < form[3])
-            throw new ArgumentException($"{kernel.Name} {form} with {groups} groups, stride {stride} and padding {padding} does not fit {shape}.", nameof(kernel));
-        RequireVector(bias, form[0]);
-        var result = new Shape(shape[0], form[0], ((shape[2] + (2 * padding) - form[2]) / stride) + 1, ((shape[3] + (2 * padding) - form[3]) / stride) + 1);
-        if (options.Residual.Exists)
-            RequireSame(options.Residual, result, nameof(options));
         using DisposeScope scope = Begin();
         TorchTensor y = torch.nn.functional.conv2d(Operand(Value(input, nameof(input))), Operand(Value(kernel)), null, [stride, stride], [padding, padding], [1, 1], groups);
         y = Cast(y, Stream);
         if (bias is not null)
-            y = y + Value(bias).reshape(1, form[0], 1, 1);
+            y = y + Value(bias).reshape(1, result[1], 1, 1);
         if (options.Residual.Exists)
             y = y + Value(options.Residual, nameof(options));
         return Keep(Activated(y, options.Activation), result);
@@ -125,10 +91,7 @@ internal sealed partial class TorchPass
     /// <inheritdoc/>
     public Tensor AveragePool(in Tensor input, int size)
     {
-        RequireRank(input, 4, nameof(input));
-        ArgumentOutOfRangeException.ThrowIfLessThan(size, 1);
-        Shape shape = input.Shape;
-        var result = new Shape(shape[0], shape[1], shape[2] / size, shape[3] / size);
+        Shape result = OperationShapes.AveragePool(input, size);
         using DisposeScope scope = Begin();
         TorchTensor y = result.ElementCount == 0
             ? torch.empty(TorchTensors.Sizes(result), Stream, _backend.Device)
@@ -139,10 +102,17 @@ internal sealed partial class TorchPass
     /// <inheritdoc/>
     public Tensor MapToTokens(in Tensor map)
     {
-        RequireRank(map, 4, nameof(map));
-        Shape shape = map.Shape;
+        Shape shape = OperationShapes.MapToTokens(map);
         using DisposeScope scope = Begin();
-        return Keep(Value(map, nameof(map)).flatten(2).transpose(1, 2).contiguous(), new Shape(shape[0], shape[2] * shape[3], shape[1]));
+        return Keep(Value(map, nameof(map)).flatten(2).transpose(1, 2).contiguous(), shape);
+    }
+
+    /// <inheritdoc/>
+    public Tensor TokensToMap(in Tensor tokens, int height, int width)
+    {
+        Shape shape = OperationShapes.TokensToMap(tokens, height, width);
+        using DisposeScope scope = Begin();
+        return Keep(Value(tokens, nameof(tokens)).transpose(1, 2).contiguous().reshape(TorchTensors.Sizes(shape)), shape);
     }
 
     /// <inheritdoc/>
@@ -155,9 +125,17 @@ internal sealed partial class TorchPass
     /// <inheritdoc/>
     public Tensor Add(in Tensor left, in Tensor right)
     {
-        RequireSame(right, left.Shape, nameof(right));
+        Shape shape = OperationShapes.Elementwise(left, right);
         using DisposeScope scope = Begin();
-        return Keep(Value(left, nameof(left)) + Value(right, nameof(right)), left.Shape);
+        return Keep(Value(left, nameof(left)) + Value(right, nameof(right)), shape);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Multiply(in Tensor left, in Tensor right)
+    {
+        Shape shape = OperationShapes.Elementwise(left, right);
+        using DisposeScope scope = Begin();
+        return Keep(Value(left, nameof(left)) * Value(right, nameof(right)), shape);
     }
 
     /// <inheritdoc/>
@@ -186,14 +164,26 @@ internal sealed partial class TorchPass
     private TorchTensor Attend(TorchTensor query, TorchTensor key, TorchTensor value, int heads, in AttentionMask mask)
     {
         long batch = query.shape[0], queries = query.shape[1], keys = key.shape[1], width = query.shape[2], head = width / heads;
-        TorchTensor Heads(TorchTensor x, long count) => x.reshape(batch, count, heads, head).transpose(1, 2); // [n, heads, count, head]
-        TorchTensor scores = Heads(query, queries).matmul(Heads(key, keys).transpose(2, 3)) * (1 / Math.Sqrt(head));
+        TorchTensor Heads(TorchTensor x) => x.reshape(x.shape[0], x.shape[1], heads, head).transpose(1, 2); // [n, heads, count, head]
+        TorchTensor scores = Heads(query).matmul(Heads(key).transpose(2, 3)) * (1 / Math.Sqrt(head));
         if (mask.Causal)
-            scores = scores + torch.full([queries, keys], float.NegativeInfinity, Stream, _backend.Device).triu(1);
+            scores = scores + torch.full([queries, keys], float.NegativeInfinity, Stream, _backend.Device).triu(mask.Offset + 1);
         if (mask.Additive.Exists)
             scores = scores + Value(mask.Additive, nameof(mask)).unsqueeze(1);
-        TorchTensor attended = scores.softmax(-1).matmul(Heads(value, keys)); // [n, heads, queries, head]
-        return attended.transpose(1, 2).reshape(batch, queries, width);
+        if (mask.KeyLengths.Exists)
+        {
+            TorchTensor lengths = RequireIndices(mask.KeyLengths, nameof(mask)).Value.reshape(batch, 1, 1, 1);
+            TorchTensor hidden = torch.arange(keys, torch.ScalarType.Int64, _backend.Device).reshape(1, 1, 1, keys) >= lengths;
+            scores = scores.masked_fill(hidden, float.NegativeInfinity);
+        }
+
+        if (!mask.KeyLengths.Exists && !mask.Additive.Exists)
+            return Joined(scores.softmax(-1));
+        // A query that sees no key: zeros, and no NaN on the tape.
+        TorchTensor sightless = scores.amax([-1], keepdim: true) == float.NegativeInfinity;
+        return Joined(scores.masked_fill(sightless, 0).softmax(-1).masked_fill(sightless, 0));
+
+        TorchTensor Joined(TorchTensor weights) => weights.matmul(Heads(value)).transpose(1, 2).reshape(batch, queries, width); // [n, heads, queries, head] before
     }
 
     private static TorchTensor Activated(TorchTensor x, Activation activation) => activation switch
@@ -208,16 +198,4 @@ internal sealed partial class TorchPass
     };
 
     private static TorchTensor? Flat(TorchTensor? vector) => vector is null || vector.dim() == 1 ? vector : vector.reshape(-1);
-
-    private void RequireMask(in AttentionMask mask, long batch, long queries, long keys)
-    {
-        if (mask.Additive.Exists)
-            RequireSame(mask.Additive, new Shape(batch, queries, keys), nameof(mask));
-    }
-
-    private static void RequireHeads(long width, int heads)
-    {
-        if (heads < 1 || width % heads != 0)
-            throw new ArgumentException($"{heads} heads do not divide a width of {width}.", nameof(heads));
-    }
 }

@@ -76,6 +76,9 @@ internal sealed partial class TorchPass : IPass
     }
 
     /// <inheritdoc/>
+    public Tensor ReleaseAllBut(long mark, in Tensor kept) => LeaveScope(mark, kept);
+
+    /// <inheritdoc/>
     public Tensor LeaveScope(long mark, in Tensor kept)
     {
         ObjectDisposedException.ThrowIf(!_open, this);
@@ -132,6 +135,9 @@ internal sealed partial class TorchPass : IPass
         return value.reshape(TorchTensors.Sizes(tensor.Shape));
     }
 
+    /// <summary>A view's columns.</summary>
+    private TorchTensor Value(in TokenView view, string name) => Value(view.Tokens, name).narrow(2, view.Start, view.Width);
+
     private TorchTensor Floats(in Tensor tensor, string name)
     {
         ObjectDisposedException.ThrowIf(!_open, this);
@@ -150,29 +156,8 @@ internal sealed partial class TorchPass : IPass
 
     private static TorchTensor Cast(TorchTensor value, torch.ScalarType type) => value.dtype == type ? value : value.to(type);
 
-    private void RequireRank(in Tensor tensor, int rank, string name)
-    {
-        Floats(tensor, name);
-        if (tensor.Shape.Rank != rank)
-            throw new ArgumentException($"Expected {rank} dimensions; found {tensor.Shape}.", name);
-    }
-
-    private void RequireSame(in Tensor tensor, in Shape shape, string name)
-    {
-        Floats(tensor, name);
-        if (tensor.Shape != shape)
-            throw new ArgumentException($"Expected {shape}; found {tensor.Shape}.", name);
-    }
-
-    private static void RequireVector(Weight? weight, long length, [CallerArgumentExpression(nameof(weight))] string? name = null)
-    {
-        if (weight is not null && weight.Shape.ElementCount != length)
-            throw new ArgumentException($"{weight.Name}: expected {length} values; found {weight.Shape}.", name);
-    }
-
-    private static Indices RequireIndices(in Tensor tensor, int rank, string name) => tensor is { Storage: Indices indices } && tensor.Shape.Rank == rank
-        ? indices
-        : throw new ArgumentException($"Expected {rank} dimensions of int32; found {tensor.Shape}.", name);
+    private static Indices RequireIndices(in Tensor tensor, string name) => tensor.Storage as Indices
+        ?? throw new ArgumentException($"Expected int32 of this backend; found {tensor.Type}.", name);
 
     private static void Require(bool condition, string name, long found, in Shape shape)
     {

@@ -104,7 +104,7 @@ internal sealed class ToyArchitecture : IArchitecture
         public Tensor ScorePairs(IPass pass, in Tensor imageTokens, ReadOnlySpan<int> ids, int length)
         {
             Tensor tokens = pass.TokenEmbedding(pass.Upload(ids, new Shape(ids.Length / length, length)), _table, appendedToken: null, _positions);
-            Tensor seen = pass.CrossAttention(tokens, imageTokens, imageTokens, heads: 1);
+            Tensor seen = pass.Attention(tokens, imageTokens, imageTokens, heads: 1);
             return pass.SliceTokens(seen, 0, 1).Reshape(new Shape(imageTokens.Shape[0], Dimension));
         }
     }

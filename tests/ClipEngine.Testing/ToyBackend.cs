@@ -38,6 +38,9 @@ public sealed class ToyBackend : IBackend
     }
 
     /// <inheritdoc/>
+    public TokenStore CreateTokenStore(in Shape shape) => new ToyTokenStore(shape);
+
+    /// <inheritdoc/>
     public IPass BeginPass()
     {
         LivePasses++;
@@ -47,6 +50,19 @@ public sealed class ToyBackend : IBackend
     /// <inheritdoc/>
     public void Dispose()
     {
+    }
+}
+
+/// <summary>Tokens as doubles.</summary>
+internal sealed class ToyTokenStore(in Shape shape) : TokenStore(shape)
+{
+    public double[] Values { get; } = new double[shape.ElementCount];
+
+    public override long ByteLength => Values.Length * 8L;
+
+    protected override void Dispose(bool disposing)
+    {
+        // The collector's.
     }
 }
 

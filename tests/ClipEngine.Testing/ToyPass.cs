@@ -40,6 +40,32 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
         return kept;
     }
 
+    public Tensor ReleaseAllBut(long mark, in Tensor kept)
+    {
+        Require(mark == _openScopes, $"scope {mark} is not the innermost of {_openScopes}");
+        return kept;
+    }
+
+    public void Store(TokenStore store, in TokenView tokens, int position = 0)
+    {
+        OperationShapes.Store(store, tokens, position);
+        double[] x = Columns(tokens), y = ((ToyTokenStore)store).Values;
+        int count = (int)(tokens.Count * tokens.Width), capacity = (int)(store.Shape[1] * store.Shape[2]);
+        for (int n = 0; n < tokens.Batch; n++)
+            Array.Copy(x, n * count, y, (n * capacity) + (position * (int)tokens.Width), count);
+    }
+
+    public Tensor Load(TokenStore store) => Wrap(store.Shape, ((ToyTokenStore)store).Values);
+
+    public void Reorder(TokenStore store, ReadOnlySpan<int> sources)
+    {
+        OperationShapes.Reorder(store, sources);
+        double[] y = ((ToyTokenStore)store).Values, old = [.. y];
+        int one = (int)(store.Shape[1] * store.Shape[2]);
+        for (int n = 0; n < sources.Length; n++)
+            Array.Copy(old, sources[n] * one, y, n * one, one);
+    }
+
     public Tensor Linear(in Tensor input, Weight weight, Weight? bias, in Epilogue epilogue = default)
     {
         Require(weight.Role is WeightRole.Linear or WeightRole.LinearTransposed, $"{weight.Name} is a {weight.Role}");
@@ -47,9 +73,10 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
         int inputs = (int)weight.Shape[isTransposed ? 0 : 1], outputs = (int)weight.Shape[isTransposed ? 1 : 0];
         Require(input.Shape[^1] == inputs, $"{input.Shape} times {weight.Name} {weight.Shape}");
         Shape shape = input.Shape.WithLast(outputs);
-        Require(!epilogue.Residual.Exists || epilogue.Residual.Shape == shape, $"residual {epilogue.Residual.Shape} for {shape}");
+        OperationShapes.Linear(input, weight, bias, epilogue);
         double[] x = Values(input), w = Values(weight), y = New(shape);
         double[]? b = Values(bias, outputs), scale = Values(epilogue.Scale, outputs);
+        double[]? multiplier = epilogue.Multiplier.Exists ? Values(epilogue.Multiplier) : null;
         double[]? residual = epilogue.Residual.Exists ? Values(epilogue.Residual) : null;
         Activation activation = epilogue.Activation;
         Parallel.For(0, x.Length / inputs, row =>
@@ -59,7 +86,7 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
                 double sum = b?[o] ?? 0;
                 for (int i = 0; i < inputs; i++)
                     sum += x[(row * inputs) + i] * (isTransposed ? w[(i * outputs) + o] : w[(o * inputs) + i]);
-                y[(row * outputs) + o] = (Apply(activation, sum) * (scale?[o] ?? 1)) + (residual?[(row * outputs) + o] ?? 0);
+                y[(row * outputs) + o] = (Apply(activation, sum) * (scale?[o] ?? 1) * (multiplier?[(row * outputs) + o] ?? 1)) + (residual?[(row * outputs) + o] ?? 0);
             }
         });
         return Wrap(shape, y);
@@ -82,43 +109,28 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
         return Wrap(input.Shape, y);
     }
 
-    public Tensor SelfAttention(in Tensor queryKeyValue, int heads, in AttentionMask mask = default)
+    public Tensor Attention(in TokenView query, in TokenView key, in TokenView value, int heads, in AttentionMask mask = default)
     {
-        Require(queryKeyValue.Shape.Rank == 3 && queryKeyValue.Shape[2] % 3 == 0, $"[n, t, 3 w] expected, found {queryKeyValue.Shape}");
-        int width = (int)queryKeyValue.Shape[2] / 3;
-        Tensor third(in Tensor all, int which)
-        {
-            double[] x = Values(all);
-            double[] part = new double[x.Length / 3];
-            for (int i = 0; i < part.Length; i++)
-                part[i] = x[((i / width) * 3 * width) + (which * width) + (i % width)];
-            return Wrap(all.Shape.WithLast(width), part);
-        }
-
-        return CrossAttention(third(queryKeyValue, 0), third(queryKeyValue, 1), third(queryKeyValue, 2), heads, mask);
-    }
-
-    public Tensor CrossAttention(in Tensor query, in Tensor key, in Tensor value, int heads, in AttentionMask mask = default)
-    {
-        int batch = (int)query.Shape[0], queries = (int)query.Shape[1], keys = (int)key.Shape[1], width = (int)query.Shape[2], headWidth = width / heads;
-        Require(width % heads == 0 && key.Shape == value.Shape && key.Shape[0] == batch && key.Shape[2] == width, $"{query.Shape}, {key.Shape}, {value.Shape}, {heads} heads");
-        Require(!mask.Additive.Exists || mask.Additive.Shape == new Shape(batch, queries, keys), $"mask {mask.Additive.Shape}");
-        double[] q = Values(query), k = Values(key), v = Values(value), y = New(query.Shape);
+        Shape shape = OperationShapes.Attention(query, key, value, heads, mask);
+        int batch = (int)shape[0], queries = (int)shape[1], keys = (int)key.Count, width = (int)shape[2], headWidth = width / heads;
+        double[] q = Columns(query), k = Columns(key), v = Columns(value), y = New(shape);
         double[]? additive = mask.Additive.Exists ? Values(mask.Additive) : null;
-        bool isCausal = mask.Causal;
+        int[]? lengths = (int[]?)mask.KeyLengths.Storage;
+        bool isCausal = mask.Causal, isShared = key.Batch == 1, isMaskShared = additive is not null && mask.Additive.Shape[0] == 1;
+        int offset = mask.Offset;
         Parallel.For(0, batch * heads, task =>
         {
-            int n = task / heads, head = task % heads;
+            int n = task / heads, head = task % heads, keyed = isShared ? 0 : n;
             double[] scores = new double[keys];
             for (int i = 0; i < queries; i++)
             {
                 int at = (((n * queries) + i) * width) + (head * headWidth);
                 for (int j = 0; j < keys; j++)
                 {
-                    scores[j] = additive?[(((n * queries) + i) * keys) + j] ?? 0;
+                    scores[j] = additive?[((((isMaskShared ? 0 : n) * queries) + i) * keys) + j] ?? 0;
                     for (int c = 0; c < headWidth; c++)
-                        scores[j] += q[at + c] * k[(((n * keys) + j) * width) + (head * headWidth) + c] / Math.Sqrt(headWidth);
-                    if (isCausal && j > i)
+                        scores[j] += q[at + c] * k[(((keyed * keys) + j) * width) + (head * headWidth) + c] / Math.Sqrt(headWidth);
+                    if ((isCausal && j > offset + i) || j >= (lengths?[n] ?? keys))
                         scores[j] = double.NegativeInfinity;
                 }
 
@@ -126,11 +138,30 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
                 for (int j = 0; j < keys; j++)
                 {
                     for (int c = 0; c < headWidth; c++)
-                        y[at + c] += scores[j] * v[(((n * keys) + j) * width) + (head * headWidth) + c];
+                        y[at + c] += scores[j] * v[(((keyed * keys) + j) * width) + (head * headWidth) + c];
                 }
             }
         });
-        return Wrap(query.Shape, y);
+        return Wrap(shape, y);
+    }
+
+    public Tensor Rotary(in TokenView input, Weight cosines, Weight sines, int heads, RotaryPairing pairing, int firstPosition = 0)
+    {
+        Shape shape = OperationShapes.Rotary(input, cosines, sines, heads, firstPosition);
+        int count = (int)shape[1], width = (int)shape[2], headWidth = width / heads, pairs = headWidth / 2;
+        double[] x = Columns(input), cosine = Values(cosines), sine = Values(sines), y = New(shape);
+        for (int row = 0; row < x.Length / width; row++)
+        {
+            for (int i = 0; i < width / 2; i++)
+            {
+                int start = (row * width) + (i / pairs * headWidth), pair = i % pairs, angle = ((firstPosition + (row % count)) * pairs) + pair;
+                int a = start + (pairing == RotaryPairing.Interleaved ? 2 * pair : pair), b = pairing == RotaryPairing.Interleaved ? a + 1 : a + pairs;
+                y[a] = (x[a] * cosine[angle]) - (x[b] * sine[angle]);
+                y[b] = (x[b] * cosine[angle]) + (x[a] * sine[angle]);
+            }
+        }
+
+        return Wrap(shape, y);
     }
 
     public Tensor PatchEmbedding(in Tensor pixels, Weight kernel, Weight? bias)
@@ -161,12 +192,13 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
         return Wrap(new Shape(batch, count, width), y);
     }
 
-    public Tensor TokenEmbedding(in Tensor ids, Weight table, Weight? appendedToken, Weight positions)
+    public Tensor TokenEmbedding(in Tensor ids, Weight table, Weight? appendedToken, Weight? positions, int firstPosition = 0)
     {
         int batch = (int)ids.Shape[0], given = (int)ids.Shape[1], count = given + (appendedToken is null ? 0 : 1), width = (int)table.Shape[1];
-        Require(positions.Shape[0] >= count && positions.Shape[1] == width, $"positions {positions.Shape} for {count} tokens of {width}");
+        OperationShapes.TokenEmbedding(ids, table, appendedToken, positions, firstPosition);
         int[] id = (int[])ids.Storage!;
-        double[] rows = Values(table), p = Values(positions), y = new double[batch * count * width];
+        double[]? p = positions is null ? null : Values(positions);
+        double[] rows = Values(table), y = new double[batch * count * width];
         double[]? last = Values(appendedToken, width);
         for (int n = 0; n < batch; n++)
         {
@@ -176,7 +208,7 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
                 ArgumentOutOfRangeException.ThrowIfNegative(row, nameof(ids));
                 ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(row, table.Shape[0], nameof(ids));
                 for (int c = 0; c < width; c++)
-                    y[(((n * count) + t) * width) + c] = (t < given ? rows[(row * width) + c] : last![c]) + p[(t * width) + c];
+                    y[(((n * count) + t) * width) + c] = (t < given ? rows[(row * width) + c] : last![c]) + (p?[((firstPosition + t) * width) + c] ?? 0);
             }
         }
 
@@ -276,6 +308,16 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
         return Wrap(new Shape(batch, pixels, channels), y);
     }
 
+    public Tensor TokensToMap(in Tensor tokens, int height, int width)
+    {
+        Shape shape = OperationShapes.TokensToMap(tokens, height, width);
+        int channels = (int)shape[1], pixels = height * width;
+        double[] x = Values(tokens), y = New(shape);
+        for (int i = 0; i < y.Length; i++)
+            y[i] = x[(((i / (channels * pixels)) * pixels) + (i % pixels)) * channels + (i / pixels % channels)];
+        return Wrap(shape, y);
+    }
+
     public Tensor Activate(in Tensor input, Activation activation) => Wrap(input.Shape, [.. Values(input).Select(x => Apply(activation, x))]);
 
     public Tensor Add(in Tensor left, in Tensor right)
@@ -283,6 +325,9 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
         Require(left.Shape == right.Shape, $"{left.Shape} and {right.Shape}");
         return Wrap(left.Shape, [.. Values(left).Zip(Values(right), (a, b) => a + b)]);
     }
+
+    public Tensor Multiply(in Tensor left, in Tensor right) =>
+        Wrap(OperationShapes.Elementwise(left, right), [.. Values(left).Zip(Values(right), (a, b) => a * b)]);
 
     public Tensor L2Normalize(in Tensor input)
     {
@@ -343,6 +388,12 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
     private static void Softmax(double[] scores)
     {
         double largest = scores.Max(), sum = 0;
+        if (double.IsNegativeInfinity(largest))
+        {
+            Array.Clear(scores); // a query that sees no key
+            return;
+        }
+
         for (int i = 0; i < scores.Length; i++)
             sum += scores[i] = Math.Exp(scores[i] - largest);
         for (int i = 0; i < scores.Length; i++)
@@ -398,6 +449,15 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
     private static Tensor Wrap(in Shape shape, double[] values) => new(shape, ElementType.Float64, 0, values);
 
     private static double[] Values(in Tensor tensor) => (double[])tensor.Storage!;
+
+    private static double[] Columns(in TokenView view)
+    {
+        double[] x = Values(view.Tokens), y = New(view.Shape);
+        int row = (int)view.Tokens.Shape[2], width = (int)view.Width, start = (int)view.Start;
+        for (int i = 0; i < y.Length; i++)
+            y[i] = x[(i / width * row) + start + (i % width)];
+        return y;
+    }
 
     private static double[] Values(Weight weight) => ((ToyWeight)weight).Values;
 

@@ -81,6 +81,53 @@ void convolve(Pass& pass, const clipengine_cpu_convolution& call) {
   }
 }
 
+// Every output channel looks at one input channel: no product, but planes that move past their kernels.
+void convolve_depthwise(Pass& pass, const clipengine_cpu_convolution& call, int64_t outputs) {
+  const int64_t kernel_size = call.kernel_height * call.kernel_width, each = outputs / call.channels;
+  const int64_t out_height = (call.height + 2 * call.padding - call.kernel_height) / call.stride + 1;
+  const int64_t out_width = (call.width + 2 * call.padding - call.kernel_width) / call.stride + 1;
+  const int64_t rows = (out_height - 1) * call.stride + call.kernel_height, pixels = out_height * out_width;
+  // Whole pairs of vectors are read, behind the last column too.
+  const int64_t phase_width = round_up(out_width, 2 * kLine) + divide_up(call.kernel_width, call.stride) + kLine;
+  const int threads = ThreadPool::instance().size();
+  Scratch scratch(pass.arena);
+  const int64_t plane_floats = round_up(rows * call.stride * phase_width, kLine), sum_floats = round_up(pixels, kLine);
+  float* buffers = pass.arena.allocate_array<float>((plane_floats + sum_floats) * threads);
+  parallel_for(call.batch * call.channels, [&](int64_t chunk, int worker) {
+    const int64_t n = chunk / call.channels, channel = chunk % call.channels;
+    const float* image = call.input + chunk * call.height * call.width;
+    float* plane = buffers + worker * (plane_floats + sum_floats);
+    float* sums = plane + plane_floats;
+    std::fill(plane, plane + plane_floats, 0.0f);
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t y = r - call.padding;
+      if (y < 0 || y >= call.height) continue;
+      float* row = plane + r * call.stride * phase_width;
+      for (int64_t x = 0; x < call.width; ++x) {
+        const int64_t c = x + call.padding;
+        if (c / call.stride < phase_width) row[c % call.stride * phase_width + c / call.stride] = image[y * call.width + x];
+      }
+    }
+    for (int64_t i = 0; i < each; ++i) {
+      const int64_t out = channel * each + i, offset = (n * outputs + out) * pixels;
+      DepthwisePlane work{};
+      work.plane = plane;
+      work.phase_width = phase_width;
+      work.kernel = call.kernel->values() + out * kernel_size;
+      work.kernel_height = call.kernel_height;
+      work.kernel_width = call.kernel_width;
+      work.stride = call.stride;
+      work.out_height = out_height;
+      work.out_width = out_width;
+      work.bias = call.bias == nullptr ? 0.0f : call.bias->values()[out];
+      work.output = sums;
+      pass.kernels->depthwise(work);
+      if (call.residual != nullptr) pass.kernels->add(sums, call.residual + offset, sums, pixels);
+      pass.kernels->activate(sums, call.output + offset, pixels, static_cast<Activation>(call.activation));
+    }
+  }, threads);
+}
+
 void embed_patches(Pass& pass, const float* pixels, int64_t batch, int64_t channels, int64_t height, int64_t width, int64_t patch, const Weight& kernel, const Weight* bias,
                    float* output) {
   const int64_t down = height / patch, across = width / patch, count = down * across, depth = channels * patch * patch;
@@ -108,6 +155,10 @@ void embed_patches(Pass& pass, const float* pixels, int64_t batch, int64_t chann
 
 extern "C" clipengine_status clipengine_cpu_convolve(clipengine_cpu_pass* pass, const clipengine_cpu_convolution* call) noexcept {
   return clipengine::guard([&] { clipengine::cpu::convolve(*pass, *call); });
+}
+
+extern "C" clipengine_status clipengine_cpu_convolve_depthwise(clipengine_cpu_pass* pass, const clipengine_cpu_convolution* call, int64_t outputs) noexcept {
+  return clipengine::guard([&] { clipengine::cpu::convolve_depthwise(*pass, *call, outputs); });
 }
 
 extern "C" clipengine_status clipengine_cpu_patch_embedding(clipengine_cpu_pass* pass, const float* pixels, int64_t batch, int64_t channels, int64_t height, int64_t width,

@@ -60,10 +60,12 @@ struct PackRows {
   float* row_buffer;       // scratch of Int8, words * 4 floats
 };
 
-// output = scale * activation(product + bias) + residual.
+// output = scale * activation(product + bias) * multiplier + residual.
 struct Finish {
   const float* bias;      // [columns] or null
   const float* scale;     // [columns] or null
+  const float* multiplier;  // row-major or null: the other half of a gated layer
+  int64_t multiplier_stride;
   const float* residual;  // row-major or null
   int64_t residual_stride;
   Activation activation;
@@ -90,19 +92,37 @@ struct Product {
   void* scratch;           // product_scratch_words words
 };
 
-// softmax(q k^T * scale + masks) v for one head of one sequence.
+// softmax(q k^T * scale + masks) v for one head of one sequence. Its keys and values are packed first (pack_attention): many
+// sequences of queries may look at the same ones.
 struct AttentionHead {
   const float* query;
   const float* key;
   const float* value;
   int64_t query_stride, key_stride, value_stride;  // floats from token to token
-  int64_t queries, keys, width;                    // width of one head
-  bool causal;                // query i sees keys 0 .. i
-  const float* mask;          // [queries, keys] added to the scores, or null
+  int64_t queries, keys, width;                    // keys: as many as are packed; width of one head
+  int64_t visible;            // keys that any query may see, at most keys
+  bool causal;                // query i sees keys 0 .. offset + i
+  int64_t offset;
+  const float* mask;          // a row for each query, added to the scores; or null
+  int64_t mask_stride;        // floats from row to row
   float scale;
   float* output;              // row-major
   int64_t output_stride;
+  float* panels;              // attention_panel_floats: the packed keys and values
   float* scratch;             // attention_scratch_floats
+};
+
+// A convolution of one plane: output[y, x] = bias + sum of kernel[ky, kx] * plane[y * stride + ky, x * stride + kx].
+// The plane is padded already, and its columns are dealt to `stride` phases: column c of a row is at phase c % stride, c / stride, so
+// that what neighbouring outputs read lies side by side.
+struct DepthwisePlane {
+  const float* plane;      // [rows, stride, phase_width]
+  int64_t phase_width;     // room for whole vectors behind the last column
+  const float* kernel;     // [kernel_height, kernel_width]
+  int64_t kernel_height, kernel_width, stride;
+  int64_t out_height, out_width;
+  float bias;
+  float* output;           // [out_height, out_width]
 };
 
 struct Kernels {
@@ -114,11 +134,14 @@ struct Kernels {
 
   void (*pack_rows)(const PackRows&);
   void (*product)(const Product&);
+  void (*pack_attention)(const AttentionHead&);  // fills panels
   void (*attention)(const AttentionHead&);
   void (*layer_norm)(const float* input, float* output, int64_t rows, int64_t width, const float* weight, const float* bias, float epsilon);
   void (*l2_normalize)(const float* input, float* output, int64_t rows, int64_t width);
   void (*activate)(const float* input, float* output, int64_t count, Activation activation);
   void (*add)(const float* left, const float* right, float* output, int64_t count);
+  void (*multiply)(const float* left, const float* right, float* output, int64_t count);
+  void (*depthwise)(const DepthwisePlane&);
 };
 
 inline int64_t product_scratch_words(const Kernels& kernels, int64_t tiles, int64_t panels, int64_t depth_words) {
@@ -127,12 +150,14 @@ inline int64_t product_scratch_words(const Kernels& kernels, int64_t tiles, int6
   return partial + kernels.depth_block * kernels.panel_columns;  // behind: one 16-bit panel block widened
 }
 
+inline int64_t attention_panel_floats(const Kernels& kernels, int64_t keys, int64_t width) {
+  return round_up(keys, kernels.panel_columns) * round_up(width, kLine)  // keys as panels
+       + round_up(width, kernels.panel_columns) * keys;                  // values as panels
+}
+
 inline int64_t attention_scratch_floats(const Kernels& kernels, int64_t keys, int64_t width) {
-  const int64_t wide_keys = round_up(keys, kernels.panel_columns), wide_width = round_up(width, kernels.panel_columns);
-  return wide_keys * round_up(width, kLine)         // keys as panels
-       + wide_width * keys                          // values as panels
-       + kernels.tile_rows * round_up(width, kLine)  // one tile of queries
-       + kernels.tile_rows * wide_keys              // its scores
+  return kernels.tile_rows * round_up(width, kLine)  // one tile of queries
+       + kernels.tile_rows * round_up(keys, kernels.panel_columns)  // its scores
        + kernels.tile_rows * kernels.panel_columns  // a tile of the output
        + kernels.tile_rows * kLine;                 // row sums
 }

@@ -125,7 +125,7 @@ void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Fin
 }  // namespace clipengine::cpu
 
 extern "C" clipengine_status clipengine_cpu_linear(clipengine_cpu_pass* pass, const float* input, int64_t rows, const clipengine_cpu_weight* weight,
-                                                   const clipengine_cpu_weight* bias, int32_t activation, const clipengine_cpu_weight* scale, const float* residual,
+                                                   const clipengine_cpu_weight* bias, int32_t activation, const clipengine_cpu_weight* scale, const float* multiplier, const float* residual,
                                                    float* output) noexcept {
   using namespace clipengine::cpu;
   return clipengine::guard([&] {
@@ -136,6 +136,8 @@ extern "C" clipengine_status clipengine_cpu_linear(clipengine_cpu_pass* pass, co
     Finish finish{};
     finish.bias = values_of(bias);
     finish.scale = values_of(scale);
+    finish.multiplier = multiplier;
+    finish.multiplier_stride = weight->columns;
     finish.residual = residual;
     finish.residual_stride = weight->columns;
     finish.activation = static_cast<Activation>(activation);

@@ -53,3 +53,30 @@ extern "C" clipengine_status clipengine_cpu_add(clipengine_cpu_pass* pass, const
     share(count, 1, [&](int64_t first, int64_t here) { pass->kernels->add(left + first, right + first, output + first, here); });
   });
 }
+
+extern "C" clipengine_status clipengine_cpu_multiply(clipengine_cpu_pass* pass, const float* left, const float* right, int64_t count, float* output) noexcept {
+  return clipengine::guard([&] {
+    share(count, 1, [&](int64_t first, int64_t here) { pass->kernels->multiply(left + first, right + first, output + first, here); });
+  });
+}
+
+extern "C" clipengine_status clipengine_cpu_rotate(clipengine_cpu_pass*, const float* input, int64_t stride, int64_t batch, int64_t tokens, int64_t width, int64_t heads,
+                                                   const float* cosines, const float* sines, int32_t half_split, float* output) noexcept {
+  return clipengine::guard([&] {
+    const int64_t head = width / heads, pairs = head / 2, step = half_split != 0 ? 1 : 2, apart = half_split != 0 ? pairs : 1;
+    share(batch * tokens, width, [&](int64_t first, int64_t count) {
+      for (int64_t row = first; row < first + count; ++row) {
+        const float *c = cosines + row % tokens * pairs, *s = sines + row % tokens * pairs;
+        for (int64_t h = 0; h < heads; ++h) {
+          const float* x = input + row * stride + h * head;
+          float* y = output + row * width + h * head;
+          for (int64_t i = 0; i < pairs; ++i) {
+            const float a = x[i * step], b = x[i * step + apart];
+            y[i * step] = a * c[i] - b * s[i];
+            y[i * step + apart] = b * c[i] + a * s[i];
+          }
+        }
+      }
+    });
+  });
+}

@@ -43,8 +43,7 @@ extern "C" clipengine_status clipengine_cpu_assemble_tokens(clipengine_cpu_pass*
 }
 
 extern "C" clipengine_status clipengine_cpu_token_embedding(clipengine_cpu_pass*, const int32_t* ids, int64_t batch, int64_t count, int64_t rows, int64_t width,
-                                                            const clipengine_cpu_weight* table, const clipengine_cpu_weight* appended,
-                                                            const clipengine_cpu_weight* positions, float* output) noexcept {
+                                                            const clipengine_cpu_weight* table, const clipengine_cpu_weight* appended, const float* positions, float* output) noexcept {
   return clipengine::guard([&] {
     for (int64_t n = 0; n < batch; ++n) {
       for (int64_t t = 0; t < count; ++t, output += width) {
@@ -53,10 +52,10 @@ extern "C" clipengine_status clipengine_cpu_token_embedding(clipengine_cpu_pass*
           throw clipengine::Error(CLIPENGINE_INVALID_ARGUMENT, "token id " + std::to_string(id) + " at position " + std::to_string(t) + " of sequence " + std::to_string(n) +
                                                                    " lies outside the table of " + std::to_string(rows) + " rows");
         }
-        place(table->values() + id * width, positions->values(), t, width, output);
+        place(table->values() + id * width, positions, t, width, output);
       }
       if (appended != nullptr) {
-        place(appended->values(), positions->values(), count, width, output);
+        place(appended->values(), positions, count, width, output);
         output += width;
       }
     }

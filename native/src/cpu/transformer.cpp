@@ -20,28 +20,44 @@ void attend(Pass& pass, const clipengine_cpu_attention& call) {
   const Kernels& kernels = *pass.kernels;
   const int64_t width = call.width / call.heads;
   Scratch scratch(pass.arena);
-  const int64_t floats = round_up(attention_scratch_floats(kernels, call.keys, width), kLine);
+  const bool shared = call.shared_keys != 0 && call.batch > 1;
+  // A causal mask hides what lies behind the last query: it need not be packed.
+  const int64_t reachable = call.causal != 0 ? std::min(call.keys, call.offset + call.queries) : call.keys;
+  const int64_t panel_floats = round_up(attention_panel_floats(kernels, reachable, width), kLine);
+  const int64_t floats = round_up(attention_scratch_floats(kernels, reachable, width), kLine);
   const int threads = ThreadPool::instance().size();
   float* scratches = pass.arena.allocate_array<float>(floats * threads);
+  float* panels = pass.arena.allocate_array<float>(panel_floats * (shared ? call.heads : threads));
   const float scale = 1.0f / std::sqrt(static_cast<float>(width));
-  parallel_for(call.batch * call.heads, [&](int64_t chunk, int worker) {
-    const int64_t n = chunk / call.heads, offset = chunk % call.heads * width;
+  const auto head_of = [&](int64_t n, int64_t h, float* packed, float* own) {
+    const int64_t offset = h * width, keys_of = shared ? 0 : n;
     AttentionHead head{};
     head.query = call.query + n * call.queries * call.query_stride + offset;
-    head.key = call.key + n * call.keys * call.key_stride + offset;
-    head.value = call.value + n * call.keys * call.value_stride + offset;
+    head.key = call.key + keys_of * call.keys * call.key_stride + offset;
+    head.value = call.value + keys_of * call.keys * call.value_stride + offset;
     head.query_stride = call.query_stride;
     head.key_stride = call.key_stride;
     head.value_stride = call.value_stride;
     head.queries = call.queries;
-    head.keys = call.keys;
     head.width = width;
+    head.visible = call.key_lengths == nullptr ? reachable : std::min<int64_t>(reachable, call.key_lengths[n]);
+    head.keys = shared ? reachable : head.visible;
     head.causal = call.causal != 0;
-    head.mask = call.mask == nullptr ? nullptr : call.mask + n * call.queries * call.keys;
+    head.offset = call.offset;
+    head.mask = call.mask == nullptr ? nullptr : call.mask + (call.shared_mask != 0 ? 0 : n * call.queries * call.keys);
+    head.mask_stride = call.keys;
     head.scale = scale;
     head.output = call.output + n * call.queries * call.width + offset;
     head.output_stride = call.width;
-    head.scratch = scratches + worker * floats;
+    head.panels = packed;
+    head.scratch = own;
+    return head;
+  };
+  if (shared) parallel_for(call.heads, [&](int64_t h, int) { kernels.pack_attention(head_of(0, h, panels + h * panel_floats, nullptr)); });
+  parallel_for(call.batch * call.heads, [&](int64_t chunk, int worker) {
+    const int64_t n = chunk / call.heads, h = chunk % call.heads;
+    const AttentionHead head = head_of(n, h, panels + (shared ? h : worker) * panel_floats, scratches + worker * floats);
+    if (!shared) kernels.pack_attention(head);
     kernels.attention(head);
   }, threads);
 }
@@ -67,7 +83,9 @@ void run_block(Pass& pass, const clipengine_cpu_block& call, int64_t first, int6
   attention.query = projected;
   attention.key = projected + width;
   attention.value = projected + 2 * width;
-  attention.mask = call.mask == nullptr ? nullptr : call.mask + first * tokens * tokens;
+  attention.mask = call.mask == nullptr ? nullptr : call.mask + (call.shared_mask != 0 ? 0 : first * tokens * tokens);
+  attention.shared_mask = call.shared_mask;
+  attention.key_lengths = call.key_lengths == nullptr ? nullptr : call.key_lengths + first;
   attention.output = pass.arena.allocate_array<float>(rows * width);
   attention.query_stride = attention.key_stride = attention.value_stride = 3 * width;
   attention.batch = count;

@@ -54,7 +54,7 @@ const std::map<std::string, Kernel>& kernels() {
 #define CLIPENGINE_TYPE_ENTRIES(type)                                                                                                            \
   CLIPENGINE_ENTRY(product_##type), CLIPENGINE_ENTRY(product_##type##_fp32), CLIPENGINE_ENTRY(product_wide_##type), CLIPENGINE_ENTRY(product_wide_##type##_fp32), CLIPENGINE_ENTRY(layer_norm_fp32_##type),                            \
       CLIPENGINE_ENTRY(layer_norm_##type), CLIPENGINE_ENTRY(l2_normalize_##type), CLIPENGINE_ENTRY(unfold_##type),                                \
-      CLIPENGINE_ENTRY(assemble_tokens_##type), CLIPENGINE_ENTRY(take_tokens_##type), CLIPENGINE_ENTRY(mean_tokens_##type),                       \
+      CLIPENGINE_ENTRY(assemble_tokens_##type), CLIPENGINE_ENTRY(take_tokens_##type), CLIPENGINE_ENTRY(mean_tokens_##type), CLIPENGINE_ENTRY(store_tokens_##type), CLIPENGINE_ENTRY(rotate_##type), \
       CLIPENGINE_ENTRY(convert_rows_fp32_##type), CLIPENGINE_ENTRY(convert_rows_##type##_fp32)
   static const std::map<std::string, Kernel> all = {
       CLIPENGINE_ATTENTION_ENTRIES(bf16), CLIPENGINE_ATTENTION_ENTRIES(fp16), CLIPENGINE_TYPE_ENTRIES(bf16), CLIPENGINE_TYPE_ENTRIES(fp16),
@@ -62,7 +62,7 @@ const std::map<std::string, Kernel>& kernels() {
       CLIPENGINE_ENTRY(unfold_fp32), CLIPENGINE_ENTRY(assemble_tokens_fp32), CLIPENGINE_ENTRY(take_tokens_fp32), CLIPENGINE_ENTRY(mean_tokens_fp32),
       CLIPENGINE_ENTRY(convert_rows_fp32), CLIPENGINE_ENTRY(concatenate_tokens_fp32), CLIPENGINE_ENTRY(activate_fp32), CLIPENGINE_ENTRY(add_fp32),
       CLIPENGINE_ENTRY(broadcast), CLIPENGINE_ENTRY(token_embedding), CLIPENGINE_ENTRY(average_pool), CLIPENGINE_ENTRY(map_to_tokens),
-      CLIPENGINE_ENTRY(fold_channels), CLIPENGINE_ENTRY(ceiling_bf16), CLIPENGINE_ENTRY(ceiling_fp16), CLIPENGINE_ENTRY(ceiling_tf32), CLIPENGINE_ENTRY(ceiling_fp32),
+      CLIPENGINE_ENTRY(fold_channels), CLIPENGINE_ENTRY(depthwise_convolution), CLIPENGINE_ENTRY(multiply_fp32), CLIPENGINE_ENTRY(store_tokens_fp32), CLIPENGINE_ENTRY(rotate_fp32), CLIPENGINE_ENTRY(ceiling_bf16), CLIPENGINE_ENTRY(ceiling_fp16), CLIPENGINE_ENTRY(ceiling_tf32), CLIPENGINE_ENTRY(ceiling_fp32),
       CLIPENGINE_ENTRY(ceiling_copy)};
   return all;
 }

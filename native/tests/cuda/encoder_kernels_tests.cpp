@@ -68,7 +68,7 @@ void check_attention(Kernel kernel, int batch, int heads, int head_width, int qu
   const int q_count = is_packed ? keys : queries;
   Buffer<T> y((size_t)batch * q_count * width);
   run({is_plain ? blocks(q_count, 4) : blocks(q_count, kQueryTile), (unsigned)heads, (unsigned)batch}, kAttentionThreads,
-      is_plain ? 0 : 3u * 64 * (padded + 8) * 2, kernel, source, k_data, v_data, y.data(), row, row * q_count, row, row * keys, row, row * keys, heads, head_width, q_count, keys, is_causal, has_mask ? mask.data() : nullptr);
+      is_plain ? 0 : 3u * 64 * (padded + 8) * 2, kernel, source, k_data, v_data, y.data(), row, row * q_count, row, row * keys, row, row * keys, heads, head_width, q_count, keys, is_causal, has_mask ? mask.data() : nullptr, (int64_t)q_count * keys, nullptr, 0);
   CHECK(y.guards_are_intact());
   for (int n = 0; n < batch; ++n) {
     for (int h = 0; h < heads; ++h) {
@@ -107,7 +107,7 @@ void check_attention_over_one_value(Kernel kernel) {
   for (int i = 0; i < queries; ++i) logarithms[(size_t)i * keys] = 0.0f;
   auto mask = to_buffer<float>(logarithms);
   Buffer<T> y(queries * head_width);
-  run({1, 1, 1}, kAttentionThreads, 3u * 64 * (32 + 8) * 2, kernel, q.data(), k.data(), v.data(), y.data(), head_width, 0, head_width, 0, head_width, 0, 1, head_width, queries, keys, 0, mask.data());
+  run({1, 1, 1}, kAttentionThreads, 3u * 64 * (32 + 8) * 2, kernel, q.data(), k.data(), v.data(), y.data(), head_width, 0, head_width, 0, head_width, 0, 1, head_width, queries, keys, 0, mask.data(), 0, nullptr, 0);
   for (size_t i = 0; i < y.size(); ++i) CHECK_EQUAL(to_float(y[i]), value);
 }
 

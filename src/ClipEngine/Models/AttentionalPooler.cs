@@ -61,7 +61,7 @@ internal sealed class AttentionalPooler
         query = pass.Linear(query, _queryWeight, _queryBias);                                                                       // [n, queries, width]
         Tensor key = pass.Linear(context, _keyWeight, _keyBias);                                                                    // [n, t, width]
         Tensor value = pass.Linear(context, _valueWeight, _valueBias);                                                              // [n, t, width]
-        Tensor attended = pass.CrossAttention(query, key, value, _heads);                                                           // [n, queries, width]
+        Tensor attended = pass.Attention(query, key, value, _heads);                                                           // [n, queries, width]
         return pass.LeaveScope(mark, pass.Linear(attended, _outWeight, _outBias));                                                  // [n, queries, width]
     }
 }

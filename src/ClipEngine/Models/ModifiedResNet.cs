@@ -64,19 +64,10 @@ internal sealed class ModifiedResNet : IImageTower
         x = _stem2.Forward(pass, x, new() { Padding = 1, Activation = Activation.Relu });
         x = _stem3.Forward(pass, x, new() { Padding = 1, Activation = Activation.Relu });                           // [n, width, h / 2, w / 2]
         x = pass.LeaveScope(mark, pass.AveragePool(x, 2));                                                          // [n, width, h / 4, w / 4]
-        x = Forward(pass, x, 0, _blocks.Count);                                                                     // [n, 32 width, h / 32, w / 32]
-        return _pool.Forward(pass, x);                                                                              // [n, embed_dim]
-    }
-
-    /// <summary>Runs blocks [first, end), holding the logarithm of their number of maps at a time (see <see cref="ResidualBlocks"/>).</summary>
-    private Tensor Forward(IPass pass, in Tensor x, int first, int end)
-    {
-        if (end - first == 1)
-            return _blocks[first].Forward(pass, x);
-        int middle = (first + end) / 2;
-        long mark = pass.EnterScope();
-        Tensor half = Forward(pass, x, first, middle);
-        return pass.LeaveScope(mark, Forward(pass, half, middle, end));
+        mark = pass.EnterScope();
+        foreach (Bottleneck block in _blocks)
+            x = pass.ReleaseAllBut(mark, block.Forward(pass, x));                                                   // [n, 32 width, h / 32, w / 32] in the end
+        return pass.LeaveScope(mark, _pool.Forward(pass, x));                                                       // [n, embed_dim]
     }
 
     /// <summary>A convolution without bias and the batch norm behind it, which at inference is a factor and a shift for each channel: folded at load.</summary>
@@ -179,7 +170,7 @@ internal sealed class ModifiedResNet : IImageTower
             Tensor query = pass.Linear(pass.SliceTokens(x, 0, 1), _queryWeight, _queryBias);        // [n, 1, c]
             Tensor key = pass.Linear(x, _keyWeight, _keyBias);                                      // [n, 1 + hw, c]
             Tensor value = pass.Linear(x, _valueWeight, _valueBias);                                // [n, 1 + hw, c]
-            Tensor attended = pass.CrossAttention(query, key, value, _heads);                       // [n, 1, c]
+            Tensor attended = pass.Attention(query, key, value, _heads);                       // [n, 1, c]
             attended = attended.Reshape(new Shape(map.Shape[0], map.Shape[1]));                     // [n, c]
             return pass.LeaveScope(mark, pass.Linear(attended, _outWeight, _outBias));              // [n, embed_dim]
         }

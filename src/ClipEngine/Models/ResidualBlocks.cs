@@ -47,36 +47,10 @@ internal sealed class ResidualBlocks
     }
 
     /// <summary>All blocks, one after the other.</summary>
-    /// <returns>The shape of <paramref name="x"/>, <c>[n, t, w]</c>.</returns>
-    public Tensor Forward(IPass pass, in Tensor x, in AttentionMask mask = default) => Forward(pass, x, mask, 0, _blocks.Length);
-
-    /// <summary>All blocks, of whose result one token of each sequence is used.</summary>
     /// <param name="pass">The pass.</param>
     /// <param name="x"><c>[n, t, w]</c>.</param>
-    /// <param name="indices">Which token: <c>[n]</c>, each in <c>[0, t)</c>.</param>
     /// <param name="mask">Which keys a query sees.</param>
-    /// <returns><c>[n, w]</c>.</returns>
-    public Tensor ForwardToken(IPass pass, in Tensor x, in Tensor indices, in AttentionMask mask = default)
-    {
-        int last = _blocks.Length - 1;
-        if (last == 0)
-            return pass.TransformerBlockToken(x, indices, _blocks[last], mask);
-        long mark = pass.EnterScope();
-        Tensor before = Forward(pass, x, mask, 0, last);
-        return pass.LeaveScope(mark, pass.TransformerBlockToken(before, indices, _blocks[last], mask));
-    }
-
-    /// <summary>
-    /// Runs blocks [first, end). A scope keeps one tensor, so a plain loop would hold every block's result until the end;
-    /// halving the stack holds log2(layers) of them.
-    /// </summary>
-    private Tensor Forward(IPass pass, in Tensor x, in AttentionMask mask, int first, int end)
-    {
-        if (end - first == 1)
-            return pass.TransformerBlock(x, _blocks[first], mask);
-        int middle = (first + end) / 2;
-        long mark = pass.EnterScope();
-        Tensor half = Forward(pass, x, mask, first, middle);
-        return pass.LeaveScope(mark, Forward(pass, half, mask, middle, end));
-    }
+    /// <param name="select">Which token of each sequence is used: <c>[n]</c>, each in <c>[0, t)</c>; <c>default</c> for all.</param>
+    /// <returns>The shape of <paramref name="x"/>, or <c>[n, w]</c> where tokens are selected.</returns>
+    public Tensor Forward(IPass pass, in Tensor x, in AttentionMask mask = default, in Tensor select = default) => pass.TransformerStack(x, _blocks, mask, select);
 }

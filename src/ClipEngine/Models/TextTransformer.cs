@@ -76,9 +76,7 @@ internal sealed class TextTransformer
         if (_config.EmbedsClassToken)
             mask = mask with { Additive = UploadClassMask(pass, ids, batch, length) };
         bool isPooled = _config.EmbedsClassToken || _config.Pooling != TextPooling.None;
-        x = isPooled
-            ? _blocks.ForwardToken(pass, x, pass.Upload(pooled, new Shape(batch)), mask)        // [n, width]
-            : _blocks.Forward(pass, x, mask);                                                   // [n, length, width]
+        x = _blocks.Forward(pass, x, mask, isPooled ? pass.Upload(pooled, new Shape(batch)) : default); // [n, width], or [n, length, width]
         x = pass.LayerNorm(x, _finalNormWeight, _finalNormBias, _config.Epsilon);               // a norm of single tokens: before or after pooling is the same
         x = pass.LeaveScope(mark, x);
         return _projection is null ? x : pass.Linear(x, _projection, _projectionBias);          // [n, embed_dim]

@@ -98,7 +98,7 @@ internal sealed class VisionTransformer : IImageTower
         first.Clear();
         Tensor indices = pass.Upload(first, new Shape(batch));
         ArrayPool<int>.Shared.Return(rented);
-        return _blocks.ForwardToken(pass, x, indices);
+        return _blocks.Forward(pass, x, select: indices);
     }
 
     private Tensor Pool(IPass pass, in Tensor x)

@@ -64,7 +64,7 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_linear")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial NativeStatus CpuLinear(nint pass, nint input, long rows, nint weight, nint bias, int activation, nint scale, nint residual, nint output);
+    internal static partial NativeStatus CpuLinear(nint pass, nint input, long rows, nint weight, nint bias, int activation, nint scale, nint multiplier, nint residual, nint output);
 
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_layer_norm")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
@@ -82,6 +82,14 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuAdd(nint pass, nint left, nint right, long count, nint output);
 
+    [LibraryImport(Library, EntryPoint = "clipengine_cpu_multiply")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial NativeStatus CpuMultiply(nint pass, nint left, nint right, long count, nint output);
+
+    [LibraryImport(Library, EntryPoint = "clipengine_cpu_rotate")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial NativeStatus CpuRotate(nint pass, nint input, long stride, long batch, long tokens, long width, long heads, nint cosines, nint sines, int halfSplit, nint output);
+
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_attend")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuAttend(nint pass, in CpuAttention call);
@@ -97,6 +105,10 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_convolve")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuConvolve(nint pass, in CpuConvolution call);
+
+    [LibraryImport(Library, EntryPoint = "clipengine_cpu_convolve_depthwise")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial NativeStatus CpuConvolveDepthwise(nint pass, in CpuConvolution call, long outputs);
 
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_average_pool")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
@@ -144,6 +156,10 @@ internal static unsafe partial class NativeMethods
         public long Width;
         public long Heads;
         public long Causal;
+        public long Offset;
+        public nint KeyLengths;
+        public long SharedKeys;
+        public long SharedMask;
     }
 
     /// <summary><c>clipengine_cpu_block</c>.</summary>
@@ -174,6 +190,8 @@ internal static unsafe partial class NativeMethods
         public long Causal;
         public int Activation;
         public float Epsilon;
+        public nint KeyLengths;
+        public long SharedMask;
     }
 
     /// <summary><c>clipengine_cpu_convolution</c>.</summary>

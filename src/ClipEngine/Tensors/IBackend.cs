@@ -41,6 +41,11 @@ public interface IBackend : IDisposable
     /// <exception cref="NotSupportedException">The stored type cannot be used for this role.</exception>
     Weight CreateWeight(in WeightData data, WeightRole role);
 
+    /// <summary>Memory for tokens that outlive a pass, zeros at first.</summary>
+    /// <param name="shape"><c>[n, capacity, w]</c>.</param>
+    /// <exception cref="NotSupportedException">The backend keeps nothing beyond a pass.</exception>
+    TokenStore CreateTokenStore(in Shape shape) => throw new NotSupportedException($"{Name} keeps no tokens beyond a pass.");
+
     /// <summary>Opens a pass. Disposing it returns its memory to the backend for the next one; a steady state allocates nothing.</summary>
     IPass BeginPass();
 }

@@ -32,7 +32,26 @@ public interface IPass : IDisposable
     /// <returns>The kept tensor, possibly at another address; the one passed in is no longer valid.</returns>
     Tensor LeaveScope(long mark, in Tensor kept);
 
-    /// <summary>y = activation(x W^T + b), then <c>* scale</c>, then <c>+ residual</c>, each where given.</summary>
+    /// <summary>Keeps one tensor of the innermost scope and releases the rest; the scope stays open. What a loop over layers ends each round with.</summary>
+    /// <param name="mark">Of the innermost open scope.</param>
+    /// <param name="kept">A tensor made since then.</param>
+    /// <returns>The kept tensor, possibly at another address; the one passed in is no longer valid.</returns>
+    Tensor ReleaseAllBut(long mark, in Tensor kept);
+
+    /// <summary>Copies tokens into a store, where they outlive the pass.</summary>
+    /// <param name="store">Of this backend.</param>
+    /// <param name="tokens"><c>[n, t, w]</c> for a store of <c>[n, capacity, w]</c>.</param>
+    /// <param name="position">Where the first token goes.</param>
+    void Store(TokenStore store, in TokenView tokens, int position = 0);
+
+    /// <summary>All of a store as a tensor; nothing is copied, so that what is stored later may show in it.</summary>
+    /// <returns><c>[n, capacity, w]</c>.</returns>
+    Tensor Load(TokenStore store);
+
+    /// <summary>Sequence i of the store becomes what sequence <c>sources[i]</c> was: beams that go on from others.</summary>
+    void Reorder(TokenStore store, ReadOnlySpan<int> sources);
+
+    /// <summary>y = activation(x W^T + b), then <c>* scale</c>, <c>* multiplier</c> and <c>+ residual</c>, each where given.</summary>
     /// <param name="input"><c>[..., in]</c>.</param>
     /// <param name="weight"><see cref="WeightRole.Linear"/> <c>[out, in]</c> or <see cref="WeightRole.LinearTransposed"/> <c>[in, out]</c>.</param>
     /// <param name="bias"><c>[out]</c> or null.</param>
@@ -47,21 +66,40 @@ public interface IPass : IDisposable
     /// <param name="epsilon">1e-5 in CLIP, 1e-6 in SigLIP.</param>
     Tensor LayerNorm(in Tensor input, Weight weight, Weight bias, float epsilon);
 
-    /// <summary>softmax(q k^T / sqrt(w / heads) + mask) v per head, from one fused projection.</summary>
+    /// <summary>softmax(q k^T / sqrt(width / heads) + mask) v per head: self-attention, cross-attention and a learned query's are one operation over different views.</summary>
+    /// <param name="query"><c>[n, q, width]</c>, heads side by side.</param>
+    /// <param name="key"><c>[n, k, width]</c>; with a batch of 1, one sequence of keys serves every sequence of queries.</param>
+    /// <param name="value">The shape of <paramref name="key"/>.</param>
+    /// <param name="heads">Divides <c>width</c>.</param>
+    /// <param name="mask">Which keys a query sees. A query that sees none gives zeros.</param>
+    /// <returns><c>[n, q, width]</c>.</returns>
+    Tensor Attention(in TokenView query, in TokenView key, in TokenView value, int heads, in AttentionMask mask = default);
+
+    /// <summary><see cref="Attention"/> from one fused projection.</summary>
     /// <param name="queryKeyValue"><c>[n, t, 3 w]</c>: queries, then keys, then values, each <c>w</c> wide with heads side by side.</param>
     /// <param name="heads">Divides <c>w</c>.</param>
     /// <param name="mask">Which keys a query sees.</param>
     /// <returns><c>[n, t, w]</c>.</returns>
-    Tensor SelfAttention(in Tensor queryKeyValue, int heads, in AttentionMask mask = default);
+    Tensor SelfAttention(in Tensor queryKeyValue, int heads, in AttentionMask mask = default)
+    {
+        if (queryKeyValue.Shape.Rank != 3 || queryKeyValue.Shape[2] % 3 != 0)
+            throw new ArgumentException($"Expected [n, t, 3 w]; found {queryKeyValue.Shape}.", nameof(queryKeyValue));
+        long width = queryKeyValue.Shape[2] / 3;
+        return Attention(new TokenView(queryKeyValue, 0, width), new TokenView(queryKeyValue, width, width), new TokenView(queryKeyValue, 2 * width, width), heads, mask);
+    }
 
-    /// <summary>The same with queries from one place and keys and values from another.</summary>
-    /// <param name="query"><c>[n, q, w]</c>.</param>
-    /// <param name="key"><c>[n, k, w]</c>.</param>
-    /// <param name="value"><c>[n, k, w]</c>.</param>
-    /// <param name="heads">Divides <c>w</c>.</param>
-    /// <param name="mask">Which keys a query sees.</param>
-    /// <returns><c>[n, q, w]</c>.</returns>
-    Tensor CrossAttention(in Tensor query, in Tensor key, in Tensor value, int heads, in AttentionMask mask = default);
+    /// <summary>
+    /// Turns pairs (a, b) of each head's channels by their token's angles: (a cos - b sin, b cos + a sin). Rotary positions
+    /// (arXiv:2104.09864); a grid's rows and columns are two halves of a head's pairs with angles of their own.
+    /// </summary>
+    /// <param name="input"><c>[n, t, width]</c>, heads side by side.</param>
+    /// <param name="cosines"><see cref="WeightRole.Tokens"/>, at least <c>[firstPosition + t, width / heads / 2]</c>; a token that is not turned has cosines 1 and sines 0.</param>
+    /// <param name="sines">The shape of <paramref name="cosines"/>.</param>
+    /// <param name="heads">Divides <c>width</c> into heads of an even width.</param>
+    /// <param name="pairing">Which channels are pairs.</param>
+    /// <param name="firstPosition">The row of the first token's angles.</param>
+    /// <returns><c>[n, t, width]</c>.</returns>
+    Tensor Rotary(in TokenView input, Weight cosines, Weight sines, int heads, RotaryPairing pairing, int firstPosition = 0);
 
     /// <summary>Cuts an image into patches and projects each: a convolution whose stride is its kernel. Rows and columns beyond the last whole patch are dropped.</summary>
     /// <param name="pixels"><c>[n, channels, height, width]</c>.</param>
@@ -81,10 +119,11 @@ public interface IPass : IDisposable
     /// <param name="ids"><c>[n, t]</c> int32.</param>
     /// <param name="table"><see cref="WeightRole.EmbeddingTable"/> <c>[vocabulary, w]</c>.</param>
     /// <param name="appendedToken"><c>[w]</c>, put behind the last token, or null (CoCa's class embedding).</param>
-    /// <param name="positions">At least <c>[t (+ 1), w]</c>; rows beyond are ignored.</param>
+    /// <param name="positions">At least <c>[firstPosition + t (+ 1), w]</c>; rows beyond are ignored. Null for none.</param>
+    /// <param name="firstPosition">The position of the first id, where a sentence goes on.</param>
     /// <returns><c>[n, t (+ 1), w]</c>.</returns>
     /// <exception cref="ArgumentOutOfRangeException">An id lies outside the table.</exception>
-    Tensor TokenEmbedding(in Tensor ids, Weight table, Weight? appendedToken, Weight positions);
+    Tensor TokenEmbedding(in Tensor ids, Weight table, Weight? appendedToken, Weight? positions, int firstPosition = 0);
 
     /// <summary>One token of each sequence.</summary>
     /// <param name="tokens"><c>[n, t, w]</c>.</param>
@@ -132,33 +171,46 @@ public interface IPass : IDisposable
     /// <summary>Turns a feature map into tokens: <c>[n, channels, height, width]</c> to <c>[n, height * width, channels]</c>.</summary>
     Tensor MapToTokens(in Tensor map);
 
+    /// <summary>Turns tokens into a feature map: <c>[n, height * width, channels]</c> to <c>[n, channels, height, width]</c>.</summary>
+    /// <param name="tokens">In reading order.</param>
+    /// <param name="height">Rows of the map.</param>
+    /// <param name="width">Columns of the map.</param>
+    Tensor TokensToMap(in Tensor tokens, int height, int width);
+
+    /// <summary>Layer norm over the channels of every pixel of a map.</summary>
+    /// <param name="map"><c>[n, channels, height, width]</c>.</param>
+    /// <param name="weight"><c>[channels]</c>.</param>
+    /// <param name="bias"><c>[channels]</c>.</param>
+    /// <param name="epsilon">Added to the variance.</param>
+    /// <returns>The shape of <paramref name="map"/>.</returns>
+    Tensor LayerNormChannels(in Tensor map, Weight weight, Weight bias, float epsilon)
+    {
+        long mark = EnterScope();
+        Tensor normed = LayerNorm(MapToTokens(map), weight, bias, epsilon);
+        return LeaveScope(mark, TokensToMap(normed, (int)map.Shape[2], (int)map.Shape[3]));
+    }
+
     /// <summary>y = activation(x), element by element.</summary>
     Tensor Activate(in Tensor input, Activation activation);
 
     /// <summary>y = a + b, element by element; equal shapes.</summary>
     Tensor Add(in Tensor left, in Tensor right);
 
+    /// <summary>y = a * b, element by element; equal shapes.</summary>
+    Tensor Multiply(in Tensor left, in Tensor right);
+
     /// <summary>y = x / max(||x||, 1e-12) over the last dimension, as <c>torch.nn.functional.normalize</c>.</summary>
     Tensor L2Normalize(in Tensor input);
 
-    /// <summary>A pre-norm transformer block: x + ls1(attention(ln1(x))), then x + ls2(mlp(ln2(x))). Backends may replace it with a fused one.</summary>
+    /// <summary>
+    /// A transformer block. Norms before: x + ls1(attention(ln1(x))), then x + ls2(mlp(ln2(x))). Norms behind, as in BERT:
+    /// ln1(x + attention(x)), then ln2(x + mlp(x)). Backends may replace it with a fused one.
+    /// </summary>
     /// <param name="input"><c>[n, t, w]</c>.</param>
     /// <param name="block">The weights.</param>
     /// <param name="mask">Which keys a query sees.</param>
     /// <returns><c>[n, t, w]</c>.</returns>
-    Tensor TransformerBlock(in Tensor input, TransformerBlock block, in AttentionMask mask = default)
-    {
-        ArgumentNullException.ThrowIfNull(block);
-        long mark = EnterScope();
-        Tensor normed = LayerNorm(input, block.Norm1Weight, block.Norm1Bias, block.Epsilon);
-        Tensor queryKeyValue = Linear(normed, block.InProjectionWeight, block.InProjectionBias);
-        Tensor attended = SelfAttention(queryKeyValue, block.Heads, mask);
-        Tensor x = Linear(attended, block.OutProjectionWeight, block.OutProjectionBias, new Epilogue { Scale = block.LayerScale1, Residual = input });
-        normed = LayerNorm(x, block.Norm2Weight, block.Norm2Bias, block.Epsilon);
-        Tensor hidden = Linear(normed, block.ExpandWeight, block.ExpandBias, new Epilogue { Activation = block.Activation });
-        x = Linear(hidden, block.ContractWeight, block.ContractBias, new Epilogue { Scale = block.LayerScale2, Residual = x });
-        return LeaveScope(mark, x);
-    }
+    Tensor TransformerBlock(in Tensor input, TransformerBlock block, in AttentionMask mask = default) => ComposedOperations.TransformerBlock(this, input, block, mask);
 
     /// <summary>
     /// One token of each sequence behind a <see cref="TransformerBlock"/>, for a last block of which nothing else is used: the
@@ -170,17 +222,15 @@ public interface IPass : IDisposable
     /// <param name="block">The weights.</param>
     /// <param name="mask">Which keys a query sees.</param>
     /// <returns><c>[n, w]</c>.</returns>
-    Tensor TransformerBlockToken(in Tensor input, in Tensor indices, TransformerBlock block, in AttentionMask mask = default)
-    {
-        ArgumentNullException.ThrowIfNull(block);
-        long mark = EnterScope();
-        Tensor normed = LayerNorm(input, block.Norm1Weight, block.Norm1Bias, block.Epsilon);
-        Tensor queryKeyValue = Linear(normed, block.InProjectionWeight, block.InProjectionBias);
-        Tensor attended = SelectTokens(SelfAttention(queryKeyValue, block.Heads, mask), indices);
-        Tensor x = Linear(attended, block.OutProjectionWeight, block.OutProjectionBias, new Epilogue { Scale = block.LayerScale1, Residual = SelectTokens(input, indices) });
-        normed = LayerNorm(x, block.Norm2Weight, block.Norm2Bias, block.Epsilon);
-        Tensor hidden = Linear(normed, block.ExpandWeight, block.ExpandBias, new Epilogue { Activation = block.Activation });
-        x = Linear(hidden, block.ContractWeight, block.ContractBias, new Epilogue { Scale = block.LayerScale2, Residual = x });
-        return LeaveScope(mark, x);
-    }
+    Tensor TransformerBlockToken(in Tensor input, in Tensor indices, TransformerBlock block, in AttentionMask mask = default) =>
+        ComposedOperations.TransformerBlockToken(this, input, indices, block, mask);
+
+    /// <summary>Blocks one behind the other, in the memory of two of their results.</summary>
+    /// <param name="input"><c>[n, t, w]</c>.</param>
+    /// <param name="blocks">At least one.</param>
+    /// <param name="mask">Which keys a query sees, in every block.</param>
+    /// <param name="select">Which token of each sequence is used: <c>[n]</c> int32, each in <c>[0, t)</c>. <c>default</c> for all.</param>
+    /// <returns><c>[n, t, w]</c>, or <c>[n, w]</c> where tokens are selected.</returns>
+    Tensor TransformerStack(in Tensor input, ReadOnlySpan<TransformerBlock> blocks, in AttentionMask mask = default, in Tensor select = default) =>
+        ComposedOperations.TransformerStack(this, input, blocks, mask, select);
 }

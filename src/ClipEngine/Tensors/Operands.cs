@@ -22,7 +22,30 @@ public enum Activation
     Silu,
 }
 
-/// <summary>What is fused behind a matrix product: <c>scale * activation(product + bias) + residual</c>.</summary>
+/// <summary>Which channels of a head a rotary position turns together.</summary>
+public enum RotaryPairing
+{
+    /// <summary>Neighbours: (0, 1), (2, 3), ...</summary>
+    Interleaved,
+
+    /// <summary>Channel i with channel i + half the head.</summary>
+    HalfSplit,
+}
+
+/// <summary>Where a transformer block's norms stand.</summary>
+public enum NormPlacement
+{
+    /// <summary>Before attention and MLP, inside the residual branch (pre-norm).</summary>
+    Before,
+
+    /// <summary>Behind the sums, on the residual stream itself (post-norm, BERT).</summary>
+    Behind,
+}
+
+/// <summary>
+/// What is fused behind a matrix product: <c>scale * activation(product + bias) * multiplier + residual</c>. A gated layer (SwiGLU,
+/// GeGLU; arXiv:2002.05202) is two products: the second one's multiplier is the first one's result.
+/// </summary>
 public readonly record struct Epilogue
 {
     /// <summary>The non-linearity.</summary>
@@ -31,6 +54,9 @@ public readonly record struct Epilogue
     /// <summary>A layer scale's gamma <c>[out]</c>, or null.</summary>
     public Weight? Scale { get; init; }
 
+    /// <summary>Multiplied in before the residual is added; the shape of the result. <c>default</c> for none.</summary>
+    public Tensor Multiplier { get; init; }
+
     /// <summary>Added last; the shape of the result. <c>default</c> for none.</summary>
     public Tensor Residual { get; init; }
 }
@@ -38,13 +64,19 @@ public readonly record struct Epilogue
 /// <summary>Which keys a query may see. <c>default</c>: all of them.</summary>
 public readonly record struct AttentionMask
 {
-    /// <summary>A query sees the keys up to its own position.</summary>
+    /// <summary>A query sees the keys up to its own position; the first query stands at position 0.</summary>
     public static AttentionMask CausalMask => new() { Causal = true };
 
     /// <summary>Whether the mask is causal.</summary>
     public bool Causal { get; init; }
 
-    /// <summary>Added to the scores of all heads: <c>[n, q, k]</c> fp32, 0 or negative infinity. <c>default</c> for none. Adds to <see cref="Causal"/>.</summary>
+    /// <summary>The position of the first query among the keys, for <see cref="Causal"/>: query i sees keys 0 to Offset + i. A sentence that grows asks for one query at a time.</summary>
+    public int Offset { get; init; }
+
+    /// <summary>How many keys of each sequence there are: <c>[n]</c> int32; those behind are hidden. <c>default</c> for all.</summary>
+    public Tensor KeyLengths { get; init; }
+
+    /// <summary>Added to the scores of all heads: <c>[n or 1, q, k]</c> fp32. <c>default</c> for none. Adds to the others.</summary>
     public Tensor Additive { get; init; }
 }
 
@@ -67,7 +99,7 @@ public readonly record struct ConvolutionOptions()
     public Activation Activation { get; init; }
 }
 
-/// <summary>The weights of one pre-norm transformer block, by the names of the field; checkpoint keys stand in the models.</summary>
+/// <summary>The weights of one transformer block, by the names of the field; checkpoint keys stand in the models.</summary>
 public sealed class TransformerBlock
 {
     /// <summary><c>ln_1.weight [w]</c>.</summary>
@@ -111,6 +143,9 @@ public sealed class TransformerBlock
 
     /// <summary><c>ls_2.gamma [w]</c>, or null.</summary>
     public Weight? LayerScale2 { get; init; }
+
+    /// <summary>Where the norms stand.</summary>
+    public NormPlacement NormPlacement { get; init; }
 
     /// <summary>Attention heads; divides the width.</summary>
     public required int Heads { get; init; }

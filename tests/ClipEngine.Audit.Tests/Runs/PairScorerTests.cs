@@ -154,7 +154,7 @@ public class PairScorerTests
             {
                 Calls++;
                 Tensor tokens = pass.TokenEmbedding(pass.Upload(ids, new Shape(ids.Length / length, length)), _table, appendedToken: null, _positions);
-                return pass.MeanTokens(pass.CrossAttention(tokens, imageTokens, imageTokens, heads: 1)).Reshape(new Shape(imageTokens.Shape[0], 2));
+                return pass.MeanTokens(pass.Attention(tokens, imageTokens, imageTokens, heads: 1)).Reshape(new Shape(imageTokens.Shape[0], 2));
             }
         }
     }

@@ -33,22 +33,25 @@ static inline void pack_values(const AttentionHead& call, float* panels) {
   }
 }
 
+static void pack_attention(const AttentionHead& call) {
+  pack_keys(call, call.panels);
+  pack_values(call, call.panels + round_up(call.keys, kPanelColumns) * round_up(call.width, kLine));
+}
+
 static void attention(const AttentionHead& call) {
   const int64_t padded_width = round_up(call.width, kLine);
   const int64_t key_panels = divide_up(call.keys, kPanelColumns), value_panels = divide_up(call.width, kPanelColumns);
-  float* keys = call.scratch;
-  float* values = keys + key_panels * kPanelColumns * padded_width;
-  float* queries = values + value_panels * kPanelColumns * call.keys;
+  const float* keys = call.panels;
+  const float* values = keys + key_panels * kPanelColumns * padded_width;
+  float* queries = call.scratch;
   float* scores = queries + kTileRows * padded_width;
   float* sums = scores + kTileRows * key_panels * kPanelColumns;
   float* inverse = sums + kTileRows * kPanelColumns;
-  pack_keys(call, keys);
-  pack_values(call, values);
 
   const int64_t tiles = divide_up(call.queries, kTileRows);
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t first = tile_begin(tile, tiles, call.queries), height = tile_begin(tile + 1, tiles, call.queries) - first;
-    const int64_t seen = call.causal && first + height < call.keys ? first + height : call.keys;  // by any query of the tile
+    const int64_t seen = call.causal && call.offset + first + height < call.visible ? call.offset + first + height : call.visible;  // by any query of the tile
     for (int64_t r = 0; r < height; ++r) {
       const float* query = call.query + (first + r) * call.query_stride;
       for (int64_t w = 0; w < padded_width; w += kWidth) {
@@ -70,10 +73,10 @@ static void attention(const AttentionHead& call) {
     }
 
     for (int64_t r = 0; r < height; ++r) {
-      const int64_t own = call.causal && first + r + 1 < call.keys ? first + r + 1 : call.keys;
+      const int64_t own = call.causal && call.offset + first + r + 1 < call.visible ? call.offset + first + r + 1 : call.visible;
       float* row = scores + r * kLine;
       const int64_t line = height * kLine;
-      const float* mask = call.mask != nullptr ? call.mask + (first + r) * call.keys : nullptr;
+      const float* mask = call.mask != nullptr ? call.mask + (first + r) * call.mask_stride : nullptr;
       float largest = -__builtin_inff();
       {
         Vector best = spread(-__builtin_inff());
@@ -96,7 +99,7 @@ static void attention(const AttentionHead& call) {
       }
       Vector total = spread(0.0f);
       float tail = 0;
-      const Vector shift = spread(largest);
+      const Vector shift = spread(largest == -__builtin_inff() ? 0.0f : largest);  // a row that sees no key
       for (int64_t k = 0; k < seen; k += kWidth) {
         float* p = row + (k / kLine) * line + k % kLine;
         const int64_t left = own - k;
@@ -111,7 +114,8 @@ static void attention(const AttentionHead& call) {
           for (int64_t j = 0; j < left; ++j) tail += p[j];
         }
       }
-      inverse[r] = 1.0f / (sum_of(total) + tail);
+      const float sum = sum_of(total) + tail;
+      inverse[r] = sum == 0.0f ? 0.0f : 1.0f / sum;  // what sees no key becomes zero
     }
 
     for (int64_t p = 0; p < value_panels; ++p) {

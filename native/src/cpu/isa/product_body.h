@@ -110,6 +110,7 @@ static inline void finish_tile(const Product& call, const uint32_t* sums, int64_
   float* output = tiled ? finish.output + first * finish.output_words + (column / kLine) * height * kLine : finish.output + first * finish.output_stride + column;
   const int64_t row_step = tiled ? kLine : finish.output_stride, line_step = tiled ? height * kLine : kLine;
   const float* residual = finish.residual != nullptr ? finish.residual + first * finish.residual_stride + column : nullptr;
+  const float* multiplier = finish.multiplier != nullptr ? finish.multiplier + first * finish.multiplier_stride + column : nullptr;
   for (int64_t r = 0; r < height; ++r, sums += kPanelColumns, output += row_step) {
     Vector y[kPanelVectors];
     if (bytes) {
@@ -125,6 +126,10 @@ static inline void finish_tile(const Product& call, const uint32_t* sums, int64_
     for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = activated<kind>(y[v]);
     if (finish.scale != nullptr) {
       for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = multiply(y[v], take(finish.scale + column, v));
+    }
+    if (multiplier != nullptr) {
+      for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = multiply(y[v], take(multiplier, v));
+      multiplier += finish.multiplier_stride;
     }
     if (residual != nullptr) {
       for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = add(y[v], take(residual, v));

@@ -80,6 +80,34 @@ static void add_arrays(const float* left, const float* right, float* output, int
   for (int64_t i = 0; i < count; i += kWidth) store_up_to(output + i, add(load_up_to(left + i, count - i), load_up_to(right + i, count - i)), count - i);
 }
 
+static void multiply_arrays(const float* left, const float* right, float* output, int64_t count) {
+  for (int64_t i = 0; i < count; i += kWidth) store_up_to(output + i, multiply(load_up_to(left + i, count - i), load_up_to(right + i, count - i)), count - i);
+}
+
+// Two vectors of outputs at a time, so that their chains overlap; each is one chain over the kernel in its order.
+static void depthwise(const DepthwisePlane& call) {
+  const int64_t row_step = call.stride * call.phase_width;
+  for (int64_t y = 0; y < call.out_height; ++y) {
+    const float* top = call.plane + y * call.stride * row_step;
+    float* output = call.output + y * call.out_width;
+    for (int64_t x = 0; x < call.out_width; x += 2 * kWidth) {
+      Vector sum = spread(call.bias), more = sum;
+      const float* kernel = call.kernel;
+      for (int64_t ky = 0; ky < call.kernel_height; ++ky) {
+        const float* row = top + ky * row_step + x;
+        for (int64_t kx = 0; kx < call.kernel_width; ++kx, ++kernel) {
+          const float* p = row + kx % call.stride * call.phase_width + kx / call.stride;
+          const Vector weight = spread(*kernel);
+          sum = multiply_add(weight, load(p), sum);
+          more = multiply_add(weight, load(p + kWidth), more);
+        }
+      }
+      store_up_to(output + x, sum, call.out_width - x);
+      if (call.out_width - x > kWidth) store_up_to(output + x + kWidth, more, call.out_width - x - kWidth);
+    }
+  }
+}
+
 // Scales one row of floats, padded with zeros to whole lines of bytes, to bytes. largest: of their magnitudes.
 static inline void quantize_row(const float* row, float largest, uint8_t* out, int64_t lines, int64_t line_step, float* scale) {
   *scale = largest / 127.0f;

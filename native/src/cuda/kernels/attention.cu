@@ -12,7 +12,10 @@ struct Operand {
 struct AttentionShape {
   int heads, head_width, queries, keys;
   int is_causal;
-  const float* mask;  // [batch, queries, keys], added to the scaled scores of every head; or null
+  const float* mask;     // [queries, keys] for each sequence, added to the scaled scores of every head; or null
+  int64_t mask_batch;    // elements from one sequence's mask to the next; 0: one for all
+  const int* lengths;    // [batch]: keys from there on are hidden; or null
+  int offset;            // behind a causal mask query i sees keys 0 .. offset + i
 };
 
 constexpr int kQueryTile = 64, kKeyTile = 64, kAttentionThreads = 128;
@@ -75,11 +78,12 @@ CLIPENGINE_DEVICE void attention_16bit(const T* q, const T* k, const T* v, T* y,
 
   fetch_rows<T, padded>(q_tile, q, q_rows.row, query0, shape.queries, shape.head_width);
   // Behind a causal mask no query of this block sees a key beyond its last query.
-  const int last_key = shape.is_causal ? smaller(shape.keys, query0 + kQueryTile) : shape.keys;
+  const int keys = shape.lengths ? smaller(shape.keys, shape.lengths[sequence]) : shape.keys;
+  const int last_key = shape.is_causal ? smaller(keys, shape.offset + query0 + kQueryTile) : keys;
   for (int key0 = 0; key0 < last_key; key0 += kKeyTile) {
     block_barrier();  // nobody still reads the tiles of the last round
-    fetch_rows<T, padded>(k_tile, k, k_rows.row, key0, shape.keys, shape.head_width);
-    fetch_rows<T, padded>(v_tile, v, v_rows.row, key0, shape.keys, shape.head_width);
+    fetch_rows<T, padded>(k_tile, k, k_rows.row, key0, keys, shape.head_width);
+    fetch_rows<T, padded>(v_tile, v, v_rows.row, key0, keys, shape.head_width);
     copy_async_wait<0>();
     block_barrier();
 
@@ -108,8 +112,8 @@ CLIPENGINE_DEVICE void attention_16bit(const T* q, const T* k, const T* v, T* y,
       for (int e = 0; e < 4; ++e) {
         const int query = query0 + warp * 16 + lane / 4 + (e / 2) * 8, key = key0 + j * 8 + (lane % 4) * 2 + e % 2;
         float score = scores[j][e] * scale;
-        if (shape.mask && query < shape.queries && key < shape.keys) score += kLog2E * shape.mask[((int64_t)sequence * shape.queries + query) * shape.keys + key];
-        if (key >= shape.keys || (shape.is_causal && key > query)) score = negative_infinity();
+        if (shape.mask && query < shape.queries && key < keys) score += kLog2E * shape.mask[sequence * shape.mask_batch + (int64_t)query * shape.keys + key];
+        if (key >= keys || (shape.is_causal && key > shape.offset + query)) score = negative_infinity();
         scores[j][e] = score;
         new_peak[e / 2] = maximum(new_peak[e / 2], score);
       }
@@ -187,7 +191,8 @@ CLIPENGINE_DEVICE void attention_plain(const float* q, const float* k, const flo
   v += sequence * v_rows.batch + offset;
   const float scale = kLog2E * reciprocal_square_root((float)shape.head_width);
   float output[4] = {0.0f, 0.0f, 0.0f, 0.0f}, peak = negative_infinity(), total = 0.0f;
-  const int last_key = shape.is_causal ? smaller(shape.keys, query + 1) : shape.keys;
+  const int keys = shape.lengths ? smaller(shape.keys, shape.lengths[sequence]) : shape.keys;
+  const int last_key = shape.is_causal ? smaller(keys, shape.offset + query + 1) : keys;
   for (int key0 = 0; key0 < last_key; key0 += 32) {
     const int key = key0 + lane;
     float score = negative_infinity();
@@ -195,7 +200,7 @@ CLIPENGINE_DEVICE void attention_plain(const float* q, const float* k, const flo
       float dot = 0.0f;
       for (int c = 0; c < shape.head_width; ++c) dot = multiply_add(q[c], k[key * k_rows.row + c], dot);
       score = dot * scale;
-      if (shape.mask) score += kLog2E * shape.mask[((int64_t)sequence * shape.queries + query) * shape.keys + key];
+      if (shape.mask) score += kLog2E * shape.mask[sequence * shape.mask_batch + (int64_t)query * shape.keys + key];
     }
     const float new_peak = maximum(peak, warp_maximum(score));
     const float shift = new_peak == negative_infinity() ? 0.0f : new_peak;
@@ -226,9 +231,9 @@ CLIPENGINE_DEVICE void attention_plain(const float* q, const float* k, const flo
 #define CLIPENGINE_ATTENTION(name, T, body)                                                                                                            \
   CLIPENGINE_KERNEL __launch_bounds__(kAttentionThreads, 2) name(const T* q, const T* k, const T* v, T* y, int64_t q_row, int64_t q_batch, int64_t k_row,   \
                                                               int64_t k_batch, int64_t v_row, int64_t v_batch, int heads, int head_width, int queries, \
-                                                              int keys, int is_causal, const float* mask) {                                            \
+                                                              int keys, int is_causal, const float* mask, int64_t mask_batch, const int* lengths, int offset) {  \
     body(q, k, v, y, Operand{q_row, q_batch}, Operand{k_row, k_batch}, Operand{v_row, v_batch},                                                          \
-         AttentionShape{heads, head_width, queries, keys, is_causal, mask});                                                                           \
+         AttentionShape{heads, head_width, queries, keys, is_causal, mask, mask_batch, lengths, offset});                                                                           \
   }
 #define CLIPENGINE_ATTENTION_16BIT(type, width) CLIPENGINE_ATTENTION(attention_##type##_##width, type, (attention_16bit<type, width>))
 #define CLIPENGINE_ATTENTION_WIDTHS(type) \

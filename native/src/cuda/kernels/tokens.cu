@@ -36,6 +36,27 @@ CLIPENGINE_KERNEL fold_channels(const float* x, float* y, int64_t total, int cha
   y[index] = activate(value, activation);
 }
 
+// A convolution of which every output channel looks at one input channel: y[n, outputs, oh, ow] = activation(sum + bias + residual).
+CLIPENGINE_KERNEL depthwise_convolution(const float* x, const float* kernel, const float* bias, const float* residual, float* y, int64_t total, int channels, int outputs,
+                                        int height, int width, int kernel_height, int kernel_width, int stride, int padding, int out_height, int out_width, int activation) {
+  const int64_t index = element_index();
+  if (index >= total) return;
+  const int column = (int)(index % out_width) * stride - padding, row = (int)(index / out_width % out_height) * stride - padding;
+  const int out = (int)(index / out_width / out_height % outputs);
+  const int64_t image = index / out_width / out_height / outputs;
+  const float* plane = x + (image * channels + out / (outputs / channels)) * height * width;
+  const float* weights = kernel + (int64_t)out * kernel_height * kernel_width;
+  float sum = bias ? bias[out] : 0.0f;
+  for (int r = 0; r < kernel_height; ++r) {
+    for (int c = 0; c < kernel_width; ++c) {
+      if (row + r >= 0 && row + r < height && column + c >= 0 && column + c < width)
+        sum = multiply_add(weights[r * kernel_width + c], plane[(int64_t)(row + r) * width + column + c], sum);
+    }
+  }
+  if (residual) sum += residual[index];
+  y[index] = activate(sum, activation);
+}
+
 // y[n, positions, channels] = x[n, channels, positions].
 CLIPENGINE_KERNEL map_to_tokens(const float* x, float* y, int64_t total, int channels, int positions) {
   const int64_t index = element_index();
@@ -76,8 +97,8 @@ CLIPENGINE_KERNEL token_embedding(const int* ids, const float* table, const floa
   const int out_count = count + (appended ? 1 : 0);
   const int column = (int)(index % width), token = (int)(index / width % out_count);
   const int64_t sequence = index / width / out_count;
-  const float value = token == count ? appended[column] : table[(int64_t)ids[sequence * count + token] * width + column];
-  y[index] = value + positions[(int64_t)token * width + column];
+  const float word = token == count ? appended[column] : table[(int64_t)ids[sequence * count + token] * width + column];
+  y[index] = positions ? word + positions[(int64_t)token * width + column] : word;
 }
 
 // y[n, count, w]: tokens start.. of each sequence; with indices, the one token that each names (count = 1).
@@ -138,6 +159,39 @@ CLIPENGINE_DEVICE void add_elements(const First* first, const Second* second, fl
   if (index < total) y[index] = to_float(first[index]) + to_float(second[index]);
 }
 
+// y[n, capacity, w] from position on: columns start .. start + w of tokens x[n, count, row]; sources names another sequence for each, or is null.
+template <typename T>
+CLIPENGINE_DEVICE void store_tokens(const T* x, const int* sources, T* y, int64_t total, int count, int row, int start, int width, int capacity, int position) {
+  const int64_t index = element_index();
+  if (index >= total) return;
+  const int column = (int)(index % width), token = (int)(index / width % count);
+  const int64_t sequence = index / width / count, source = sources ? sources[sequence] : sequence;
+  y[(sequence * capacity + position + token) * width + column] = x[(source * count + token) * row + start + column];
+}
+
+// y[n, t, w]: pairs of channels of columns start .. start + w of x[n, t, row] turned by the angles of their token.
+template <typename In>
+CLIPENGINE_DEVICE void rotate(const In* x, const float* cosines, const float* sines, float* y, int64_t total, int count, int row, int start, int width, int head_width,
+                              int is_half_split) {
+  const int64_t index = element_index();  // of a pair
+  if (index >= total) return;
+  const int pairs = head_width / 2, pair = (int)(index % pairs), head = (int)(index / pairs % (width / head_width));
+  const int64_t line = index / pairs / (width / head_width);  // sequence and token
+  const int first = head * head_width + (is_half_split ? pair : 2 * pair), second = first + (is_half_split ? pairs : 1);
+  const float cosine = cosines[line % count * pairs + pair], sine = sines[line % count * pairs + pair];
+  const float a = to_float(x[line * row + start + first]), b = to_float(x[line * row + start + second]);
+  y[line * width + first] = a * cosine - b * sine;
+  y[line * width + second] = b * cosine + a * sine;
+}
+
+// y = x * factor + residual, where given.
+CLIPENGINE_KERNEL multiply_fp32(const float* x, const float* factor, const float* residual, float* y, int64_t total) {
+  const int64_t index = element_index();
+  if (index >= total) return;
+  const float value = x[index] * factor[index];
+  y[index] = residual ? value + residual[index] : value;
+}
+
 #define CLIPENGINE_FOR_TYPE(type, T)                                                                                                                       \
   CLIPENGINE_KERNEL unfold_##type(const float* x, T* y, int64_t total, int channels, int height, int width, int kernel_height, int kernel_width, int stride, \
                                   int padding, int out_height, int out_width, int padded) {                                                                \
@@ -148,6 +202,13 @@ CLIPENGINE_DEVICE void add_elements(const First* first, const Second* second, fl
   }                                                                                                                                                        \
   CLIPENGINE_KERNEL take_tokens_##type(const T* x, const int* indices, float* y, int64_t total, int in_count, int start, int count, int width) {            \
     take_tokens(x, indices, y, total, in_count, start, count, width);                                                                                      \
+  }                                                                                                                                                        \
+  CLIPENGINE_KERNEL store_tokens_##type(const T* x, const int* sources, T* y, int64_t total, int count, int row, int start, int width, int capacity, int position) { \
+    store_tokens(x, sources, y, total, count, row, start, width, capacity, position);                                                                        \
+  }                                                                                                                                                        \
+  CLIPENGINE_KERNEL rotate_##type(const T* x, const float* cosines, const float* sines, float* y, int64_t total, int count, int row, int start, int width, \
+                                  int head_width, int is_half_split) {                                                                                     \
+    rotate(x, cosines, sines, y, total, count, row, start, width, head_width, is_half_split);                                                              \
   }                                                                                                                                                        \
   CLIPENGINE_KERNEL mean_tokens_##type(const T* x, float* y, int64_t total, int count, int width) { mean_tokens(x, y, total, count, width); }               \
   CLIPENGINE_KERNEL convert_rows_fp32_##type(const float* x, T* y, int64_t total, int width, int padded) { convert_rows(x, y, total, width, padded); }      \
@@ -173,3 +234,10 @@ CLIPENGINE_KERNEL concatenate_tokens_fp32(const float* first, const float* secon
 }
 CLIPENGINE_KERNEL activate_fp32(const float* x, float* y, int64_t total, int activation) { activate_elements(x, y, total, activation); }
 CLIPENGINE_KERNEL add_fp32(const float* first, const float* second, float* y, int64_t total) { add_elements(first, second, y, total); }
+CLIPENGINE_KERNEL store_tokens_fp32(const float* x, const int* sources, float* y, int64_t total, int count, int row, int start, int width, int capacity, int position) {
+  store_tokens(x, sources, y, total, count, row, start, width, capacity, position);
+}
+CLIPENGINE_KERNEL rotate_fp32(const float* x, const float* cosines, const float* sines, float* y, int64_t total, int count, int row, int start, int width, int head_width,
+                              int is_half_split) {
+  rotate(x, cosines, sines, y, total, count, row, start, width, head_width, is_half_split);
+}

@@ -72,7 +72,7 @@ public sealed class CpuBackend : IBackend
                 ElementType type = transposed ? ElementType.Float32 : ComputeType;
                 Status(NativeMethods.CpuMatrixCreate(data.Address, (int)data.Type, shape[transposed ? 1 : 0], shape[transposed ? 0 : 1], transposed ? 1 : 0, (int)type, _instructionSet, out native), data.Name);
                 break;
-            case WeightRole.PatchEmbedding or WeightRole.Convolution:
+            case WeightRole.PatchEmbedding or WeightRole.Convolution when !OperationShapes.IsDepthwise(role, shape):
                 if (shape.Rank != 4)
                     throw new ArgumentException($"{data.Name}: a {role} weight has four dimensions; found {shape}.", nameof(data));
                 Status(NativeMethods.CpuMatrixCreate(data.Address, (int)data.Type, shape[0], shape.ElementCount / Math.Max(1, shape[0]), 0, (int)ElementType.Float32, _instructionSet, out native), data.Name);
@@ -83,6 +83,13 @@ public sealed class CpuBackend : IBackend
         }
 
         return new CpuWeight(data, role, native);
+    }
+
+    /// <inheritdoc/>
+    public TokenStore CreateTokenStore(in Shape shape)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        return new CpuTokenStore(shape);
     }
 
     /// <inheritdoc/>

@@ -68,6 +68,9 @@ internal sealed unsafe partial class CpuPass : IPass
     public long EnterScope() => NativeMethods.CpuMark(Live);
 
     /// <inheritdoc/>
+    public Tensor ReleaseAllBut(long mark, in Tensor kept) => LeaveScope(mark, kept);
+
+    /// <inheritdoc/>
     public Tensor LeaveScope(long mark, in Tensor kept)
     {
         NativeMethods.CpuRelease(Live, mark);
@@ -108,19 +111,6 @@ internal sealed unsafe partial class CpuPass : IPass
     {
         if (tensor.Address == 0 || tensor.Type != ElementType.Float32)
             throw new ArgumentException($"Expected a tensor of this backend; found {(tensor.Exists ? tensor.Type.ToString() : "none")}.", name);
-    }
-
-    private static void RequireRank(in Tensor tensor, int rank, string name)
-    {
-        RequireFloat(tensor, name);
-        if (tensor.Shape.Rank != rank)
-            throw new ArgumentException($"Expected {rank} dimensions; found {tensor.Shape}.", name);
-    }
-
-    private static void RequireVector(Weight? weight, long length, [CallerArgumentExpression(nameof(weight))] string? name = null)
-    {
-        if (weight is not null && weight.Shape.ElementCount != length)
-            throw new ArgumentException($"{weight.Name}: expected {length} values; found {weight.Shape}.", name);
     }
 
     private static void Require(bool condition, string name, long found, in Shape shape)

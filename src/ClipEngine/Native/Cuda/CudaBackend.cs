@@ -126,6 +126,7 @@ public sealed class CudaBackend : IBackend
         if (isMatrix && shape.Rank != expectedRank)
             throw new ArgumentException($"{data.Name}: a {role} weight has {expectedRank} dimensions; found {shape}.", nameof(data));
 
+        isMatrix &= !OperationShapes.IsDepthwise(role, shape);
         // A product wants [columns, depth] with rows of whole 16-byte pieces; what lies behind a row's end is zero.
         long rows = isMatrix ? (role == WeightRole.LinearTransposed ? shape[1] : shape[0]) : 1;
         long depth = isMatrix ? shape.ElementCount / Math.Max(1, rows) : shape.ElementCount;
@@ -180,6 +181,13 @@ public sealed class CudaBackend : IBackend
         }
 
         return new CudaWeight(_device, address, (rows * padded * size) + (isFp8 ? rows * sizeof(float) : 0), data, role, type, scaleAddress);
+    }
+
+    /// <inheritdoc/>
+    public TokenStore CreateTokenStore(in Shape shape)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        return new CudaTokenStore(_device, shape, ComputeType);
     }
 
     /// <inheritdoc/>

@@ -13,21 +13,13 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor Linear(in Tensor input, Weight weight, Weight? bias, in Epilogue epilogue = default)
     {
-        ArgumentNullException.ThrowIfNull(weight);
+        Shape shape = OperationShapes.Linear(input, weight, bias, epilogue);
         RequireFloat(input, 0, nameof(input));
+        if (epilogue.Multiplier.Exists)
+            return MultiplyAdd(Linear(input, weight, bias, epilogue with { Multiplier = default, Residual = default }), epilogue.Multiplier, epilogue.Residual);
         bool isTransposed = weight.Role == WeightRole.LinearTransposed;
-        Require(isTransposed || weight.Role == WeightRole.Linear, nameof(weight), $"{weight.Name}: expected a matrix; its role is {weight.Role}.");
-        long depth = weight.Shape[isTransposed ? 0 : 1], columns = weight.Shape[isTransposed ? 1 : 0];
-        Require(input.Shape.Rank > 0 && input.Shape[^1] == depth, nameof(input), $"{weight.Name} {weight.Shape} needs an input {depth} wide; found {input.Shape}.");
-        RequireVector(bias, columns);
-        RequireVector(epilogue.Scale, columns);
-        Shape shape = input.Shape.WithLast(columns);
-        Tensor residual = default;
-        if (epilogue.Residual.Exists)
-        {
-            Require(epilogue.Residual.Shape == shape, nameof(epilogue), $"Expected a residual {shape}; found {epilogue.Residual.Shape}.");
-            residual = AsFloat32(epilogue.Residual);
-        }
+        (long columns, long depth) = OperationShapes.Sides(weight);
+        Tensor residual = epilogue.Residual.Exists ? AsFloat32(epilogue.Residual) : default;
 
         // What is added to the residual stream, or leaves the tower through a projection, stays fp32.
         ElementType outputType = epilogue.Residual.Exists || isTransposed ? ElementType.Float32 : _computeType;
@@ -45,12 +37,9 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor LayerNorm(in Tensor input, Weight weight, Weight bias, float epsilon)
     {
-        ArgumentNullException.ThrowIfNull(weight);
-        ArgumentNullException.ThrowIfNull(bias);
+        OperationShapes.LayerNorm(input, weight, bias);
         RequireFloat(input, 0, nameof(input));
         long width = input.Shape[^1];
-        RequireVector(weight, width);
-        RequireVector(bias, width);
         Tensor output = New(input.Shape, _computeType);
         string kernel = (input.Type, _computeType) switch
         {
@@ -78,44 +67,17 @@ internal sealed unsafe partial class CudaPass
     }
 
     /// <inheritdoc/>
-    public Tensor SelfAttention(in Tensor queryKeyValue, int heads, in AttentionMask mask = default)
+    public Tensor Attention(in TokenView query, in TokenView key, in TokenView value, int heads, in AttentionMask mask = default)
     {
-        RequireFloat(queryKeyValue, 3, nameof(queryKeyValue));
-        Shape shape = queryKeyValue.Shape;
-        Require(shape[2] % 3 == 0, nameof(queryKeyValue), $"Expected [n, t, 3 w]; found {shape}.");
-        long width = shape[2] / 3;
-        Tensor operand = AsComputeType(queryKeyValue);
-        ulong start = Address(operand);
-        ulong step = (ulong)(width * _computeType.SizeInBytes());
-        return Attend(start, start + step, start + (2 * step), (shape[2], shape[2] * shape[1]), (shape[2], shape[2] * shape[1]), shape[0], shape[1], shape[1], width, heads, mask);
-    }
-
-    /// <inheritdoc/>
-    public Tensor CrossAttention(in Tensor query, in Tensor key, in Tensor value, int heads, in AttentionMask mask = default)
-    {
-        RequireFloat(query, 3, nameof(query));
-        RequireFloat(key, 3, nameof(key));
-        long width = query.Shape[2];
-        Require(key.Shape[0] == query.Shape[0] && key.Shape[2] == width, nameof(key), $"Keys {key.Shape} do not fit queries {query.Shape}.");
-        Require(value.Exists && value.Shape == key.Shape, nameof(value), $"Expected values {key.Shape}; found {value.Shape}.");
-        Tensor q = AsComputeType(query), k = AsComputeType(key), v = AsComputeType(value);
-        return Attend(Address(q), Address(k), Address(v), (width, width * query.Shape[1]), (width, width * key.Shape[1]), query.Shape[0], query.Shape[1], key.Shape[1], width, heads, mask);
-    }
-
-    private Tensor Attend(ulong query, ulong key, ulong value, (long Row, long Batch) queryStride, (long Row, long Batch) keyStride,
-        long batch, long queries, long keys, long width, int heads, in AttentionMask mask)
-    {
-        Require(heads > 0 && width % heads == 0, nameof(heads), $"{heads} heads do not divide a width of {width}.");
-        long headWidth = width / heads;
+        Shape shape = OperationShapes.Attention(query, key, value, heads, mask);
+        long batch = shape[0], queries = shape[1], keys = key.Count, width = shape[2], headWidth = width / heads;
         if (headWidth > LargestHead)
             throw new NotSupportedException($"CUDA attention takes heads up to {LargestHead} wide; found {headWidth}.");
-        ulong additive = 0;
-        if (mask.Additive.Exists)
-        {
-            Require(mask.Additive.Shape == new Shape(batch, queries, keys), nameof(mask), $"Expected a mask {new Shape(batch, queries, keys)}; found {mask.Additive.Shape}.");
-            additive = Address(AsFloat32(mask.Additive));
-        }
-
+        (ulong Address, long Row, long Batch) q = Operand(query, nameof(query)), k = Operand(key, nameof(key)), v = Operand(value, nameof(value));
+        if (key.Batch == 1)
+            (k.Batch, v.Batch) = (0, 0);
+        ulong additive = mask.Additive.Exists ? Address(AsFloat32(mask.Additive)) : 0;
+        long maskBatch = mask.Additive.Exists && mask.Additive.Shape[0] == 1 ? 0 : queries * keys;
         Tensor output = New(new Shape(batch, queries, width), _computeType);
         bool isPlain = _computeType == ElementType.Float32;
         int padded = headWidth <= 32 ? 32 : headWidth <= 64 ? 64 : (int)((headWidth + 15) / 16 * 16);
@@ -123,9 +85,42 @@ internal sealed unsafe partial class CudaPass
         string kernel = isPlain ? "attention_fp32" : AttentionKernel(padded);
         _plan.Add(new CudaStage("attention", Operations: 4.0 * batch * queries * keys * width), _device.Kernel(kernel, shared), (Blocks(queries, isPlain ? 4 : QueryTile), heads, batch), AttentionThreads, shared,
         [
-            query, key, value, Address(output), Slot(queryStride.Row), Slot(queryStride.Batch), Slot(keyStride.Row), Slot(keyStride.Batch), Slot(keyStride.Row), Slot(keyStride.Batch),
-            Slot(heads), Slot((int)headWidth), Slot((int)queries), Slot((int)keys), Slot(mask.Causal ? 1 : 0), additive,
+            q.Address, k.Address, v.Address, Address(output), Slot(q.Row), Slot(q.Batch), Slot(k.Row), Slot(k.Batch), Slot(v.Row), Slot(v.Batch),
+            Slot(heads), Slot((int)headWidth), Slot((int)queries), Slot((int)keys), Slot(mask.Causal ? 1 : 0), additive, Slot(maskBatch), Address(mask.KeyLengths), Slot(mask.Offset),
         ]);
+        return output;
+    }
+
+    /// <summary>Where a view begins, in the compute type, and the elements from row to row and from sequence to sequence.</summary>
+    private (ulong Address, long Row, long Batch) Operand(in TokenView view, string name)
+    {
+        RequireFloat(view.Tokens, 3, name);
+        Tensor tokens = AsComputeType(view.Tokens);
+        long row = tokens.Shape[2];
+        return (Address(tokens) + (ulong)(view.Start * _computeType.SizeInBytes()), row, row * tokens.Shape[1]);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Rotary(in TokenView input, Weight cosines, Weight sines, int heads, RotaryPairing pairing, int firstPosition = 0)
+    {
+        Shape shape = OperationShapes.Rotary(input, cosines, sines, heads, firstPosition);
+        RequireFloat(input.Tokens, 3, nameof(input));
+        Tensor output = New(shape);
+        long headWidth = shape[2] / heads, pairs = shape.ElementCount / 2;
+        ulong skipped = (ulong)(firstPosition * (headWidth / 2) * sizeof(float));
+        Elements(ByType(input.Tokens.Type, "rotate_fp32", "rotate_bf16", "rotate_fp16"), pairs,
+        [
+            Address(input.Tokens), Address(cosines) + skipped, Address(sines) + skipped, Address(output), Slot(pairs), Slot((int)shape[1]), Slot((int)input.Tokens.Shape[2]),
+            Slot((int)input.Start), Slot((int)shape[2]), Slot((int)headWidth), Slot(pairing == RotaryPairing.HalfSplit ? 1 : 0),
+        ]);
+        return output;
+    }
+
+    /// <summary>left * right, then + residual where there is one.</summary>
+    private Tensor MultiplyAdd(in Tensor left, in Tensor right, in Tensor residual)
+    {
+        Tensor first = AsFloat32(left), second = AsFloat32(right), added = residual.Exists ? AsFloat32(residual) : default, output = New(left.Shape);
+        Elements("multiply_fp32", left.Shape.ElementCount, [Address(first), Address(second), Address(added), Address(output), Slot(left.Shape.ElementCount)]);
         return output;
     }
 

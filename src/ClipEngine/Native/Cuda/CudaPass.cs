@@ -109,6 +109,9 @@ internal sealed unsafe partial class CudaPass : IPass
     }
 
     /// <inheritdoc/>
+    public Tensor ReleaseAllBut(long mark, in Tensor kept) => LeaveScope(mark, kept);
+
+    /// <inheritdoc/>
     public Tensor LeaveScope(long mark, in Tensor kept)
     {
         _arena.Release((int)mark, Address(kept));
@@ -175,11 +178,5 @@ internal sealed unsafe partial class CudaPass : IPass
             throw new ArgumentException($"Expected a floating-point tensor of this backend; found {(tensor.Exists ? tensor.Type.ToString() : "none")}.", name);
         if (rank > 0 && tensor.Shape.Rank != rank)
             throw new ArgumentException($"Expected {rank} dimensions; found {tensor.Shape}.", name);
-    }
-
-    private static void RequireVector(Weight? weight, long length)
-    {
-        if (weight is not null && weight.Shape.ElementCount != length)
-            throw new ArgumentException($"{weight.Name}: expected {length} values; found {weight.Shape}.", nameof(weight));
     }
 }
