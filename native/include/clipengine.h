@@ -22,7 +22,7 @@ extern "C" {
 #define CLIPENGINE_API __attribute__((visibility("default")))
 
 /* Raised whenever a signature or a struct changes; the managed side refuses another version. */
-#define CLIPENGINE_ABI_VERSION 1
+#define CLIPENGINE_ABI_VERSION 2
 
 typedef int32_t clipengine_status;
 enum {

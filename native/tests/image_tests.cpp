@@ -1,4 +1,4 @@
-// Kernels against their plain twins, parts of images against the whole, and bytes turned over in every sample file.
+// Kernels against their plain twins in every mode, parts of images against the whole, and bytes turned over in every sample file.
 #include <dirent.h>
 
 #include <algorithm>
@@ -27,17 +27,20 @@ std::vector<const ResampleKernels*> kernels() {
 // An image that exists only as a formula: noisy enough to make weights and saturation matter.
 class DrawnImage final : public Decoder {
  public:
-  DrawnImage(int width, int height) { set_size("drawn", width, height); }
+  DrawnImage(int width, int height, PixelMode mode = PixelMode::kRgb) {
+    set_size("drawn", width, height);
+    mode_ = mode;
+  }
   int format() const override { return CLIPENGINE_IMAGE_PNG; }
-  void read_rows(uint8_t* rgb, size_t stride, int count) override {
+  void read_rows(uint8_t* rows, size_t stride, int count) override {
+    const size_t pixel = bytes_of_pixel(mode_);
     for (int i = 0; i < count; ++i, ++row_) {
       for (int x = window_.left; x < window_.right; ++x) {
-        for (int c = 0; c < 3; ++c) {
+        for (size_t c = 0; c < pixel; ++c) {
           const uint32_t hash = (static_cast<uint32_t>(x) * 2654435761u) ^ (static_cast<uint32_t>(window_.top + row_) * 2246822519u) ^ (static_cast<uint32_t>(c) * 374761393u);
           // A third each of black, white and anything: edges make cubic weights overshoot.
           const uint32_t mixed = (hash ^ hash >> 15) * 2654435761u >> 8;
-          rgb[static_cast<size_t>(i) * stride + static_cast<size_t>(x - window_.left) * 3 + static_cast<size_t>(c)] =
-              mixed % 3 == 0 ? 0 : mixed % 3 == 1 ? 255 : static_cast<uint8_t>(mixed >> 8);
+          rows[static_cast<size_t>(i) * stride + static_cast<size_t>(x - window_.left) * pixel + c] = mixed % 3 == 0 ? 0 : mixed % 3 == 1 ? 255 : static_cast<uint8_t>(mixed >> 8);
         }
       }
     }
@@ -96,36 +99,58 @@ std::vector<File> samples(size_t largest) {
 
 std::vector<uint8_t> decode(Decoder& decoder, const Window& window) {
   decoder.set_window(window);
-  std::vector<uint8_t> rgb(static_cast<size_t>(window.width()) * 3 * static_cast<size_t>(window.height()));
-  decoder.read_rows(rgb.data(), static_cast<size_t>(window.width()) * 3, window.height());
+  const size_t row_bytes = static_cast<size_t>(window.width()) * bytes_of_pixel(decoder.mode());
+  std::vector<uint8_t> rows(row_bytes * static_cast<size_t>(window.height()));
+  decoder.read_rows(rows.data(), row_bytes, window.height());
   decoder.finish();
-  return rgb;
+  return rows;
 }
 
 }  // namespace
 
 CLIPENGINE_TEST(every_kernel_gives_the_bits_of_the_plain_one) {
-  const int sizes[][2] = {{1, 1}, {2, 3}, {7, 1}, {17, 50}, {50, 17}, {77, 257}, {257, 77}, {640, 31}, {1023, 600}};
+  const int sizes[][2] = {{1, 1}, {2, 3}, {7, 1}, {17, 50}, {50, 17}, {77, 257}, {257, 77}, {640, 31}, {31, 640}, {1023, 600}};
   const int targets[][2] = {{1, 1}, {1, 7}, {17, 17}, {32, 32}, {50, 77}, {77, 50}, {224, 224}, {257, 257}};
+  const PixelMode modes[] = {PixelMode::kRgb, PixelMode::kRgba, PixelMode::kCmyk};
   for (const auto& size : sizes) {
     for (const auto& target : targets) {
-      for (int mode = 0; mode < 2; ++mode) {
-        for (int interpolation = 0; interpolation < 2; ++interpolation) {
-          const clipengine_image_transform transform = transform_of(target[0], target[1], mode, interpolation);
+      for (int choice = 0; choice < 24; ++choice) {
+        clipengine_image_transform transform = transform_of(target[0], target[1], choice % 2, choice / 2 % 2);
+        transform.resampler = choice / 4 % 3;
+        transform.rgb_order = transform.resampler == CLIPENGINE_RESAMPLER_TORCHVISION ? CLIPENGINE_RGB_FIRST : CLIPENGINE_RGB_LAST;
+        transform.crop_start = choice / 12;
+        for (const PixelMode mode : modes) {
           std::vector<uint8_t> expected;
           for (const ResampleKernels* kernel : kernels()) {
-            DrawnImage image(size[0], size[1]);
+            DrawnImage image(size[0], size[1], mode);
             Collect out(target[0], target[1]);
             transform_image(image, transform, *kernel, out);
             CHECK_EQUAL(out.rows, target[0]);
             if (expected.empty()) expected = out.rgb();
             if (out.rgb() != expected) {
               clipengine_test::report(__FILE__, __LINE__, std::string(kernel->name) + " differs: " + std::to_string(size[0]) + " x " + std::to_string(size[1]) + " to " +
-                                                              std::to_string(target[1]) + " x " + std::to_string(target[0]) + ", mode " + std::to_string(mode));
+                                                              std::to_string(target[1]) + " x " + std::to_string(target[0]) + ", choice " + std::to_string(choice));
             }
           }
         }
       }
+    }
+  }
+}
+
+CLIPENGINE_TEST(torchvisions_weights_are_as_fine_as_16_bits_allow) {
+  // The definition, over the whole axis and without a shortcut.
+  const int sizes[][2] = {{1, 7}, {7, 1}, {10, 10}, {31, 224}, {224, 31}, {97, 64}, {1000, 125}, {3, 6000}, {6000, 3}, {640, 641}};
+  for (const auto& size : sizes) {
+    for (const Filter filter : {Filter::kBicubic, Filter::kBilinear}) {
+      const Weights exact = make_weights(filter, Rounding::kNone, size[0], size[1], 0, size[1]);
+      const double largest = *std::max_element(exact.exact.begin(), exact.exact.end());
+      int bits = 0;
+      while (bits < 22 && static_cast<int64_t>(0.5 + largest * static_cast<double>(1 << (bits + 1))) < 1 << 15) ++bits;
+      // A part of the axis is weighted as the whole is.
+      const Weights narrow = make_weights(filter, Rounding::kTorchvision, size[0], size[1], size[1] / 2, size[1] / 2 + 1);
+      CHECK_EQUAL(narrow.bits, bits);
+      for (const int32_t value : narrow.value) CHECK(value >= -(1 << 15) && value < 1 << 15);
     }
   }
 }
@@ -136,10 +161,11 @@ CLIPENGINE_TEST(kernels_stay_inside_their_rows) {
   for (const ResampleKernels* kernel : kernels()) {
     for (const int width : {1, 5, 16, 17, 63, 64, 65, 301}) {
       const int output = 1 + static_cast<int>(random() % 90);
-      const PackedWeights weights = PackedWeights::horizontal(make_weights(Filter::kBicubic, width, output, 0, output), 0, kernel->lanes);
+      const int channels = 3 + static_cast<int>(random() % 2);
+      const PackedWeights weights = PackedWeights::horizontal(make_weights(Filter::kBicubic, Rounding::kPillow, width, output, 0, output), channels, 0, kernel->lanes);
       for (const int rows : {1, 3, 4, 7}) {
-        const size_t stride = static_cast<size_t>(width) * 3 + kRowPadding;
-        const size_t out_stride = static_cast<size_t>(output) * 3 + kRowPadding;
+        const size_t stride = static_cast<size_t>(width * channels) + kRowPadding;
+        const size_t out_stride = static_cast<size_t>(output * channels) + kRowPadding;
         std::vector<uint8_t> in(stride * static_cast<size_t>(rows));
         for (uint8_t& byte : in) byte = static_cast<uint8_t>(random());
         std::vector<uint8_t> out(out_stride * static_cast<size_t>(rows) + 16, 0xA5);
@@ -158,6 +184,7 @@ CLIPENGINE_TEST(a_part_of_an_image_equals_that_part_of_the_whole) {
     const int width = whole_decoder->width();
     const int height = whole_decoder->height();
     const std::vector<uint8_t> whole = decode(*whole_decoder, {0, width, 0, height});
+    const size_t pixel = bytes_of_pixel(whole_decoder->mode());
     const bool jpeg = whole_decoder->format() == CLIPENGINE_IMAGE_JPEG;
     for (int i = 0; i < (jpeg ? 60 : 4); ++i) {
       Window window{};
@@ -171,9 +198,9 @@ CLIPENGINE_TEST(a_part_of_an_image_equals_that_part_of_the_whole) {
       const std::vector<uint8_t> part = decode(*decoder, window);
       bool same = true;
       for (int y = 0; y < window.height(); ++y) {
-        same = same && std::memcmp(part.data() + static_cast<size_t>(y) * static_cast<size_t>(window.width()) * 3,
-                                   whole.data() + (static_cast<size_t>(window.top + y) * static_cast<size_t>(width) + static_cast<size_t>(window.left)) * 3,
-                                   static_cast<size_t>(window.width()) * 3) == 0;
+        same = same && std::memcmp(part.data() + static_cast<size_t>(y) * static_cast<size_t>(window.width()) * pixel,
+                                   whole.data() + (static_cast<size_t>(window.top + y) * static_cast<size_t>(width) + static_cast<size_t>(window.left)) * pixel,
+                                   static_cast<size_t>(window.width()) * pixel) == 0;
       }
       if (!same) {
         clipengine_test::report(__FILE__, __LINE__, file.name + ": columns " + std::to_string(window.left) + " to " + std::to_string(window.right) + ", rows " +
@@ -227,6 +254,8 @@ CLIPENGINE_TEST(the_borders_arguments_are_checked) {
   CHECK_EQUAL(clipengine_image_probe(nullptr, 0, &info), CLIPENGINE_BAD_INPUT);
   CHECK_EQUAL(clipengine_image_problem(), CLIPENGINE_IMAGE_NOT_AN_IMAGE);
   const File file = samples(100).front();
+  transform.resampler = CLIPENGINE_RESAMPLER_TORCHVISION; // which converts first
+  CHECK_EQUAL(clipengine_image_crop(file.bytes.data(), static_cast<int64_t>(file.bytes.size()), &transform, pixel), CLIPENGINE_INVALID_ARGUMENT);
   transform.height = 8193;
   CHECK_EQUAL(clipengine_image_crop(file.bytes.data(), static_cast<int64_t>(file.bytes.size()), &transform, pixel), CLIPENGINE_INVALID_ARGUMENT);
   CHECK_EQUAL(clipengine_image_decode(file.bytes.data(), static_cast<int64_t>(file.bytes.size()), pixel, 1), CLIPENGINE_INVALID_ARGUMENT);

@@ -16,13 +16,22 @@ internal sealed class ImageArguments(bool takesShards = false)
     private readonly Option<string?> _list = new Option<string?>("--file") { Description = $"A list of image files{(takesShards ? " and shards" : "")}, one a line; .csv: a table with a header, one row an image, paths relative to the table's folder." }.ReadsText();
     private readonly Option<string?> _column = new("--column") { Description = $"With --file TABLE.csv: the column that holds the files ({string.Join(", ", _usualColumns)} are found by themselves)." };
 
+    private readonly Option<string?> _resampler = new("--resampler") { Description = "Whose resize: pillow-13 (the OpenCLIP layout's), pillow-12, or torchvision (the transformers layout's)." };
+    private readonly Option<string?> _rgb = new("--rgb") { Description = "When palettes, alpha, 16-bit gray and the like become RGB: last, behind the resize (open_clip), or first (transformers)." };
+    private readonly Option<string?> _alpha = new("--alpha") { Description = "What becomes of transparency: drop (open_clip), or white, laid over white first (transformers since 5.21)." };
+
     /// <summary>Adds the words to a verb.</summary>
     public void AddTo(Command command)
     {
         command.Add(_inputs);
-        command.Add(_list);
-        command.Add(_column);
+        foreach (Option option in new Option[] { _list, _column, _resampler, _rgb, _alpha })
+            command.Add(option);
     }
+
+    /// <summary>What the user asks for in place of the preprocessing that belongs to the model.</summary>
+    /// <exception cref="BadInputException">A name that does not exist.</exception>
+    public PreprocessOverrides Preprocessing(ParseResult parsed) =>
+        PreprocessOverrides.Parse(parsed.GetValue(_resampler), parsed.GetValue(_rgb), parsed.GetValue(_alpha), "--");
 
     /// <summary>A file stands for itself; a folder for all images below it, told by their extensions and sorted by path; a list for its lines, a table for its rows.</summary>
     /// <exception cref="BadInputException">Something is not there, or nothing was named.</exception>

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using ClipEngine.Cli.Arguments;
 using ClipEngine.Devices;
+using ClipEngine.Imaging;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
 
@@ -45,7 +46,8 @@ internal sealed class ModelArguments
     /// <summary>Loads the model on the device; what a user should know about it goes to standard error.</summary>
     /// <param name="parsed">The command line.</param>
     /// <param name="towers">Those that the verb runs.</param>
-    public LoadedModel Load(ParseResult parsed, ModelTowers towers = ModelTowers.Both)
+    /// <param name="preprocessing">What the user asks for in place of the model's own preprocessing.</param>
+    public LoadedModel Load(ParseResult parsed, ModelTowers towers = ModelTowers.Both, PreprocessOverrides? preprocessing = null)
     {
         int? batch = parsed.GetValue(_batch);
         IBackend backend = OpenBackend(parsed.GetValue(_device)!, parsed.GetValue(_dtype)!, parsed.GetValue(_threads));
@@ -57,6 +59,7 @@ internal sealed class ModelArguments
                 Backend = backend,
                 BatchSize = batch,
                 Towers = towers,
+                Preprocessing = preprocessing,
                 ImageSize = ParseImageSize(parsed.GetValue(_imageSize)),
                 AcceptActivationMismatch = parsed.GetValue(_acceptActivationMismatch),
             });

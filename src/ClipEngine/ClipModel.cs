@@ -45,7 +45,8 @@ public sealed partial class ClipModel : IDisposable
         _batchSize = options.BatchSize;
         _logger = options.Logger ?? NullLogger.Instance;
         _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
-        _preprocessor = new Lazy<IImagePreprocessor>(() => options.Preprocessor ?? new ImagePreprocessor(parts.Model.Preprocess));
+        PreprocessOptions preprocess = (options.Preprocessing ?? new PreprocessOverrides()).Apply(parts.Model.Preprocess);
+        _preprocessor = new Lazy<IImagePreprocessor>(() => options.Preprocessor ?? new ImagePreprocessor(preprocess));
         Encoder = (IDualEncoder)parts.Model;
         WeightBytes = parts.Weights.Sum(weight => weight.ByteLength);
     }

@@ -33,7 +33,10 @@ public sealed record ClipModelOptions
     /// <summary>Replaces the tokenizer that the configuration asks for.</summary>
     public ITokenizer? Tokenizer { get; init; }
 
-    /// <summary>Replaces the preprocessing that the configuration asks for. Its size must be the model's.</summary>
+    /// <summary>Changes whose resize it is, when images become RGB and what becomes of transparency; null keeps what belongs to the model's layout.</summary>
+    public PreprocessOverrides? Preprocessing { get; init; }
+
+    /// <summary>Replaces the preprocessing that the configuration asks for, <see cref="Preprocessing"/> included. Its size must be the model's.</summary>
     public IImagePreprocessor? Preprocessor { get; init; }
 
     /// <summary>Images or sentences that go through a tower at once; null: as many as keep the processor busy. Features do not depend on it.</summary>

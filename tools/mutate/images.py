@@ -40,11 +40,13 @@ class Engine:
     """The native library's C functions."""
 
     class Info(ctypes.Structure):
-        _fields_ = [("format", ctypes.c_int32), ("width", ctypes.c_int32), ("height", ctypes.c_int32)]
+        _fields_ = [("format", ctypes.c_int32), ("width", ctypes.c_int32), ("height", ctypes.c_int32), ("reserved", ctypes.c_int32),
+                    ("memory", ctypes.c_int64)]
 
     class Transform(ctypes.Structure):
         _fields_ = [("height", ctypes.c_int32), ("width", ctypes.c_int32), ("resize_mode", ctypes.c_int32),
-                    ("interpolation", ctypes.c_int32), ("mean", ctypes.c_float * 3), ("deviation", ctypes.c_float * 3)]
+                    ("interpolation", ctypes.c_int32), ("resampler", ctypes.c_int32), ("rgb_order", ctypes.c_int32),
+                    ("alpha", ctypes.c_int32), ("crop_start", ctypes.c_int32), ("normalization", ctypes.c_int32), ("mean", ctypes.c_float * 3), ("deviation", ctypes.c_float * 3)]
 
     def __init__(self, path):
         self.library = ctypes.CDLL(os.path.abspath(path))
@@ -70,19 +72,20 @@ class Engine:
                                                       ctypes.c_int64(rgb.size))
         return self.message() if status else rgb
 
-    def crop(self, data, height, width, squash, bilinear):
+    def crop(self, data, height, width, squash, bilinear, rgb_first):
         result = np.empty((height, width, 3), np.uint8)
-        transform = self.Transform(height, width, squash, bilinear)
+        transform = self.Transform(height, width, squash, bilinear, 1, rgb_first)  # resampler 1: Pillow up to 12
         status = self.library.clipengine_image_crop(data, ctypes.c_int64(len(data)), ctypes.byref(transform), result.ctypes.data_as(ctypes.c_void_p))
         return self.message() if status else result
 
 
-def oracle_crop(rgb, height, width, squash, bilinear):
-    """torchvision's Resize and CenterCrop (for unequal sides open_clip's ResizeKeepRatio) on Pillow."""
-    filter_ = Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC
-    image = Image.fromarray(rgb)
+def oracle_crop(image, height, width, squash, bilinear, rgb_first):
+    """torchvision's Resize and CenterCrop (for unequal sides open_clip's ResizeKeepRatio) on Pillow, before or after it is RGB."""
+    filter_ = Image.Resampling.BILINEAR if bilinear and (squash or width == height) else Image.Resampling.BICUBIC
+    if rgb_first:
+        image = image.convert("RGB")
     if squash:
-        return np.asarray(image.resize((width, height), filter_))
+        return np.asarray(image.resize((width, height), filter_).convert("RGB"))
     if width == height:
         short, long = sorted(image.size)
         sides = (width, int(width * long / short))
@@ -93,16 +96,18 @@ def oracle_crop(rgb, height, width, squash, bilinear):
     image = image.resize(size, filter_)
     left = round((image.width - width) / 2.0)
     top = round((image.height - height) / 2.0)
-    return np.asarray(image.crop((left, top, left + width, top + height)))
+    return np.asarray(image.crop((left, top, left + width, top + height)).convert("RGB"))
 
 
 def oracle(data):
-    """Pillow's RGB array, or its message."""
+    """Pillow's image, loaded; or its message, or the size of what is too large to compare."""
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "BMP", "GIF")) as image:
             if image.size[0] * image.size[1] > COMPARED_PIXELS:
                 return image.size
-            return np.asarray(image.convert("RGB"))
+            image.load()
+            image.convert("RGB")
+            return image.copy()
     except Exception as error:  # Pillow raises nearly everything
         return f"{type(error).__name__}: {error}"
 
@@ -429,12 +434,15 @@ def judge(engine, data, choice):
     if isinstance(theirs, str):
         return "SILENT", "only we accept; Pillow says " + theirs, seconds
     if isinstance(ours, tuple) or isinstance(theirs, tuple):
-        same = tuple(ours if isinstance(ours, tuple) else ours.shape[1::-1]) == tuple(theirs if isinstance(theirs, tuple) else theirs.shape[1::-1])
+        same = tuple(ours if isinstance(ours, tuple) else ours.shape[1::-1]) == tuple(theirs if isinstance(theirs, tuple) else theirs.size)
         return ("agreed" if same else "SILENT"), "too large to compare pixels", seconds
-    if ours.shape != theirs.shape or not (ours == theirs).all():
-        return "SILENT", f"decoded {ours.shape} against {theirs.shape}", seconds
+    rgb = np.asarray(theirs.convert("RGB"))
+    if ours.shape != rgb.shape or not (ours == rgb).all():
+        return "SILENT", f"decoded {ours.shape} against {rgb.shape}", seconds
     height = choice.randrange(1, 80)
     wanted = (height, choice.choice((height, height, choice.randrange(1, 80))), choice.randrange(2), choice.randrange(2))
+    # Pillow 9.4 resizes 16-bit gray in 32 bits, later ones in 16, as the engine does: compared as RGB only.
+    wanted += (1 if theirs.mode == "I" else choice.randrange(2),)
     if max(ours.shape[:2]) < 200 * min(ours.shape[:2]):
         crop = engine.crop(data, *wanted)
         if isinstance(crop, str) or not (crop == oracle_crop(theirs, *wanted)).all():

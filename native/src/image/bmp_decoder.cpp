@@ -54,7 +54,7 @@ class BmpDecoder final : public RowDecoder {
 
     switch (compression) {
       case kRaw:
-        set_channels(bits_ == 16 ? Layout{16, 10, 5, 0, 5} : Layout{bits_, 2, 1, 0, 0});
+        set_channels(bits_ == 16 ? Layout{16, 10, 5, 0, 5, -1} : Layout{bits_, 2, 1, 0, 0, -1});
         break;
       case kBitFields:
         read_masks(reader, header_size);
@@ -84,44 +84,48 @@ class BmpDecoder final : public RowDecoder {
   }
 
   int format() const override { return CLIPENGINE_IMAGE_BMP; }
+  int64_t memory() const override { return run_length_ ? int64_t{width()} * height() : 0; }
 
  protected:
-  void decode_row(uint8_t* rgb) override {
+  void decode_row(uint8_t* row) override {
     if (run_length_ && indices_.empty()) decode_run_lengths();
     const size_t width = static_cast<size_t>(this->width());
     const int y = row_++;
     const size_t stored = static_cast<size_t>(top_down_ ? y : height() - 1 - y);
     if (run_length_) {
-      const uint8_t* source = indices_.data() + stored * width;
-      for (size_t x = 0; x < width; ++x) std::memcpy(rgb + 3 * x, palette_[source[x]].data(), 3);
+      std::memcpy(row, indices_.data() + stored * width, width);
       return;
     }
     const uint8_t* source = bytes_.data + data_ + stored * stride_;
     switch (bits_) {
-      case 1:
-        for (size_t x = 0; x < width; ++x) std::memcpy(rgb + 3 * x, palette_[source[x / 8] >> (7 - x % 8) & 1].data(), 3);
+      case 1: {
+        const uint8_t set = mode_ == PixelMode::kBilevel ? 255 : 1;
+        for (size_t x = 0; x < width; ++x) row[x] = (source[x / 8] >> (7 - x % 8) & 1) != 0 ? set : 0;
         break;
+      }
       case 4:
-        for (size_t x = 0; x < width; ++x) std::memcpy(rgb + 3 * x, palette_[x % 2 == 0 ? source[x / 2] >> 4 : source[x / 2] & 15].data(), 3);
+        for (size_t x = 0; x < width; ++x) row[x] = static_cast<uint8_t>(x % 2 == 0 ? source[x / 2] >> 4 : source[x / 2] & 15);
         break;
       case 8:
-        for (size_t x = 0; x < width; ++x) std::memcpy(rgb + 3 * x, palette_[source[x]].data(), 3);
+        std::memcpy(row, source, width);
         break;
       case 16:
         for (size_t x = 0; x < width; ++x) {
           const int pixel = source[2 * x] | source[2 * x + 1] << 8;
           const int green_maximum = (1 << layout_.green_bits) - 1;
-          rgb[3 * x] = static_cast<uint8_t>((pixel >> layout_.red & 31) * 255 / 31);
-          rgb[3 * x + 1] = static_cast<uint8_t>((pixel >> layout_.green & green_maximum) * 255 / green_maximum);
-          rgb[3 * x + 2] = static_cast<uint8_t>((pixel & 31) * 255 / 31);
+          row[3 * x] = static_cast<uint8_t>((pixel >> layout_.red & 31) * 255 / 31);
+          row[3 * x + 1] = static_cast<uint8_t>((pixel >> layout_.green & green_maximum) * 255 / green_maximum);
+          row[3 * x + 2] = static_cast<uint8_t>((pixel & 31) * 255 / 31);
         }
         break;
       default: {
         const size_t step = static_cast<size_t>(bits_) / 8;
+        const size_t channels = bytes_of_pixel(mode_);
         for (size_t x = 0; x < width; ++x) {
-          rgb[3 * x] = source[step * x + static_cast<size_t>(layout_.red)];
-          rgb[3 * x + 1] = source[step * x + static_cast<size_t>(layout_.green)];
-          rgb[3 * x + 2] = source[step * x + static_cast<size_t>(layout_.blue)];
+          row[channels * x] = source[step * x + static_cast<size_t>(layout_.red)];
+          row[channels * x + 1] = source[step * x + static_cast<size_t>(layout_.green)];
+          row[channels * x + 2] = source[step * x + static_cast<size_t>(layout_.blue)];
+          if (channels == 4) row[channels * x + 3] = source[step * x + static_cast<size_t>(layout_.alpha)];
         }
       }
     }
@@ -137,9 +141,13 @@ class BmpDecoder final : public RowDecoder {
     int green;
     int blue;
     int green_bits;
+    int alpha;  // -1 for none
   };
 
-  void set_channels(const Layout& layout) { layout_ = layout; }
+  void set_channels(const Layout& layout) {
+    layout_ = layout;
+    mode_ = layout.alpha >= 0 ? PixelMode::kRgba : PixelMode::kRgb;
+  }
 
   void read_masks(ByteReader& reader, uint32_t header_size) {
     // Short headers are followed by three masks; longer ones hold four.
@@ -155,15 +163,15 @@ class BmpDecoder final : public RowDecoder {
       Layout layout;
     };
     static constexpr Known kKnown[] = {
-        {32, {0xFF0000, 0xFF00, 0xFF, 0}, {32, 2, 1, 0, 0}},
-        {32, {0xFF000000, 0xFF0000, 0xFF00, 0}, {32, 3, 2, 1, 0}},
-        {32, {0xFF000000, 0xFF0000, 0xFF00, 0xFF}, {32, 3, 2, 1, 0}},
-        {32, {0xFF, 0xFF00, 0xFF0000, 0xFF000000}, {32, 0, 1, 2, 0}},
-        {32, {0xFF0000, 0xFF00, 0xFF, 0xFF000000}, {32, 2, 1, 0, 0}},
-        {32, {0, 0, 0, 0}, {32, 2, 1, 0, 0}},
-        {24, {0xFF0000, 0xFF00, 0xFF, 0}, {24, 2, 1, 0, 0}},
-        {16, {0xF800, 0x7E0, 0x1F, 0}, {16, 11, 5, 0, 6}},
-        {16, {0x7C00, 0x3E0, 0x1F, 0}, {16, 10, 5, 0, 5}},
+        {32, {0xFF0000, 0xFF00, 0xFF, 0}, {32, 2, 1, 0, 0, -1}},
+        {32, {0xFF000000, 0xFF0000, 0xFF00, 0}, {32, 3, 2, 1, 0, -1}},
+        {32, {0xFF000000, 0xFF0000, 0xFF00, 0xFF}, {32, 3, 2, 1, 0, 0}},
+        {32, {0xFF, 0xFF00, 0xFF0000, 0xFF000000}, {32, 0, 1, 2, 0, 3}},
+        {32, {0xFF0000, 0xFF00, 0xFF, 0xFF000000}, {32, 2, 1, 0, 0, 3}},
+        {32, {0, 0, 0, 0}, {32, 2, 1, 0, 0, 3}},
+        {24, {0xFF0000, 0xFF00, 0xFF, 0}, {24, 2, 1, 0, 0, -1}},
+        {16, {0xF800, 0x7E0, 0x1F, 0}, {16, 11, 5, 0, 6, -1}},
+        {16, {0x7C00, 0x3E0, 0x1F, 0}, {16, 10, 5, 0, 5, -1}},
     };
     for (const Known& known : kKnown) {
       const size_t compared = known.bits == 32 ? 4 : 3;
@@ -180,10 +188,9 @@ class BmpDecoder final : public RowDecoder {
   void read_palette(ByteReader& reader, uint32_t colours, size_t entry) {
     if (colours > 256) throw ImageError(Problem::kUnsupported, "BMP: a palette of " + std::to_string(colours) + " colours; at most 256 are read");
     bool gray = true;
-    for (int i = 0; i < 256; ++i) palette_[static_cast<size_t>(i)] = {static_cast<uint8_t>(i), static_cast<uint8_t>(i), static_cast<uint8_t>(i)};
     for (uint32_t i = 0; i < colours; ++i) {
       const uint8_t* p = reader.take(entry);
-      palette_[i] = {p[2], p[1], p[0]};
+      palette_.colour[i] = {p[2], p[1], p[0], 255};
       const uint32_t ramp = colours == 2 ? i * 255 : i;
       gray = gray && p[0] == ramp && p[1] == ramp && p[2] == ramp;
     }
@@ -192,6 +199,7 @@ class BmpDecoder final : public RowDecoder {
       throw ImageError(Problem::kUnsupported, "BMP: a gray palette of " + std::to_string(colours) + " entries with " + std::to_string(bits_) +
                                                   " bits a pixel, which the reference misreads. Save it as PNG");
     }
+    mode_ = !gray ? PixelMode::kPalette : colours == 2 ? PixelMode::kBilevel : PixelMode::kGray;
   }
 
   void decode_run_lengths() {
@@ -246,7 +254,6 @@ class BmpDecoder final : public RowDecoder {
   uint64_t data_ = 0;
   size_t stride_ = 0;
   int row_ = 0;
-  std::array<std::array<uint8_t, 3>, 256> palette_{};
   std::vector<uint8_t> indices_;
 };
 

@@ -75,17 +75,17 @@ void Decoder::set_size(const char* format, int64_t width, int64_t height) {
   window_ = {0, width_, 0, height_};
 }
 
-void RowDecoder::read_rows(uint8_t* rgb, size_t stride, int count) {
-  const size_t row_bytes = static_cast<size_t>(width()) * 3;
+void RowDecoder::read_rows(uint8_t* rows, size_t stride, int count) {
+  const size_t pixel = bytes_of_pixel(mode_);
   const bool whole = window_.left == 0 && window_.right == width();
-  if (row_.empty()) row_.resize(row_bytes);
+  if (row_.empty()) row_.resize(static_cast<size_t>(width()) * pixel);
   for (; next_row_ < window_.top; ++next_row_) decode_row(row_.data());
-  for (int i = 0; i < count; ++i, ++next_row_, rgb += stride) {
+  for (int i = 0; i < count; ++i, ++next_row_, rows += stride) {
     if (whole) {
-      decode_row(rgb);
+      decode_row(rows);
     } else {
       decode_row(row_.data());
-      std::memcpy(rgb, row_.data() + static_cast<size_t>(window_.left) * 3, static_cast<size_t>(window_.width()) * 3);
+      std::memcpy(rows, row_.data() + static_cast<size_t>(window_.left) * pixel, static_cast<size_t>(window_.width()) * pixel);
     }
   }
 }

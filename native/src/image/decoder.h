@@ -1,6 +1,7 @@
-// What every format's decoder offers: the size from the header, then rows of RGB.
+// What every format's decoder offers: size and mode from the header, then rows of pixels in that mode.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -44,6 +45,45 @@ struct Bytes {
   size_t size;
 };
 
+// What a file stores of a pixel, told apart as Pillow's modes are: the mode decides how an image is resized before it is RGB.
+enum class PixelMode {
+  kBilevel,    // 1 byte, 0 or 255: Pillow's "1"
+  kPalette,    // 1 byte, an index: "P"
+  kGray,       // 1 byte: "L"
+  kGrayAlpha,  // 2 bytes: "LA"
+  kRgb,        // 3 bytes
+  kRgba,       // 4 bytes
+  kCmyk,       // 4 bytes, ink: 0 is none
+  kGray16,     // 2 bytes, a number of this processor's order: "I;16"
+};
+
+constexpr size_t bytes_of_pixel(PixelMode mode) {
+  switch (mode) {
+    case PixelMode::kBilevel:
+    case PixelMode::kPalette:
+    case PixelMode::kGray:
+      return 1;
+    case PixelMode::kGrayAlpha:
+    case PixelMode::kGray16:
+      return 2;
+    case PixelMode::kRgb:
+      return 3;
+    default:
+      return 4;
+  }
+}
+
+// The colours of PixelMode::kPalette.
+struct Palette {
+  // An index beyond the file's table is its own gray level, as in Pillow.
+  Palette() {
+    for (size_t i = 0; i < colour.size(); ++i) colour[i] = {static_cast<uint8_t>(i), static_cast<uint8_t>(i), static_cast<uint8_t>(i), 255};
+  }
+
+  std::array<std::array<uint8_t, 4>, 256> colour;  // red, green, blue, alpha
+  bool has_alpha = false;                          // the file says which entries are transparent
+};
+
 // Columns [left, right) and rows [top, bottom) of the decoded image.
 struct Window {
   int left;
@@ -64,12 +104,17 @@ class Decoder {
   virtual int format() const = 0;
   int width() const { return width_; }
   int height() const { return height_; }
+  PixelMode mode() const { return mode_; }
+  const Palette& palette() const { return palette_; }
+
+  // Bytes that decoding keeps at once, beside a few rows; estimated from the header.
+  virtual int64_t memory() const { return 0; }
 
   // Says which part will be asked for; at most once, before the first row. A decoder may leave out the rest.
   void set_window(const Window& window) { window_ = window; }
 
-  // Writes the window's next count rows, RGB, stride bytes apart.
-  virtual void read_rows(uint8_t* rgb, size_t stride, int count) = 0;
+  // Writes the window's next count rows in mode(), stride bytes apart.
+  virtual void read_rows(uint8_t* rows, size_t stride, int count) = 0;
 
   // Called behind the last row: reads on until the image is known to be whole.
   virtual void finish() = 0;
@@ -81,6 +126,8 @@ class Decoder {
   void set_size(const char* format, int64_t width, int64_t height);
 
   Window window_{};
+  PixelMode mode_ = PixelMode::kRgb;
+  Palette palette_;
 
  private:
   int width_ = 0;
@@ -90,12 +137,12 @@ class Decoder {
 // A decoder that makes whole rows one after the other.
 class RowDecoder : public Decoder {
  public:
-  void read_rows(uint8_t* rgb, size_t stride, int count) final;
+  void read_rows(uint8_t* rows, size_t stride, int count) final;
   void finish() final;
 
  protected:
-  // Makes row next_row_ [width, 3].
-  virtual void decode_row(uint8_t* rgb) = 0;
+  // Makes row next_row_ [width] in mode().
+  virtual void decode_row(uint8_t* row) = 0;
   // Behind the last row: throws unless the file goes on to its proper end.
   virtual void finish_file() = 0;
 

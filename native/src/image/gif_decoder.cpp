@@ -20,7 +20,6 @@ class GifDecoder final : public RowDecoder {
     int64_t canvas_height = reader_.u16();
     const uint8_t flags = reader_.u8();
     reader_.take(2);
-    for (int i = 0; i < 256; ++i) palette_[i] = {static_cast<uint8_t>(i), static_cast<uint8_t>(i), static_cast<uint8_t>(i)};
     if (flags & 0x80) read_palette(flags);
 
     for (;;) {
@@ -41,9 +40,11 @@ class GifDecoder final : public RowDecoder {
     set_size("GIF", canvas_width, canvas_height);
     const uint8_t frame_flags = reader_.u8();
     interlaced_ = (frame_flags & 0x40) != 0;
-    if (frame_flags & 0x80) {
-      for (int i = 0; i < 256; ++i) palette_[i] = {static_cast<uint8_t>(i), static_cast<uint8_t>(i), static_cast<uint8_t>(i)};
-      read_palette(frame_flags);
+    if (frame_flags & 0x80) read_palette(frame_flags);
+    mode_ = is_gray_ramp(palette_) ? PixelMode::kGray : PixelMode::kPalette;
+    if (has_fill_) {
+      palette_.has_alpha = true;
+      palette_.colour[fill_][3] = 0;
     }
     minimum_code_size_ = reader_.u8();
     if (minimum_code_size_ < 1 || minimum_code_size_ > 8) {
@@ -56,17 +57,15 @@ class GifDecoder final : public RowDecoder {
   }
 
   int format() const override { return CLIPENGINE_IMAGE_GIF; }
+  int64_t memory() const override { return int64_t{frame_width_} * frame_height_; }
 
  protected:
-  void decode_row(uint8_t* rgb) override {
+  void decode_row(uint8_t* row) override {
     if (indices_.empty()) decode_frame();
     const int y = row_++;
-    std::array<uint8_t, 3> fill = palette_[fill_];
-    for (int x = 0; x < width(); ++x) std::memcpy(rgb + 3 * static_cast<size_t>(x), fill.data(), 3);
+    std::memset(row, fill_, static_cast<size_t>(width()));
     if (y < top_ || y >= top_ + frame_height_) return;
-    const uint8_t* source = indices_.data() + static_cast<size_t>(y - top_) * static_cast<size_t>(frame_width_);
-    uint8_t* out = rgb + static_cast<size_t>(left_) * 3;
-    for (int x = 0; x < frame_width_; ++x, out += 3) std::memcpy(out, palette_[source[x]].data(), 3);
+    std::memcpy(row + left_, indices_.data() + static_cast<size_t>(y - top_) * static_cast<size_t>(frame_width_), static_cast<size_t>(frame_width_));
   }
 
   // decode_frame has read through the frame's terminator. Later frames are not looked at.
@@ -76,9 +75,11 @@ class GifDecoder final : public RowDecoder {
   void read_palette(uint8_t flags) {
     const size_t colours = size_t{2} << (flags & 7);
     const uint8_t* p = reader_.take(colours * 3);
-    for (size_t i = 0; i < colours; ++i, p += 3) palette_[i] = {p[0], p[1], p[2]};
-    // Where this palette is the gray ramp the image is gray, which the ramp behind it already says.
+    palette_ = Palette();
+    for (size_t i = 0; i < colours; ++i, p += 3) palette_.colour[i] = {p[0], p[1], p[2], 255};
   }
+
+  static bool is_gray_ramp(const Palette& palette) { return palette.colour == Palette().colour; }
 
   void skip_extension() {
     const uint8_t label = reader_.u8();
@@ -86,7 +87,10 @@ class GifDecoder final : public RowDecoder {
     const uint8_t* block = reader_.take(length);
     if (label == 0xF9) {
       if (length < 4) throw ImageError(Problem::kCorrupt, "GIF: a graphic control block of " + std::to_string(length) + " bytes; expected 4");
-      if (block[0] & 1) fill_ = block[3];
+      if (block[0] & 1) {
+        fill_ = block[3];
+        has_fill_ = true;
+      }
     }
     if (length == 0) {
       if (label == 0xFE) return;
@@ -198,8 +202,8 @@ class GifDecoder final : public RowDecoder {
   }
 
   ByteReader reader_;
-  std::array<std::array<uint8_t, 3>, 256> palette_{};
   uint8_t fill_ = 0;
+  bool has_fill_ = false;  // a transparent index is named
   int left_ = 0;
   int top_ = 0;
   int frame_width_ = 0;

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 
+#include "image/colour.h"
 #include "image/pixel_rows.h"
 #include "image/transform.h"
 
@@ -48,8 +49,12 @@ class PixelSink final : public RowSink {
       : width_(static_cast<size_t>(transform.width)), plane_(width_ * static_cast<size_t>(transform.height)), pixels_(pixels) {
     for (size_t c = 0; c < 3; ++c) {
       if (!(transform.standard_deviation[c] > 0)) throw Error(CLIPENGINE_INVALID_ARGUMENT, "a standard deviation must be positive");
-      for (int value = 0; value < 256; ++value) {
-        table_[c][static_cast<size_t>(value)] = (static_cast<float>(value) / 255.0f - transform.mean[c]) / transform.standard_deviation[c];
+      const float mean = transform.mean[c];
+      const float deviation = transform.standard_deviation[c];
+      for (int i = 0; i < 256; ++i) {
+        const float value = static_cast<float>(i);
+        table_[c][static_cast<size_t>(i)] = transform.normalization == CLIPENGINE_NORMALIZE_IN_ONE_STEP ? (value - mean * 255.0f) / (deviation * 255.0f)
+                                                                                                        : (value / 255.0f - mean) / deviation;
       }
     }
   }
@@ -79,7 +84,7 @@ extern "C" {
 clipengine_status clipengine_image_probe(const uint8_t* encoded, int64_t size, clipengine_image_info* info) noexcept {
   return guard_image([&] {
     const std::unique_ptr<Decoder> decoder = open_image(check(encoded, size, info));
-    *info = {decoder->format(), decoder->width(), decoder->height()};
+    *info = {decoder->format(), decoder->width(), decoder->height(), 0, decoder->memory()};
   });
 }
 
@@ -90,7 +95,12 @@ clipengine_status clipengine_image_decode(const uint8_t* encoded, int64_t size, 
     if (capacity != row_bytes * decoder->height()) {
       throw Error(CLIPENGINE_INVALID_ARGUMENT, "the buffer has " + std::to_string(capacity) + " bytes; expected " + std::to_string(row_bytes * decoder->height()));
     }
-    decoder->read_rows(rgb, static_cast<size_t>(row_bytes), decoder->height());
+    const size_t pixels = static_cast<size_t>(decoder->width());
+    std::vector<uint8_t> row(pixels * bytes_of_pixel(decoder->mode()));
+    for (int y = 0; y < decoder->height(); ++y, rgb += row_bytes) {
+      decoder->read_rows(row.data(), row.size(), 1);
+      to_rgb(decoder->mode(), decoder->palette(), row.data(), pixels, rgb);
+    }
     decoder->finish();
   });
 }

@@ -1,5 +1,5 @@
 // JPEG through libjpeg-turbo with the settings that Pillow leaves at their defaults: the accurate integer DCT, fancy upsampling, block
-// smoothing. Four-component images are taken for Adobe's inverted CMYK, as Pillow does, and converted by its formula.
+// smoothing. Four-component images are taken for Adobe's inverted CMYK, as Pillow does.
 #include <algorithm>
 #include <csetjmp>
 #include <cstdio>
@@ -118,7 +118,8 @@ bool read_header(State* state) noexcept {
 
 bool start(State* state) noexcept {
   if (setjmp(state->jump)) return false;
-  state->info.out_color_space = state->info.num_components == 4 ? JCS_CMYK : JCS_RGB;
+  const int components = state->info.num_components;
+  state->info.out_color_space = components == 4 ? JCS_CMYK : components == 1 ? JCS_GRAYSCALE : JCS_RGB;
   return jpeg_start_decompress(&state->info) != FALSE;
 }
 
@@ -143,12 +144,6 @@ bool finish_image(State* state) noexcept {
   return jpeg_finish_decompress(&state->info) != FALSE;
 }
 
-// Pillow's product of two bytes over 255, rounded.
-int multiply(int a, int b) {
-  const int product = a * b + 128;
-  return ((product >> 8) + product) >> 8;
-}
-
 class JpegDecoder final : public Decoder {
  public:
   explicit JpegDecoder(Bytes encoded) : state_(std::make_unique<State>()) {
@@ -160,6 +155,7 @@ class JpegDecoder final : public Decoder {
       if (info.num_components != 1 && info.num_components != 3 && info.num_components != 4) {
         throw ImageError(Problem::kUnsupported, "JPEG: " + std::to_string(info.num_components) + " components; expected 1, 3 or 4");
       }
+      mode_ = info.num_components == 4 ? PixelMode::kCmyk : info.num_components == 1 ? PixelMode::kGray : PixelMode::kRgb;
       // A Huffman code has at least one bit and every block at least one code, so the file's length bounds its blocks.
       const int64_t blocks = (int64_t{width()} + 7) / 8 * ((int64_t{height()} + 7) / 8) /
                              (int64_t{info.max_h_samp_factor} * info.max_v_samp_factor);
@@ -177,20 +173,28 @@ class JpegDecoder final : public Decoder {
 
   int format() const override { return CLIPENGINE_IMAGE_JPEG; }
 
-  void read_rows(uint8_t* rgb, size_t stride, int count) override {
+  // Where an image comes in several scans, the coefficients of all of it: two bytes for each sample.
+  int64_t memory() const override {
+    const jpeg_decompress_struct& info = state_->info;
+    if (!info.progressive_mode && info.comps_in_scan == info.num_components) return 0;
+    int64_t samples = 0;
+    for (int i = 0; i < info.num_components; ++i) samples += int64_t{info.comp_info[i].h_samp_factor} * info.comp_info[i].v_samp_factor;
+    return int64_t{width()} * height() * samples / (int64_t{info.max_h_samp_factor} * info.max_v_samp_factor) * 2;
+  }
+
+  void read_rows(uint8_t* rows, size_t stride, int count) override {
     if (row_.empty()) begin();
-    const size_t bytes = static_cast<size_t>(window_.width()) * 3;
-    for (int i = 0; i < count; ++i, rgb += stride) {
-      if (state_->info.num_components != 4 && bytes == row_.size()) {
-        if (!read_row(state_.get(), rgb)) fail();
-        continue;
-      }
-      if (!read_row(state_.get(), row_.data())) fail();
-      if (state_->info.num_components == 4) {
-        to_rgb(row_.data() + offset_ * 4, rgb);
+    const size_t pixel = bytes_of_pixel(mode_);
+    const size_t bytes = static_cast<size_t>(window_.width()) * pixel;
+    for (int i = 0; i < count; ++i, rows += stride) {
+      if (bytes == row_.size()) {
+        if (!read_row(state_.get(), rows)) fail();
       } else {
-        std::memcpy(rgb, row_.data() + offset_ * 3, bytes);
+        if (!read_row(state_.get(), row_.data())) fail();
+        std::memcpy(rows, row_.data() + offset_ * pixel, bytes);
       }
+      // Such files store ink inverted: 255 is none.
+      if (mode_ == PixelMode::kCmyk) std::transform(rows, rows + bytes, rows, [](uint8_t value) { return static_cast<uint8_t>(255 - value); });
     }
   }
 
@@ -233,13 +237,6 @@ class JpegDecoder final : public Decoder {
     }
     for (; rows > 0; --rows) {
       if (!read_row(state_.get(), row_.data())) fail();
-    }
-  }
-
-  void to_rgb(const uint8_t* cmyk, uint8_t* rgb) const {
-    for (int x = 0; x < window_.width(); ++x, cmyk += 4, rgb += 3) {
-      const int light = cmyk[3];  // the file stores inverted ink: this is 255 - black
-      for (int c = 0; c < 3; ++c) rgb[c] = static_cast<uint8_t>(std::max(0, light - multiply(255 - cmyk[c], light)));
     }
   }
 

@@ -1,9 +1,8 @@
-// PNG through libpng. Pillow's convert("RGB") drops alpha, keeps the high byte of 16-bit colour, and clips 16-bit gray at 255 (it has
-// no 16-bit gray of its own: the value becomes an integer that is then saturated).
+// PNG through libpng. As Pillow does, 16-bit colour and 16-bit gray with alpha keep their high bytes; 16-bit gray stays what it is.
+// A transparent colour of an image without palette is not looked at.
 #include <png.h>
 
 #include <algorithm>
-#include <array>
 #include <csetjmp>
 #include <cstring>
 
@@ -65,7 +64,6 @@ bool start(png_structp png, png_infop info, size_t* row_bytes) noexcept {
     png_set_expand_gray_1_2_4_to_8(png);
   }
   if (depth == 16 && type != PNG_COLOR_TYPE_GRAY) png_set_strip_16(png);
-  if (type & PNG_COLOR_MASK_ALPHA) png_set_strip_alpha(png);
   png_set_interlace_handling(png);
   png_read_update_info(png, info);
   *row_bytes = png_get_rowbytes(png, info);
@@ -129,7 +127,7 @@ class PngDecoder final : public RowDecoder {
       throw std::bad_alloc();
     }
     try {
-      read_palette();
+      read_mode();
     } catch (...) {
       png_destroy_read_struct(&png_, &info_, nullptr);
       throw;
@@ -139,21 +137,23 @@ class PngDecoder final : public RowDecoder {
   ~PngDecoder() override { png_destroy_read_struct(&png_, &info_, nullptr); }
 
   int format() const override { return CLIPENGINE_IMAGE_PNG; }
+  int64_t memory() const override { return interlaced_ ? int64_t{width()} * height() * static_cast<int64_t>(bytes_of_pixel(mode_)) : 0; }
 
  protected:
-  void decode_row(uint8_t* rgb) override {
-    if (raw_row_bytes_ == 0) begin();
-    const uint8_t* raw;
+  void decode_row(uint8_t* row) override {
+    if (!begun_) begin();
+    const size_t bytes = static_cast<size_t>(width()) * bytes_of_pixel(mode_);
     if (interlaced_) {
-      raw = image_.data() + static_cast<size_t>(row_++) * raw_row_bytes_;
-    } else if (direct_) {
-      if (!read_row(png_, rgb)) fail();
-      return;
-    } else {
-      if (!read_row(png_, raw_row_.data())) fail();
-      raw = raw_row_.data();
+      std::memcpy(row, image_.data() + static_cast<size_t>(row_++) * bytes, bytes);
+    } else if (!read_row(png_, row)) {
+      fail();
     }
-    to_rgb(raw, rgb);
+    if (mode_ == PixelMode::kGray16) {
+      for (size_t i = 0; i < bytes; i += 2) {
+        const uint16_t value = static_cast<uint16_t>(row[i] << 8 | row[i + 1]);
+        std::memcpy(row + i, &value, sizeof value);
+      }
+    }
   }
 
   void finish_file() override {
@@ -161,45 +161,49 @@ class PngDecoder final : public RowDecoder {
   }
 
  private:
-  void read_palette() {
+  void read_mode() {
     if (!read_header(png_, info_, &source_)) fail();
-    type_ = png_get_color_type(png_, info_);
-    depth_ = png_get_bit_depth(png_, info_);
+    const int type = png_get_color_type(png_, info_);
     interlaced_ = png_get_interlace_type(png_, info_) != PNG_INTERLACE_NONE;
-    // An index beyond the palette is its own gray level, as in the reference.
-    for (size_t i = 0; i < palette_.size(); ++i) palette_[i] = {static_cast<uint8_t>(i), static_cast<uint8_t>(i), static_cast<uint8_t>(i)};
-    if (type_ == PNG_COLOR_TYPE_PALETTE) {
-      png_colorp colours = nullptr;
-      int count = 0;
-      png_get_PLTE(png_, info_, &colours, &count);
-      for (int i = 0; i < count && i < 256; ++i) palette_[static_cast<size_t>(i)] = {colours[i].red, colours[i].green, colours[i].blue};
+    const int depth = png_get_bit_depth(png_, info_);
+    switch (type) {
+      case PNG_COLOR_TYPE_PALETTE:
+        mode_ = PixelMode::kPalette;
+        break;
+      case PNG_COLOR_TYPE_GRAY:
+        mode_ = depth == 1 ? PixelMode::kBilevel : depth == 16 ? PixelMode::kGray16 : PixelMode::kGray;
+        break;
+      case PNG_COLOR_TYPE_GRAY_ALPHA:
+        mode_ = PixelMode::kGrayAlpha;
+        break;
+      case PNG_COLOR_TYPE_RGB_ALPHA:
+        mode_ = PixelMode::kRgba;
+        break;
+      default:
+        mode_ = PixelMode::kRgb;
+    }
+    if (mode_ != PixelMode::kPalette) return;
+    png_colorp colours = nullptr;
+    int count = 0;
+    png_get_PLTE(png_, info_, &colours, &count);
+    for (int i = 0; i < count && i < 256; ++i) palette_.colour[static_cast<size_t>(i)] = {colours[i].red, colours[i].green, colours[i].blue, 255};
+    png_bytep alpha = nullptr;
+    if (png_get_tRNS(png_, info_, &alpha, &count, nullptr) != 0 && alpha != nullptr) {
+      palette_.has_alpha = true;
+      for (int i = 0; i < count && i < 256; ++i) palette_.colour[static_cast<size_t>(i)][3] = alpha[i];
     }
   }
 
   void begin() {
-    if (!start(png_, info_, &raw_row_bytes_)) fail();
-    direct_ = type_ == PNG_COLOR_TYPE_RGB || type_ == PNG_COLOR_TYPE_RGB_ALPHA;
-    if (!interlaced_) {
-      raw_row_.resize(raw_row_bytes_);
-      return;
-    }
-    image_.resize(raw_row_bytes_ * static_cast<size_t>(height()));
+    size_t row_bytes = 0;
+    if (!start(png_, info_, &row_bytes)) fail();
+    if (row_bytes != static_cast<size_t>(width()) * bytes_of_pixel(mode_)) throw Error(CLIPENGINE_INTERNAL, "libpng makes rows of another length than was asked for");
+    begun_ = true;
+    if (!interlaced_) return;
+    image_.resize(row_bytes * static_cast<size_t>(height()));
     std::vector<uint8_t*> rows(static_cast<size_t>(height()));
-    for (size_t y = 0; y < rows.size(); ++y) rows[y] = image_.data() + y * raw_row_bytes_;
+    for (size_t y = 0; y < rows.size(); ++y) rows[y] = image_.data() + y * row_bytes;
     if (!read_image(png_, rows.data())) fail();
-  }
-
-  void to_rgb(const uint8_t* raw, uint8_t* rgb) const {
-    const size_t width = static_cast<size_t>(this->width());
-    if (direct_) {
-      std::memcpy(rgb, raw, width * 3);
-    } else if (type_ == PNG_COLOR_TYPE_PALETTE) {
-      for (size_t x = 0; x < width; ++x) std::memcpy(rgb + 3 * x, palette_[raw[x]].data(), 3);
-    } else if (depth_ == 16 && type_ == PNG_COLOR_TYPE_GRAY) {
-      for (size_t x = 0; x < width; ++x) std::memset(rgb + 3 * x, raw[2 * x] != 0 ? 255 : raw[2 * x + 1], 3);
-    } else {
-      for (size_t x = 0; x < width; ++x) std::memset(rgb + 3 * x, raw[x], 3);
-    }
   }
 
   [[noreturn]] void fail() const {
@@ -212,14 +216,9 @@ class PngDecoder final : public RowDecoder {
   Source source_;
   png_structp png_ = nullptr;
   png_infop info_ = nullptr;
-  int type_ = 0;
-  int depth_ = 0;
   bool interlaced_ = false;
-  bool direct_ = false;
-  size_t raw_row_bytes_ = 0;
+  bool begun_ = false;
   int row_ = 0;
-  std::array<std::array<uint8_t, 3>, 256> palette_{};
-  std::vector<uint8_t> raw_row_;
   std::vector<uint8_t> image_;
 };
 

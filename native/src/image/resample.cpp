@@ -22,32 +22,87 @@ double bilinear(double x) {
   return x < 1.0 ? 1.0 - x : 0.0;
 }
 
-uint8_t to_byte(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kPrecisionBits, 0, 255)); }
+uint8_t to_byte(int32_t sum, int bits) { return static_cast<uint8_t>(std::clamp(sum >> bits, 0, 255)); }
 
 // weight = high * 2^15 + low, low in [0, 2^15): both fit into 16 bits, and sums of products modulo 2^32 give the exact result.
-int16_t low_half(int32_t weight) { return static_cast<int16_t>(weight & 0x7FFF); }
-int16_t high_half(int32_t weight) { return static_cast<int16_t>(weight >> 15); }
+int16_t low_half(int32_t weight, bool narrow) { return static_cast<int16_t>(narrow ? weight : weight & 0x7FFF); }
+int16_t high_half(int32_t weight, bool narrow) { return static_cast<int16_t>(narrow ? 0 : weight >> 15); }
 
 void horizontal_plain(const HorizontalPass& pass, const uint8_t* rows, size_t stride, int count, uint8_t* out, size_t out_stride) {
+  const size_t channels = static_cast<size_t>(pass.channels);
   for (int y = 0; y < count; ++y, rows += stride, out += out_stride) {
-    for (int x = 0; x < pass.outputs; ++x) {
-      const int32_t* weight = pass.value + static_cast<size_t>(x) * static_cast<size_t>(pass.taps);
-      const uint8_t* pixel = rows + static_cast<size_t>(pass.first[x]) * 3;
-      int32_t sum[3] = {1 << (kPrecisionBits - 1), 1 << (kPrecisionBits - 1), 1 << (kPrecisionBits - 1)};
-      for (int i = 0; i < pass.count[x]; ++i, pixel += 3) {
-        for (int c = 0; c < 3; ++c) sum[c] += pixel[c] * weight[i];
+    for (size_t x = 0; x < static_cast<size_t>(pass.outputs); ++x) {
+      const int32_t* weight = pass.value + x * static_cast<size_t>(pass.taps);
+      const uint8_t* pixel = rows + static_cast<size_t>(pass.first[x]) * channels;
+      const int32_t half = 1 << (pass.bits - 1);
+      int32_t sum[4] = {half, half, half, half};
+      for (int i = 0; i < pass.count[x]; ++i, pixel += channels) {
+        for (size_t c = 0; c < channels; ++c) sum[c] += pixel[c] * weight[i];
       }
-      for (int c = 0; c < 3; ++c) out[3 * x + c] = to_byte(sum[c]);
+      for (size_t c = 0; c < channels; ++c) out[channels * x + c] = to_byte(sum[c], pass.bits);
     }
   }
 }
 
 void vertical_plain(const VerticalPass& pass, const uint8_t* rows, size_t stride, uint8_t* out, size_t bytes) {
   for (size_t i = 0; i < bytes; ++i) {
-    int32_t sum = 1 << (kPrecisionBits - 1);
+    int32_t sum = 1 << (pass.bits - 1);
     for (int k = 0; k < pass.count; ++k) sum += rows[static_cast<size_t>(k) * stride + i] * pass.value[k];
-    out[i] = to_byte(sum);
+    out[i] = to_byte(sum, pass.bits);
   }
+}
+
+// For one output: which inputs, and their weights in double precision.
+class ExactWeights {
+ public:
+  ExactWeights(Filter filter, int input_size, int64_t output_size)
+      : function_(filter == Filter::kBicubic ? bicubic : bilinear),
+        input_size_(input_size),
+        // Pillow keeps the box's borders in single precision; both are exact up to kMaximumSide.
+        scale_(static_cast<double>(input_size) / static_cast<double>(output_size)) {
+    const double filter_scale = std::max(scale_, 1.0);
+    support_ = (filter == Filter::kBicubic ? 2.0 : 1.0) * filter_scale;
+    inverse_ = 1.0 / filter_scale;
+  }
+
+  int taps() const { return static_cast<int>(std::ceil(support_)) * 2 + 1; }
+
+  // weight [taps] is filled up to count.
+  void compute(int64_t output, int* first, int* count, double* weight) const {
+    const double center = (static_cast<double>(output) + 0.5) * scale_;
+    *first = std::max(0, static_cast<int>(center - support_ + 0.5));
+    *count = std::min(input_size_, static_cast<int>(center + support_ + 0.5)) - *first;
+    double total = 0.0;
+    for (int k = 0; k < *count; ++k) {
+      weight[k] = function_((k + *first - center + 0.5) * inverse_);
+      total += weight[k];
+    }
+    if (total == 0.0) return;
+    for (int k = 0; k < *count; ++k) weight[k] /= total;
+  }
+
+ private:
+  double (*function_)(double);
+  int input_size_;
+  double scale_;
+  double support_;
+  double inverse_;
+};
+
+// torchvision's choice: the most fraction bits with which the largest weight of the whole axis stays below 2^15.
+int narrow_bits(const ExactWeights& exact, int64_t output_size) {
+  constexpr int kMost = 22;
+  constexpr int kFewest = 14;  // weights stay below 2
+  int bits = kMost;
+  std::vector<double> weight(static_cast<size_t>(exact.taps()));
+  for (int64_t output = 0; output < output_size && bits > kFewest; ++output) {
+    int first;
+    int count;
+    exact.compute(output, &first, &count, weight.data());
+    const double largest = *std::max_element(weight.begin(), weight.begin() + count);
+    while (bits > kFewest && static_cast<int>(0.5 + largest * (1 << bits)) >= 1 << 15) --bits;
+  }
+  return bits;
 }
 
 const ResampleKernels& choose() {
@@ -68,8 +123,9 @@ const ResampleKernels& resample_kernels() {
   return chosen;
 }
 
-PackedWeights PackedWeights::horizontal(Weights weights, int first_pixel, int lanes) {
+PackedWeights PackedWeights::horizontal(Weights weights, int channels, int first_pixel, int lanes) {
   PackedWeights result;
+  result.channels_ = channels;
   result.weights_ = std::move(weights);
   Weights& plain = result.weights_;
   for (int& first : plain.first) first -= first_pixel;
@@ -88,9 +144,9 @@ PackedWeights PackedWeights::horizontal(Weights weights, int first_pixel, int la
       const size_t pair = static_cast<size_t>(k % 4 / 2);
       int16_t* low = result.packed_.data() + block * block_values + pair * 2 * static_cast<size_t>(lanes) * 8 + lane * 8 + static_cast<size_t>(k % 2);
       int16_t* high = low + static_cast<size_t>(lanes) * 8;
-      for (size_t channel = 0; channel < 3; ++channel) {
-        low[channel * 2] = low_half(value[k]);
-        high[channel * 2] = high_half(value[k]);
+      for (size_t channel = 0; channel < 4; ++channel) {
+        low[channel * 2] = low_half(value[k], plain.narrow);
+        high[channel * 2] = high_half(value[k], plain.narrow);
       }
     }
   }
@@ -112,55 +168,45 @@ PackedWeights PackedWeights::vertical(Weights weights) {
       const int32_t first = value[2 * pair];
       const int32_t second = 2 * pair + 1 < static_cast<size_t>(plain.taps) ? value[2 * pair + 1] : 0;
       int32_t* packed = result.pairs_.data() + (output * pairs + pair) * 2;
-      packed[0] = word(low_half(first), low_half(second));
-      packed[1] = word(high_half(first), high_half(second));
+      packed[0] = word(low_half(first, plain.narrow), low_half(second, plain.narrow));
+      packed[1] = word(high_half(first, plain.narrow), high_half(second, plain.narrow));
     }
   }
   return result;
 }
 
 HorizontalPass PackedWeights::horizontal_pass() const {
-  return {weights_.outputs(), weights_.taps, weights_.first.data(), weights_.count.data(), weights_.value.data(), blocks_.data(), packed_.data(), block_capacity_};
+  return {channels_, weights_.bits, weights_.narrow, weights_.outputs(), weights_.taps, weights_.first.data(), weights_.count.data(), weights_.value.data(), blocks_.data(), packed_.data(), block_capacity_};
 }
 
 VerticalPass PackedWeights::vertical_pass(size_t output) const {
   const size_t pairs = static_cast<size_t>(weights_.taps + 1) / 2;
-  return {weights_.count[output], weights_.value.data() + output * static_cast<size_t>(weights_.taps), pairs_.data() + output * pairs * 2};
+  return {weights_.bits, weights_.narrow, weights_.count[output], weights_.value.data() + output * static_cast<size_t>(weights_.taps), pairs_.data() + output * pairs * 2};
 }
 
-Weights make_weights(Filter filter, int input_size, int64_t output_size, int64_t begin, int64_t end) {
-  double (*const function)(double) = filter == Filter::kBicubic ? bicubic : bilinear;
-  const double filter_support = filter == Filter::kBicubic ? 2.0 : 1.0;
-  // The reference keeps the box's borders in single precision; both are exact up to kMaximumSide.
-  const double scale = static_cast<double>(input_size) / static_cast<double>(output_size);
-  const double filter_scale = std::max(scale, 1.0);
-  const double support = filter_support * filter_scale;
-  const double inverse = 1.0 / filter_scale;
-
+Weights make_weights(Filter filter, Rounding rounding, int input_size, int64_t output_size, int64_t begin, int64_t end) {
+  const ExactWeights exact(filter, input_size, output_size);
   Weights weights;
-  weights.taps = static_cast<int>(std::ceil(support)) * 2 + 1;
+  weights.taps = exact.taps();
+  weights.narrow = rounding == Rounding::kTorchvision;
+  weights.bits = weights.narrow ? narrow_bits(exact, output_size) : kPillowBits;
   const size_t outputs = static_cast<size_t>(end - begin);
+  const size_t taps = static_cast<size_t>(weights.taps);
   weights.first.resize(outputs);
   weights.count.resize(outputs);
-  weights.value.resize(outputs * static_cast<size_t>(weights.taps));
-  std::vector<double> exact(static_cast<size_t>(weights.taps));
+  if (rounding == Rounding::kNone) {
+    weights.exact.resize(outputs * taps);
+  } else {
+    weights.value.resize(outputs * taps);
+  }
+  std::vector<double> one(taps);
   for (size_t i = 0; i < outputs; ++i) {
-    const double center = (static_cast<double>(begin + static_cast<int64_t>(i)) + 0.5) * scale;
-    const int first = std::max(0, static_cast<int>(center - support + 0.5));
-    const int count = std::min(input_size, static_cast<int>(center + support + 0.5)) - first;
-    double total = 0.0;
-    for (int k = 0; k < count; ++k) {
-      exact[static_cast<size_t>(k)] = function((k + first - center + 0.5) * inverse);
-      total += exact[static_cast<size_t>(k)];
+    double* weight = rounding == Rounding::kNone ? weights.exact.data() + i * taps : one.data();
+    exact.compute(begin + static_cast<int64_t>(i), &weights.first[i], &weights.count[i], weight);
+    if (rounding == Rounding::kNone) continue;
+    for (int k = 0; k < weights.count[i]; ++k) {
+      weights.value[i * taps + static_cast<size_t>(k)] = static_cast<int32_t>((weight[k] < 0 ? -0.5 : 0.5) + weight[k] * (1 << weights.bits));
     }
-    int32_t* value = weights.value.data() + i * static_cast<size_t>(weights.taps);
-    for (int k = 0; k < count; ++k) {
-      double weight = exact[static_cast<size_t>(k)];
-      if (total != 0.0) weight /= total;
-      value[k] = static_cast<int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << kPrecisionBits));
-    }
-    weights.first[i] = first;
-    weights.count[i] = count;
   }
   return weights;
 }

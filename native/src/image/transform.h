@@ -1,4 +1,4 @@
-// From an open image to the model's rectangle: torchvision's Resize and CenterCrop on Pillow's resampling.
+// From an open image to the model's rectangle: the resize and the centre crop of open_clip or transformers.
 #pragma once
 
 #include "image/decoder.h"
@@ -6,7 +6,7 @@
 
 namespace clipengine::image {
 
-// Where the crop lies in the resized image. A negative offset means black padding on that side.
+// The image's size after resizing, and where the crop begins in it. The resized image always covers the crop.
 struct Geometry {
   int64_t resized_width;
   int64_t resized_height;
@@ -16,14 +16,14 @@ struct Geometry {
 
 Geometry plan(const clipengine_image_transform& transform, int width, int height);
 
-// Receives the crop's rows from top to bottom.
+// Receives the crop's rows from top to bottom, RGB.
 class RowSink {
  public:
   virtual ~RowSink() = default;
   virtual void row(int y, const uint8_t* rgb) = 0;
 };
 
-// Decodes what the crop needs, resizes and crops, row by row.
+// Decodes what the crop needs, resizes, crops and converts, row by row.
 void transform_image(Decoder& decoder, const clipengine_image_transform& transform, const ResampleKernels& kernels, RowSink& sink);
 
 }  // namespace clipengine::image

@@ -1,5 +1,5 @@
-// WebP through libwebp: a still image, or the first frame of an animation on its canvas. Alpha is dropped, not blended, as Pillow's
-// convert("RGB") does; canvas that the first frame leaves bare is black.
+// WebP through libwebp: a still image, or the first frame of an animation on its canvas, which is black (and transparent, where the
+// image has alpha) where the frame leaves it bare.
 #include <webp/decode.h>
 #include <webp/demux.h>
 
@@ -32,6 +32,10 @@ class WebpDecoder final : public RowDecoder {
     demuxer.reset(WebPDemux(&data));
     if (demuxer == nullptr) truncated();
 
+    WebPBitstreamFeatures features;
+    if (WebPGetFeatures(encoded.data, encoded.size, &features) != VP8_STATUS_OK) throw ImageError(Problem::kCorrupt, "WebP: its header makes no sense");
+    mode_ = features.has_alpha ? PixelMode::kRgba : PixelMode::kRgb;
+
     WebPIterator frame;
     if (!WebPDemuxGetFrame(demuxer.get(), 1, &frame)) throw ImageError(Problem::kCorrupt, "WebP: it holds no frame");
     frame_ = {frame.x_offset, frame.x_offset + frame.width, frame.y_offset, frame.y_offset + frame.height};
@@ -46,14 +50,18 @@ class WebpDecoder final : public RowDecoder {
 
   int format() const override { return CLIPENGINE_IMAGE_WEBP; }
 
+  // The frame as it is given out, and as libwebp keeps it: lossless images and alpha planes whole.
+  int64_t memory() const override { return int64_t{frame_.width()} * frame_.height() * static_cast<int64_t>(bytes_of_pixel(mode_) + 4); }
+
  protected:
-  void decode_row(uint8_t* rgb) override {
+  void decode_row(uint8_t* row) override {
     if (pixels_.empty()) decode_frame();
     const int y = row_++;
-    const size_t frame_bytes = static_cast<size_t>(frame_.width()) * 3;
-    if (frame_.width() < width() || y < frame_.top || y >= frame_.bottom) std::memset(rgb, 0, static_cast<size_t>(width()) * 3);
+    const size_t pixel = bytes_of_pixel(mode_);
+    const size_t frame_bytes = static_cast<size_t>(frame_.width()) * pixel;
+    if (frame_.width() < width() || y < frame_.top || y >= frame_.bottom) std::memset(row, 0, static_cast<size_t>(width()) * pixel);
     if (y < frame_.top || y >= frame_.bottom) return;
-    std::memcpy(rgb + static_cast<size_t>(frame_.left) * 3, pixels_.data() + static_cast<size_t>(y - frame_.top) * frame_bytes, frame_bytes);
+    std::memcpy(row + static_cast<size_t>(frame_.left) * pixel, pixels_.data() + static_cast<size_t>(y - frame_.top) * frame_bytes, frame_bytes);
   }
 
   // The demuxer has seen every chunk whole before anything was decoded.
@@ -67,9 +75,9 @@ class WebpDecoder final : public RowDecoder {
   void decode_frame() {
     WebPDecoderConfig config;
     if (!WebPInitDecoderConfig(&config)) throw Error(CLIPENGINE_INTERNAL, "libwebp is of another version than its header");
-    const size_t stride = static_cast<size_t>(frame_.width()) * 3;
+    const size_t stride = static_cast<size_t>(frame_.width()) * bytes_of_pixel(mode_);
     pixels_.resize(stride * static_cast<size_t>(frame_.height()));
-    config.output.colorspace = MODE_RGB;
+    config.output.colorspace = mode_ == PixelMode::kRgba ? MODE_RGBA : MODE_RGB;
     config.output.is_external_memory = 1;
     config.output.u.RGBA.rgba = pixels_.data();
     config.output.u.RGBA.stride = static_cast<int>(stride);

@@ -108,6 +108,9 @@ public sealed record ModelSummary
     /// <summary>What ran it: device and element type; or where its scores come from.</summary>
     public required string Source { get; init; }
 
+    /// <summary>How image files became its pixels; empty where none were read.</summary>
+    public string Preprocessing { get; init; } = "";
+
     /// <summary>Deviations worth a reader's attention, for example an activation mismatch that the published study has too.</summary>
     public IReadOnlyList<string> Remarks { get; init; } = [];
 

@@ -7,7 +7,8 @@ namespace ClipEngine.Audit.Runs;
 
 /// <summary>A pair scorer on a backend: images are encoded once, and scored with bounded batches of sentences.</summary>
 /// <param name="parts">With an <see cref="IPairScorer"/>; released, with its backend, by this.</param>
-internal sealed class ClipPairScorer(LoadedParts parts) : IProbePairScorer
+/// <param name="preprocess">How images become its pixels.</param>
+internal sealed class ClipPairScorer(LoadedParts parts, PreprocessOptions preprocess) : IProbePairScorer
 {
     /// <summary>Images that are encoded at once.</summary>
     private const int ImageBatch = 4;
@@ -17,11 +18,13 @@ internal sealed class ClipPairScorer(LoadedParts parts) : IProbePairScorer
 
     private readonly IPairScorer _model = (IPairScorer)parts.Model;
     private readonly ITokenizer _tokenizer = parts.Tokenizer();
-    private readonly ImagePreprocessor _preprocessor = new(parts.Model.Preprocess);
+    private readonly ImagePreprocessor _preprocessor = new(preprocess);
 
     public string Device => $"{_model.Backend.Name}: {_model.Backend.Description}";
 
     public IReadOnlyList<string> Notices => parts.Notices;
+
+    public string Preprocessing => PreprocessNames.Describe(_preprocessor.Options);
 
     public float[] ScorePairs(IReadOnlyList<string> files, IReadOnlyList<string> sentences, CancellationToken cancellationToken)
     {

@@ -1,5 +1,6 @@
 using ClipEngine.Checkpoints;
 using ClipEngine.Devices;
+using ClipEngine.Imaging;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
 
@@ -53,12 +54,12 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
         LoadedParts? parts = null;
         try
         {
-            var options = new ClipModelOptions { Backend = backend, AcceptActivationMismatch = files.AcceptActivationMismatch };
+            var options = new ClipModelOptions { Backend = backend, AcceptActivationMismatch = files.AcceptActivationMismatch, Preprocessing = files.Preprocessing };
             parts = ClipModelLoader.Load(files.Path, options, backend);
             return parts.Model switch
             {
                 IDualEncoder => new Encoder(new ClipModel(parts, backend, options)),
-                IPairScorer => new ClipPairScorer(parts),
+                IPairScorer => new ClipPairScorer(parts, files.Preprocessing.Apply(parts.Model.Preprocess)),
                 _ => throw new BadInputException(files.Path, $"{parts.Model.Architecture} neither makes features nor scores pairs."),
             };
         }
@@ -80,6 +81,8 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
         public string Device => $"{model.Backend.Name}: {model.Backend.Description}";
 
         public IReadOnlyList<string> Notices => model.Notices;
+
+        public string Preprocessing => PreprocessNames.Describe(model.Preprocessor.Options);
 
         public float[] EncodeImages(IReadOnlyList<string> files, CancellationToken cancellationToken) =>
             model.EncodeImages(files, normalize: true, progress: null, cancellationToken).Values;

@@ -1,3 +1,5 @@
+using ClipEngine.Imaging;
+
 namespace ClipEngine.Audit.Runs;
 
 /// <summary>A model as the audit sees it: an <see cref="IProbeEncoder"/> or an <see cref="IProbePairScorer"/>.</summary>
@@ -8,6 +10,9 @@ public interface IProbeModel : IDisposable
 
     /// <summary>What a user should know about this load.</summary>
     IReadOnlyList<string> Notices { get; }
+
+    /// <summary>How image files become pixels, in a line for run records: features depend on it.</summary>
+    string Preprocessing { get; }
 }
 
 /// <summary>Images and sentences in, unit feature vectors out; scores are cosines.</summary>
@@ -51,7 +56,11 @@ public interface IProbePairScorer : IProbeModel
 /// <param name="Files">The files whose content decides what the model computes; hashed before anything is loaded.</param>
 /// <param name="Configuration">The configuration where it is not among the files; else null.</param>
 /// <param name="AcceptActivationMismatch">Load weights that were trained with another activation than they run with; the model's notices then say so.</param>
-public sealed record ProbeModelFiles(string Path, IReadOnlyList<string> Files, string? Configuration, bool AcceptActivationMismatch);
+public sealed record ProbeModelFiles(string Path, IReadOnlyList<string> Files, string? Configuration, bool AcceptActivationMismatch)
+{
+    /// <summary>What the spec asks for in place of the preprocessing that belongs to the model.</summary>
+    public PreprocessOverrides Preprocessing { get; init; } = new();
+}
 
 /// <summary>Opens models by the name that a spec gives them.</summary>
 public interface IProbeModelSource

@@ -110,10 +110,10 @@ internal sealed class ModelScorer(
         string hash = weights.Length == 1 ? weights[0].Sha256 : StageLedger.Key(files.Select(file => file.Name + file.Sha256));
         if (model.Sha256 is { } expected && !hash.StartsWith(expected, StringComparison.Ordinal))
             throw new BadInputException(name, $"the weights' SHA-256 begins with {hash[..Math.Min(hash.Length, expected.Length)]}, the spec asks for {expected}.", "These are other weights than the spec means.");
-        using IProbeModel opened = source.Open(found, spec.ElementType);
+        using IProbeModel opened = source.Open(found with { Preprocessing = SpecReader.Preprocessing(spec) }, spec.ElementType);
         Device = opened.Device;
-        _about = new Dictionary<string, string> { ["model"] = model.Key, ["model_sha256"] = hash, ["device"] = opened.Device, ["element_type"] = spec.ElementType, ["version"] = AuditAssembly.Version };
-        string identity = StageLedger.Key([AuditAssembly.Version, opened.Device, spec.ElementType, found.Configuration ?? "", .. files.Select(file => file.Name + file.Sha256)]);
+        _about = new Dictionary<string, string> { ["model"] = model.Key, ["model_sha256"] = hash, ["device"] = opened.Device, ["element_type"] = spec.ElementType, ["preprocessing"] = opened.Preprocessing, ["version"] = AuditAssembly.Version };
+        string identity = StageLedger.Key([AuditAssembly.Version, opened.Device, spec.ElementType, opened.Preprocessing, found.Configuration ?? "", .. files.Select(file => file.Name + file.Sha256)]);
         return opened switch
         {
             IProbeEncoder encoder => FromEncoder(model, name, encoder, identity, hash, files, cancellationToken),
@@ -140,7 +140,7 @@ internal sealed class ModelScorer(
 
         string scoring = $"softmax({scale:R} · cosine){(spec.Scale == "checkpoint" ? ", the checkpoint's own scale" : ", fixed by the spec")}";
         return new ScoredModel(
-            Summary(model, ScoreOrigin.Cosines, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices), files, Named(matrices, scale, similarity),
+            Summary(model, ScoreOrigin.Cosines, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices) with { Preprocessing = opened.Preprocessing }, files, Named(matrices, scale, similarity),
             [.. matrices.Skip(experiments.Count)], Similarity.Groups(images, opened.Width, probe.Grouping));
     }
 
@@ -162,7 +162,7 @@ internal sealed class ModelScorer(
         Dictionary<string, ScoredExperiment> scored = experiments.Select((experiment, index) => (experiment.Key, Scored: new ScoredExperiment(new ExperimentScores { Probabilities = matrices[index] }, null)))
             .ToDictionary(entry => entry.Key, entry => entry.Scored);
         string scoring = $"softmax({scale:R} · log odds that image and sentence match){(spec.Scale == "checkpoint" ? "" : ", fixed by the spec")}";
-        return new ScoredModel(Summary(model, ScoreOrigin.MatchLogOdds, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices), files, scored, [.. matrices.Skip(experiments.Count)], null);
+        return new ScoredModel(Summary(model, ScoreOrigin.MatchLogOdds, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices) with { Preprocessing = opened.Preprocessing }, files, scored, [.. matrices.Skip(experiments.Count)], null);
     }
 
     private static ScoreMatrix Columns(float[] values, int width, int[] columns)

@@ -30,6 +30,15 @@ public sealed record AuditSpec
     /// <summary>fp32, bf16, fp16 or int8.</summary>
     public string ElementType { get; set; } = "fp32";
 
+    /// <summary>Whose resize makes the pixels: pillow-13, pillow-12 or torchvision; absent: what belongs to each model's layout.</summary>
+    public string? Resampler { get; set; }
+
+    /// <summary>When images of another mode become RGB: last or first; absent: what belongs to each model's layout.</summary>
+    public string? Rgb { get; set; }
+
+    /// <summary>What becomes of transparency: drop or white; absent: what belongs to each model's layout.</summary>
+    public string? Alpha { get; set; }
+
     /// <summary>How intervals are made.</summary>
     public IntervalSpec Intervals { get; set; } = new();
 

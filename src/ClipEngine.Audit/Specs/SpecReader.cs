@@ -2,6 +2,7 @@ using System.Text.Json;
 using ClipEngine.Audit.Metrics;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Statistics;
+using ClipEngine.Imaging;
 
 namespace ClipEngine.Audit.Specs;
 
@@ -66,6 +67,9 @@ public static class SpecReader
         Method = spec.Method == "bca" ? BootstrapMethod.BiasCorrectedAccelerated : BootstrapMethod.Percentile,
     };
 
+    /// <summary>What a spec asks for in place of the models' own preprocessing.</summary>
+    internal static PreprocessOverrides Preprocessing(AuditSpec spec) => PreprocessOverrides.Parse(spec.Resampler, spec.Rgb, spec.Alpha);
+
     /// <summary>The fixed scale of a spec, or null for the checkpoint's own.</summary>
     internal static double? FixedScale(AuditSpec spec) => spec.Scale == "checkpoint" ? null
         : double.Parse(spec.Scale, System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture);
@@ -93,6 +97,15 @@ public static class SpecReader
         Require(spec.Scale == "checkpoint" || (double.TryParse(spec.Scale, System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture, out double scale) && double.IsFinite(scale) && scale > 0),
             $"scale is '{spec.Scale}'; a positive number or 'checkpoint' was expected");
         Require(spec.ElementType is "fp32" or "bf16" or "fp16" or "int8", $"elementType is '{spec.ElementType}'; fp32, bf16, fp16 or int8 was expected");
+        try
+        {
+            Preprocessing(spec);
+        }
+        catch (BadInputException exception)
+        {
+            problems.Add($"{exception.InputSource}: {exception.Problem.TrimEnd('.')}");
+        }
+
         Require(spec.Intervals.Level is > 0.5 and < 1, $"intervals.level is {spec.Intervals.Level}; between 0.5 and 1 was expected");
         Require(spec.Intervals.Resamples is >= 99 and <= 1_000_000, $"intervals.resamples is {spec.Intervals.Resamples}; 99 to 1000000 was expected");
         Require(spec.Intervals.Method is "bca" or "percentile", $"intervals.method is '{spec.Intervals.Method}'; bca or percentile was expected");

@@ -25,7 +25,7 @@ internal static class ClassifyCommand
         {
             string[] names = ReadLabels(parsed.GetValue(labels)!);
             IReadOnlyList<string> files = inputs.Find(parsed);
-            using LoadedModel loaded = model.Load(parsed);
+            using LoadedModel loaded = model.Load(parsed, preprocessing: inputs.Preprocessing(parsed));
             FeatureMatrix labelFeatures = loaded.Model.EncodeLabels(names, parsed.GetValue(templates), cancellation);
             if (labelFeatures.Truncated.Count > 0)
                 Console.Error.WriteLine($"clipengine: {labelFeatures.Truncated.Count} of the labels did not fit {loaded.Model.Tokenizer.ContextLength} ids and lost their ends; the first is number {labelFeatures.Truncated[0] + 1}.");

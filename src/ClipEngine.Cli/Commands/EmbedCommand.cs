@@ -29,7 +29,7 @@ internal static class EmbedCommand
             IReadOnlyList<string> files = inputs.Find(parsed);
             using var images = ImageCollection.Open(files, cancellation);
             long start = Stopwatch.GetTimestamp();
-            using LoadedModel loaded = model.Load(parsed, ModelTowers.Image);
+            using LoadedModel loaded = model.Load(parsed, ModelTowers.Image, inputs.Preprocessing(parsed));
             TimeSpan load = Stopwatch.GetElapsedTime(start);
             Shape shape = loaded.Model.Encoder.ImageFeatureShape(images.Count);
             EncodeTimes times = default;
@@ -169,7 +169,14 @@ internal static class EmbedCommand
             foreach (string notice in model.Notices)
                 writer.WriteStringValue(notice);
             writer.WriteEndArray();
-            speed?.WriteTo(writer);
+            if (speed is not null)
+            {
+                writer.WriteStartObject("preprocessing");
+                PreprocessJson.WriteMembers(writer, model.Preprocessor.Options);
+                writer.WriteEndObject();
+                speed.WriteTo(writer);
+            }
+
             writer.WriteNumber("weight_bytes", model.WeightBytes);
             using var process = System.Diagnostics.Process.GetCurrentProcess();
             writer.WriteNumber("peak_memory_bytes", process.PeakWorkingSet64);

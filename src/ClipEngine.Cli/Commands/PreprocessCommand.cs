@@ -29,8 +29,9 @@ internal static class PreprocessCommand
         images.AddTo(command);
         command.SetAction((parsed, cancellation) => Task.Run(() =>
         {
-            PreprocessOptions options = Options(
-                parsed.GetValue(model), parsed.GetValue(configuration), parsed.GetValue(imageSize), parsed.GetValue(size), parsed.GetValue(mode), parsed.GetValue(interpolation));
+            PreprocessOverrides overrides = images.Preprocessing(parsed);
+            PreprocessOptions options = overrides.Apply(Options(
+                parsed.GetValue(model), parsed.GetValue(configuration), parsed.GetValue(imageSize), parsed.GetValue(size), parsed.GetValue(mode), parsed.GetValue(interpolation), overrides));
             int workers = parsed.GetValue(threads) ?? Environment.ProcessorCount;
             IReadOnlyList<string> files = images.Find(parsed);
             string folder = parsed.GetValue(output)!;
@@ -42,7 +43,7 @@ internal static class PreprocessCommand
     }
 
     /// <summary>The model's own preprocessing, or the one that is spelled out; never a mixture.</summary>
-    internal static PreprocessOptions Options(string? model, string? configuration, string? imageSize, int? size, string? mode, string? interpolation)
+    internal static PreprocessOptions Options(string? model, string? configuration, string? imageSize, int? size, string? mode, string? interpolation, PreprocessOverrides overrides)
     {
         if (model is not null || configuration is not null)
         {
@@ -56,7 +57,7 @@ internal static class PreprocessCommand
             throw new BadInputException("preprocess", "--image-size changes a model's size, and no model was given.", "Say --model M, or --size N.");
         if (size is null)
             throw new BadInputException("preprocess", "neither a model nor a size was given.", "Say --model M, or --size N with --mode and --interpolation.");
-        return new PreprocessOptions
+        var options = new PreprocessOptions
         {
             Height = size.Value,
             Width = size.Value,
@@ -73,6 +74,8 @@ internal static class PreprocessCommand
                 _ => throw new BadInputException("--interpolation", $"expected bicubic or bilinear, found '{BadInputException.Escape(interpolation)}'."),
             },
         };
+        // Without a model, the resampler says whose pixels are meant: torchvision's come with the other rules of transformers.
+        return overrides.Resampler == Resampler.Torchvision ? options.AsTransformers() : options;
     }
 
     /// <summary>One file for each image. Two images of one name would overwrite each other, so they are refused before anything is written.</summary>
@@ -150,10 +153,7 @@ internal static class PreprocessCommand
         {
             writer.WriteStartObject();
             writer.WriteString("out", folder);
-            writer.WriteNumber("height", options.Height);
-            writer.WriteNumber("width", options.Width);
-            writer.WriteString("mode", options.ResizeMode == ResizeMode.Squash ? "squash" : "shortest");
-            writer.WriteString("interpolation", options.Interpolation == Interpolation.Bilinear ? "bilinear" : "bicubic");
+            PreprocessJson.WriteMembers(writer, options);
             writer.WriteStartArray("images");
             for (int i = 0; i < files.Count; i++)
             {

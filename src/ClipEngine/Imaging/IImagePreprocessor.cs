@@ -1,19 +1,19 @@
 namespace ClipEngine.Imaging;
 
-/// <summary>Turns image files into the pixels that an image tower expects, bit for bit as Pillow and torchvision do. Thread-safe.</summary>
+/// <summary>Turns image files into the pixels that an image tower expects, as its options say. Thread-safe.</summary>
 public interface IImagePreprocessor
 {
     /// <summary>What the pixels are made into.</summary>
     PreprocessOptions Options { get; }
 
-    /// <summary>Decodes, converts to RGB, resizes and crops.</summary>
+    /// <summary>Decodes, resizes, crops and converts to RGB.</summary>
     /// <param name="encoded">A whole image file.</param>
     /// <param name="name">What messages call it, normally its path.</param>
     /// <param name="crop"><c>[height, width, 3]</c> bytes, RGB.</param>
     /// <exception cref="BadInputException">Not an image that can be read, or one that is refused; names the image and the reason.</exception>
     void Crop(ReadOnlySpan<byte> encoded, string name, Span<byte> crop);
 
-    /// <summary>The same, then <c>(u8 / 255 - mean) / standard deviation</c> in fp32.</summary>
+    /// <summary>The same, then normalised in fp32.</summary>
     /// <param name="encoded">A whole image file.</param>
     /// <param name="name">What messages call it, normally its path.</param>
     /// <param name="pixels"><c>[3, height, width]</c>, channels R, G, B.</param>

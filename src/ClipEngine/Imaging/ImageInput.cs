@@ -2,7 +2,7 @@ namespace ClipEngine.Imaging;
 
 /// <summary>
 /// An image that goes into a model: a file, the bytes of a file, a stream of them, or pixels that are decoded already. All give the same
-/// features for the same pixels, bit for bit.
+/// features for the same pixels, bit for bit; decoded ones are RGB, so those of a file of another mode only with <see cref="RgbOrder.First"/>.
 /// </summary>
 /// <remarks>Nothing is read or copied before the image's turn comes; what was given must not change or be released before the call that takes it returns.</remarks>
 /// <example><code>

@@ -3,14 +3,14 @@ using ClipEngine.Native;
 namespace ClipEngine.Imaging;
 
 /// <summary>
-/// Decodes JPEG, PNG, WebP, BMP and GIF, converts to RGB, resizes and crops in native code: the same bytes as Pillow 9.4's
-/// <c>convert("RGB")</c> and torchvision's <c>Resize</c> and <c>CenterCrop</c> give. Orientation tags are ignored, alpha is dropped,
-/// 16-bit gray is clipped at 255, as they do.
+/// Decodes JPEG, PNG, WebP, BMP and GIF, resizes, crops and converts to RGB in native code: the same bytes as open_clip's and
+/// transformers' image processors make, whichever <see cref="PreprocessOptions"/> describe. Orientation tags are ignored, and 16-bit gray
+/// is clipped at 255, as they do.
 /// </summary>
 /// <remarks>
 /// Limits, checked in the header before memory is taken: 178,956,970 pixels, 1,000,000 columns or rows, 100 scans of a progressive
-/// JPEG, and no more pixels than the file's length can hold. A truncated or damaged file is refused, never shown half. The colours are
-/// converted first and resized then. Thread-safe; each call works on the calling thread alone.
+/// JPEG, and no more pixels than the file's length can hold. A truncated or damaged file is refused, never shown half.
+/// Thread-safe; each call works on the calling thread alone.
 /// </remarks>
 public sealed class ImagePreprocessor : IImagePreprocessor
 {
@@ -23,8 +23,8 @@ public sealed class ImagePreprocessor : IImagePreprocessor
     private readonly NativeImageTransform _transform;
 
     /// <summary>Fixes what the pixels are made into.</summary>
-    /// <param name="options">Size, resize mode, interpolation, mean and standard deviation.</param>
-    /// <exception cref="BadInputException">A size, mean or standard deviation that makes no sense.</exception>
+    /// <param name="options">Sizes, filter, whose rules, mean and standard deviation.</param>
+    /// <exception cref="BadInputException">A size, mean or standard deviation that makes no sense, or choices that exclude each other.</exception>
     /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
     public ImagePreprocessor(PreprocessOptions options)
     {
@@ -39,6 +39,7 @@ public sealed class ImagePreprocessor : IImagePreprocessor
                 throw new BadInputException("preprocessing", $"mean {options.Mean[channel]} and standard deviation {options.StandardDeviation[channel]} of channel {channel}; expected finite numbers, the latter above 0.");
         }
 
+        new PreprocessOverrides().Apply(options); // refuses what excludes each other
         NativeLoader.EnsureLoaded();
         Options = options;
         _transform = new NativeImageTransform
@@ -47,6 +48,11 @@ public sealed class ImagePreprocessor : IImagePreprocessor
             Width = options.Width,
             ResizeMode = options.ResizeMode == ResizeMode.Squash ? 1 : 0,
             Interpolation = options.Interpolation == Interpolation.Bilinear ? 1 : 0,
+            Resampler = options.Resampler switch { Resampler.Pillow12 => 1, Resampler.Torchvision => 2, _ => 0 },
+            RgbOrder = options.RgbOrder == RgbOrder.First ? 1 : 0,
+            Alpha = options.Alpha == AlphaHandling.White ? 1 : 0,
+            CropStart = options.CropStart == CropStart.Down ? 1 : 0,
+            Normalization = options.Normalization == Normalization.InOneStep ? 1 : 0,
         };
         for (int channel = 0; channel < 3; channel++)
         {
@@ -84,7 +90,7 @@ public sealed class ImagePreprocessor : IImagePreprocessor
         return new ImageHeader((ImageFormat)info.Format, info.Width, info.Height);
     }
 
-    /// <summary>Decodes a whole image to RGB, without resizing.</summary>
+    /// <summary>Decodes a whole image to RGB, without resizing; alpha is left out.</summary>
     /// <param name="encoded">A whole image file.</param>
     /// <param name="name">What messages call it, normally its path.</param>
     /// <exception cref="ImageException">Not an image that can be read, or one that is refused.</exception>

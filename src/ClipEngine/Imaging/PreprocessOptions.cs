@@ -2,27 +2,10 @@ using System.Collections.Immutable;
 
 namespace ClipEngine.Imaging;
 
-/// <summary>How an image of any shape becomes the model's rectangle.</summary>
-public enum ResizeMode
-{
-    /// <summary>The shorter side is resized to the target, the centre is cropped (OpenCLIP's default).</summary>
-    Shortest,
-
-    /// <summary>Both sides are resized to the target; the aspect ratio changes (SigLIP, CLIPA).</summary>
-    Squash,
-}
-
-/// <summary>The resampling filter, with Pillow's antialiasing.</summary>
-public enum Interpolation
-{
-    /// <summary>Cubic, a = -0.5, support 2.</summary>
-    Bicubic,
-
-    /// <summary>Triangle, support 1.</summary>
-    Bilinear,
-}
-
-/// <summary>The preprocessing that a checkpoint was trained with; it travels with the weights.</summary>
+/// <summary>
+/// Everything that decides how an image file becomes the pixels of an image tower; it travels with the weights. The defaults are
+/// open_clip's on a new installation; <see cref="AsTransformers"/> gives those of transformers.
+/// </summary>
 public sealed record PreprocessOptions
 {
     /// <summary>OpenAI's channel means, RGB in [0, 1].</summary>
@@ -40,8 +23,23 @@ public sealed record PreprocessOptions
     /// <summary>How the aspect ratio is dealt with.</summary>
     public ResizeMode ResizeMode { get; init; } = ResizeMode.Shortest;
 
-    /// <summary>The resampling filter.</summary>
+    /// <summary>The resampling filter. <see cref="ResizeMode.Shortest"/> to a rectangle that is no square always is bicubic, as in open_clip.</summary>
     public Interpolation Interpolation { get; init; } = Interpolation.Bicubic;
+
+    /// <summary>Whose resize.</summary>
+    public Resampler Resampler { get; init; } = Resampler.Pillow13;
+
+    /// <summary>When the image becomes RGB.</summary>
+    public RgbOrder RgbOrder { get; init; } = RgbOrder.Last;
+
+    /// <summary>What becomes of transparency.</summary>
+    public AlphaHandling Alpha { get; init; } = AlphaHandling.Drop;
+
+    /// <summary>Where the centre crop begins.</summary>
+    public CropStart CropStart { get; init; } = CropStart.HalfEven;
+
+    /// <summary>How bytes become numbers.</summary>
+    public Normalization Normalization { get; init; } = Normalization.InTwoSteps;
 
     /// <summary>Subtracted per channel (RGB) after division by 255.</summary>
     public ImmutableArray<float> Mean { get; init; } = OpenAiMean;
@@ -49,20 +47,34 @@ public sealed record PreprocessOptions
     /// <summary>Divides per channel after the mean was subtracted.</summary>
     public ImmutableArray<float> StandardDeviation { get; init; } = OpenAiStandardDeviation;
 
+    /// <summary>The same sizes, filter, mean and deviation, with everything else as the default image processors of transformers 5.24 do it.</summary>
+    public PreprocessOptions AsTransformers() => this with
+    {
+        Resampler = Resampler.Torchvision,
+        RgbOrder = RgbOrder.First,
+        Alpha = AlphaHandling.White,
+        CropStart = CropStart.Down,
+        Normalization = Normalization.InOneStep,
+    };
+
     /// <summary>Equal where all values are, those of the arrays included.</summary>
     public bool Equals(PreprocessOptions? other) =>
-        other is not null && Height == other.Height && Width == other.Width && ResizeMode == other.ResizeMode && Interpolation == other.Interpolation
+        other is not null && Choices == other.Choices
         && Mean.AsSpan().SequenceEqual(other.Mean.AsSpan()) && StandardDeviation.AsSpan().SequenceEqual(other.StandardDeviation.AsSpan());
 
     /// <inheritdoc/>
     public override int GetHashCode()
     {
         var hash = new HashCode();
-        hash.Add(HashCode.Combine(Height, Width, ResizeMode, Interpolation));
+        hash.Add(Choices);
         foreach (float value in Mean.AsSpan())
             hash.Add(value);
         foreach (float value in StandardDeviation.AsSpan())
             hash.Add(value);
         return hash.ToHashCode();
     }
+
+    /// <summary>All but the arrays.</summary>
+    private (int, int, ResizeMode, Interpolation, Resampler, RgbOrder, AlphaHandling, CropStart, Normalization) Choices =>
+        (Height, Width, ResizeMode, Interpolation, Resampler, RgbOrder, Alpha, CropStart, Normalization);
 }

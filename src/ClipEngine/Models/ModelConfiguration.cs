@@ -25,7 +25,7 @@ public static class ModelConfiguration
         }
 
         (string source, JsonElement root) = Find(model, exists ? ModelCatalogue.OriginOf(model) : ModelCatalogue.TryFind(model), configuration);
-        return OpenClipConfigReader.Parse(TransformersConfig.Recognizes(root) ? TransformersArchitecture.ToOpenClip(root, source) : root, source);
+        return TransformersConfig.Recognizes(root) ? TransformersArchitecture.Read(root, source) : OpenClipConfigReader.Parse(root, source);
     }
 
     /// <summary>The JSON text of a configuration in OpenCLIP's words: an OpenCLIP file as it is, transformers' with the preprocessing that lies beside it.</summary>

@@ -15,9 +15,12 @@ internal sealed class OpenClipArchitecture : IArchitecture
         return model.TryGetProperty("vision_cfg", out _) || model.TryGetProperty("text_cfg", out _);
     }
 
-    public IModel Build(JsonElement configuration, string source, WeightReader weights, IBackend backend, ArchitectureOptions options)
+    public IModel Build(JsonElement configuration, string source, WeightReader weights, IBackend backend, ArchitectureOptions options) =>
+        Build(OpenClipConfigReader.Parse(configuration, source), weights, backend, options);
+
+    /// <summary>Builds the model that a configuration describes.</summary>
+    public IModel Build(OpenClipConfig config, WeightReader weights, IBackend backend, ArchitectureOptions options)
     {
-        OpenClipConfig config = OpenClipConfigReader.Parse(configuration, source);
         (int Height, int Width) trainedGrid = (config.Vision.GridHeight, config.Vision.GridWidth);
         if (options.ImageSize is { } size)
         {

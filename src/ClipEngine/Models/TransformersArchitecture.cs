@@ -14,7 +14,14 @@ internal sealed class TransformersArchitecture : IArchitecture
     public bool Recognizes(JsonElement configuration) => TransformersConfig.Recognizes(configuration);
 
     public IModel Build(JsonElement configuration, string source, WeightReader weights, IBackend backend, ArchitectureOptions options) =>
-        _openClip.Build(ToOpenClip(configuration, source), source, weights, backend, options);
+        _openClip.Build(Read(configuration, source), weights, backend, options);
+
+    /// <summary>The configuration, with the preprocessing of transformers' image processors.</summary>
+    internal static OpenClipConfig Read(JsonElement configuration, string source)
+    {
+        OpenClipConfig config = OpenClipConfigReader.Parse(ToOpenClip(configuration, source), source);
+        return config with { Preprocess = config.Preprocess.AsTransformers() };
+    }
 
     /// <summary>The configuration in OpenCLIP's words, with the preprocessing that lies beside it.</summary>
     internal static JsonElement ToOpenClip(JsonElement configuration, string source) =>

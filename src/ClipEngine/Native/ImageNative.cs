@@ -10,6 +10,8 @@ internal struct NativeImageInfo
     internal int Format;
     internal int Width;
     internal int Height;
+    internal int Reserved;
+    internal long Memory;
 }
 
 /// <summary><c>clipengine_image_transform</c>.</summary>
@@ -20,6 +22,11 @@ internal struct NativeImageTransform
     internal int Width;
     internal int ResizeMode;
     internal int Interpolation;
+    internal int Resampler;
+    internal int RgbOrder;
+    internal int Alpha;
+    internal int CropStart;
+    internal int Normalization;
     internal ChannelValues Mean;
     internal ChannelValues StandardDeviation;
 

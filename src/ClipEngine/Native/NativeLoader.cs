@@ -6,7 +6,7 @@ namespace ClipEngine.Native;
 internal static class NativeLoader
 {
     /// <summary><c>CLIPENGINE_ABI_VERSION</c> of the header that this assembly was written against.</summary>
-    internal const int AbiVersion = 1;
+    internal const int AbiVersion = 2;
 
     private const string Rebuild = "Build it with 'dotnet build', or copy the libclipengine.so of this ClipEngine beside ClipEngine.dll.";
     private static volatile bool _loaded;

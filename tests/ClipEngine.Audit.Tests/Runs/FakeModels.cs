@@ -22,6 +22,8 @@ internal sealed class FakeModels(Action<string>? encoding = null) : IProbeModelS
 
         public IReadOnlyList<string> Notices => [];
 
+        public string Preprocessing => "none";
+
         public float[] EncodeImages(IReadOnlyList<string> files, CancellationToken cancellationToken)
         {
             encoding?.Invoke($"{name} images {Path.GetFileName(files[0])}");

@@ -58,11 +58,11 @@ public class PreprocessCommandTests
         PreprocessOptions expected = Models.OpenClipConfig.Load(Path.Combine(model, "open_clip_config.json")).Preprocess;
         foreach (string named in new[] { model, Path.Combine(model, "open_clip_model.safetensors") })
         {
-            Assert.Equal(expected, PreprocessCommand.Options(named, null, null, null, null, null));
+            Assert.Equal(expected, PreprocessCommand.Options(named, null, null, null, null, null, new()));
         }
 
-        Assert.Throws<BadInputException>(() => PreprocessCommand.Options(model, null, null, 224, null, null));
-        Assert.Throws<BadInputException>(() => PreprocessCommand.Options(model + "-absent", null, null, null, null, null));
+        Assert.Throws<BadInputException>(() => PreprocessCommand.Options(model, null, null, 224, null, null, new()));
+        Assert.Throws<BadInputException>(() => PreprocessCommand.Options(model + "-absent", null, null, null, null, null, new()));
     }
 
     [Theory]
@@ -70,7 +70,7 @@ public class PreprocessCommandTests
     [InlineData(8, "longest", null)]
     [InlineData(8, null, "nearest")]
     public void OptionsThatMakeNoSenseAreRefused(int? size, string? mode, string? interpolation) =>
-        Assert.Throws<BadInputException>(() => PreprocessCommand.Options(null, null, null, size, mode, interpolation));
+        Assert.Throws<BadInputException>(() => PreprocessCommand.Options(null, null, null, size, mode, interpolation, new()));
 
     private static async Task<int> Run(params string[] arguments) => (await CommandLine.RunAsync(arguments)).ExitCode;
 }

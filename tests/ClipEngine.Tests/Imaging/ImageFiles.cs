@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
 using System.Text;
+using ClipEngine.Checkpoints;
 using ClipEngine.Imaging;
 using ClipEngine.Testing;
 
@@ -40,6 +41,23 @@ internal static class ImageFiles
         WriteChunk(file, "IDAT", Deflate(raw));
         WriteChunk(file, "IEND", []);
         return file.ToArray();
+    }
+
+    /// <summary>An RGB picture that lies in a checkpoint as <c>[3, height, width]</c> bytes, as PNG.</summary>
+    public static byte[] Png(ICheckpoint checkpoint, string key)
+    {
+        StoredTensor stored = checkpoint.Tensors[key];
+        int height = (int)stored.Dimensions[1], width = (int)stored.Dimensions[2];
+        using TensorBytes bytes = checkpoint.Borrow(key);
+        ReadOnlySpan<byte> planes = bytes.Slice(0, (int)bytes.ByteLength);
+        byte[] raw = new byte[height * (1 + (3 * width))];
+        for (int y = 0; y < height; y++)
+        {
+            for (int i = 0; i < 3 * width; i++)
+                raw[(y * (1 + (3 * width))) + 1 + i] = planes[(i % 3 * height * width) + (y * width) + (i / 3)];
+        }
+
+        return Png((uint)width, (uint)height, 8, 2, raw);
     }
 
     public static byte[] Deflate(byte[] raw)

@@ -18,7 +18,8 @@ public sealed class ImageInputTests
     [MemberData(nameof(Targets))]
     public void DecodedPixelsGiveTheBitsOfTheFileInEveryLayoutAndStride(int height, int width, ResizeMode mode, Interpolation interpolation)
     {
-        var preprocessor = new ImagePreprocessor(new PreprocessOptions { Height = height, Width = width, ResizeMode = mode, Interpolation = interpolation });
+        // Decoded pixels are RGB, so files must become RGB before they are resized too.
+        var preprocessor = new ImagePreprocessor(new PreprocessOptions { Height = height, Width = width, ResizeMode = mode, Interpolation = interpolation, RgbOrder = RgbOrder.First });
         float[] expected = new float[preprocessor.ElementCount], found = new float[expected.Length];
         int compared = 0;
         foreach (string path in Directory.EnumerateFiles(TestData.Path("preprocess", "images")).Where(ImageCollection.IsImage))

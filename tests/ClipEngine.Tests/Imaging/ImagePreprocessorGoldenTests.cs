@@ -74,18 +74,8 @@ public class ImagePreprocessorGoldenTests
         }
     }
 
-    private static PreprocessOptions ParseTransform(string name)
-    {
-        string[] parts = name.Split('-');
-        int size = int.Parse(parts[1]);
-        return new PreprocessOptions
-        {
-            Height = size,
-            Width = size,
-            ResizeMode = Enum.Parse<ResizeMode>(parts[0], ignoreCase: true),
-            Interpolation = Enum.Parse<Interpolation>(parts[2], ignoreCase: true),
-        };
-    }
+    private static PreprocessOptions ParseTransform(string name) =>
+        PreprocessGoldenTests.ParseTransform(name) with { Resampler = Resampler.Pillow12, RgbOrder = RgbOrder.First };
 
     private static byte[] Read(string file) => File.ReadAllBytes(TestData.Path("preprocess", "images", file));
 
