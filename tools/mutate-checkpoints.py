@@ -219,6 +219,9 @@ class Name:
         if self.name == "collections.OrderedDict" and not arguments:
             return Ordered()
         if self.name in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor") and len(arguments) >= 4:
+            bits = arguments[6] if len(arguments) > 6 else None
+            if isinstance(bits, dict) and any(value is not False for value in bits.values()):
+                raise Refused("a bit of the tensor")
             self.made.append(Tensor(*arguments[:4]))
             return self.made[-1]
         if self.name.startswith("torch.jit._pickle.build_") and len(arguments) == 1 and isinstance(arguments[0], (list, tuple)):
@@ -266,7 +269,7 @@ class Tensor:
             raise Refused("tensor")
         self.storage, self.offset, self.sizes, self.strides = storage, offset, sizes, strides
 
-    def read(self, members, folder):
+    def read(self, members, folder, whole=True):
         dtype, length = STORAGES[self.storage.kind], self.storage.length
         size = SIZES[dtype]
         data = members.get(folder + self.storage.key)
@@ -275,13 +278,17 @@ class Tensor:
         count = 1
         for dimension in self.sizes:
             count *= dimension
-        if count > length:
+        if count > length and whole:
             raise Refused("larger than its storage")
         if count == 0:
+            if self.offset > length:
+                raise Refused("beyond the storage")
             return dtype, list(self.sizes), b""
         last = self.offset + sum((dimension - 1) * stride for dimension, stride in zip(self.sizes, self.strides))
         if last >= length:
             raise Refused("beyond the storage")
+        if not whole:
+            return None
         elements = [self.offset]
         for dimension, stride in zip(self.sizes, self.strides):
             elements = [element + i * stride for element in elements for i in range(dimension)]
@@ -293,7 +300,7 @@ class Unpickler(pickle._Unpickler):
         self.file = io.BytesIO(data)
         super().__init__(self.file, encoding="latin1")
         self.is_script = is_script
-        self.tensors = []
+        self.tensors, self.storages = [], []
 
     def find_class(self, module, name):
         full = module + "." + name
@@ -311,7 +318,8 @@ class Unpickler(pickle._Unpickler):
         _, kind, key, place, length = identity
         if not isinstance(key, str) or not isinstance(place, str) or type(length) is not int or length < 0 or kind.name[len("torch."):] not in STORAGES:
             raise Refused("persistent id")
-        return Storage(kind.name[len("torch."):], key, length)
+        self.storages.append(Storage(kind.name[len("torch."):], key, length))
+        return self.storages[-1]
 
     def read(self):
         """The one value that fills the bytes."""
@@ -453,28 +461,45 @@ def read_zip(file):
         except UnicodeDecodeError:
             raise Refused("zip: name")
         steps = name[:-1].split("/") if name.endswith("/") else name.split("/")
-        if name in members or any(step in ("", ".", "..") for step in steps) or any(character in "\\:" or unicodedata.category(character) == "Cc" for character in name):
+        if name in members or any(step in ("", ".", "..") for step in steps):
             raise Refused("zip: name")
         if name.endswith("/"):
             if unpacked:
                 raise Refused("zip: folder with content")
             continue
         members[name] = (method, file[data:data + packed], crc, unpacked)
+    # PyTorch names the folder of its members after the file, which may have any name; all else is plain.
+    tops = {name.split("/")[0] for name in members if name.count("/") == 1 and name.endswith("/data.pkl")}
+    for name in members:
+        top, _, rest = name.partition("/")
+        checked = rest if top in tops and "\0" not in top else name
+        if any(character in "\\:" or unicodedata.category(character) == "Cc" for character in checked):
+            raise Refused("zip: name")
     return members
 
 
 class Members:
-    """The members of an archive, stored as they are and with the right sum, when they are asked for."""
+    """The members of an archive, stored or deflated and with the right sum, when they are asked for."""
 
     def __init__(self, table):
         self.table = table
+        # All zero: torch.utils.serialization.config.save.compute_crc32 was off.
+        self.summed = any(entry[2] for entry in table.values())
 
     def get(self, name):
         if name not in self.table:
             return None
-        method, data, crc, _ = self.table[name]
-        if method != 0 or zlib.crc32(data) != crc:
-            raise Refused("packed, or a wrong sum")
+        method, data, crc, unpacked = self.table[name]
+        if method == 8:
+            inflater = zlib.decompressobj(-15)
+            try:
+                data = inflater.decompress(data, unpacked + 1)
+            except zlib.error:
+                raise Refused("packed wrongly")
+            if not inflater.eof and len(data) <= unpacked and inflater.decompress(inflater.unconsumed_tail, 1):
+                raise Refused("packed wrongly")
+        if len(data) != unpacked or (self.summed and zlib.crc32(data) != crc):
+            raise Refused("packed wrongly, or a wrong sum")
         return data
 
 
@@ -496,33 +521,56 @@ def oracle_archive(file):
     is_script = prefix + "constants.pkl" in table
     unpickler = Unpickler(members.get(prefix + "data.pkl"), is_script)
     root = unpickler.read()
-    check_storages(unpickler.tensors, members, prefix + "data/")
+    check_storages(unpickler, members, prefix + "data/")
     if is_script:
         constants = Unpickler(members.get(prefix + "constants.pkl"), is_script)
         constants.read()
-        check_storages(constants.tensors, members, prefix + "constants/")
+        check_storages(constants, members, prefix + "constants/")
     if isinstance(root, ScriptObject):
         root = dict(root.tensors())
-    if isinstance(root, dict) and isinstance(root.get("state_dict"), dict):
-        root = root["state_dict"]
-    if not isinstance(root, dict):
-        raise Refused("no dictionary")
+    root = weights_of(root)
     tensors = {key: value.read(members, prefix + "data/") for key, value in root.items() if isinstance(value, Tensor)}
     if not tensors or not all(isinstance(key, str) for key in tensors):
         raise Refused("no tensors")
-    if all(key.startswith("module.") for key in tensors):
-        tensors = {key[len("module."):]: value for key, value in tensors.items()}
     return tensors
 
 
-def check_storages(tensors, members, folder):
+MODELS = ("visual.", "vision_model.", "text_model.", "visual_encoder.")
+NESTS = ("state_dict", "model_state_dict", "model", "module", "ema")
+
+
+def weights_of(root):
+    """The one dictionary of tensors that is a model by its keys; without such, the one in a usual place."""
+    found, seen, waiting = [], {id(root)}, [((), root)]
+    while waiting:
+        path, value = waiting.pop(0)
+        if isinstance(value, dict):
+            if any(isinstance(inner, Tensor) for inner in value.values()):
+                found.append((path, value))
+            children = [(key, inner) for key, inner in value.items() if isinstance(key, str)]
+        elif isinstance(value, (list, tuple)):
+            children = [("[%d]" % i, inner) for i, inner in enumerate(value)]
+        else:
+            continue
+        for key, inner in children if len(path) < 5 else []:
+            if isinstance(inner, (dict, list, tuple)) and id(inner) not in seen:
+                seen.add(id(inner))
+                waiting.append((path + (key,), inner))
+    models = [item for item in found if any(isinstance(key, str) and isinstance(value, Tensor) and any(key.startswith(m) or "." + m in key for m in MODELS) for key, value in item[1].items())]
+    candidates = models or [item for item in found if all(step in NESTS for step in item[0])]
+    if len(candidates) != 1:
+        raise Refused("none or several sets of weights")
+    return candidates[0][1]
+
+
+def check_storages(unpickler, members, folder):
     """Every tensor lies inside its storage, and no member of the folder lies there unused."""
     kinds = {}
-    for tensor in tensors:
-        storage = tensor.storage
+    for storage in unpickler.storages:
         if kinds.setdefault(storage.key, (storage.kind, storage.length)) != (storage.kind, storage.length):
             raise Refused("one storage, two kinds")
-        tensor.read(members, folder)
+    for tensor in unpickler.tensors:
+        tensor.read(members, folder, False)
     if {name[len(folder):] for name in members.table if name.startswith(folder)} != set(kinds):
         raise Refused("a storage that no tensor uses")
 

@@ -56,7 +56,7 @@ internal static class InspectCommand
     private static void WriteText(ICheckpoint stored, ICheckpoint mapped, CheckpointLayout layout, TowerOutline? outline, CheckpointFit? fit, string[] candidates, TextWriter output)
     {
         output.WriteLine(BadInputException.Escape(stored.Path, 300));
-        output.WriteLine($"  format   {Format(stored)}");
+        output.WriteLine($"  format   {stored.Format}");
         output.WriteLine($"  layout   {Describe(layout)}");
         string types = string.Join(", ", Types(stored).Select(static type => $"{type.Count} {type.Type}, {Megabytes(type.Bytes)}"));
         output.WriteLine($"  tensors  {stored.Tensors.Count}: {types}");
@@ -117,7 +117,7 @@ internal static class InspectCommand
         {
             json.WriteStartObject();
             json.WriteString("path", stored.Path);
-            json.WriteString("format", Format(stored));
+            json.WriteString("format", stored.Format);
             json.WriteString("layout", layout.ToString());
             json.WriteStartArray("types");
             foreach ((ElementType type, int count, long bytes) in Types(stored))
@@ -183,14 +183,6 @@ internal static class InspectCommand
         .GroupBy(static tensor => tensor.Type)
         .OrderBy(static group => group.Key)
         .Select(static group => (group.Key, group.Count(), group.Sum(static tensor => tensor.ByteLength)));
-
-    private static string Format(ICheckpoint checkpoint) => checkpoint switch
-    {
-        SafetensorsFile => "safetensors",
-        PyTorchArchive { IsScript: true } => "TorchScript archive (the code in it is not used)",
-        PyTorchArchive => "PyTorch archive",
-        _ => "sharded checkpoint",
-    };
 
     private static string Describe(CheckpointLayout layout) => layout switch
     {

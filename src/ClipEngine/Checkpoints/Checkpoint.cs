@@ -1,3 +1,5 @@
+using ClipEngine.Checkpoints.Layouts;
+
 namespace ClipEngine.Checkpoints;
 
 /// <summary>Opens checkpoints of every known format, recognised by content and never by file name.</summary>
@@ -44,7 +46,7 @@ public static class Checkpoint
         }
     }
 
-    /// <summary>The same with every key as the file has it.</summary>
+    /// <summary>The same with every key as the file has it, but for a prefix that training code put in front of all of them.</summary>
     /// <param name="path">A file or a folder.</param>
     /// <exception cref="CheckpointException">Not there, not a known format, or a departure from it.</exception>
     public static ICheckpoint OpenAsStored(string path)
@@ -53,7 +55,16 @@ public static class Checkpoint
         path = ModelLocation.Resolve(path);
         string file = Directory.Exists(path) ? FindWeights(path) : path;
         CheckpointFormat format = CheckpointFormats.Recognize(file);
-        return format == CheckpointFormat.Index ? ShardedCheckpoint.Open(file) : OpenAs(format, file);
+        ICheckpoint stored = format == CheckpointFormat.Index ? ShardedCheckpoint.Open(file) : OpenAs(format, file);
+        try
+        {
+            return KeyPrefix.Strip(stored);
+        }
+        catch
+        {
+            stored.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Opens a single file that holds tensors itself.</summary>

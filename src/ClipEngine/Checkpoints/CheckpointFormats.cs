@@ -53,6 +53,10 @@ internal static class CheckpointFormats
             throw new CheckpointException(path, CheckpointError.Unsupported, "is a PyTorch file of the format before 1.6 (bare pickles).", Convert);
         if (start.Length > 262 && start[257..].StartsWith("ustar"u8))
             throw new CheckpointException(path, CheckpointError.Unsupported, "is a tar archive (PyTorch's oldest format).", Convert);
+        if (start is [0x89, (byte)'H', (byte)'D', (byte)'F', ..])
+            throw new CheckpointException(path, CheckpointError.Unsupported, "is an HDF5 file, as Keras and TensorFlow write them.", "Use the PyTorch or safetensors file of the model.");
+        if (start is [0x1f, 0x8b, ..] or [0xfd, (byte)'7', (byte)'z', ..] or [0x28, 0xb5, 0x2f, 0xfd, ..])
+            throw new CheckpointException(path, CheckpointError.Unsupported, "is a compressed file (gzip, xz or zstd).", "Unpack it and name what is inside.");
         if (start.StartsWith("GGUF"u8))
             throw new CheckpointException(path, CheckpointError.Unsupported, "is a GGUF file.", "Use the safetensors file that it was made from.");
     }

@@ -31,6 +31,9 @@ public interface ICheckpoint : IDisposable
     /// <summary>Free text that the file carries about itself; empty where the format has none.</summary>
     IReadOnlyDictionary<string, string> Metadata { get; }
 
+    /// <summary>What kind of file it is, for people.</summary>
+    string Format => "checkpoint";
+
     /// <summary>What a user should know about how the file was read: a prefix that was taken off the keys, what was left out, numbers that contradict. One sentence each.</summary>
     IReadOnlyList<string> Notices => [];
 

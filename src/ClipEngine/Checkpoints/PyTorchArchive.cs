@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Collections.Immutable;
+using System.IO.Compression;
 using System.IO.Hashing;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -26,6 +27,8 @@ public sealed class PyTorchArchive : ICheckpoint
     private readonly Dictionary<string, View> _views = [];
     private readonly Dictionary<string, StoredTensor> _tensors = [];
 
+    private bool _hasNoSums;
+
     private PyTorchArchive(CheckpointFile file) => _file = file;
 
     /// <inheritdoc/>
@@ -36,6 +39,12 @@ public sealed class PyTorchArchive : ICheckpoint
 
     /// <summary>Plain values that were saved beside the weights, such as the epoch of a training checkpoint.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; private set; } = new Dictionary<string, string>();
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Notices { get; private set; } = [];
+
+    /// <inheritdoc/>
+    public string Format => IsScript ? "TorchScript archive (the code in it is not used)" : "PyTorch archive";
 
     /// <summary>Whether the archive is a TorchScript module, as OpenAI publishes its models. Its code is not used.</summary>
     public bool IsScript { get; private set; }
@@ -65,12 +74,23 @@ public sealed class PyTorchArchive : ICheckpoint
     {
         StoredTensor tensor = _tensors[name];
         View view = _views[name];
-        CheckSum(view.Storage);
         int size = tensor.Type.SizeInBytes();
-        long start = view.Storage.Member.Start + view.Tensor.Offset * size;
-        return tensor.ByteLength == 0 || IsContiguous(view.Tensor)
-            ? _file.Borrow(start, tensor.ByteLength, size)
-            : Gather(view, tensor.ByteLength, size);
+        bool isContiguous = tensor.ByteLength == 0 || IsContiguous(view.Tensor);
+        TensorBytes bytes;
+        if (!view.Storage.Member.IsStored)
+        {
+            TensorBytes whole = Inflate(view.Storage);
+            bytes = isContiguous ? Part(whole, view.Tensor.Offset * size, tensor.ByteLength) : Gather(whole, view.Tensor, tensor.ByteLength, size);
+        }
+        else
+        {
+            CheckSum(view.Storage);
+            bytes = isContiguous
+                ? _file.Borrow(view.Storage.Member.Start + view.Tensor.Offset * size, tensor.ByteLength, size)
+                : Gather(_file.Borrow(view.Storage.Member.Start, view.Storage.Member.Length, size), view.Tensor, tensor.ByteLength, size);
+        }
+
+        return view.Tensor.IsNegative ? Negate(bytes, tensor.Type) : bytes;
     }
 
     /// <inheritdoc/>
@@ -80,20 +100,25 @@ public sealed class PyTorchArchive : ICheckpoint
     {
         ZipDirectory zip = ZipDirectory.Read(_file);
         string prefix = FindPrefix(zip);
+        _hasNoSums = zip.Members.Values.Any(static member => member.Length > 0) && zip.Members.Values.All(static member => member.Crc == 0);
         CheckVersion(zip, prefix);
         IsScript = zip.Members.ContainsKey(prefix + "constants.pkl");
-        (object? value, IReadOnlyList<PickleTensor> tensors) = ReadPickle(zip, prefix + "data.pkl");
-        AddStorages(zip, prefix + "data/", tensors);
+        PickleContent content = ReadPickle(zip, prefix + "data.pkl");
+        AddStorages(zip, prefix + "data/", content);
         if (IsScript)
-            AddStorages(zip, prefix + "constants/", ReadPickle(zip, prefix + "constants.pkl").Tensors);
-        StateDictionary state = StateDictionary.Find(value, Path);
+            AddStorages(zip, prefix + "constants/", ReadPickle(zip, prefix + "constants.pkl"));
+        StateDictionary state = StateDictionary.Find(content.Value, Path);
         Metadata = state.Metadata;
+        Notices = _hasNoSums ? [$"{Path}: was written without checksums (torch.utils.serialization.config.save.compute_crc32 = False): damage would not be noticed.", .. state.Notices] : state.Notices;
         foreach ((string key, PickleTensor tensor) in state.Tensors)
         {
+            Storage storage = _storages[prefix + "data/" + tensor.Storage.Key];
             long count = 1;
             foreach (long length in tensor.Sizes)
-                count *= length;
-            _views.Add(key, new View(_storages[prefix + "data/" + tensor.Storage.Key], tensor));
+                count = length > 0 && count > long.MaxValue / length ? long.MaxValue : count * length;
+            if (count > storage.Member.Length / tensor.Type.SizeInBytes())
+                throw Refuse($"has as '{BadInputException.Escape(key, 80)}' a tensor of {count} elements in a storage of {storage.Member.Length} bytes: an expanded view.", CheckpointError.Unsupported);
+            _views.Add(key, new View(storage, tensor));
             _tensors.Add(key, new StoredTensor(key, tensor.Type, ImmutableCollectionsMarshal.AsImmutableArray(tensor.Sizes), count * tensor.Type.SizeInBytes()));
         }
     }
@@ -101,6 +126,17 @@ public sealed class PyTorchArchive : ICheckpoint
     private string FindPrefix(ZipDirectory zip)
     {
         string[] pickles = [.. zip.Members.Keys.Where(static name => name == "data.pkl" || name.EndsWith("/data.pkl", StringComparison.Ordinal))];
+        if (zip.Members.Keys.Any(static name => name == "archive_format" || name.EndsWith("/archive_format", StringComparison.Ordinal) || name.EndsWith("serialized_exported_program.json", StringComparison.Ordinal)))
+        {
+            throw new CheckpointException(Path, CheckpointError.Unsupported, "is a program of torch.export (.pt2), which holds its weights as constants of a graph.",
+                "Save its weights with PyTorch: torch.save(torch.export.load(FILE).state_dict, \"weights.pt\").");
+        }
+
+        if (pickles.Length == 0 && zip.Members.Keys.All(static name => name.EndsWith(".npy", StringComparison.Ordinal)))
+        {
+            throw new CheckpointException(Path, CheckpointError.Unsupported, "is a NumPy archive (.npz), which no CLIP model is published in.", "Save the weights as safetensors.");
+        }
+
         if (pickles.Length == 0)
             throw Refuse("is a zip archive without 'data.pkl': no PyTorch checkpoint.", CheckpointError.UnknownFormat);
         if (pickles.Length > 1)
@@ -138,45 +174,45 @@ public sealed class PyTorchArchive : ICheckpoint
         return zip.Members.ContainsKey(name) ? Encoding.Latin1.GetString(ReadMember(zip, name, Longest)).TrimEnd('\n') : null;
     }
 
-    private (object? Value, IReadOnlyList<PickleTensor> Tensors) ReadPickle(ZipDirectory zip, string name) =>
+    private PickleContent ReadPickle(ZipDirectory zip, string name) =>
         PickleReader.Read(ReadMember(zip, name, MaximumPickleLength), Path, BadInputException.Escape(name, 80), IsScript);
 
     private byte[] ReadMember(ZipDirectory zip, string name, int longest)
     {
-        ZipMember member = Stored(zip, name);
+        ZipMember member = Find(zip, name);
         if (member.Length > longest)
             throw Refuse($"has a member '{BadInputException.Escape(name, 80)}' of {member.Length} bytes; at most {longest} are read.", CheckpointError.TooComplex);
-        byte[] bytes = _file.Read(member.Start, (int)member.Length);
-        return Crc32.HashToUInt32(bytes) == member.Crc ? bytes : throw RefuseSum(name);
-    }
-
-    private ZipMember Stored(ZipDirectory zip, string name)
-    {
-        if (!zip.Members.TryGetValue(name, out ZipMember member))
-            throw Refuse($"has no member '{BadInputException.Escape(name, 80)}'.");
-        return member.IsStored
-            ? member
-            : throw Refuse($"has the compressed member '{BadInputException.Escape(name, 80)}'; PyTorch stores its data as it is.", CheckpointError.Unsupported);
-    }
-
-    private void AddStorages(ZipDirectory zip, string folder, IReadOnlyList<PickleTensor> tensors)
-    {
-        foreach (PickleTensor tensor in tensors)
+        byte[] bytes;
+        if (member.IsStored)
         {
-            string name = folder + tensor.Storage.Key;
-            if (!_storages.TryGetValue(name, out Storage? storage))
-            {
-                storage = new Storage(Stored(zip, name), tensor.Storage);
-                _storages.Add(name, storage);
-            }
-            else if (storage.Declared != tensor.Storage)
-            {
-                throw Refuse($"declares the storage '{BadInputException.Escape(name, 80)}' twice, differently.", CheckpointError.InvalidStorage);
-            }
-
-            CheckBounds(tensor, storage.Member);
+            bytes = _file.Read(member.Start, (int)member.Length);
+        }
+        else
+        {
+            bytes = GC.AllocateUninitializedArray<byte>((int)member.Length);
+            Inflate(member, bytes);
         }
 
+        return _hasNoSums || Crc32.HashToUInt32(bytes) == member.Crc ? bytes : throw RefuseSum(name);
+    }
+
+    private ZipMember Find(ZipDirectory zip, string name) => zip.Members.TryGetValue(name, out ZipMember member)
+        ? member
+        : throw Refuse($"has no member '{BadInputException.Escape(name, 80)}'.");
+
+    private void AddStorages(ZipDirectory zip, string folder, PickleContent content)
+    {
+        foreach (PickleStorage declared in content.Storages)
+        {
+            string name = folder + declared.Key;
+            if (!_storages.TryGetValue(name, out Storage? storage))
+                _storages.Add(name, new Storage(Find(zip, name), declared));
+            else if (storage.Declared != declared)
+                throw Refuse($"declares the storage '{BadInputException.Escape(name, 80)}' twice, differently.", CheckpointError.InvalidStorage);
+        }
+
+        foreach (PickleTensor tensor in content.Tensors)
+            CheckBounds(tensor, _storages[folder + tensor.Storage.Key].Member);
         foreach (string name in zip.Members.Keys)
         {
             if (name.StartsWith(folder, StringComparison.Ordinal) && !_storages.ContainsKey(name))
@@ -213,16 +249,11 @@ public sealed class PyTorchArchive : ICheckpoint
             throw Refuse($"has a tensor that reaches to element {last} of the storage '{BadInputException.Escape(member.Name, 80)}', which has {length}.",
                 CheckpointError.InvalidStorage);
         }
-
-        if (count > length)
-        {
-            throw Refuse($"has a tensor of {count} elements in a storage of {length}: an expanded view.", CheckpointError.Unsupported);
-        }
     }
 
     private void CheckSum(Storage storage)
     {
-        if (storage.IsVerified)
+        if (storage.IsVerified || _hasNoSums)
             return;
         const int ChunkLength = 1 << 20;
         var sum = new Crc32();
@@ -255,15 +286,19 @@ public sealed class PyTorchArchive : ICheckpoint
     }
 
     /// <summary>Copies a transposed or otherwise strided view into row-major order.</summary>
-    private unsafe TensorBytes Gather(View view, long byteLength, int size)
+    /// <param name="storage">The whole storage; given back here.</param>
+    /// <param name="tensor">The view.</param>
+    /// <param name="byteLength">Bytes of the view.</param>
+    /// <param name="size">Bytes of an element.</param>
+    private static unsafe TensorBytes Gather(TensorBytes storage, PickleTensor tensor, long byteLength, int size)
     {
-        using TensorBytes source = _file.Borrow(view.Storage.Member.Start, view.Storage.Member.Length, size);
+        using TensorBytes source = storage;
         TensorBytes gathered = TensorBytes.Allocate(byteLength);
         byte* copy = (byte*)gathered.Address;
-        long[] sizes = view.Tensor.Sizes;
-        long[] strides = view.Tensor.Strides;
+        long[] sizes = tensor.Sizes;
+        long[] strides = tensor.Strides;
         Span<long> index = stackalloc long[sizes.Length];
-        long element = view.Tensor.Offset;
+        long element = tensor.Offset;
         for (long i = 0; i < byteLength; i += size)
         {
             Buffer.MemoryCopy((byte*)source.Address + element * size, copy + i, size, size);
@@ -279,6 +314,106 @@ public sealed class PyTorchArchive : ICheckpoint
 
         return gathered;
     }
+
+    private static TensorBytes Part(TensorBytes whole, long start, long length) => new(whole.Address + (nint)start, length, whole.Dispose);
+
+    /// <summary>The values of a view with PyTorch's negative bit: minus what is stored.</summary>
+    private static unsafe TensorBytes Negate(TensorBytes stored, ElementType type)
+    {
+        using TensorBytes source = stored;
+        TensorBytes negated = TensorBytes.Allocate(source.ByteLength);
+        byte* from = (byte*)source.Address;
+        byte* to = (byte*)negated.Address;
+        int size = type.SizeInBytes();
+        long count = source.ByteLength / size;
+        if (type.IsFloatingPoint())
+        {
+            Buffer.MemoryCopy(from, to, source.ByteLength, source.ByteLength);
+            for (long i = 0; i < count; i++)
+                to[(i * size) + size - 1] ^= 0x80; // the sign bit; -0 and NaN included
+            return negated;
+        }
+
+        for (long i = 0; i < count; i++)
+        {
+            // Two's complement, at any width.
+            int carry = 1;
+            for (int b = 0; b < size; b++)
+            {
+                int sum = (byte)~from[(i * size) + b] + carry;
+                to[(i * size) + b] = (byte)sum;
+                carry = sum >> 8;
+            }
+        }
+
+        return negated;
+    }
+
+    /// <summary>Unpacks a whole storage into memory: archives that were packed again by another program.</summary>
+    private unsafe TensorBytes Inflate(Storage storage)
+    {
+        long length = storage.Member.Length;
+        if (length > GC.GetGCMemoryInfo().TotalAvailableMemoryBytes)
+            throw new CheckpointException(Path, CheckpointError.ExceedsMemory, $"has a packed storage of {length} bytes, more than this process may use.", "Save the weights with PyTorch, which does not pack them.");
+        TensorBytes bytes = TensorBytes.Allocate(length);
+        try
+        {
+            using Stream stream = OpenPacked(storage.Member);
+            var sum = new Crc32();
+            const int ChunkLength = 1 << 20;
+            for (long done = 0; done < length; done += ChunkLength)
+            {
+                var chunk = new Span<byte>((byte*)bytes.Address + done, (int)Math.Min(ChunkLength, length - done));
+                ReadExactly(stream, chunk, storage.Member);
+                sum.Append(chunk);
+            }
+
+            RefuseMore(stream, storage.Member);
+            return _hasNoSums || sum.GetCurrentHashAsUInt32() == storage.Member.Crc ? bytes : throw RefuseSum(storage.Member.Name);
+        }
+        catch
+        {
+            bytes.Dispose();
+            throw;
+        }
+    }
+
+    private void Inflate(ZipMember member, Span<byte> bytes)
+    {
+        using Stream stream = OpenPacked(member);
+        ReadExactly(stream, bytes, member);
+        RefuseMore(stream, member);
+    }
+
+    private DeflateStream OpenPacked(ZipMember member) => new(new FilePartStream(_file, member.Start, member.PackedLength), CompressionMode.Decompress);
+
+    private void ReadExactly(Stream stream, Span<byte> bytes, ZipMember member)
+    {
+        try
+        {
+            stream.ReadExactly(bytes);
+        }
+        catch (Exception exception) when (exception is EndOfStreamException or InvalidDataException)
+        {
+            throw RefusePacked(member, exception);
+        }
+    }
+
+    private void RefuseMore(Stream stream, ZipMember member)
+    {
+        try
+        {
+            if (stream.ReadByte() >= 0)
+                throw RefusePacked(member, null);
+        }
+        catch (InvalidDataException exception)
+        {
+            throw RefusePacked(member, exception);
+        }
+    }
+
+    private CheckpointException RefusePacked(ZipMember member, Exception? cause) => new(Path, CheckpointError.InvalidArchive,
+        $"has a packed member '{BadInputException.Escape(member.Name, 80)}' that does not unpack to its {member.Length} bytes.", "The file is damaged: get it again from its source.", cause);
 
     private CheckpointException RefuseSum(string name) =>
         Refuse($"has a member '{BadInputException.Escape(name, 80)}' whose bytes do not match their checksum.");

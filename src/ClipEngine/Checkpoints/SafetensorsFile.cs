@@ -26,6 +26,9 @@ public sealed class SafetensorsFile : ICheckpoint
     public IReadOnlyDictionary<string, StoredTensor> Tensors => _tensors;
 
     /// <inheritdoc/>
+    public string Format => "safetensors";
+
+    /// <inheritdoc/>
     public IReadOnlyDictionary<string, string> Metadata => _header.Metadata;
 
     /// <summary>Opens and validates a file.</summary>

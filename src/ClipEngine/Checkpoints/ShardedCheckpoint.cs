@@ -24,6 +24,9 @@ internal sealed class ShardedCheckpoint : ICheckpoint
     public IReadOnlyDictionary<string, StoredTensor> Tensors => _tensors;
 
     /// <inheritdoc/>
+    public string Format => "sharded checkpoint";
+
+    /// <inheritdoc/>
     public IReadOnlyDictionary<string, string> Metadata { get; } = new Dictionary<string, string>();
 
     /// <inheritdoc/>

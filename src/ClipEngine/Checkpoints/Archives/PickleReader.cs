@@ -31,6 +31,7 @@ internal sealed class PickleReader
     private readonly Stack<int> _marks = [];
     private readonly Dictionary<int, object?> _memo = [];
     private readonly List<PickleTensor> _tensors = [];
+    private readonly List<PickleStorage> _storages = [];
     private int _position;
     private int _operations;
     private long _memory;
@@ -48,13 +49,13 @@ internal sealed class PickleReader
     /// <param name="path">The archive, for messages.</param>
     /// <param name="member">The member's name, for messages.</param>
     /// <param name="isScript">Whether objects of TorchScript classes may occur; they stay inert records.</param>
-    /// <returns>The value, free of cycles and at most <see cref="MaximumDepth"/> deep, and every tensor in it.</returns>
-    public static (object? Value, IReadOnlyList<PickleTensor> Tensors) Read(byte[] bytes, string path, string member, bool isScript)
+    /// <returns>The value, free of cycles and at most <see cref="MaximumDepth"/> deep, and every tensor and storage that occurs in the pickle.</returns>
+    public static PickleContent Read(byte[] bytes, string path, string member, bool isScript)
     {
         var reader = new PickleReader(bytes, path, member, isScript);
         object? value = reader.Run();
         reader.RefuseCycles(value);
-        return (value, reader._tensors);
+        return new PickleContent(value, reader._tensors, reader._storages);
     }
 
     private object? Run()
@@ -268,9 +269,12 @@ internal sealed class PickleReader
                 if (Expect<PickleTuple>(Pop(), "NEWOBJ").Items.Length != 0)
                     throw Refuse("makes an object with arguments.", CheckpointError.ForbiddenPickle);
                 PickleGlobal type = Expect<PickleGlobal>(Pop(), "NEWOBJ");
-                if (!PickleNames.IsScriptClass(type))
+                if (PickleNames.IsScriptClass(type))
+                    Push(new PickleObject(type));
+                else if (PickleNames.IsInertObject(type))
+                    Push(new PickleOpaque(type));
+                else
                     throw Refuse($"makes an object of {type}.", CheckpointError.ForbiddenPickle);
-                Push(new PickleObject(type));
                 return true;
             case (byte)'b': // BUILD
                 Build();
@@ -288,6 +292,8 @@ internal sealed class PickleReader
         var global = new PickleGlobal(module, name);
         if (PickleNames.IsKnown(global) || (_isScript && PickleNames.IsScriptClass(global)))
             return global;
+        if (module == "deepspeed" || module.StartsWith("deepspeed.", StringComparison.Ordinal))
+            throw ForeignCheckpoints.Zero(_path, $"asks for {global}: a piece of a checkpoint of DeepSpeed, not its weights");
         throw new CheckpointException(_path, CheckpointError.ForbiddenPickle, $"member '{_member}' asks for {global}, which is neither a tensor nor a plain value. Nothing was called.",
             "If the source is trusted, load the file with PyTorch and save only its state_dict.");
     }
@@ -296,26 +302,44 @@ internal sealed class PickleReader
     {
         switch (PickleNames.MeaningOf(callable))
         {
-            case PickleMeaning.OrderedDictionary when arguments.Length == 0:
+            // The factory of a default dictionary makes nothing here.
+            case PickleMeaning.Dictionary when arguments.Length == 0 || (callable.Name == "defaultdict" && arguments is [PickleGlobal or null]):
                 return new PickleDictionary();
+            case PickleMeaning.Counter when arguments is [PickleDictionary dictionary]:
+                return dictionary;
             case PickleMeaning.Tensor when arguments.Length >= 4:
-                return Tensor(arguments, type: null);
+                return Tensor(arguments, type: null, attributes: arguments.ElementAtOrDefault(6));
             case PickleMeaning.TypedTensor when arguments.Length >= 7 && arguments[6] is PickleGlobal type:
-                return Tensor(arguments, PickleNames.TypeOf(type) ?? throw Unsupported($"a tensor of type {type}"));
+                return Tensor(arguments, type, attributes: arguments.ElementAtOrDefault(7));
+            case PickleMeaning.Parameter when arguments.Length >= 1 && arguments[0] is PickleUnreadable:
+                return arguments[0]!;
             case PickleMeaning.Parameter when arguments.Length >= 1:
                 return Expect<PickleTensor>(arguments[0], "a parameter");
+            case PickleMeaning.Subclass when arguments is [PickleGlobal rebuild, PickleGlobal made, PickleTuple inner, ..] && IsRebuild(rebuild):
+                return PickleNames.IsTensorClass(made) ? Record(rebuild, inner.Items) : new PickleUnreadable($"a tensor of the class {made}");
             case PickleMeaning.Sequence when arguments.Length == 1 && arguments[0] is PickleTuple or PickleList:
                 return arguments[0]!;
             case PickleMeaning.Tagged when arguments.Length == 2 && arguments[0] is PickleContainer && arguments[1] is string:
                 return arguments[0]!;
             case PickleMeaning.Text when arguments.Length >= 1 && arguments[0] is string text:
                 return text;
+            case PickleMeaning.Bytes when arguments.Length == 0:
+                return Array.Empty<byte>();
+            case PickleMeaning.Bytes when arguments is [byte[] bytes]:
+                return bytes;
+            case PickleMeaning.Bytes when arguments is [string text, string]:
+                return Encoding.Latin1.GetBytes(text);
             case PickleMeaning.Unsupported:
-                throw Unsupported(callable.ToString());
+                return new PickleUnreadable(callable.ToString());
+            case PickleMeaning.Inert when PickleNames.IsCall(callable, arguments):
+                return new PickleOpaque(callable);
             default:
                 throw Refuse($"calls {callable} with {arguments.Length} arguments that do not belong to it.", CheckpointError.ForbiddenPickle);
         }
     }
+
+    private static bool IsRebuild(PickleGlobal name) =>
+        PickleNames.MeaningOf(name) is PickleMeaning.Tensor or PickleMeaning.TypedTensor or PickleMeaning.Parameter or PickleMeaning.Unsupported;
 
     private void Build()
     {
@@ -324,6 +348,9 @@ internal sealed class PickleReader
         {
             // A state dict's own attributes (_metadata): versions of modules, which no weight depends on.
             case PickleDictionary when state is PickleDictionary:
+                break;
+            // What a plain value holds, nobody reads.
+            case PickleOpaque:
                 break;
             case PickleObject { State: null } instance when state is PickleDictionary attributes:
                 instance.State = attributes;
@@ -341,24 +368,44 @@ internal sealed class PickleReader
         var type = (PickleGlobal)id[1]!;
         string key = (string)id[2]!;
         long length = (long)id[4]!;
-        ElementType? elementType = PickleNames.IsUntypedStorage(type)
-            ? null
-            : PickleNames.StorageTypeOf(type) ?? throw Unsupported($"a storage of type {type}");
+        ElementType? elementType = PickleNames.StorageTypeOf(type);
+        bool isUntyped = PickleNames.IsUntypedStorage(type);
+        if (!isUntyped && !PickleNames.IsStorage(type))
+            throw Refuse($"has a storage of {type}, which is no type of storage.", CheckpointError.ForbiddenPickle);
         if (length < 0 || length > SafetensorsFormat.MaximumSize)
             throw Refuse($"has a storage of {length} elements.", CheckpointError.InvalidStorage);
         if (key.Length is 0 or > 20 || !key.All(char.IsAsciiDigit))
             throw Refuse($"has a storage named '{BadInputException.Escape(key, 40)}'; storages are numbered.", CheckpointError.InvalidStorage);
-        return new PickleStorage(elementType, key, length);
+        var storage = new PickleStorage(elementType, key, length, isUntyped || elementType is not null ? null : type.ToString());
+        _storages.Add(storage);
+        return storage;
     }
 
-    private PickleTensor Tensor(object?[] arguments, ElementType? type)
+    private object Tensor(object?[] arguments, PickleGlobal? type, object? attributes)
     {
         PickleStorage storage = Expect<PickleStorage>(arguments[0], "a tensor");
         if (arguments[1] is not long offset || arguments[2] is not PickleTuple sizes || arguments[3] is not PickleTuple strides)
             throw Refuse("has a tensor without offset, sizes and strides.");
+        (long[] shape, long[] steps) = (Numbers(sizes), Numbers(strides));
+        if (storage.Unread is { } unread)
+            return new PickleUnreadable($"a tensor in a storage of type {unread}");
         if ((type is null) == (storage.Type is null))
             throw Refuse("has a tensor whose type is given twice or not at all.");
-        var tensor = new PickleTensor(storage, type ?? storage.Type!.Value, offset, Numbers(sizes), Numbers(strides));
+        if ((type is null ? storage.Type : PickleNames.TypeOf(type)) is not { } elementType)
+            return new PickleUnreadable($"a tensor of type {type}");
+        bool isNegative = false;
+        foreach ((object? key, object? value) in (attributes as PickleDictionary)?.Items ?? [])
+        {
+            if (value is false)
+                continue;
+            if (key is not "neg" || value is not true)
+                return new PickleUnreadable($"a tensor with the attribute '{BadInputException.Escape(key as string ?? "?", 40)}' set");
+            isNegative = true;
+        }
+
+        if (isNegative && elementType == ElementType.Boolean)
+            return new PickleUnreadable("a negative truth value");
+        var tensor = new PickleTensor(storage, elementType, offset, shape, steps, isNegative);
         _tensors.Add(tensor);
         return tensor;
     }
@@ -537,6 +584,8 @@ internal sealed class PickleReader
         PickleObject instance => $"an object of {instance.Type}",
         PickleGlobal global => global.ToString(),
         PickleStorage => "a storage",
+        PickleOpaque opaque => $"a value of {opaque.Type}",
+        PickleUnreadable unreadable => unreadable.What,
         _ => "a tensor",
     };
 
@@ -556,10 +605,12 @@ internal sealed class PickleReader
             : Refuse($"has the operation {calling} at byte {_position - 1}, which can call things. Nothing was called.", CheckpointError.ForbiddenPickle);
     }
 
-    private CheckpointException Unsupported(string what) => new(_path, CheckpointError.UnsupportedElementType,
-        $"member '{_member}' holds {what}, which is not supported here; supported are dense tensors of bool, integers, fp16, bf16, fp32 and fp64.",
-        "Load the file with PyTorch and save only the weights.");
-
     private CheckpointException Refuse(string problem, CheckpointError error = CheckpointError.InvalidPickle) =>
         new(_path, error, $"member '{_member}' {problem}", "The file is damaged or was made to deceive: get it again from its source.");
 }
+
+/// <summary>What a pickle holds.</summary>
+/// <param name="Value">Its one value.</param>
+/// <param name="Tensors">Every tensor that occurs in it, wherever.</param>
+/// <param name="Storages">Every storage that it refers to.</param>
+internal sealed record PickleContent(object? Value, IReadOnlyList<PickleTensor> Tensors, IReadOnlyList<PickleStorage> Storages);

@@ -78,11 +78,19 @@ internal sealed class PickleObject(PickleGlobal type) : PickleContainer
     public override IEnumerable<object?> Children => State is null ? [] : [State];
 }
 
+/// <summary>A value that nobody reads: a NumPy array, a date, a path. Its content is not kept.</summary>
+internal sealed record PickleOpaque(PickleGlobal Type);
+
+/// <summary>A tensor of a kind that is known and not read here; whoever needs it says so.</summary>
+/// <param name="What">What it is, for messages.</param>
+internal sealed record PickleUnreadable(string What);
+
 /// <summary>A storage as a persistent id names it.</summary>
-/// <param name="Type">The element type; null for an untyped storage, which tensors give their type.</param>
+/// <param name="Type">The element type; null for an untyped storage, which tensors give their type, and for one that is not read here.</param>
 /// <param name="Key">The member below <c>data/</c>.</param>
 /// <param name="Length">Elements, or bytes where it is untyped.</param>
-internal sealed record PickleStorage(ElementType? Type, string Key, long Length);
+/// <param name="Unread">The name of a type that is not read here; else null.</param>
+internal sealed record PickleStorage(ElementType? Type, string Key, long Length, string? Unread = null);
 
 /// <summary>A tensor: a view of a storage.</summary>
 /// <param name="Storage">Where its elements lie.</param>
@@ -90,4 +98,5 @@ internal sealed record PickleStorage(ElementType? Type, string Key, long Length)
 /// <param name="Offset">The first element.</param>
 /// <param name="Sizes">Sizes, outermost first.</param>
 /// <param name="Strides">Elements from one index to the next, for each dimension.</param>
-internal sealed record PickleTensor(PickleStorage Storage, ElementType Type, long Offset, long[] Sizes, long[] Strides);
+/// <param name="IsNegative">Whether the values are minus what is stored: PyTorch's negative bit.</param>
+internal sealed record PickleTensor(PickleStorage Storage, ElementType Type, long Offset, long[] Sizes, long[] Strides, bool IsNegative);

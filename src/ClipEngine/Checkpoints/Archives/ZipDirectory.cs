@@ -6,11 +6,12 @@ namespace ClipEngine.Checkpoints.Archives;
 
 /// <summary>A member of a zip archive.</summary>
 /// <param name="Name">Its path inside the archive, never used as a path on disk.</param>
-/// <param name="IsStored">Whether its bytes lie in the file as they are; else they are deflated and never read here.</param>
+/// <param name="IsStored">Whether its bytes lie in the file as they are; else they are deflated.</param>
 /// <param name="Crc">The CRC-32 of its bytes.</param>
 /// <param name="Start">Where its bytes begin in the file.</param>
+/// <param name="PackedLength">How many bytes it takes in the file.</param>
 /// <param name="Length">How many bytes it has, unpacked.</param>
-internal readonly record struct ZipMember(string Name, bool IsStored, uint Crc, long Start, long Length);
+internal readonly record struct ZipMember(string Name, bool IsStored, uint Crc, long Start, long PackedLength, long Length);
 
 /// <summary>
 /// The table of contents of a zip archive, read by rules of our own that leave no room between two readings of one file:
@@ -103,6 +104,7 @@ internal sealed class ZipDirectory
             entries.Add(ReadEntry(bytes, ref position));
         if (position != bytes.Length)
             throw Refuse("has a central directory with bytes that belong to no member.");
+        CheckNames(entries);
         entries.Sort(static (left, right) => left.HeaderStart.CompareTo(right.HeaderStart));
         long expected = 0;
         for (int i = 0; i < entries.Count; i++)
@@ -157,14 +159,28 @@ internal sealed class ZipDirectory
     {
         bool isText = (entry.Flags & IsUtf8) != 0 ? Utf8.IsValid(entry.NameBytes) : Ascii.IsValid(entry.NameBytes);
         string name = isText ? Encoding.UTF8.GetString(entry.NameBytes) : Encoding.Latin1.GetString(entry.NameBytes);
-        if (!isText || !SafeNames.IsArchivePath(name))
-        {
-            throw new CheckpointException(_file.Path, CheckpointError.UnsafeName,
-                $"has a member with the unsafe name '{BadInputException.Escape(name, 120)}'.", "Do not use this file.");
-        }
-
-        return name;
+        return isText ? name : throw RefuseName(name);
     }
+
+    /// <summary>
+    /// Refuses names that lead anywhere. PyTorch calls the one top folder after the file that it wrote first, so that whatever may stand in
+    /// a file's name may stand there: a colon, a tab.
+    /// </summary>
+    private void CheckNames(List<Entry> entries)
+    {
+        const string Pickle = "/data.pkl";
+        string? top = entries.Select(static entry => entry.Name).FirstOrDefault(static name => name.EndsWith(Pickle, StringComparison.Ordinal) && name.IndexOf('/') == name.Length - Pickle.Length);
+        string? prefix = top?[..^(Pickle.Length - 1)];
+        foreach (Entry entry in entries)
+        {
+            bool isInTop = prefix is { Length: > 1 and <= 256 } and not "./" and not "../" && !prefix.Contains('\0') && entry.Name.StartsWith(prefix, StringComparison.Ordinal);
+            if (!SafeNames.IsArchivePath(isInTop ? $"x/{entry.Name[prefix!.Length..]}" : entry.Name))
+                throw RefuseName(entry.Name);
+        }
+    }
+
+    private CheckpointException RefuseName(string name) =>
+        new(_file.Path, CheckpointError.UnsafeName, $"has a member with the unsafe name '{BadInputException.Escape(name, 120)}'.", "Do not use this file.");
 
     // The extra field 1 holds, in this order, whichever of the three numbers did not fit into 32 bits.
     private void ReadExtra64(Entry entry, ReadOnlySpan<byte> extra)
@@ -232,7 +248,7 @@ internal sealed class ZipDirectory
             throw Refuse(entry, $"is stored, but claims {entry.PackedLength} bytes packed and {entry.Length} unpacked.");
         if (entry.Method == 8 && entry.Length > HarmlessSize && entry.Length / HarmlessRatio > entry.PackedLength)
             throw Refuse(entry, $"claims to unpack {entry.PackedLength} bytes into {entry.Length}: a bomb.", CheckpointError.TooComplex);
-        bool isFolder = entry.Name[^1] == '/';
+        bool isFolder = entry.Name.EndsWith('/');
         if (isFolder && entry.Length != 0)
             throw Refuse(entry, "is a folder with content.");
     }
@@ -258,7 +274,7 @@ internal sealed class ZipDirectory
         long left = end - start - entry.PackedLength;
         if (hasDescriptor ? !IsDescriptor(entry, start + entry.PackedLength, left) : left != 0)
             throw Refuse(entry, left < 0 ? "overlaps another member." : "is followed by bytes that belong to no member, or by a descriptor that contradicts it.");
-        if (entry.Name[^1] != '/' && !_members.TryAdd(entry.Name, new ZipMember(entry.Name, entry.Method == 0, entry.Crc, start, entry.Length)))
+        if (!entry.Name.EndsWith('/') && !_members.TryAdd(entry.Name, new ZipMember(entry.Name, entry.Method == 0, entry.Crc, start, entry.PackedLength, entry.Length)))
         {
             throw new CheckpointException(_file.Path, CheckpointError.DuplicateKey,
                 $"has two members named '{BadInputException.Escape(entry.Name, 120)}'.", "Do not use this file: programs differ in which of the two they take.");

@@ -20,6 +20,8 @@ internal sealed class MappedCheckpoint : ICheckpoint
 
     public IReadOnlyDictionary<string, string> Metadata => _source.Metadata;
 
+    public string Format => _source.Format;
+
     public IReadOnlyList<string> Notices => [.. _source.Notices, .. _notices];
 
     /// <summary>Names the tensors anew.</summary>
