@@ -67,6 +67,9 @@ public sealed class ClipTokenizer : ITokenizer
         return sentence.Finish(EndOfText, padding: 0);
     }
 
+    /// <inheritdoc/>
+    public ReadOnlyMemory<byte> BytesOf(int id) => ClipVocabulary.BytesOf(id);
+
     private static BytePairEncoder LoadEncoder()
     {
         byte[] packed = EmbeddedTable.Inflate("clip-merges.bin");

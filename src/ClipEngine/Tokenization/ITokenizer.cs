@@ -14,6 +14,15 @@ public interface ITokenizer
     /// <param name="ids"><see cref="ContextLength"/> ids; what lies behind the sentence is filled with the padding id.</param>
     /// <returns>How many ids the sentence takes (start and end included), and whether it had to be cut.</returns>
     EncodedLength Encode(string text, Span<int> ids);
+
+    /// <summary>
+    /// What an id stands for, as UTF-8, with the space that separates it from its neighbour; nothing for ids that stand for no text, such as
+    /// start, end and padding. A character may be spread over several ids.
+    /// </summary>
+    /// <param name="id">In <c>[0, VocabularySize)</c>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">No id of this tokenizer.</exception>
+    /// <exception cref="NotSupportedException">This tokenizer cannot tell.</exception>
+    ReadOnlyMemory<byte> BytesOf(int id) => throw new NotSupportedException($"{GetType().Name} cannot turn ids back into text.");
 }
 
 /// <summary>The outcome of encoding one sentence.</summary>
