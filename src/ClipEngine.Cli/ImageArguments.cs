@@ -1,6 +1,7 @@
 using System.CommandLine;
 using ClipEngine.Audit.Tables;
 using ClipEngine.Cli.Arguments;
+using ClipEngine.Files;
 using ClipEngine.Imaging;
 
 namespace ClipEngine.Cli;
@@ -13,8 +14,8 @@ internal sealed class ImageArguments(bool takesShards = false)
     private static readonly string[] _usualColumns = ["file", "path", "image", "filename", "filepath"];
 
     private readonly Argument<string[]> _inputs = new Argument<string[]>("image") { Description = takesShards ? "Image files, folders of them, or tar shards." : "Image files, or folders of them.", Arity = ArgumentArity.ZeroOrMore }.ReadsFiles();
-    private readonly Option<string?> _list = new Option<string?>("--file") { Description = $"A list of image files{(takesShards ? " and shards" : "")}, one a line; .csv: a table with a header, one row an image, paths relative to the table's folder." }.ReadsText();
-    private readonly Option<string?> _column = new("--column") { Description = $"With --file TABLE.csv: the column that holds the files ({string.Join(", ", _usualColumns)} are found by themselves)." };
+    private readonly Option<string?> _list = new Option<string?>("--file") { Description = $"A list of image files{(takesShards ? " and shards" : "")}, one a line; .csv or .tsv: a table with a header, one row an image, paths relative to the table's folder." }.ReadsText();
+    private readonly Option<string?> _column = new("--column") { Description = $"With a table: the column that holds the files ({string.Join(", ", _usualColumns)} are found by themselves)." };
 
     private readonly Option<string?> _resampler = new("--resampler") { Description = "Whose resize: pillow-13 (the OpenCLIP layout's), pillow-12, or torchvision (the transformers layout's)." };
     private readonly Option<string?> _rgb = new("--rgb") { Description = "When palettes, alpha, 16-bit gray and the like become RGB: last, behind the resize (open_clip), or first (transformers)." };
@@ -38,16 +39,16 @@ internal sealed class ImageArguments(bool takesShards = false)
     public IReadOnlyList<string> Find(ParseResult parsed)
     {
         string? list = parsed.GetValue(_list), column = parsed.GetValue(_column);
-        bool isTable = Path.GetExtension(list ?? "").Equals(".csv", StringComparison.OrdinalIgnoreCase);
+        bool isTable = CsvTable.IsTable(list ?? "");
         if (column is not null && !isTable)
-            throw new BadInputException("--column", "names a column of a table, but --file names no .csv file.");
+            throw new BadInputException("--column", "names a column of a table, but --file names no table (.csv, .tsv).");
         var files = new List<string>();
         foreach (string input in parsed.GetValue(_inputs) ?? [])
             Add(input, "there is no such image or folder.");
         if (list is not null && !isTable)
         {
             foreach (string line in ReadList(list))
-                Add(line, $"there is no such image or folder; the list {list} names it.");
+                Add(line, $"there is no such image or folder; the list {list} names it.{(line.Contains('\t', StringComparison.Ordinal) ? " It holds a tab: name the list .tsv if it is a table." : "")}");
         }
 
         if (isTable)
@@ -62,7 +63,7 @@ internal sealed class ImageArguments(bool takesShards = false)
             else if (File.Exists(input))
                 files.Add(input);
             else
-                throw new BadInputException(input, otherwise);
+                throw new BadInputException(input, otherwise, Backslashes(input));
         }
     }
 
@@ -82,7 +83,7 @@ internal sealed class ImageArguments(bool takesShards = false)
             if (string.IsNullOrWhiteSpace(cell))
                 throw new BadInputException(table.Path, $"{table.Where(row)}: column '{BadInputException.Escape(table.Header[found])}' is empty.", "Every row needs its image; take the row out or fill the cell.");
             if (!File.Exists(path))
-                throw new BadInputException(path, $"there is no such image; {table.Where(row)} of {table.Path} names it.");
+                throw new BadInputException(path, $"there is no such image; {table.Where(row)} of {table.Path} names it.", Backslashes(cell));
             files.Add(path);
         }
     }
@@ -97,15 +98,9 @@ internal sealed class ImageArguments(bool takesShards = false)
         return files.Length > 0 ? files : throw new BadInputException(folder, $"the folder holds no images ({string.Join(", ", ImageCollection.Extensions)}){(takesShards ? " and no shards (.tar)" : "")}.");
     }
 
-    private static string[] ReadList(string list)
-    {
-        try
-        {
-            return [.. File.ReadLines(list).Where(line => line.Length > 0)];
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            throw new BadInputException(list, $"the list of images cannot be read: {exception.Message}", innerException: exception);
-        }
-    }
+    private static string? Backslashes(string path) => path.Contains('\\', StringComparison.Ordinal) && !OperatingSystem.IsWindows()
+        ? "The path has backslashes, as Windows writes them; here folders are separated by '/'."
+        : null;
+
+    private static IEnumerable<string> ReadList(string list) => TextFile.ReadLines(list, "a list of images").Where(static line => line.Length > 0);
 }

@@ -1,4 +1,6 @@
 using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Tables;
+using ClipEngine.Files;
 
 namespace ClipEngine.Audit.Probes;
 
@@ -66,7 +68,7 @@ public sealed class Probe
         ? values
         : throw new BadInputException(Source, $"there is no attribute '{BadInputException.Escape(name)}'; there are {string.Join(", ", _attributes.Keys.Take(30))}.", "Name one of them (case matters).");
 
-    /// <summary>An attribute as numbers; null where a cell is empty.</summary>
+    /// <summary>An attribute as numbers; null where a cell is empty or says that there is no value (NaN, NA).</summary>
     /// <exception cref="BadInputException">There is no such attribute, or a cell of it is no finite number.</exception>
     public IReadOnlyList<double?> NumericAttribute(string name)
     {
@@ -74,10 +76,10 @@ public sealed class Probe
         var values = new double?[cells.Count];
         for (int row = 0; row < values.Length; row++)
         {
-            if (cells[row].Length == 0)
+            if (Gaps.IsGap(cells[row]))
                 continue;
-            if (!double.TryParse(cells[row], System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture, out double value) || !double.IsFinite(value))
-                throw new BadInputException(Source, $"column '{name}' of image '{BadInputException.Escape(Images[row].Id)}' is '{BadInputException.Escape(cells[row], 40)}', a finite number was expected.", "Write it with a decimal point, or leave the cell empty.");
+            if (!NumberText.TryParse(cells[row].AsSpan().Trim(), out double value))
+                throw new BadInputException(Source, $"column '{name}' of image '{BadInputException.Escape(Images[row].Id)}' is '{BadInputException.Escape(cells[row], 40)}', a finite number was expected.", $"Write {NumberText.Form}, or leave the cell empty.");
             values[row] = value;
         }
 

@@ -36,13 +36,27 @@ public static class ProbeReader
             string key = Cell(table, row, id);
             if (!seen.TryAdd(key, row))
                 throw new BadInputException(table.Path, $"{table.Where(row)}: the id '{BadInputException.Escape(key)}' is already that of {table.Where(seen[key])}.", "Ids must be unique; name another id column or mend the table.");
-            images[row] = new ProbeImage(key, Cell(table, row, file), Cell(table, row, person), string.Join(' ', group.Select(column => Cell(table, row, column))));
+            images[row] = new ProbeImage(key, Cell(table, row, file), Value(table, row, person, isId: person == id), string.Join(' ', group.Select(column => Value(table, row, column, isId: false))));
         }
 
         var attributes = table.Header.Select((header, column) => (header, column)).Where(entry => entry.header.Length > 0)
             .ToDictionary(entry => entry.header, entry => table.Cells(entry.column));
-        return new Probe(name, table.Path, string.Join(" x ", columns.Group), images, attributes, LookAlikes(table, [id, person, .. group]));
+        return new Probe(name, table.Path, string.Join(" x ", columns.Group), images, attributes, [.. LookAlikes(table, [id, person, .. group]), .. group.Distinct().SelectMany(column => NearGaps(table, column))]);
     }
+
+    /// <summary>A cell that must say something: a group or a person. What other programs write for a gap says nothing.</summary>
+    private static string Value(CsvTable table, int row, int column, bool isId)
+    {
+        string cell = Cell(table, row, column);
+        return isId || !Gaps.IsGap(cell)
+            ? cell
+            : throw new BadInputException(table.Path, $"{table.Where(row)}: column '{table.Header[column]}' is '{BadInputException.Escape(cell, 40)}', which stands for a missing value.", "A missing value is no group: take the row out or fill the cell; if it is the value's name, write it out.");
+    }
+
+    /// <summary>Words that stand for a gap for some and are a value for others: kept, and said.</summary>
+    private static IEnumerable<string> NearGaps(CsvTable table, int column) =>
+        table.Cells(column).Where(Gaps.MayBeGap).GroupBy(static cell => cell).Select(cells =>
+            $"Column '{table.Header[column]}' holds '{BadInputException.Escape(cells.Key, 40)}' in {cells.Count()} rows: it was taken as a group of its own; if it stands for missing values, take those rows out.");
 
     private static string Cell(CsvTable table, int row, int column)
     {

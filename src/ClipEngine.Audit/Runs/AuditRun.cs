@@ -148,7 +148,7 @@ public sealed class AuditRun
             {
                 Version = AuditAssembly.Version,
                 Command = "clipengine audit run SPEC.json --out DIR",
-                Spec = File.ReadAllText(_specFile),
+                Spec = System.Text.Encoding.UTF8.GetString(TextFile.ReadDocument(_specFile, "a spec")).TrimStart('\uFEFF'),
                 Device = scorer.Device,
                 ElementType = scorer.Device.Length > 0 ? _spec.ElementType : "as given",
                 ConfidenceLevel = intervals.Level,

@@ -43,7 +43,11 @@ public static class ScoreAudit
         ArgumentNullException.ThrowIfNull(request);
         if (request.CosineError is not null && request.Scale is null)
             throw new BadInputException("--cosine-error", "margins in cosine need the scale that the probabilities were made with.", "Give --scale too.");
+        if (request.Experiment.FactorAttributes.Count > 0 && request.Experiment.Labels.All(label => label.Group is null))
+            throw new BadInputException("--factor", "says in what a wrong group is wrong, but the labels name no groups.", "Say with --expect which label names which group, or leave --factor out.");
         Probe probe = ProbeReader.ReadCsv(request.MetadataFile, request.Columns);
+        foreach (string factor in request.Experiment.FactorAttributes)
+            probe.Attribute(factor);
         ScoreMatrix matrix = ScoreMatrixReader.ReadProbabilities(request.SoftmaxFile, probe.Images.Count, request.Experiment.Labels.Count);
         string key = request.Model ?? Path.GetFileNameWithoutExtension(request.SoftmaxFile);
         ModelExperimentResult analysed = ScoreAnalysis.Analyse(

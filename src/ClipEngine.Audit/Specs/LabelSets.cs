@@ -7,8 +7,8 @@ namespace ClipEngine.Audit.Specs;
 public static class LabelSets
 {
     /// <summary>
-    /// A label set by name or by its labels: an experiment of the shipped spec (<c>human</c>, <c>racegender</c>), a text file with
-    /// a label in each line, or labels with commas between them.
+    /// A label set by name or by its labels: an experiment of the shipped spec (<c>human</c>, <c>racegender</c>), a file with
+    /// a label in each line, or labels with commas between them, in quotes where a comma belongs to a label.
     /// </summary>
     /// <param name="text">One of the three.</param>
     /// <exception cref="BadInputException">Fewer than two labels, or one twice.</exception>
@@ -17,21 +17,17 @@ public static class LabelSets
         ArgumentNullException.ThrowIfNull(text);
         ExperimentSpec[] shipped = [.. SpecReader.Paper().Experiments];
         if (Array.Find(shipped, experiment => experiment.Key == text) is { } known)
-            return SpecReader.Experiment(known, text);
-        bool isFile = !text.Contains(',', StringComparison.Ordinal) && File.Exists(text);
-        string[] labels = [.. (isFile ? File.ReadAllLines(text) : text.Split(',')).Select(label => label.Trim()).Where(label => label.Length > 0)];
+            return SpecReader.Experiment(known, $"the shipped label set {text}");
         string names = string.Join(", ", shipped.Select(experiment => experiment.Key));
-        if (labels.Length < 2)
-            throw new BadInputException(text, "two labels or more were expected.", $"Give a shipped label set ({names}), a text file with a label in each line, or labels with commas between them.");
-        string? twice = labels.GroupBy(label => label).FirstOrDefault(group => group.Count() > 1)?.Key;
-        if (twice is not null)
-            throw new BadInputException(text, $"the label '{BadInputException.Escape(twice)}' is there more than once.", "Name each column's label once.");
+        LabelList list = LabelList.Read(text);
+        if (list.Labels.Count < 2)
+            throw new BadInputException(text, "two labels or more were expected.", $"Give a shipped label set ({names}), a file with a label in each line, or labels with commas between them.");
         return new LabelExperiment
         {
             Key = "labels",
             Title = "Labels",
-            Labels = [.. labels.Select(label => new LabelSummary(label, "", null))],
-            Source = text,
+            Labels = [.. list.Labels.Select(label => new LabelSummary(label, "", null))],
+            Source = list.Origin,
         };
     }
 

@@ -2,6 +2,7 @@ using System.Text.Json;
 using ClipEngine.Audit.Metrics;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Statistics;
+using ClipEngine.Files;
 using ClipEngine.Imaging;
 
 namespace ClipEngine.Audit.Specs;
@@ -27,9 +28,7 @@ public static class SpecReader
     public static AuditSpec Read(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        if (!File.Exists(path))
-            throw new BadInputException(path, "there is no such file.", "Name a spec; 'clipengine audit spec' prints the published study's.");
-        return Parse(path, File.ReadAllBytes(path));
+        return Parse(path, TextFile.ReadDocument(path, "a spec (JSON, as 'clipengine audit spec' prints one)"));
     }
 
     internal static AuditSpec Parse(string source, byte[] json)
@@ -37,6 +36,7 @@ public static class SpecReader
         AuditSpec spec;
         try
         {
+            RefuseNull(source, json);
             spec = JsonSerializer.Deserialize(json, SpecJson.Default.AuditSpec) ?? throw new BadInputException(source, "the file holds null, a spec was expected.");
         }
         catch (JsonException exception)
@@ -70,9 +70,55 @@ public static class SpecReader
     /// <summary>What a spec asks for in place of the models' own preprocessing.</summary>
     internal static PreprocessOverrides Preprocessing(AuditSpec spec) => PreprocessOverrides.Parse(spec.Resampler, spec.Rgb, spec.Alpha);
 
+    /// <summary>The bounds of a scale: beyond them a softmax is 0 and 1, or the same for all.</summary>
+    internal const double SmallestScale = 1e-6, LargestScale = 1e6;
+
     /// <summary>The fixed scale of a spec, or null for the checkpoint's own.</summary>
     internal static double? FixedScale(AuditSpec spec) => spec.Scale == "checkpoint" ? null
-        : double.Parse(spec.Scale, System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture);
+        : NumberText.TryParse(spec.Scale, out double scale) ? scale
+        : throw new BadInputException("scale", $"'{BadInputException.Escape(spec.Scale)}' is no number.");
+
+    /// <summary>
+    /// Null is allowed where a key may be left out, which the types say. Elements of lists are beyond them: they are looked at here, and the
+    /// message names the place as <c>models[2]</c>.
+    /// </summary>
+    private static void RefuseNull(string source, byte[] json)
+    {
+        using JsonDocument document = JsonDocument.Parse(json, new JsonDocumentOptions { AllowTrailingCommas = true, CommentHandling = JsonCommentHandling.Skip, AllowDuplicateProperties = false });
+        if (document.RootElement.ValueKind != JsonValueKind.Object)
+            throw new BadInputException(source, $"the file holds {document.RootElement.ValueKind switch { JsonValueKind.Null => "null", JsonValueKind.Array => "an array", _ => "a single value" }}, a spec was expected.", "'clipengine audit spec' prints one.");
+        if (NullElement(document.RootElement, "") is { } place)
+            throw new BadInputException(source, $"{BadInputException.Escape(place)} is null; a value was expected.", "Write it, or take it out.");
+    }
+
+    private static string? NullElement(JsonElement element, string place)
+    {
+        switch (element.ValueKind)
+        {
+            case JsonValueKind.Array:
+                int index = 0;
+                foreach (JsonElement item in element.EnumerateArray())
+                {
+                    string here = $"{place}[{index++}]";
+                    if (item.ValueKind == JsonValueKind.Null)
+                        return here;
+                    if (NullElement(item, here) is { } found)
+                        return found;
+                }
+
+                return null;
+            case JsonValueKind.Object:
+                foreach (JsonProperty property in element.EnumerateObject())
+                {
+                    if (NullElement(property.Value, place.Length == 0 ? property.Name : $"{place}.{property.Name}") is { } found)
+                        return found;
+                }
+
+                return null;
+            default:
+                return null;
+        }
+    }
 
     /// <summary>What the parser says of an unknown key names this program's types; a spec's author wants the key and its place.</summary>
     private static string Describe(JsonException exception)
@@ -92,10 +138,17 @@ public static class SpecReader
                 problems.Add(problem);
         }
 
+        Named(problems, "title", spec.Title);
+        foreach (string? text in new[] { spec.Probe.Metadata, spec.Probe.Images, spec.Probe.Id, spec.Probe.Person, spec.Probe.File, spec.Probe.Name }.Concat(spec.Probe.Group).Where(static text => text is not null))
+            Named(problems, "a value of probe", text!);
+        foreach (ComparisonSpec comparison in spec.Comparisons)
+            Named(problems, "a comparison's name", comparison.Name);
+        foreach (FamilySpec family in spec.Families)
+            Named(problems, "a family's name", family.Name);
         Require(spec.Models.Count > 0, "models is empty");
         Require(spec.Experiments.Count > 0, "experiments is empty");
-        Require(spec.Scale == "checkpoint" || (double.TryParse(spec.Scale, System.Globalization.NumberStyles.Float, System.Globalization.CultureInfo.InvariantCulture, out double scale) && double.IsFinite(scale) && scale > 0),
-            $"scale is '{spec.Scale}'; a positive number or 'checkpoint' was expected");
+        Require(spec.Scale == "checkpoint" || (NumberText.TryParse(spec.Scale, out double scale) && scale is >= SmallestScale and <= LargestScale),
+            $"scale is '{BadInputException.Escape(spec.Scale, 60)}'; a number from {NumberText.Format(SmallestScale)} to {NumberText.Format(LargestScale)} with a decimal point, or 'checkpoint', was expected");
         Require(spec.ElementType is "fp32" or "bf16" or "fp16" or "int8", $"elementType is '{spec.ElementType}'; fp32, bf16, fp16 or int8 was expected");
         try
         {
@@ -106,10 +159,10 @@ public static class SpecReader
             problems.Add($"{exception.InputSource}: {exception.Problem.TrimEnd('.')}");
         }
 
-        Require(spec.Intervals.Level is > 0.5 and < 1, $"intervals.level is {spec.Intervals.Level}; between 0.5 and 1 was expected");
+        Require(spec.Intervals.Level is > 0.5 and < 1, $"intervals.level is {NumberText.Format(spec.Intervals.Level)}; between 0.5 and 1 was expected");
         Require(spec.Intervals.Resamples is >= 99 and <= 1_000_000, $"intervals.resamples is {spec.Intervals.Resamples}; 99 to 1000000 was expected");
         Require(spec.Intervals.Method is "bca" or "percentile", $"intervals.method is '{spec.Intervals.Method}'; bca or percentile was expected");
-        Require(spec.CosineError is null or (> 0 and < 1), $"cosineError is {spec.CosineError}; between 0 and 1 was expected");
+        Require(spec.CosineError is null or (> 0 and < 1), $"cosineError is {NumberText.Format(spec.CosineError ?? 0)}; between 0 and 1 was expected");
         Unique(problems, "models", spec.Models.Select(model => model.Key));
         Unique(problems, "experiments", spec.Experiments.Select(experiment => experiment.Key));
         Unique(problems, "comparisons", spec.Comparisons.Select(comparison => comparison.Name));
@@ -148,8 +201,13 @@ public static class SpecReader
         bool hasScores = model.Scores.Count > 0;
         bool hasFeatures = model.ImageFeatures is not null || model.TextFeatures.Count > 0;
         int sources = (model.Model is null ? 0 : 1) + (hasScores ? 1 : 0) + (hasFeatures ? 1 : 0);
-        if (model.Key.Length == 0)
-            problems.Add("a model's key is empty");
+        Named(problems, "a model's key", model.Key);
+        if (model.PatchSize is <= 0)
+            problems.Add($"model '{model.Key}': patchSize is {model.PatchSize}; a number of pixels above 0 was expected");
+        if (model.MillionParameters is { } millions && !(millions is > 0 and < 1e9))
+            problems.Add($"model '{model.Key}': millionParameters is {NumberText.Format(millions)}; a number above 0 was expected");
+        foreach (string? path in new[] { model.Model, model.ImageFeatures }.Concat(model.TextFeatures.Values).Concat(model.Scores.Values.SelectMany(static files => new[] { files.Softmax, files.Cosine })).Where(static path => path is not null))
+            Named(problems, $"a path of model '{model.Key}'", path!);
         if (sources != 1 && !(hasScores && model.Model is null))
             problems.Add($"model '{model.Key}' needs exactly one of model, scores, or imageFeatures with textFeatures");
         if (hasFeatures && !hasScores && (model.ImageFeatures is null || spec.Experiments.Any(experiment => !model.TextFeatures.ContainsKey(experiment.Key))))
@@ -170,8 +228,20 @@ public static class SpecReader
 
     private static void CheckExperiment(List<string> problems, ExperimentSpec experiment)
     {
+        Named(problems, "an experiment's key", experiment.Key);
+        Named(problems, $"the title of experiment '{experiment.Key}'", experiment.Title);
+        Named(problems, $"the template of experiment '{experiment.Key}'", experiment.Template);
         if (experiment.Labels.Count < 2)
             problems.Add($"experiment '{experiment.Key}' needs two labels or more");
+        foreach (LabelSpec label in experiment.Labels)
+        {
+            Named(problems, $"a label of experiment '{experiment.Key}'", label.Text);
+            if (label.Group is { } group)
+                Named(problems, $"the group of label '{label.Text}' of experiment '{experiment.Key}'", group);
+        }
+
+        foreach (string name in experiment.Factors.Concat(experiment.Merged.Select(static merged => merged.Name)))
+            Named(problems, $"a factor or merged label of experiment '{experiment.Key}'", name);
         Unique(problems, $"experiment '{experiment.Key}', labels", experiment.Labels.Select(label => label.Text));
         string[] labels = [.. experiment.Labels.Select(label => label.Text)];
         foreach (MergedLabelSpec merged in experiment.Merged)
@@ -205,6 +275,14 @@ public static class SpecReader
             problems.Add($"{where} names experiment '{experiment}', which is not declared");
         foreach (string label in labels.Where(label => found is not null && found.Labels.All(entry => entry.Text != label)))
             problems.Add($"{where} names label '{label}', which experiment '{experiment}' does not have");
+    }
+
+    private static void Named(List<string> problems, string what, string text)
+    {
+        if (string.IsNullOrWhiteSpace(text))
+            problems.Add($"{what} is empty");
+        else if (text.Any(char.IsControl))
+            problems.Add($"{what}, '{BadInputException.Escape(text, 60)}', holds a control character");
     }
 
     private static void Unique(List<string> problems, string where, IEnumerable<string> keys)

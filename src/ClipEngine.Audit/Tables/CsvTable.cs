@@ -1,17 +1,17 @@
-using System.Text;
+using ClipEngine.Files;
 using CsvHelper;
 
 namespace ClipEngine.Audit.Tables;
 
 /// <summary>
-/// A CSV file as text, nothing guessed: every cell stays what it is (an id <c>007</c> keeps its zeros). Comma-separated, quoted
+/// A CSV file as text, nothing guessed: every cell stays what it is (an id <c>007</c> keeps its zeros). Comma-separated (.tsv: by tabs), quoted
 /// as RFC 4180 says, UTF-8 (or UTF-16 with a byte order mark), one header row, as many cells in each row as in the header.
 /// </summary>
 internal sealed class CsvTable
 {
-    private static readonly CsvReaderOptions _options = new()
+    private static CsvReaderOptions Options(char separator) => new()
     {
-        Separator = ',',
+        Separator = separator,
         HasHeader = false,
         TrackLineNumbers = true,
         // A quote that is never closed must not swallow a file of any size.
@@ -63,21 +63,19 @@ internal sealed class CsvTable
     /// <summary>All cells of one column.</summary>
     public string[] Cells(int column) => [.. _rows.Select(row => row[column])];
 
-    /// <summary>Reads a file.</summary>
-    /// <exception cref="BadInputException">It is missing, empty, not text, not comma-separated, ragged, or has duplicate columns.</exception>
+    /// <summary>Whether a file is a table by its name.</summary>
+    public static bool IsTable(string path) => System.IO.Path.GetExtension(path).ToLowerInvariant() is ".csv" or ".tsv" or ".tab";
+
+    /// <summary>Reads a file: cells separated by commas, in a file called .tsv by tabs.</summary>
+    /// <exception cref="BadInputException">It is missing, empty, not text, not separated so, ragged, too large for memory, or has duplicate columns.</exception>
     public static CsvTable Read(string path)
     {
-        if (!File.Exists(path))
-            throw new BadInputException(path, "there is no such file.", "Check the path; nothing is put in the place of missing data.");
+        bool hasTabs = System.IO.Path.GetExtension(path).ToLowerInvariant() is ".tsv" or ".tab";
         try
         {
-            using var text = new StreamReader(path, new UTF8Encoding(false, throwOnInvalidBytes: true), detectEncodingFromByteOrderMarks: true);
-            using CsvReader reader = CsvReader.Create(text, _options);
-            return Read(path, reader);
-        }
-        catch (DecoderFallbackException exception)
-        {
-            throw new BadInputException(path, "the file is not UTF-8.", "Save it as UTF-8.", exception);
+            using TextReader text = TextFile.Open(path, hasTabs ? "a table with tabs (TSV)" : "a table with commas (CSV)");
+            using CsvReader reader = CsvReader.Create(text, Options(hasTabs ? '\t' : ','));
+            return Read(path, reader, hasTabs);
         }
         catch (CsvFormatException exception)
         {
@@ -85,23 +83,29 @@ internal sealed class CsvTable
         }
     }
 
-    private static CsvTable Read(string path, CsvReader reader)
+    private static CsvTable Read(string path, CsvReader reader, bool hasTabs)
     {
         if (!reader.Read())
             throw new BadInputException(path, "the file is empty; a header row was expected.");
         string[] header = Record(reader);
-        if (header.Length == 1 && header[0].AsSpan().IndexOfAny(';', '\t') >= 0)
-            throw new BadInputException(path, "the header row has no comma but semicolons or tabs.", "Save the table with commas.");
+        if (header.Length == 1 && header[0].AsSpan().IndexOfAny(hasTabs ? ";," : ";\t") is >= 0 and var at)
+        {
+            string found = header[0][at] switch { ';' => "semicolons", '\t' => "tabs", _ => "commas" };
+            throw new BadInputException(path, $"the header row has no {(hasTabs ? "tab" : "comma")} but {found}.", found == "semicolons" ? "Save the table with commas." : hasTabs ? "Name it .csv." : "Name it .tsv, or save it with commas.");
+        }
+
         CheckHeader(path, header);
         var rows = new List<string[]>();
         var lines = new List<long>();
+        long bytes = 0;
         while (reader.Read())
         {
             if (reader.FieldCount != header.Length)
-                throw new BadInputException(path, $"line {reader.LineNumber} has {reader.FieldCount} cells, the header has {header.Length}.", "Every row needs as many cells as the header; quote cells that hold commas.");
+                throw new BadInputException(path, $"line {reader.LineNumber} has {reader.FieldCount} cells, the header has {header.Length}.", $"Every row needs as many cells as the header; quote cells that hold {(hasTabs ? "tabs" : "commas")}.");
             string[] record = Record(reader);
-            if (record.Any(cell => cell.Contains('\0', StringComparison.Ordinal)))
-                throw new BadInputException(path, $"line {reader.LineNumber} holds a NUL character.", "Save the table as UTF-8 text.");
+            bytes += 32 + record.Sum(static cell => 30 + (2L * cell.Length));
+            if (bytes > TextFile.MemoryLimit)
+                throw new BadInputException(path, $"line {reader.LineNumber}: the table takes more than {TextFile.MemoryLimit >> 20} MB of memory.", "Leave out columns that are not needed, or split it.");
             rows.Add(record);
             lines.Add(reader.LineNumber);
         }

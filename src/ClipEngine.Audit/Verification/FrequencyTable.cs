@@ -1,6 +1,6 @@
-using System.Globalization;
 using ClipEngine.Audit.Specs;
 using ClipEngine.Audit.Tables;
+using ClipEngine.Files;
 
 namespace ClipEngine.Audit.Verification;
 
@@ -47,8 +47,8 @@ public sealed class FrequencyTable
             for (int index = 0; index < labels.Length; index++)
             {
                 string cell = table[row, labels[index]];
-                if (!double.TryParse(cell, NumberStyles.Float, CultureInfo.InvariantCulture, out percent[index]) || !(percent[index] is >= 0 and <= 100.0001))
-                    throw new BadInputException(path, $"{table.Where(row)}: column '{table.Header[labels[index]]}' is '{BadInputException.Escape(cell, 40)}'; a percentage from 0 to 100 was expected.");
+                if (!NumberText.TryParse(cell.AsSpan().Trim(), out percent[index]) || !(percent[index] is >= 0 and <= 100.0001))
+                    throw new BadInputException(path, $"{table.Where(row)}: column '{table.Header[labels[index]]}' is '{BadInputException.Escape(cell, 40)}'; a percentage from 0 to 100 was expected.", $"Write {NumberText.Form}.");
             }
 
             string key = $"{table[row, model]}/{table[row, dataset]}";

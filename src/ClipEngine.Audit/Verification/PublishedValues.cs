@@ -1,7 +1,7 @@
-using System.Globalization;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using ClipEngine.Audit.Results;
+using ClipEngine.Files;
 
 namespace ClipEngine.Audit.Verification;
 
@@ -48,12 +48,10 @@ public static partial class PublishedValues
     public static IReadOnlyList<VerifiedValue> Verify(AuditResult result, string path)
     {
         ArgumentNullException.ThrowIfNull(result);
-        if (!File.Exists(path))
-            throw new BadInputException(path, "there is no such file.");
         var values = new List<VerifiedValue>();
         try
         {
-            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(path));
+            using JsonDocument document = JsonDocument.Parse(TextFile.ReadDocument(path, "published values (JSON)"));
             JsonElement root = document.RootElement;
             if (root.TryGetProperty("group_counts", out JsonElement counts))
                 values.AddRange(counts.EnumerateObject().Select(group => Count(result, group)));
@@ -162,7 +160,8 @@ public static partial class PublishedValues
 
     private static VerifiedValue Value(string text, string published, double? measured, double tolerance, string remark, bool isCut = false)
     {
-        double expected = double.Parse(published, NumberStyles.Float, CultureInfo.InvariantCulture);
+        if (!NumberText.TryParse(published, out double expected))
+            throw new FormatException($"{text}: '{BadInputException.Escape(published, 60)}' is no number");
         // A hair more than the rounding: 0.5 in binary may come out on either side.
         bool matches = measured is double value && (isCut ? Math.Floor(value + 1e-9) == expected : Math.Abs(value - expected) <= tolerance + 1e-9);
         Verdict verdict = measured is null ? Verdict.NotInRun : matches ? Verdict.Matches : Verdict.Differs;

@@ -18,7 +18,7 @@ internal static class AuditScoresCommand
         var softmax = new Option<string>("--softmax") { Description = "Probabilities, .npy, one row an image, one column a label; rows add up to one.", Required = true }.ReadsFile();
         var metadata = new Option<string>("--metadata") { Description = "CSV with a row for each row of the matrix, in its order.", Required = true }.ReadsText();
         var group = new Option<string>("--group") { Description = "Column that groups are made of; several with commas between them for their combinations.", Required = true };
-        var labels = new Option<string>("--labels") { Description = "Labels of the columns: a shipped set (human, racegender), a text file with one in each line, or labels with commas between them.", Required = true };
+        var labels = new Option<string>("--labels") { Description = "Labels of the columns: a shipped set (human, racegender), " + LabelList.Description + ".", Required = true };
         var output = new Option<string>("--out") { Description = "Folder for tables/*.csv, results.json, figures/*.svg and report.html.", Required = true }.WritesFolder();
         var id = new Option<string?>("--id") { Description = "Column with the image's id. Default: the first." };
         var person = new Option<string?>("--person") { Description = "Column that says whom an image shows. Default: every image is another person." };
@@ -61,7 +61,7 @@ internal static class AuditScoresCommand
             ResultDirectory.RefuseForeign(directory);
             ResultDirectory.Write(result, directory);
             new ReportWriter().Write(result, directory);
-            Console.Error.WriteLine($"{result.Probe.Images.Count} images in {result.Probe.Groups.Count} groups; tables, results.json and report.html are in {directory}");
+            Console.Error.WriteLine($"{result.Probe.Images.Count} images in {result.Probe.Groups.Count} groups, {experiment.Source}; tables, results.json and report.html are in {directory}");
             foreach (string warning in result.Probe.Warnings)
                 Console.Error.WriteLine($"warning: {warning}");
             return CommandRunner.Done;

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using ClipEngine.Audit.Specs;
 
 namespace ClipEngine.Cli.Commands;
 
@@ -15,7 +16,7 @@ internal static class ClassifyCommand
     {
         var model = new ModelArguments();
         var inputs = new ImageArguments();
-        Option<string> labels = new("--labels") { Description = "A text file with one label a line, or labels separated by commas.", Required = true };
+        Option<string> labels = new("--labels") { Description = $"The labels: {LabelList.Description}.", Required = true };
         Option<string[]> templates = new("--template") { Description = "A prompt with {} where the label goes; several are averaged. None: the label itself." };
         Option<bool> json = new("--json") { Description = "One JSON object a line, with the probabilities of all labels." };
         var command = new Command("classify", "Say which of some labels fits each image.") { labels, templates, json };
@@ -23,7 +24,8 @@ internal static class ClassifyCommand
         model.AddTo(command);
         command.SetAction((parsed, cancellation) => Task.Run(() =>
         {
-            string[] names = ReadLabels(parsed.GetValue(labels)!);
+            LabelList list = LabelList.Read(parsed.GetValue(labels)!);
+            string[] names = [.. list.Labels];
             IReadOnlyList<string> files = inputs.Find(parsed);
             using LoadedModel loaded = model.Load(parsed, preprocessing: inputs.Preprocessing(parsed));
             FeatureMatrix labelFeatures = loaded.Model.EncodeLabels(names, parsed.GetValue(templates), cancellation);
@@ -33,6 +35,7 @@ internal static class ClassifyCommand
             using (var progress = new Progress("images"))
                 images = loaded.Model.EncodeImages(files, progress: progress, cancellationToken: cancellation);
             Classification result = loaded.Model.Classify(images, names, labelFeatures, cancellation);
+            Console.Error.WriteLine($"clipengine: {list.Origin}");
             if (parsed.GetValue(json))
                 WriteJson(files, result, loaded.Model.Notices);
             else
@@ -40,25 +43,6 @@ internal static class ClassifyCommand
             return CommandRunner.Done;
         }, cancellation));
         return command;
-    }
-
-    private static string[] ReadLabels(string labels)
-    {
-        string[] lines;
-        try
-        {
-            lines = File.Exists(labels) ? File.ReadAllLines(labels) : labels.Split(',');
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            throw new BadInputException(labels, $"the labels cannot be read: {exception.Message}", innerException: exception);
-        }
-
-        string[] names = [.. lines.Select(line => line.Trim()).Where(line => line.Length > 0)];
-        string? twice = names.GroupBy(name => name).FirstOrDefault(group => group.Count() > 1)?.Key;
-        if (names.Length == 0)
-            throw new BadInputException(labels, "expected at least one label, found none.");
-        return twice is null ? names : throw new BadInputException(labels, $"the label '{BadInputException.Escape(twice)}' is there twice.", "Each label shares the probability with the others; write it once.");
     }
 
     private static void WriteTable(IReadOnlyList<string> files, Classification result)

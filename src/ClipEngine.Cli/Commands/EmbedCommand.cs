@@ -43,18 +43,16 @@ internal static class EmbedCommand
     private static Command CreateText()
     {
         var model = new ModelArguments();
-        var inputs = new Argument<string[]>("input") { Description = "Sentences.", Arity = ArgumentArity.ZeroOrMore };
-        Option<string?> list = new Option<string?>("--file") { Description = "Sentences, one a line; .jsonl: JSON strings or objects with a \"text\"." }.ReadsText();
+        var sentences = new SentenceArguments();
         Option<string> output = OutputOption();
         Option<bool> json = JsonOption();
-        var command = new Command("text", "Features of sentences: one row for each, in the order given.") { inputs, list, output, json };
+        var command = new Command("text", "Features of sentences: one row for each, in the order given.") { output, json };
+        sentences.AddTo(command);
         model.AddTo(command);
         command.SetAction((parsed, cancellation) => Task.Run(() =>
         {
             string path = Output(parsed, output);
-            string[] texts = [.. parsed.GetValue(inputs) ?? [], .. parsed.GetValue(list) is { } file ? TokenizeCommand.ReadSentences(file) : []];
-            if (texts.Length == 0)
-                throw new BadInputException("embed text", "no sentence was given.", "Write sentences behind the verb, or name a file with --file.");
+            string[] texts = sentences.ReadAll(parsed);
             using LoadedModel loaded = model.Load(parsed, ModelTowers.Text);
             using var progress = new Progress("sentences");
             FeatureMatrix features = loaded.Model.EncodeTexts(texts, normalize: false, progress, cancellation);

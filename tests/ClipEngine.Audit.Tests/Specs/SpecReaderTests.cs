@@ -20,7 +20,7 @@ public class SpecReaderTests
     [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"tilte\": 1", "not a spec: unknown key 'tilte', line 1.")]
     [InlineData("{ \"text\": \"y\" }", "{ \"text\": \"y\", \"gruop\": \"A\" }", "unknown key 'gruop'")]
     [InlineData("\"key\": \"m\", ", "", "key")]
-    [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"scale\": \"-1\", \"elementType\": \"fp8\"", "scale is '-1'; a positive number or 'checkpoint' was expected; elementType is 'fp8'")]
+    [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"scale\": \"-1\", \"elementType\": \"fp8\"", "scale is '-1'; a number from 1E-06 to 1000000 with a decimal point, or 'checkpoint', was expected; elementType is 'fp8'")]
     [InlineData("{ \"text\": \"y\" }", "{ \"text\": \"x\" }", "'x' is there more than once")]
     [InlineData("\"model\": \"m\"", "\"architecture\": \"a\"", "needs exactly one of model, scores")]
     public void UnknownKeysAndContradictionsAreRefusedTogether(string old, string replacement, string message)

@@ -69,7 +69,7 @@ public sealed class ClassifyCommandTests : IDisposable
     [Theory]
     [InlineData("absent", "basket,drum", "absent")]
     [InlineData(null, "drum,basket,drum", "'drum' is there twice")]
-    [InlineData(null, ",", "at least one label")]
+    [InlineData(null, ",", "is empty")]
     public async Task BadInputIsNamed(string? model, string labels, string named)
     {
         ProcessOutcome outcome = await CommandLine.RunAsync("classify", "--model", model is null ? Model : _folder.File(model), Images[0], "--labels", labels);

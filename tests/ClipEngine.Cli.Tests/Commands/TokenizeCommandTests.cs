@@ -1,4 +1,5 @@
 using System.Text;
+using ClipEngine.Audit.Tables;
 using ClipEngine.Cli.Commands;
 using ClipEngine.Testing;
 using ClipEngine.Tokenization;
@@ -21,7 +22,7 @@ public sealed class TokenizeCommandTests : IDisposable
     [Fact]
     public void SentencesBecomeJsonLinesWithoutPadding()
     {
-        Assert.Equal(0, TokenizeCommand.Run(new ClipTokenizer(), file: null, ["a", "你\n\"b\""], _output, _errors));
+        Assert.Equal(0, TokenizeCommand.Run(new ClipTokenizer(), ["a", "你\n\"b\""], _output, _errors));
         Assert.Equal(2, Lines().Length);
         Assert.Equal("{\"text\":\"a\",\"ids\":[49406,320,49407]}", Lines()[0]);
         Assert.StartsWith("{\"text\":\"你\\n\\\"b\\\"\",\"ids\":[49406,47466,", Lines()[1], StringComparison.Ordinal);
@@ -31,7 +32,7 @@ public sealed class TokenizeCommandTests : IDisposable
     [Fact]
     public void ACutSentenceIsMarkedAndNoted()
     {
-        TokenizeCommand.Run(new ClipTokenizer(3), file: null, ["a", "a b"], _output, _errors);
+        TokenizeCommand.Run(new ClipTokenizer(3), ["a", "a b"], _output, _errors);
         Assert.Equal(["{\"text\":\"a\",\"ids\":[49406,320,49407]}", "{\"text\":\"a b\",\"ids\":[49406,320,49407],\"truncated\":true}"], Lines());
         Assert.Contains("1 of the sentences", _errors.ToString(), StringComparison.Ordinal);
     }
@@ -42,26 +43,22 @@ public sealed class TokenizeCommandTests : IDisposable
     public void FilesAreReadLineByLine(string name, string content, int lines)
     {
         File.WriteAllText(_folder.File(name), content);
-        TokenizeCommand.Run(new ClipTokenizer(), _folder.File(name), [], _output, _errors);
+        TokenizeCommand.Run(new ClipTokenizer(), TextList.Read(_folder.File(name)), _output, _errors);
         Assert.Equal(lines, Lines().Length);
     }
 
     [Theory]
     [InlineData("{")]
-    [InlineData("3")]
-    [InlineData("{\"label\":\"a\"}")]
+    [InlineData("null")]
+    [InlineData("{\"name\":\"a\"}")]
     [InlineData("\"\\ud800\"")]
     public void ABadLineIsNamed(string line)
     {
         string file = _folder.File("in.jsonl");
         File.WriteAllText(file, "\"a\"\n" + line);
-        BadInputException exception = Assert.Throws<BadInputException>(() => TokenizeCommand.Run(new ClipTokenizer(), file, [], _output, _errors));
+        BadInputException exception = Assert.Throws<BadInputException>(() => TokenizeCommand.Run(new ClipTokenizer(), TextList.Read(file), _output, _errors));
         Assert.Contains("line 2", exception.Message, StringComparison.Ordinal);
     }
-
-    [Fact]
-    public void NothingToDoIsWrongUsage() =>
-        Assert.Throws<BadInputException>(() => TokenizeCommand.Run(new ClipTokenizer(), file: null, [], _output, _errors));
 
     [Theory]
     [InlineData("ViT-B-32", 77)]
