@@ -31,8 +31,9 @@ public sealed partial class ClipModules
                 modules._origin = Origin.Of(path, weights, configurationPath, checkpoint);
             }
 
-            var backend = new ModuleBackend(modules._backend, modules._tree, path);
+            var backend = new ModuleBackend(modules._backend, modules._tree, modules._norms, path);
             modules._model = ClipModel.Load(path, new ClipModelOptions { Backend = backend, ConfigurationPath = configurationPath });
+            modules.eval();
             return modules;
         }
         catch
@@ -61,7 +62,7 @@ public sealed partial class ClipModules
         Write(Path.Combine(folder, ConfigurationName), origin.Configuration);
         if (origin.Tokenizer is { } tokenizer)
             Write(Path.Combine(folder, TokenizerName), tokenizer);
-        using var state = new StateDictionary(this, origin.Metadata);
+        using var state = new StateDictionary(state_dict(), origin.Metadata);
         var writer = new SafetensorsWriter(new Dictionary<string, string>(origin.Metadata) { ["format"] = "pt" }); // transformers refuses safetensors without it
         foreach (string key in state.Tensors.Keys)
             writer.Add(state, key);

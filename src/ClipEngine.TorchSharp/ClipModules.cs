@@ -19,6 +19,8 @@ namespace ClipEngine.TorchSharp;
 /// the file stores (fp64 where that is computed in); with bf16 or fp16 products take rounded copies of them.</para>
 /// <para>Tensors that are returned belong to the caller's dispose scope. Everything else that a forward pass makes is released when
 /// it ends; what the gradients need stays on autograd's tape.</para>
+/// <para>Batch norms are kept as they are: <c>eval()</c>, the state after loading, normalises by the running statistics, <c>train()</c> by
+/// the batch's own. Nothing else differs between the two; the native engine folds them for inference.</para>
 /// <para>The device is chosen by <see cref="Load"/>; moving the module elsewhere is an error at the next forward pass.</para>
 /// </remarks>
 /// <example>
@@ -40,10 +42,12 @@ public sealed partial class ClipModules : torch.nn.Module<TorchTensor, TorchTens
 {
     private const string VisualName = "visual";
     private const string LogitScaleKey = "logit_scale";
+    private const string LogitBiasKey = "logit_bias";
 
     // None of these is a module or a tensor: TorchSharp would register it under its field's name.
     private readonly TorchBackend _backend;
     private readonly ParameterTree _tree;
+    private readonly BatchNormMode _norms = new();
     private Origin? _origin;
     private ClipModel? _model;
 
@@ -59,6 +63,9 @@ public sealed partial class ClipModules : torch.nn.Module<TorchTensor, TorchTens
 
     /// <summary>The trained logarithm of the factor on cosines, a scalar.</summary>
     public Parameter LogitScale => (Parameter)_tree.Find(LogitScaleKey)!;
+
+    /// <summary>What is added to scaled cosines, a scalar; null where the model has none. With it the model is trained by <see cref="SigmoidLoss"/>.</summary>
+    public Parameter? LogitBias => _tree.Find(LogitBiasKey) as Parameter;
 
     /// <summary>The model's preprocessing, for training pixels: the same as for inference.</summary>
     public IImagePreprocessor Preprocessor => Model.Preprocessor;
@@ -91,6 +98,7 @@ public sealed partial class ClipModules : torch.nn.Module<TorchTensor, TorchTens
     {
         ArgumentNullException.ThrowIfNull(pixels);
         ClipModel model = Model;
+        _norms.UsesBatch = training;
         using TorchPass pass = _backend.BeginTorchPass();
         return Finish(pass, model.Encoder.EncodeImages(pass, pass.Import(pixels)), normalize);
     }
@@ -113,19 +121,22 @@ public sealed partial class ClipModules : torch.nn.Module<TorchTensor, TorchTens
         return Finish(pass, model.Encoder.EncodeTexts(pass, values, checked((int)ids.shape[1])), normalize);
     }
 
-    /// <summary>The contrastive loss of a batch of pairs at the model's own scale (<see cref="ContrastiveLoss"/>).</summary>
+    /// <summary>
+    /// The loss that the model was trained with, of a batch of pairs: <see cref="ContrastiveLoss"/>, or <see cref="SigmoidLoss"/> where it
+    /// has a <see cref="LogitBias"/>. Batches that do not fit in memory: <see cref="ClipTrainer"/>.
+    /// </summary>
     /// <param name="pixels"><c>[n, 3, height, width]</c>, preprocessed.</param>
     /// <param name="ids"><c>[n, length]</c>, row i belonging to image i.</param>
     /// <param name="weights"><c>[n]</c>, how often each pair counts; null for once.</param>
     /// <returns>A scalar in nats, to call <c>backward()</c> on.</returns>
-    /// <exception cref="InvalidOperationException">The model has a <c>logit_bias</c>: it was trained with a loss of sigmoids.</exception>
     public TorchTensor Loss(TorchTensor pixels, TorchTensor ids, TorchTensor? weights = null)
     {
-        if (Model.Encoder.LogitBias is not null)
-            throw new InvalidOperationException("The model has a logit_bias: it was trained with a loss of sigmoids, and the contrastive loss would teach it something else.");
         using DisposeScope scope = torch.NewDisposeScope();
         (TorchTensor images, TorchTensor texts) = call(pixels, ids);
-        return ContrastiveLoss.Compute(images, texts, LogitScale.exp(), weights).MoveToOuterDisposeScope();
+        TorchTensor loss = LogitBias is { } bias
+            ? SigmoidLoss.Compute(images, texts, LogitScale.exp(), bias, weights)
+            : ContrastiveLoss.Compute(images, texts, LogitScale.exp(), weights);
+        return loss.MoveToOuterDisposeScope();
     }
 
     /// <summary>Keeps <see cref="LogitScale"/> between 0 and ln 100, as CLIP and open_clip do after every step (arXiv:2103.00020, section 2.5).</summary>
@@ -135,6 +146,19 @@ public sealed partial class ClipModules : torch.nn.Module<TorchTensor, TorchTens
         using (torch.NewDisposeScope())
             LogitScale.clamp_(0, Math.Log(100));
     }
+
+    /// <summary>Whether running statistics of batch norms follow the batches; off for a second pass over the same images.</summary>
+    internal bool UpdatesStatistics
+    {
+        get => _norms.UpdatesStatistics;
+        set => _norms.UpdatesStatistics = value;
+    }
+
+    /// <summary>The model on this backend, for its sizes.</summary>
+    internal Models.IDualEncoder Encoder => Model.Encoder;
+
+    /// <summary>The type that products are rounded to.</summary>
+    internal ElementType ComputeType => _backend.ComputeType;
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)

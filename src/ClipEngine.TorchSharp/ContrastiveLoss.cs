@@ -23,38 +23,63 @@ public static class ContrastiveLoss
     /// <exception cref="ArgumentException">The shapes do not fit each other, or the weights are not weights.</exception>
     public static TorchTensor Compute(TorchTensor images, TorchTensor texts, TorchTensor scale, TorchTensor? weights = null)
     {
-        ArgumentNullException.ThrowIfNull(images);
-        ArgumentNullException.ThrowIfNull(texts);
+        PairLoss.RequirePairs(images, texts);
         ArgumentNullException.ThrowIfNull(scale);
-        if (images.dim() != 2 || !images.shape.AsSpan().SequenceEqual(texts.shape))
-            throw new ArgumentException($"expected as many sentences as images, [n, embed_dim] each, found [{string.Join(", ", images.shape)}] and [{string.Join(", ", texts.shape)}].", nameof(texts));
         using DisposeScope scope = torch.NewDisposeScope();
         TorchTensor logits = scale * images.matmul(texts.transpose(0, 1)); // [n, n]
         TorchTensor matches = scale * (images * texts).sum(1);             // [n]
-        TorchTensor loss;
-        if (weights is null)
-        {
-            loss = ((0.5 * (logits.logsumexp(1) + logits.logsumexp(0))) - matches).mean();
-        }
-        else
-        {
-            TorchTensor w = Checked(weights, images.shape[0]).to(logits.dtype, logits.device);
-            TorchTensor counts = w.log(); // of zero: negative infinity, a term that is not there
-            TorchTensor each = (0.5 * ((logits + counts.unsqueeze(0)).logsumexp(1) + (logits + counts.unsqueeze(1)).logsumexp(0))) - matches;
-            loss = (w * each).sum() / w.sum();
-        }
-
-        return loss.MoveToOuterDisposeScope();
+        TorchTensor w = PairLoss.Weights(weights, images);
+        TorchTensor counts = w.log(); // of zero: negative infinity, a term that is not there
+        TorchTensor each = (0.5 * ((logits + counts.unsqueeze(0)).logsumexp(1) + (logits + counts.unsqueeze(1)).logsumexp(0))) - matches;
+        return ((w * each).sum() / w.sum()).MoveToOuterDisposeScope();
     }
 
-    private static TorchTensor Checked(TorchTensor weights, long count)
+    /// <summary>
+    /// The same loss with its gradients, for batches whose n x n logits would not fit: they are made twice, <paramref name="rows"/> rows at
+    /// a time, and never held whole. With <c>r_i = log sum_j w_j exp(l_ij)</c>, <c>c_j = log sum_i w_i exp(l_ij)</c> and <c>W = sum_i w_i</c>
+    /// <code>
+    /// dL/dl_ij = w_i w_j (exp(l_ij - r_i) + exp(l_ij - c_j)) / (2 W) - [i = j] w_i / W
+    /// </code>
+    /// </summary>
+    /// <param name="images"><c>[n, embed_dim]</c>, each row of length 1.</param>
+    /// <param name="texts"><c>[n, embed_dim]</c>, row i belonging to image i.</param>
+    /// <param name="scale"><c>exp(logit_scale)</c>.</param>
+    /// <param name="weights">As for <see cref="Compute"/>.</param>
+    /// <param name="rows">Rows of the logits at a time; the result does not depend on it but for rounding.</param>
+    /// <returns>The loss and its gradients; the tensors are in the caller's dispose scope.</returns>
+    /// <exception cref="ArgumentException">As for <see cref="Compute"/>.</exception>
+    public static LossGradients ComputeGradients(TorchTensor images, TorchTensor texts, double scale, TorchTensor? weights = null, int rows = 1024)
     {
-        if (weights.dim() != 1 || weights.shape[0] != count)
-            throw new ArgumentException($"expected {count} weights, found [{string.Join(", ", weights.shape)}].", nameof(weights));
-        TorchTensor values = weights.detach().to(torch.ScalarType.Float64).cpu();
-        double smallest = values.min().ToDouble(), sum = values.sum().ToDouble();
-        if (!(smallest >= 0) || !(sum > 0) || double.IsInfinity(sum))
-            throw new ArgumentException($"expected weights of at least 0 and not all 0, found {smallest} as the smallest and {sum} as their sum.", nameof(weights));
-        return weights.detach();
+        PairLoss.RequirePairs(images, texts);
+        using var noTape = torch.no_grad();
+        using DisposeScope scope = torch.NewDisposeScope();
+        (images, texts) = (images.detach(), texts.detach());
+        TorchTensor w = PairLoss.Weights(weights, images), counts = w.log();
+        double total = w.sum().ToDouble(), value = 0, byScale = 0;
+        long n = images.shape[0];
+        TorchTensor transposed = texts.transpose(0, 1);
+        TorchTensor byRow = torch.empty(n, images.dtype, images.device);                                      // r
+        TorchTensor byColumn = torch.full(n, double.NegativeInfinity, images.dtype, images.device);           // c
+        PairLoss.InPieces(n, rows, (first, count) =>
+        {
+            TorchTensor logits = scale * images.narrow(0, first, count).matmul(transposed);                   // [count, n]
+            byRow.narrow(0, first, count).copy_((logits + counts.unsqueeze(0)).logsumexp(1));
+            byColumn.copy_(torch.logaddexp(byColumn, (logits + counts.narrow(0, first, count).unsqueeze(1)).logsumexp(0)));
+        });
+        TorchTensor byImages = torch.empty_like(images), byTexts = torch.zeros_like(texts);
+        PairLoss.InPieces(n, rows, (first, count) =>
+        {
+            TorchTensor some = images.narrow(0, first, count), cosines = some.matmul(transposed), logits = scale * cosines;
+            TorchTensor own = w.narrow(0, first, count), r = byRow.narrow(0, first, count);
+            // The weights go into the exponents: of a pair that is not there l may be far above r, and 0 times infinity is no number.
+            TorchTensor gradient = ((own.unsqueeze(1) * (logits + counts.unsqueeze(0) - r.unsqueeze(1)).exp())
+                + (w.unsqueeze(0) * (logits + counts.narrow(0, first, count).unsqueeze(1) - byColumn.unsqueeze(0)).exp())) / (2 * total);
+            gradient.diagonal(first).sub_(own / total);
+            value += (own * ((0.5 * (r + byColumn.narrow(0, first, count))) - logits.diagonal(first))).sum().ToDouble();
+            byScale += (gradient * cosines).sum().ToDouble();
+            byImages.narrow(0, first, count).copy_(scale * gradient.matmul(texts));
+            byTexts.add_(scale * gradient.transpose(0, 1).matmul(some));
+        });
+        return new LossGradients(value / total, byImages.MoveToOuterDisposeScope(), byTexts.MoveToOuterDisposeScope(), byScale, 0);
     }
 }

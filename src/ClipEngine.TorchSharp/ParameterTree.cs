@@ -1,5 +1,6 @@
 using System.Globalization;
 using ClipEngine.Checkpoints;
+using ClipEngine.Models;
 using ClipEngine.Tensors;
 using TorchSharp;
 using TorchSharp.Modules;
@@ -55,6 +56,16 @@ internal sealed class ParameterTree
         return node.has_parameter(name) ? node.get_parameter(name) : node.has_buffer(name) ? node.get_buffer(name) : null;
     }
 
+    /// <summary>The same, where it has to be there and on the device.</summary>
+    /// <exception cref="InvalidOperationException">The module was changed or moved since it was loaded.</exception>
+    public TorchTensor Get(string key, torch.Device device)
+    {
+        TorchTensor value = Find(key) ?? throw new InvalidOperationException($"The module has no {key} any more.");
+        return value.device_type == device.type
+            ? value
+            : throw new InvalidOperationException($"{key} was moved to {value.device}, the modules compute on {device}: choose the device when they are loaded.");
+    }
+
     private torch.nn.Module Node(string path)
     {
         if (_nodes.TryGetValue(path, out torch.nn.Module? known))
@@ -81,7 +92,7 @@ internal sealed class TowerModule(string name, Func<TorchTensor, TorchTensor> en
 }
 
 /// <summary>A backend whose weights are the parameters of a tree, looked up anew in every pass.</summary>
-internal sealed class ModuleBackend(TorchBackend backend, ParameterTree tree, string source) : IBackend
+internal sealed class ModuleBackend(TorchBackend backend, ParameterTree tree, BatchNormMode norms, string source) : IBackend
 {
     public string Name => backend.Name;
 
@@ -95,11 +106,15 @@ internal sealed class ModuleBackend(TorchBackend backend, ParameterTree tree, st
 
     public Weight CreateWeight(in WeightData data, WeightRole role)
     {
+        if (BatchNormFolding.TryParseKernel(data.Name, out string kernel, out string norm) && tree.Find(kernel) is not null)
+            return new BatchNormKernel(tree, kernel, norm, data, role, backend.Device, norms);
+        if (BatchNormFolding.IsBias(data.Name))
+            return new FoldedBias(data, role);
         (string key, long first, long? end) = Split(data.Name);
         if (tree.Find(key) is null)
         {
             throw new BadInputException(source, $"{BadInputException.Escape(data.Name, 120)} is computed when the model is loaded, so that no gradient reaches the checkpoint's own tensors.",
-                "Towers with batch norms run on this backend (TorchBackend) and cannot be trained as modules.");
+                "The model runs on this backend (TorchBackend) and cannot be trained as modules.");
         }
 
         return new ParameterWeight(tree, key, first, end, data, role, backend.Device);
@@ -132,9 +147,7 @@ internal sealed class ParameterWeight(ParameterTree tree, string key, long first
     {
         get
         {
-            TorchTensor value = tree.Find(key) ?? throw new InvalidOperationException($"The module has no {key} any more.");
-            if (value.device_type != device.type)
-                throw new InvalidOperationException($"{key} was moved to {value.device}, the modules compute on {device}: choose the device when they are loaded.");
+            TorchTensor value = tree.Get(key, device);
             return end is { } last ? value.narrow(0, first, last - first) : value;
         }
     }

@@ -6,14 +6,14 @@ using TorchTensor = TorchSharp.torch.Tensor;
 
 namespace ClipEngine.TorchSharp;
 
-/// <summary>A module's state as a checkpoint to write from: each tensor comes to the host only while it is borrowed.</summary>
+/// <summary>Tensors of libtorch as a checkpoint to write from: each tensor comes to the host only while it is borrowed.</summary>
 internal sealed class StateDictionary : ICheckpoint
 {
     private readonly Dictionary<string, TorchTensor> _state;
 
-    public StateDictionary(torch.nn.Module module, IReadOnlyDictionary<string, string> metadata)
+    public StateDictionary(Dictionary<string, TorchTensor> state, IReadOnlyDictionary<string, string> metadata)
     {
-        _state = module.state_dict();
+        _state = state;
         Metadata = metadata;
         Tensors = _state.ToDictionary(static pair => pair.Key, static pair =>
         {
@@ -37,6 +37,6 @@ internal sealed class StateDictionary : ICheckpoint
 
     public void Dispose()
     {
-        // The tensors belong to the module.
+        // The tensors belong to the caller.
     }
 }

@@ -81,7 +81,9 @@ internal sealed partial class TorchPass
         using DisposeScope scope = Begin();
         TorchTensor y = torch.nn.functional.conv2d(Operand(Value(input, nameof(input))), Operand(Value(kernel)), null, [stride, stride], [padding, padding], [1, 1], groups);
         y = Cast(y, Stream);
-        if (bias is not null)
+        if (kernel is BatchNormKernel norm)
+            y = norm.Normalize(y);
+        else if (bias is not null)
             y = y + Value(bias).reshape(1, result[1], 1, 1);
         if (options.Residual.Exists)
             y = y + Value(options.Residual, nameof(options));

@@ -15,8 +15,7 @@ public class ClipModulesTests
     public static TheoryData<string> Towers() =>
     [
         .. new[] { "towers", "tower-options" }
-            .SelectMany(set => Directory.GetDirectories(TestData.Path(set)).Select(folder => $"{set}/{Path.GetFileName(folder)}"))
-            .Where(tower => !tower.Contains("resnet", StringComparison.Ordinal)),
+            .SelectMany(set => Directory.GetDirectories(TestData.Path(set)).Select(folder => $"{set}/{Path.GetFileName(folder)}")),
     ];
 
     [Theory]
@@ -30,10 +29,16 @@ public class ClipModulesTests
         foreach ((string key, TorchTensor value) in state)
         {
             Assert.Equal(checkpoint.Tensors[key].Dimensions, value.shape);
-            Assert.Equal(checkpoint.ReadSingles(key), value.detach().data<float>().ToArray());
+            if (value.is_floating_point())
+                Assert.Equal(checkpoint.ReadSingles(key), value.detach().data<float>().ToArray());
+            else
+                Assert.Equal(checkpoint.ReadInt64s(key), value.data<long>().ToArray());
         }
 
-        Assert.Equal(state.Keys.Order(StringComparer.Ordinal), modules.named_parameters().Select(pair => pair.name).Order(StringComparer.Ordinal));
+        string[] buffers = [.. state.Keys.Where(key => key.Contains("running_", StringComparison.Ordinal) || key.EndsWith("num_batches_tracked", StringComparison.Ordinal))];
+        Assert.Equal(tower.Contains("resnet", StringComparison.Ordinal), buffers.Length > 0);
+        Assert.Equal(state.Keys.Except(buffers).Order(StringComparer.Ordinal), modules.named_parameters().Select(pair => pair.name).Order(StringComparer.Ordinal));
+        Assert.Equal(buffers.Order(StringComparer.Ordinal), modules.named_buffers().Select(pair => pair.name).Order(StringComparer.Ordinal));
     }
 
     [Theory]
@@ -60,10 +65,52 @@ public class ClipModulesTests
 
     [Theory]
     [MemberData(nameof(Towers))]
-    public void GradientsReachEveryParameterAndEqualFiniteDifferences(string tower)
+    public void GradientsReachEveryParameterAndEqualFiniteDifferences(string tower) => AssertGradients(tower, trains: false);
+
+    [Fact]
+    public void GradientsFlowThroughTheStatisticsOfABatch() => AssertGradients("towers/resnet-tiny", trains: true);
+
+    [Fact]
+    public void ABatchNormUsesTheBatchWhileItTrainsAndItsRunningStatisticsFollow()
     {
-        const double Step = 1e-5;
+        // y = (x - mean) / sqrt(variance + 1e-5) over n, h and w; running = 0.9 running + 0.1 of the batch's, the variance over n - 1.
+        using ClipModules modules = ClipModules.Load(TestData.Path("towers", "resnet-tiny"), new TorchBackendOptions { ComputeType = ElementType.Float64 });
+        using ICheckpoint golden = Checkpoint.Open(TestData.Path("towers", "resnet-tiny", "golden.safetensors"));
+        using DisposeScope scope = torch.NewDisposeScope();
+        (TorchTensor pixels, _) = Inputs(golden);
+        Dictionary<string, TorchTensor> state = modules.state_dict();
+        double[] before = state["visual.bn1.running_mean"].data<double>().ToArray(), beforeVariance = state["visual.bn1.running_var"].data<double>().ToArray();
+        long tracked = state["visual.bn1.num_batches_tracked"].ToInt64();
+        float[] evaluated = Singles(modules.EncodeImages(pixels));
+        modules.train();
+        float[] trained = Singles(modules.EncodeImages(pixels));
+        modules.eval();
+        float[] afterwards = Singles(modules.EncodeImages(pixels));
+        Assert.Contains(evaluated.Zip(trained), pair => Math.Abs(pair.First - pair.Second) > 1e-3);
+        Assert.Contains(evaluated.Zip(afterwards), pair => Math.Abs(pair.First - pair.Second) > 1e-5);
+
+        TorchTensor maps = torch.nn.functional.conv2d(pixels.to(torch.ScalarType.Float64), state["visual.conv1.weight"], null, [2, 2], [1, 1]);
+        long channels = maps.shape[1];
+        double[] values = maps.transpose(0, 1).contiguous().data<double>().ToArray();
+        int each = values.Length / (int)channels;
+        for (int c = 0; c < channels; c++)
+        {
+            double[] channel = values[(c * each)..((c + 1) * each)];
+            double mean = channel.Average(), variance = channel.Sum(value => (value - mean) * (value - mean)) / (each - 1);
+            Assert.Equal((0.9 * before[c]) + (0.1 * mean), state["visual.bn1.running_mean"][c].ToDouble(), 1e-9);
+            Assert.Equal((0.9 * beforeVariance[c]) + (0.1 * variance), state["visual.bn1.running_var"][c].ToDouble(), 1e-9);
+        }
+
+        Assert.Equal(tracked + 1, state["visual.bn1.num_batches_tracked"].ToInt64());
+    }
+
+    private static void AssertGradients(string tower, bool trains)
+    {
+        // Shorter where ReLUs have kinks that a step must not reach, and shorter still where a few values are normalised by themselves:
+        // there the gradient changes fast, and the rounding of a short step is what is left.
+        double step = tower.Contains("resnet", StringComparison.Ordinal) ? (trains ? 1e-9 : 1e-7) : 1e-5;
         using ClipModules modules = ClipModules.Load(TestData.Path(tower), new TorchBackendOptions { ComputeType = ElementType.Float64 });
+        modules.train(trains);
         using ICheckpoint golden = Checkpoint.Open(TestData.Path(tower, "golden.safetensors"));
         using DisposeScope scope = torch.NewDisposeScope();
         (TorchTensor pixels, TorchTensor ids) = Inputs(golden);
@@ -89,14 +136,14 @@ public class ClipModulesTests
             using (torch.no_grad())
             using (torch.NewDisposeScope())
             {
-                parameter.add_(along * Step);
+                parameter.add_(along * step);
                 double above = Objective().ToDouble();
-                parameter.sub_(along * (2 * Step));
-                expected = (above - Objective().ToDouble()) / (2 * Step);
-                parameter.add_(along * Step);
+                parameter.sub_(along * (2 * step));
+                expected = (above - Objective().ToDouble()) / (2 * step);
+                parameter.add_(along * step);
             }
 
-            Assert.True(Math.Abs(expected - found) <= 1e-6 * Math.Max(1, Math.Abs(expected)), $"{name}: {found:R}, by differences {expected:R}");
+            Assert.True(Math.Abs(expected - found) <= (trains ? 1e-4 : 1e-6) * Math.Max(1, Math.Abs(expected)), $"{name}: {found:R}, by differences {expected:R}");
         }
 
         // What features are not made of: the caption decoder, a bias that only shifts logits, and the pooler that another one stands in for.
@@ -205,13 +252,9 @@ public class ClipModulesTests
     }
 
     [Fact]
-    public void WhatCannotBeTrainedIsRefusedWithTheReason()
+    public void WhatIsNotThereIsRefused()
     {
-        Assert.Contains("batch norm", Assert.Throws<BadInputException>(() => ClipModules.Load(TestData.Path("towers", "resnet-tiny"))).Message);
         Assert.ThrowsAny<BadInputException>(() => ClipModules.Load(TestData.Path("towers", "nowhere")));
-        using ClipModules sigmoid = ClipModules.Load(TestData.Path("tower-options", "custom-text-bias"));
-        using DisposeScope scope = torch.NewDisposeScope();
-        Assert.Contains("logit_bias", Assert.Throws<InvalidOperationException>(() => sigmoid.Loss(torch.zeros(1), torch.zeros(1))).Message);
     }
 
     [Fact]
@@ -234,6 +277,8 @@ public class ClipModulesTests
         using (ids)
             return (pixels.reshape([.. golden.Tensors["pixels"].Dimensions]), ids.reshape([.. golden.Tensors["tokens"].Dimensions]));
     }
+
+    private static float[] Singles(TorchTensor values) => values.detach().to(torch.ScalarType.Float32).contiguous().data<float>().ToArray();
 
     private static TorchTensor Weighted(TorchTensor values, int seed) => (values * Numbers(values.shape, seed)).sum();
 

@@ -66,6 +66,78 @@ public class ContrastiveLossTests
         Assert.Throws<ArgumentException>(() => Loss(Features(3, 1), Features(3, 2), [1, 1]));
     }
 
+    [Theory]
+    [InlineData(1, 7.5, false)]
+    [InlineData(2, 7.5, true)]
+    [InlineData(5, 100, true)]
+    [InlineData(100, 100, false)]
+    public void InPiecesItIsTheSameLossWithTheSameGradients(int rows, double factor, bool weighted)
+    {
+        using DisposeScope scope = torch.NewDisposeScope();
+        TorchTensor images = Matrix(Features(7, 8)).requires_grad_(), texts = Matrix(Features(7, 9)).requires_grad_(), scale = torch.tensor(factor, requires_grad: true);
+        TorchTensor? weights = weighted ? torch.tensor(new double[] { 1, 0, 0.25, 3, 0, 1e-3, 1 }) : null;
+        TorchTensor whole = ContrastiveLoss.Compute(images, texts, scale, weights);
+        whole.backward();
+        LossGradients found = ContrastiveLoss.ComputeGradients(images, texts, factor, weights, rows);
+        Assert.Equal(whole.ToDouble(), found.Value, 1e-12);
+        AssertSame(images.grad!, found.Images);
+        AssertSame(texts.grad!, found.Texts);
+        Assert.Equal(scale.grad!.ToDouble(), found.Scale, 1e-12);
+        Assert.Equal(0, found.Bias);
+    }
+
+    [Fact]
+    public void APairOfWeightZeroCannotOverflowIt()
+    {
+        // In fp32 at CLIP's largest scale: the first image is the second's sentence, which is not there.
+        using DisposeScope scope = torch.NewDisposeScope();
+        TorchTensor images = torch.tensor(new float[] { 1, 0, -1, 0 }, [2, 2]), texts = torch.tensor(new float[] { -1, 0, 1, 0 }, [2, 2]), weights = torch.tensor(new double[] { 1, 0 });
+        LossGradients found = ContrastiveLoss.ComputeGradients(images, texts, 100, weights, rows: 1);
+        Assert.Equal(0, found.Value, 1e-6);
+        Assert.All(found.Images.data<float>().ToArray().Concat(found.Texts.data<float>().ToArray()), value => Assert.Equal(0, value, 1e-6f));
+    }
+
+    [Fact]
+    public void TheLossOfSigmoidsIsTheMeanOfAllDecisions()
+    {
+        double[][] images = Features(5, 10), texts = Features(5, 11);
+        double[] weights = [1, 2, 0, 0.5, 1];
+        double expected = 0;
+        for (int i = 0; i < 5; i++)
+        {
+            for (int j = 0; j < 5; j++)
+            {
+                double logit = (Scale * Dot(images[i], texts[j])) - 3;
+                expected += (i == j ? weights[i] : weights[i] * weights[j]) * Math.Log(1 + Math.Exp(i == j ? -logit : logit));
+            }
+        }
+
+        using DisposeScope scope = torch.NewDisposeScope();
+        Assert.Equal(expected / 4.5, SigmoidLoss.Compute(Matrix(images), Matrix(texts), torch.tensor(Scale), torch.tensor(-3.0), torch.tensor(weights)).ToDouble(), 1e-12);
+        Assert.Equal(SigmoidLoss.Compute(Matrix(images), Matrix(texts), torch.tensor(Scale), torch.tensor(-3.0)).ToDouble(),
+            SigmoidLoss.Compute(Matrix(images), Matrix(texts), torch.tensor(Scale), torch.tensor(-3.0), torch.ones(5)).ToDouble(), 1e-12);
+    }
+
+    [Theory]
+    [InlineData(1, true)]
+    [InlineData(3, false)]
+    [InlineData(100, true)]
+    public void InPiecesTheLossOfSigmoidsHasTheSameGradients(int rows, bool weighted)
+    {
+        using DisposeScope scope = torch.NewDisposeScope();
+        TorchTensor images = Matrix(Features(7, 12)).requires_grad_(), texts = Matrix(Features(7, 13)).requires_grad_();
+        TorchTensor scale = torch.tensor(Scale, requires_grad: true), bias = torch.tensor(-4.0, requires_grad: true);
+        TorchTensor? weights = weighted ? torch.tensor(new double[] { 1, 0, 0.25, 3, 0, 1e-3, 1 }) : null;
+        TorchTensor whole = SigmoidLoss.Compute(images, texts, scale, bias, weights);
+        whole.backward();
+        LossGradients found = SigmoidLoss.ComputeGradients(images, texts, Scale, -4, weights, rows);
+        Assert.Equal(whole.ToDouble(), found.Value, 1e-12);
+        AssertSame(images.grad!, found.Images);
+        AssertSame(texts.grad!, found.Texts);
+        Assert.Equal(scale.grad!.ToDouble(), found.Scale, 1e-12);
+        Assert.Equal(bias.grad!.ToDouble(), found.Bias, 1e-12);
+    }
+
     [Fact]
     public void NothingIsLeftBehindButTheLoss()
     {
@@ -81,6 +153,8 @@ public class ContrastiveLossTests
         using DisposeScope scope = torch.NewDisposeScope();
         return ContrastiveLoss.Compute(Matrix(images), Matrix(texts), torch.tensor(Scale), weights is null ? null : torch.tensor(weights)).ToDouble();
     }
+
+    private static void AssertSame(TorchTensor expected, TorchTensor found) => Assert.InRange((expected - found).abs().max().ToDouble(), 0, 1e-12);
 
     private static TorchTensor Matrix(double[][] rows) => torch.tensor(rows.SelectMany(row => row).ToArray()).reshape(rows.Length, Width);
 

@@ -88,7 +88,7 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
     /// <param name="preprocessor">Makes the pixels.</param>
     /// <param name="pixels"><c>[3, height, width]</c>.</param>
     /// <exception cref="BadInputException">It cannot be read, or is no image; names the file, or the shard and the member.</exception>
-    internal void Preprocess(int index, IImagePreprocessor preprocessor, Span<float> pixels)
+    public void Preprocess(int index, IImagePreprocessor preprocessor, Span<float> pixels)
     {
         Image image = _images[index];
         if (image.Shard < 0)

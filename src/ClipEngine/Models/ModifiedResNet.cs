@@ -73,9 +73,6 @@ internal sealed class ModifiedResNet : IImageTower
     /// <summary>A convolution without bias and the batch norm behind it, which at inference is a factor and a shift for each channel: folded at load.</summary>
     private sealed class ConvolutionNorm
     {
-        /// <summary>torch.nn.BatchNorm2d's default.</summary>
-        private const double Epsilon = 1e-5;
-
         private readonly Weight _kernel, _bias;
 
         public ConvolutionNorm(WeightReader weights, string convolution, string norm, int inputs, int outputs, int side)
@@ -90,14 +87,14 @@ internal sealed class ModifiedResNet : IImageTower
             int size = inputs * side * side;
             for (int o = 0; o < outputs; o++)
             {
-                double factor = gamma[o] / Math.Sqrt(variance[o] + Epsilon);
+                double factor = gamma[o] / Math.Sqrt(variance[o] + BatchNormFolding.Epsilon);
                 bias[o] = (float)(beta[o] - (mean[o] * factor));
                 foreach (ref float value in kernel.AsSpan(o * size, size))
                     value = (float)(value * factor);
             }
 
-            _kernel = weights.CreateFromValues($"{convolution}.weight, {norm} folded in", WeightRole.Convolution, kernel, outputs, inputs, side, side);
-            _bias = weights.CreateFromValues($"{norm}.bias, folded", WeightRole.Vector, bias, outputs);
+            _kernel = weights.CreateFromValues(BatchNormFolding.KernelName($"{convolution}.weight", weights.Prefix + norm), WeightRole.Convolution, kernel, outputs, inputs, side, side);
+            _bias = weights.CreateFromValues(BatchNormFolding.BiasName(norm), WeightRole.Vector, bias, outputs);
         }
 
         public Tensor Forward(IPass pass, in Tensor x, in ConvolutionOptions options) => pass.Convolution(x, _kernel, _bias, options);
