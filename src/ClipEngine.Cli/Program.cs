@@ -20,6 +20,7 @@ internal static class Program
         ("classify", ClassifyCommand.Create),
         ("score", ScoreCommand.Create),
         ("audit", AuditCommand.Create),
+        ("balance", BalanceCommand.Create),
         ("convert", ConvertCommand.Create),
         ("bench", BenchCommand.Create),
     ];

@@ -11,10 +11,10 @@ internal static class Proportions
     /// approximation it stays in [0, 1] and has a width at 0 and at 1.
     /// </summary>
     /// <param name="successes">Images that have it; a fraction where outcomes were averaged over checkpoints.</param>
-    /// <param name="count">All images; at least one.</param>
+    /// <param name="count">All images, above zero; an effective number where images depend on each other or carry weights.</param>
     /// <param name="level">The nominal coverage.</param>
     /// <remarks>Wilson (1927), Journal of the American Statistical Association 22.</remarks>
-    public static Interval Wilson(double successes, int count, double level)
+    public static Interval Wilson(double successes, double count, double level)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(count);
         double z = Normal.InvCDF(0, 1, (1 + level) / 2);
@@ -28,7 +28,7 @@ internal static class Proportions
 
     /// <summary>Newcombe's hybrid score interval of the difference of two independent shares, the first minus the second: his method 10.</summary>
     /// <remarks>Newcombe (1998), Statistics in Medicine 17, 873-890.</remarks>
-    public static Interval Newcombe(double firstSuccesses, int firstCount, double secondSuccesses, int secondCount, double level)
+    public static Interval Newcombe(double firstSuccesses, double firstCount, double secondSuccesses, double secondCount, double level)
     {
         double first = firstSuccesses / firstCount;
         double second = secondSuccesses / secondCount;

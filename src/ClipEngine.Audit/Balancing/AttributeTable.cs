@@ -1,0 +1,106 @@
+using System.Buffers.Text;
+using System.Globalization;
+using System.Text;
+using CsvHelper;
+
+namespace ClipEngine.Audit.Balancing;
+
+/// <summary>A CSV table of attributes, read row by row: memory does not grow with its length.</summary>
+internal static class AttributeTable
+{
+    /// <summary>Reads the named columns of all rows.</summary>
+    /// <param name="path">A CSV file, UTF-8, comma-separated, with a header.</param>
+    /// <param name="attributes">Columns with values from 0 to 1: bits, probabilities, <c>true</c> and <c>false</c>; an empty cell, NaN, NA, None or null is a missing value.</param>
+    /// <param name="utility">A column with numbers above zero, or null: 1 everywhere.</param>
+    /// <param name="visit">Gets the attributes and the utility of each row.</param>
+    /// <param name="cancellation">Ends the reading.</param>
+    /// <exception cref="BadInputException">No such file or column, a value that is none, a ragged row; names the line.</exception>
+    public static void Read(string path, IReadOnlyList<string> attributes, string? utility, Action<double[]> visit, CancellationToken cancellation)
+    {
+        if (!File.Exists(path))
+            throw new BadInputException(path, Directory.Exists(path) ? "is a folder; a CSV file was expected." : "there is no such file.", "Name a CSV file with a header row.");
+        try
+        {
+            using FileStream stream = File.OpenRead(path);
+            using CsvReader reader = CsvReader.Create(stream, new CsvReaderOptions { Separator = ',', HasHeader = false, TrackLineNumbers = true, MaxRecordSize = 1 << 20, MalformedData = CsvMalformedDataHandling.Throw });
+            Read(path, reader, attributes, utility, visit, cancellation);
+        }
+        catch (CsvFormatException exception)
+        {
+            throw new BadInputException(path, $"line {exception.LineNumber} begins a record that is no CSV: {BadInputException.Escape(exception.Message, 300)}", "Quote whole cells, double the quotes in them, and close every quote.", exception);
+        }
+    }
+
+    private static void Read(string path, CsvReader reader, IReadOnlyList<string> attributes, string? utility, Action<double[]> visit, CancellationToken cancellation)
+    {
+        if (!reader.Read())
+            throw new BadInputException(path, "the file is empty; a header row was expected.");
+        string[] header = [.. Enumerable.Range(0, reader.FieldCount).Select(column => Encoding.UTF8.GetString(reader.GetSpan(column)))];
+        if (header[0].Length > 0 && header[0][0] == '\uFEFF')
+            header[0] = header[0][1..];
+        int[] columns = [.. attributes.Select(name => Column(path, header, name))];
+        int utilityColumn = utility is null ? -1 : Column(path, header, utility);
+        var row = new double[columns.Length + 1];
+        long count = 0;
+        while (reader.Read())
+        {
+            if ((++count & 0xFFFF) == 0)
+                cancellation.ThrowIfCancellationRequested();
+            if (reader.FieldCount != header.Length)
+                throw new BadInputException(path, $"line {reader.LineNumber} has {reader.FieldCount} cells, the header has {header.Length}.", "Every row needs as many cells as the header; quote cells that hold commas.");
+            for (int i = 0; i < columns.Length; i++)
+            {
+                row[i] = Number(reader.GetSpan(columns[i]), out bool isNumber);
+                if (!isNumber || row[i] is < 0 or > 1)
+                    throw Refuse(path, reader, header, columns[i], "a number from 0 to 1 was expected (or nothing where it is missing)");
+            }
+
+            row[^1] = 1;
+            if (utilityColumn >= 0)
+            {
+                row[^1] = Number(reader.GetSpan(utilityColumn), out bool isNumber);
+                if (!isNumber || row[^1] is not (>= 1e-6 and <= 1e6))
+                    throw Refuse(path, reader, header, utilityColumn, "a utility from 0.000001 to 1000000 was expected");
+            }
+
+            visit(row);
+        }
+
+        if (count == 0)
+            throw new BadInputException(path, "there is a header and no row below it.");
+    }
+
+    private static BadInputException Refuse(string path, CsvReader reader, string[] header, int column, string expected) =>
+        new(path, $"line {reader.LineNumber}, column '{BadInputException.Escape(header[column], 60)}': {expected}; found '{BadInputException.Escape(Encoding.UTF8.GetString(reader.GetSpan(column)), 60)}'.", "Correct the cell; decimals have a point.");
+
+    /// <summary>Where a column stands.</summary>
+    internal static int Column(string path, string[] header, string name)
+    {
+        int found = Array.IndexOf(header, name);
+        if (found < 0)
+        {
+            string known = string.Join(", ", header.Take(30).Select(entry => $"'{BadInputException.Escape(entry, 60)}'"));
+            throw new BadInputException(path, $"there is no column '{BadInputException.Escape(name)}'; the columns are {known}.", "Name one of them (case matters).");
+        }
+
+        if (Array.IndexOf(header, name, found + 1) >= 0)
+            throw new BadInputException(path, $"column '{BadInputException.Escape(name)}' is there more than once.", "Rename or remove one of them.");
+        return found;
+    }
+
+    /// <summary>A cell as a number; NaN where it is missing.</summary>
+    private static double Number(ReadOnlySpan<byte> cell, out bool isNumber)
+    {
+        isNumber = true;
+        if (cell.Length == 1 && cell[0] is (byte)'0' or (byte)'1')
+            return cell[0] - (byte)'0';
+        if (cell.IsEmpty || cell.SequenceEqual("NaN"u8) || cell.SequenceEqual("nan"u8) || cell.SequenceEqual("NA"u8) || cell.SequenceEqual("None"u8) || cell.SequenceEqual("null"u8))
+            return double.NaN;
+        if (cell.SequenceEqual("True"u8) || cell.SequenceEqual("true"u8))
+            return 1;
+        if (cell.SequenceEqual("False"u8) || cell.SequenceEqual("false"u8))
+            return 0;
+        isNumber = double.TryParse(cell, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value);
+        return value;
+    }
+}
