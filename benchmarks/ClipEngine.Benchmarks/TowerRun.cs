@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Text.Json;
 using ClipEngine.Checkpoints;
 using ClipEngine.Models;
 using ClipEngine.Native;
@@ -55,11 +54,10 @@ internal static class TowerRun
 
     private static (IDualEncoder Model, IReadOnlyList<Weight> Weights) Load(string folder, IBackend backend)
     {
-        using ICheckpoint checkpoint = Checkpoint.Open(folder);
-        string path = Path.Combine(folder, "open_clip_config.json");
-        JsonElement configuration = ConfigFile.Read(path);
+        ModelPlan plan = ModelConfiguration.Plan(folder);
+        using ICheckpoint checkpoint = plan.Arrange(Checkpoint.OpenAsStored(folder));
         using var reader = new WeightReader(checkpoint, backend);
-        var model = (IDualEncoder)Architectures.Find(configuration, path).Build(configuration, path, reader, backend, new ArchitectureOptions());
+        var model = (IDualEncoder)plan.Build(reader, backend, new ModelOptions());
         return (model, reader.Complete());
     }
 

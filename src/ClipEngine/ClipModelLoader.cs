@@ -29,10 +29,10 @@ internal static class ClipModelLoader
             ? (origin!.Name, ConfigFile.ParseRoot(Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(origin.Model).ConfigurationFor(origin)), origin.Name))
             : ModelConfiguration.Find(path, origin, options.ConfigurationPath);
         string? label = origin?.ResolveActivation(ActivationOf(configuration, configurationPath), options.AcceptActivationMismatch).Label;
-        IArchitecture architecture = Architectures.Find(configuration, configurationPath);
-        using ICheckpoint checkpoint = Checkpoint.Open(path);
+        ModelPlan plan = ModelFamilies.Plan(new ModelFiles(configuration, configurationPath));
+        using ICheckpoint checkpoint = Arrange(plan, path);
         using var reader = new WeightReader(checkpoint, backend) { Cancellation = cancellationToken };
-        IModel model = architecture.Build(configuration, configurationPath, reader, backend, new ArchitectureOptions { ImageSize = options.ImageSize, Towers = options.Towers });
+        IModel model = plan.Build(reader, backend, new ModelOptions { ImageSize = options.ImageSize, Towers = options.Towers });
         if (reader.ListProblems().Count == 0 && reader.Findings.Any(static finding => !finding.IsFinite))
         {
             // Before the weights are handed over: the reader still owns them and releases them.
@@ -51,14 +51,28 @@ internal static class ClipModelLoader
         // OpenAI's pixels, said out loud, so that nobody is told that they were not stated.
         string text = $$$"""{"model_cfg": {{{ModelCatalogue.FindModel(modelName).ConfigurationJson}}}, "preprocess_cfg": {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]} }""";
         JsonElement configuration = ConfigFile.ParseRoot(Encoding.UTF8.GetBytes(text), modelName);
-        IArchitecture architecture = Architectures.Find(configuration, modelName);
+        ModelPlan plan = ModelFamilies.Plan(new ModelFiles(configuration, modelName));
         using var nothing = new UntrainedCheckpoint(modelName, []);
         using var asking = new WeightReader(nothing, backend: null);
-        architecture.Build(configuration, modelName, asking, backend, new ArchitectureOptions { ImageSize = options.ImageSize });
+        plan.Build(asking, backend, new ModelOptions { ImageSize = options.ImageSize });
         using var checkpoint = new UntrainedCheckpoint(modelName, asking.Requests);
         using var reader = new WeightReader(checkpoint, backend);
-        IModel model = architecture.Build(configuration, modelName, reader, backend, new ArchitectureOptions { ImageSize = options.ImageSize, Towers = options.Towers });
+        IModel model = plan.Build(reader, backend, new ModelOptions { ImageSize = options.ImageSize, Towers = options.Towers });
         return new LoadedParts(model, reader.Complete(), [$"{modelName}: random weights; features mean nothing."], () => options.Tokenizer ?? ChooseTokenizer(model, folder: null, modelName));
+    }
+
+    private static ICheckpoint Arrange(ModelPlan plan, string path)
+    {
+        ICheckpoint stored = Checkpoint.OpenAsStored(path);
+        try
+        {
+            return plan.Arrange(stored);
+        }
+        catch
+        {
+            stored.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Weights that the catalogue knows by this name, in the caches of this machine; nothing is downloaded by loading.</summary>
@@ -78,7 +92,7 @@ internal static class ClipModelLoader
     private static WeightsActivation ActivationOf(JsonElement configuration, string source)
     {
         if (TransformersConfig.Recognizes(configuration))
-            configuration = TransformersArchitecture.ToOpenClip(configuration, source);
+            configuration = TransformersClipFamily.ToOpenClip(configuration, source);
         JsonElement model = configuration.ValueKind == JsonValueKind.Object && configuration.TryGetProperty("model_cfg", out JsonElement wrapped) ? wrapped : configuration;
         return model.ValueKind == JsonValueKind.Object && model.TryGetProperty("quick_gelu", out JsonElement quick) && quick.ValueKind == JsonValueKind.True
             ? WeightsActivation.QuickGelu

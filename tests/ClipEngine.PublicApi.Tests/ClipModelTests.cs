@@ -9,22 +9,23 @@ namespace ClipEngine.PublicApi.Tests;
 /// <summary>The front door over an architecture, a backend, a tokenizer and a preprocessor that were all added from outside.</summary>
 public sealed class ClipModelTests : IDisposable
 {
-    private const int PixelCount = 3 * ToyArchitecture.Side * ToyArchitecture.Side;
+    private const int PixelCount = 3 * ToyFamily.Side * ToyFamily.Side;
 
     private readonly TemporaryFolder _folder = new();
     private readonly ToyBackend _backend = new();
-    private readonly float[] _image = Numbers(1, ToyArchitecture.Dimension * PixelCount);
-    private readonly float[] _table = Numbers(2, ToyArchitecture.Vocabulary * ToyArchitecture.Dimension);
-    private readonly float[] _positions = Numbers(3, ToyArchitecture.Context * ToyArchitecture.Dimension);
+    private readonly IDisposable _registration = ModelFamilies.Register(new ToyFamily());
+    private readonly float[] _image = Numbers(1, ToyFamily.Dimension * PixelCount);
+    private readonly float[] _table = Numbers(2, ToyFamily.Vocabulary * ToyFamily.Dimension);
+    private readonly float[] _positions = Numbers(3, ToyFamily.Context * ToyFamily.Dimension);
 
     public ClipModelTests()
     {
-        ToyArchitecture.Register();
-        ToyArchitecture.Write(_folder.Root, _image, _table, _positions);
+        ToyFamily.Write(_folder.Root, _image, _table, _positions);
     }
 
     public void Dispose()
     {
+        _registration.Dispose();
         _folder.Dispose();
         _backend.Dispose();
     }
@@ -35,11 +36,11 @@ public sealed class ClipModelTests : IDisposable
         string[] files = WriteImages(7);
         using ClipModel model = Load(batchSize: 3);
         FeatureMatrix features = model.EncodeImages(files, normalize: false);
-        Assert.Equal(new Shape(7, ToyArchitecture.Dimension), features.Shape);
+        Assert.Equal(new Shape(7, ToyFamily.Dimension), features.Shape);
         for (int i = 0; i < files.Length; i++)
         {
             byte[] pixels = File.ReadAllBytes(files[i]);
-            for (int d = 0; d < ToyArchitecture.Dimension; d++)
+            for (int d = 0; d < ToyFamily.Dimension; d++)
                 Assert.Equal(Enumerable.Range(0, PixelCount).Sum(p => (double)_image[(d * PixelCount) + p] * (pixels[p] / 255f)), features[i][d], 1e-5);
         }
     }
@@ -62,8 +63,8 @@ public sealed class ClipModelTests : IDisposable
         using ClipModel model = Load(batchSize: 2);
         FeatureMatrix features = model.EncodeTexts(["a", "abcdefgh", "ab", "jihgfedcba", ""], normalize: false);
         Assert.Equal([1, 3], features.Truncated);
-        double expected = ((_table[ToyArchitecture.Dimension] + _table[2 * ToyArchitecture.Dimension] + (2.0 * _table[0]))
-            + Enumerable.Range(0, ToyArchitecture.Context).Sum(t => (double)_positions[t * ToyArchitecture.Dimension])) / ToyArchitecture.Context;
+        double expected = ((_table[ToyFamily.Dimension] + _table[2 * ToyFamily.Dimension] + (2.0 * _table[0]))
+            + Enumerable.Range(0, ToyFamily.Context).Sum(t => (double)_positions[t * ToyFamily.Dimension])) / ToyFamily.Context;
         Assert.Equal(expected, features[2][0], 1e-5);
     }
 
@@ -152,7 +153,7 @@ public sealed class ClipModelTests : IDisposable
     {
         var writer = new SafetensorsWriter();
         writer.Add("image.weight", new float[6], 2, 3);
-        writer.Add("text.positions", _positions, ToyArchitecture.Context, ToyArchitecture.Dimension);
+        writer.Add("text.positions", _positions, ToyFamily.Context, ToyFamily.Dimension);
         writer.Add("logit_scale", new float[1], 1);
         writer.Add("left.over", new float[1], 1);
         writer.Write(_folder.File("open_clip_model.safetensors"));
@@ -183,9 +184,9 @@ public sealed class ClipModelTests : IDisposable
         GeneratedEmbeddings<Embedding<float>> sentences = await texts.GenerateAsync(["ab", "cd"]);
         Assert.Equal(model.EncodeTexts(["ab", "cd"])[1].ToArray(), sentences[1].Vector.ToArray());
         Embedding<float> image = (await images.GenerateAsync([new DataContent(pixels, "image/png")]))[0];
-        Assert.Equal(ToyArchitecture.Dimension, image.Vector.Length);
+        Assert.Equal(ToyFamily.Dimension, image.Vector.Length);
         Assert.Equal("toy", image.ModelId);
-        Assert.Equal(ToyArchitecture.Dimension, texts.GetService<EmbeddingGeneratorMetadata>()!.DefaultModelDimensions);
+        Assert.Equal(ToyFamily.Dimension, texts.GetService<EmbeddingGeneratorMetadata>()!.DefaultModelDimensions);
         await Assert.ThrowsAsync<ArgumentException>(() => texts.GenerateAsync(["a"], new EmbeddingGenerationOptions { Dimensions = 3 }));
     }
 
@@ -194,16 +195,22 @@ public sealed class ClipModelTests : IDisposable
     {
         using ClipModel model = Load();
         var scorer = (IPairScorer)model.Encoder;
-        float[] pixels = Numbers(9, 2 * PixelCount), kept = new float[2 * ToyArchitecture.Dimension], scores = new float[2 * ToyArchitecture.Dimension];
+        float[] pixels = Numbers(9, 2 * PixelCount), kept = new float[2 * ToyFamily.Dimension], scores = new float[2 * ToyFamily.Dimension];
         using (IPass pass = _backend.BeginPass())
-            pass.Read(scorer.EncodeImageTokens(pass, pass.Upload(pixels, new Shape(2, 3, ToyArchitecture.Side, ToyArchitecture.Side))), kept);
+            pass.Read(scorer.EncodeImageTokens(pass, pass.Upload(pixels, new Shape(2, 3, ToyFamily.Side, ToyFamily.Side))), kept);
         using (IPass pass = _backend.BeginPass())
-            pass.Read(scorer.ScorePairs(pass, pass.Upload(kept, new Shape(2, 1, ToyArchitecture.Dimension)), [1, 2, 3, 4], 2), scores);
+            pass.Read(scorer.ScorePairs(pass, pass.Upload(kept, new Shape(2, 1, ToyFamily.Dimension)), [1, 2, 3, 4], 2), scores);
         Assert.Equal(kept, scores); // one image token: attention can only return it
     }
 
     [Fact]
-    public void AnArchitectureIsRegisteredOnce() => Assert.Throws<ArgumentException>(() => Architectures.Register(new ToyArchitecture()));
+    public void AFamilyIsRegisteredOnceAndGoesAgain()
+    {
+        Assert.Throws<ArgumentException>(() => ModelFamilies.Register(new ToyFamily()));
+        _registration.Dispose();
+        Assert.DoesNotContain(ModelFamilies.Known, family => family.Name == "toy");
+        ModelFamilies.Register(new ToyFamily()).Dispose();
+    }
 
     private ClipModel Load(int? batchSize = null) => ClipModel.Load(_folder.Root, Options() with { BatchSize = batchSize });
 

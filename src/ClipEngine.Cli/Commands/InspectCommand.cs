@@ -42,9 +42,9 @@ internal static class InspectCommand
         ICheckpoint mapped = CheckpointLayouts.ToOpenClip(stored);
         string? configuration = configurationPath ?? CheckpointFit.FindConfiguration(path);
         TowerOutline? outline = TowerOutline.Of(mapped);
-        CheckpointFit? fit = configuration is not null ? CheckpointFit.Check(mapped, configuration)
-            : origin is not null ? CheckpointFit.Check(mapped, System.Text.Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(origin.Model).ConfigurationFor(origin)), $"the catalogue's {origin.Name}")
-            : outline is not null && CheckpointLayouts.HasOpenAiExtras(stored) ? CheckpointFit.Check(mapped, outline.ToOpenAiConfiguration(), TowerOutline.OpenAiSource)
+        CheckpointFit? fit = configuration is not null ? CheckpointFit.Check(stored, configuration)
+            : origin is not null ? CheckpointFit.Check(stored, System.Text.Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(origin.Model).ConfigurationFor(origin)), $"the catalogue's {origin.Name}")
+            : outline is not null && CheckpointLayouts.HasOpenAiExtras(stored) ? CheckpointFit.Check(stored, outline.ToOpenAiConfiguration(), TowerOutline.OpenAiSource)
             : null;
         string[] candidates = fit is { Fits: true } ? [] : ModelConfiguration.FittingModels(mapped);
         if (asJson)
@@ -69,9 +69,9 @@ internal static class InspectCommand
         foreach (string notice in mapped.Notices)
             output.WriteLine($"  note     {notice}");
 
-        if (outline is not null)
+        if (outline is not null || fit?.Plan?.Outline is not null)
         {
-            output.WriteLine($"  shapes   {outline}");
+            output.WriteLine($"  shapes   {outline?.ToString() ?? fit!.Plan!.Outline}");
         }
         else
         {
@@ -95,6 +95,8 @@ internal static class InspectCommand
         }
 
         output.WriteLine($"  config   {BadInputException.Escape(fit.ConfigurationPath, 200)}{(fit.Architecture is null ? "" : $" ({fit.Architecture})")}");
+        if (fit.Plan is { } plan)
+            output.WriteLine($"  can      {Describe(plan.Abilities)}");
         output.WriteLine(fit.Fits ? "  loads    yes: every tensor is there, of the right shape and type, and none is left over." : $"  loads    no, {fit.Problems.Count} problems:");
         // A few of each kind ("missing", "wrong shape", ...), so that none hides behind another.
         foreach (IGrouping<string, string> kind in fit.Problems.GroupBy(static problem => problem.Split(':')[0]))
@@ -152,6 +154,10 @@ internal static class InspectCommand
             {
                 json.WriteString("configuration", fit.ConfigurationPath);
                 json.WriteString("architecture", fit.Architecture);
+                json.WriteStartArray("abilities");
+                foreach (ModelAbilities ability in Enum.GetValues<ModelAbilities>().Where(ability => fit.Plan?.Abilities.HasFlag(ability) == true))
+                    json.WriteStringValue(ability.ToString());
+                json.WriteEndArray();
                 json.WriteBoolean("loads", fit.Fits);
                 json.WriteStartArray("problems");
                 foreach (string problem in fit.Problems)
@@ -190,6 +196,13 @@ internal static class InspectCommand
         CheckpointLayout.Transformers => "transformers (q, k and v apart)",
         _ => "unknown",
     };
+
+    private static string Describe(ModelAbilities abilities) => string.Join(", ", new (ModelAbilities Ability, string Words)[]
+    {
+        (ModelAbilities.Embed, "make features of images and sentences (embed, classify, audit)"),
+        (ModelAbilities.ScorePairs, "score an image and a sentence together"),
+        (ModelAbilities.Caption, "write captions"),
+    }.Where(entry => abilities.HasFlag(entry.Ability)).Select(static entry => entry.Words));
 
     private static string Megabytes(long bytes) => bytes < 1_000_000 ? $"{bytes} bytes" : $"{bytes / 1e6:0.0} MB";
 }

@@ -49,8 +49,8 @@ internal static class PreprocessCommand
         {
             if (size is not null || mode is not null || interpolation is not null)
                 throw new BadInputException("preprocess", "--size, --mode and --interpolation come with the model; both were given.", "Leave out either --model or them.");
-            OpenClipConfig config = ModelConfiguration.Load(model ?? configuration!, configuration);
-            return (ModelArguments.ParseImageSize(imageSize) is { } other ? config.AtImageSize(other) : config).Preprocess;
+            ModelPlan plan = ModelConfiguration.Plan(model ?? configuration!, configuration);
+            return ModelArguments.ParseImageSize(imageSize) is { } other ? plan.PreprocessAt(other) : plan.Preprocess;
         }
 
         if (imageSize is not null)

@@ -6,12 +6,15 @@ namespace ClipEngine.Models;
 
 /// <summary>Whether a checkpoint's weights fit a configuration, found out without reading a single value.</summary>
 /// <param name="ConfigurationPath">The configuration.</param>
-/// <param name="Architecture">The architecture that it describes; null where it is refused.</param>
+/// <param name="Architecture">The family of the model that it describes; null where it is refused.</param>
 /// <param name="Problems">Everything that does not fit, one line each; none when the model would load.</param>
 public sealed record CheckpointFit(string ConfigurationPath, string? Architecture, IReadOnlyList<string> Problems)
 {
     /// <summary>The configurations that a model's folder may hold, in the order in which they are looked for.</summary>
     public static IReadOnlyList<string> ConfigurationNames { get; } = ["open_clip_config.json", "config.json"];
+
+    /// <summary>What the configuration says; null where it is refused.</summary>
+    public ModelPlan? Plan { get; init; }
 
     /// <summary>Whether the model would load.</summary>
     public bool Fits => Problems.Count == 0;
@@ -26,13 +29,13 @@ public sealed record CheckpointFit(string ConfigurationPath, string? Architectur
     }
 
     /// <summary>Walks through the model as loading would.</summary>
-    /// <param name="checkpoint">With OpenCLIP's keys, as <see cref="Checkpoint.Open"/> gives them.</param>
+    /// <param name="checkpoint">As stored, or with OpenCLIP's keys.</param>
     /// <param name="configurationPath">The model's JSON file.</param>
     public static CheckpointFit Check(ICheckpoint checkpoint, string configurationPath) =>
         Check(checkpoint, configurationPath, () => ConfigFile.Read(configurationPath));
 
     /// <summary>The same for a configuration in memory.</summary>
-    /// <param name="checkpoint">With OpenCLIP's keys, as <see cref="Checkpoint.Open"/> gives them.</param>
+    /// <param name="checkpoint">As stored, or with OpenCLIP's keys.</param>
     /// <param name="configuration">The JSON text.</param>
     /// <param name="source">What messages call it.</param>
     public static CheckpointFit Check(ICheckpoint checkpoint, ReadOnlyMemory<byte> configuration, string source) =>
@@ -43,11 +46,12 @@ public sealed record CheckpointFit(string ConfigurationPath, string? Architectur
         try
         {
             JsonElement configuration = read();
-            IArchitecture architecture = Architectures.Find(configuration, configurationPath);
-            using var reader = new WeightReader(checkpoint, backend: null);
+            ModelPlan plan = ModelFamilies.Plan(new ModelFiles(configuration, configurationPath));
+            // The view borrows what it shows and stays with the checkpoint's owner.
+            using var reader = new WeightReader(plan.Arrange(checkpoint), backend: null);
             using var backend = new NoBackend();
-            architecture.Build(configuration, configurationPath, reader, backend, new ArchitectureOptions());
-            return new CheckpointFit(configurationPath, architecture.Name, reader.ListProblems());
+            plan.Build(reader, backend, new ModelOptions());
+            return new CheckpointFit(configurationPath, plan.Family, reader.ListProblems()) { Plan = plan };
         }
         catch (BadInputException exception)
         {

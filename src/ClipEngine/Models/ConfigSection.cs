@@ -22,6 +22,11 @@ internal sealed class ConfigSection
             _unread[property.Name] = property.Value;
     }
 
+    /// <summary>A section that is not there: every key has its default.</summary>
+    public static ConfigSection Empty(string name, List<string> problems) => new(s_nothing, name, problems);
+
+    private static readonly JsonElement s_nothing = JsonDocument.Parse("{}").RootElement.Clone();
+
     public bool Has(string key) => _unread.TryGetValue(key, out JsonElement value) && value.ValueKind != JsonValueKind.Null;
 
     public void Problem(string key, string text) => _problems.Add($"{_name}{key}: {text}");

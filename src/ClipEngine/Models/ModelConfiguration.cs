@@ -25,7 +25,29 @@ public static class ModelConfiguration
         }
 
         (string source, JsonElement root) = Find(model, exists ? ModelCatalogue.OriginOf(model) : ModelCatalogue.TryFind(model), configuration);
-        return TransformersConfig.Recognizes(root) ? TransformersArchitecture.Read(root, source) : OpenClipConfigReader.Parse(root, source);
+        return TransformersConfig.Recognizes(root) ? TransformersClipFamily.Read(root, source) : OpenClipConfigReader.Parse(root, source);
+    }
+
+    /// <summary>What a model's files say before a weight is read, whatever its family.</summary>
+    /// <param name="model">As for <see cref="Load"/>.</param>
+    /// <param name="configuration">As for <see cref="Load"/>.</param>
+    /// <exception cref="BadInputException">There is no configuration, no family knows it, or it is refused.</exception>
+    public static ModelPlan Plan(string model, string? configuration = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(model);
+        model = ModelLocation.Resolve(model);
+        bool exists = Directory.Exists(model) || File.Exists(model);
+        CatalogueEntry? origin = exists ? ModelCatalogue.OriginOf(model) : ModelCatalogue.TryFind(model);
+        if (!exists && configuration is null && origin is null)
+            configuration = ModelCatalogue.Models.Any(known => known.Name == model) ? model : null;
+        if (!exists && configuration is null && origin is null)
+        {
+            throw new BadInputException(model, "there is no such file or folder, and the catalogue has no model or weights of that name.",
+                "Give a folder in the OpenCLIP or transformers layout, a weights file with its configuration, or a name that 'clipengine models list' shows.");
+        }
+
+        (string source, JsonElement root) = Find(model, origin, configuration);
+        return ModelFamilies.Plan(new ModelFiles(root, source));
     }
 
     /// <summary>The JSON text of a configuration in OpenCLIP's words: an OpenCLIP file as it is, transformers' with the preprocessing that lies beside it.</summary>
@@ -54,7 +76,7 @@ public static class ModelConfiguration
         {
             // A config.json may be another program's: where the origin of the weights is known, nobody needs it.
             JsonElement found = ConfigFile.Read(beside);
-            if (origin is null || Architectures.Known.Any(architecture => architecture.Recognizes(found)))
+            if (origin is null || ModelFamilies.Recognize(found, beside))
                 return (beside, found);
         }
 

@@ -35,35 +35,38 @@ public sealed record ModelCost
     public static ModelCost Of(OpenClipConfig config)
     {
         ArgumentNullException.ThrowIfNull(config);
-        if (config.Vision.IsResNet || config.Vision.AttentionalPool != AttentionalPooling.None || config.CaptionDecoder is not null)
+        if (!IsCounted(config))
             throw new NotSupportedException("The cost is computed for plain vision and text transformers only.");
         TowerCost image = OfImageTower(config.Vision, config.EmbedDimension);
         TowerCost text = OfTextTower(config.Text, config.EmbedDimension);
         return new ModelCost { Image = image, Text = text, Parameters = image.Parameters + text.Parameters + 1 + (config.HasLogitBias ? 1 : 0) };
     }
 
+    /// <summary>Whether the cost of such a model is computed.</summary>
+    internal static bool IsCounted(OpenClipConfig config) => !config.Vision.IsResNet && config.Vision.AttentionalPool == AttentionalPooling.None && config.CaptionDecoder is null;
+
     private static TowerCost OfImageTower(VisionConfig vision, long embedDimension)
     {
         long width = vision.Width, patches = (long)vision.GridHeight * vision.GridWidth, tokens = patches + 1;
         long patchWeights = 3L * vision.PatchSize * vision.PatchSize * width;
-        TowerCost blocks = Blocks(vision.Layers[0], width, vision.HiddenWidth, tokens, vision.HasLayerScale);
+        TowerCost blocks = OfBlocks(vision.Layers[0], width, vision.HiddenWidth, tokens, vision.HasLayerScale);
         long positions = tokens * width, norms = 2 * width * (vision.HasPreNorm ? 2 : 1), projection = width * embedDimension;
         return new TowerCost(
             patchWeights + width + positions + norms + projection + blocks.Parameters,
             (2 * patchWeights * patches) + (2 * projection) + blocks.Operations);
     }
 
-    private static TowerCost OfTextTower(TextConfig text, long embedDimension)
+    internal static TowerCost OfTextTower(TextConfig text, long embedDimension)
     {
         long width = text.Width, tokens = text.ContextLength + (text.EmbedsClassToken ? 1 : 0);
-        TowerCost blocks = Blocks(text.Layers, width, text.HiddenWidth, tokens, text.HasLayerScale);
+        TowerCost blocks = OfBlocks(text.Layers, width, text.HiddenWidth, tokens, text.HasLayerScale);
         long projection = text.HasProjection ? width * embedDimension : 0;
         long bias = text.HasProjection && text.HasProjectionBias ? embedDimension : 0;
         long embeddings = (text.VocabularySize + tokens + (text.EmbedsClassToken ? 1 : 0)) * width;
         return new TowerCost(embeddings + (2 * width) + projection + bias + blocks.Parameters, (2 * projection) + blocks.Operations);
     }
 
-    private static TowerCost Blocks(long layers, long width, long hidden, long tokens, bool hasLayerScale)
+    internal static TowerCost OfBlocks(long layers, long width, long hidden, long tokens, bool hasLayerScale)
     {
         // in_proj, out_proj, c_fc and c_proj with their biases; two norms; two scales.
         long weights = (4 * width * width) + (2 * width * hidden);

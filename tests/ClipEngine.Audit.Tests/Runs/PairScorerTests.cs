@@ -1,4 +1,3 @@
-using System.Text.Json;
 using ClipEngine.Audit.Report;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Runs;
@@ -22,8 +21,8 @@ public class PairScorerTests
     public void ScoresAreTheSoftmaxOfTheLogOddsOfEachPairScoredAlone()
     {
         using var folder = new TemporaryFolder();
-        Architectures.Register(new PairArchitecture());
-        PairArchitecture.Write(folder.File("pairs"));
+        using IDisposable registration = ModelFamilies.Register(new PairFamily());
+        PairFamily.Write(folder.File("pairs"));
         AuditResult result = Run(folder, "A photo of");
         Dictionary<string, string> before = AuditRunTests.Contents(folder.File("out"));
 
@@ -40,7 +39,7 @@ public class PairScorerTests
         using CpuBackend backend = CpuBackend.Create();
         using ICheckpoint checkpoint = Checkpoint.Open(folder.File("pairs"));
         using var reader = new WeightReader(checkpoint, backend);
-        var model = new PairArchitecture.Model(reader, backend);
+        var model = new PairFamily.Model(reader, backend);
         IReadOnlyList<Weight> weights = reader.Complete();
         // The first images, and one of each later batch of them.
         foreach (int row in new[] { 0, 1, 5, 17, 19 })
@@ -56,24 +55,24 @@ public class PairScorerTests
         foreach (Weight weight in weights)
             weight.Dispose();
 
-        int calls = PairArchitecture.Calls;
+        int calls = PairFamily.Calls;
         Run(folder, "A photo of");
-        Assert.Equal(calls, PairArchitecture.Calls);
+        Assert.Equal(calls, PairFamily.Calls);
         Assert.Equal(before, AuditRunTests.Contents(folder.File("out")));
         Run(folder, "A picture of");
-        Assert.True(PairArchitecture.Calls > calls);
+        Assert.True(PairFamily.Calls > calls);
     }
 
-    private static double Alone(PairArchitecture.Model model, string file, string sentence)
+    private static double Alone(PairFamily.Model model, string file, string sentence)
     {
-        var pixels = new float[3 * PairArchitecture.Side * PairArchitecture.Side];
+        var pixels = new float[3 * PairFamily.Side * PairFamily.Side];
         new ImagePreprocessor(model.Preprocess).Preprocess(File.ReadAllBytes(file), file, pixels);
-        var ids = new int[PairArchitecture.Context];
-        new ClipTokenizer(PairArchitecture.Context).Encode(sentence, ids);
+        var ids = new int[PairFamily.Context];
+        new ClipTokenizer(PairFamily.Context).Encode(sentence, ids);
         using IPass pass = model.Backend.BeginPass();
-        Tensor tokens = model.EncodeImageTokens(pass, pass.Upload(pixels, new Shape(1, 3, PairArchitecture.Side, PairArchitecture.Side)));
+        Tensor tokens = model.EncodeImageTokens(pass, pass.Upload(pixels, new Shape(1, 3, PairFamily.Side, PairFamily.Side)));
         var logits = new float[2];
-        pass.Read(model.ScorePairs(pass, tokens, ids, PairArchitecture.Context), logits);
+        pass.Read(model.ScorePairs(pass, tokens, ids, PairFamily.Context), logits);
         return (double)logits[1] - logits[0];
     }
 
@@ -97,7 +96,7 @@ public class PairScorerTests
     }
 
     /// <summary>Two image tokens that a sentence's tokens attend to; the mean of what they see are the two logits.</summary>
-    private sealed class PairArchitecture : IArchitecture
+    private sealed class PairFamily : IModelFamily
     {
         public const int Side = 8;
         public const int Context = 16;
@@ -108,9 +107,9 @@ public class PairScorerTests
 
         public string Name => "pairs of a test";
 
-        public bool Recognizes(JsonElement configuration) => configuration.TryGetProperty("pairs-of-a-test", out _);
+        public bool Recognizes(ModelFiles files) => files.Configuration.TryGetProperty("pairs-of-a-test", out _);
 
-        public IModel Build(JsonElement configuration, string source, WeightReader weights, IBackend backend, ArchitectureOptions options) => new Model(weights, backend);
+        public ModelPlan Plan(ModelFiles files) => new PairPlan(files.Source);
 
         public static void Write(string folder)
         {
@@ -123,6 +122,25 @@ public class PairScorerTests
             writer.Add("positions", Numbers(Context * 2, 1), Context, 2);
             writer.Write(Path.Combine(folder, "open_clip_model.safetensors"));
             File.WriteAllText(Path.Combine(folder, "open_clip_config.json"), """{"pairs-of-a-test": {}}""");
+        }
+
+        private sealed class PairPlan(string source) : ModelPlan
+        {
+            public override string Family => "pairs of a test";
+
+            public override string Source => source;
+
+            public override ModelAbilities Abilities => ModelAbilities.ScorePairs;
+
+            public override PreprocessOptions Preprocess { get; } = new() { Height = Side, Width = Side };
+
+            public override TokenizerConfig Tokenizer { get; } = new();
+
+            public override int ContextLength => Context;
+
+            public override int VocabularySize => Vocabulary;
+
+            public override IModel Build(WeightReader weights, IBackend backend, ModelOptions options) => new Model(weights, backend);
         }
 
         public sealed class Model(WeightReader weights, IBackend backend) : IPairScorer

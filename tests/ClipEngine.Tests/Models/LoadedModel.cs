@@ -1,4 +1,3 @@
-using System.Text.Json;
 using ClipEngine.Checkpoints;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
@@ -18,13 +17,12 @@ internal sealed class LoadedModel : IDisposable
 
     public IDualEncoder Encoder { get; }
 
-    public static LoadedModel Load(string folder, IBackend backend, ArchitectureOptions? options = null)
+    public static LoadedModel Load(string folder, IBackend backend, ModelOptions? options = null)
     {
-        using ICheckpoint checkpoint = Checkpoint.Open(folder);
-        string path = Path.Combine(folder, "open_clip_config.json");
-        JsonElement configuration = ConfigFile.Read(path);
+        ModelPlan plan = ModelConfiguration.Plan(folder);
+        using ICheckpoint checkpoint = plan.Arrange(Checkpoint.OpenAsStored(folder));
         using var reader = new WeightReader(checkpoint, backend);
-        var encoder = (IDualEncoder)Architectures.Find(configuration, path).Build(configuration, path, reader, backend, options ?? new ArchitectureOptions());
+        var encoder = (IDualEncoder)plan.Build(reader, backend, options ?? new ModelOptions());
         return new LoadedModel(encoder, reader.Complete());
     }
 

@@ -25,7 +25,7 @@ public class PositionGridTests
     public void AModelRunsAtAnotherImageSize()
     {
         using var backend = new ToyBackend();
-        using var model = LoadedModel.Load(TestData.Path("towers", "vit-gelu"), backend, new ArchitectureOptions { ImageSize = (48, 24) });
+        using var model = LoadedModel.Load(TestData.Path("towers", "vit-gelu"), backend, new ModelOptions { ImageSize = (48, 24) });
         Assert.Equal((48, 24), (model.Encoder.Preprocess.Height, model.Encoder.Preprocess.Width));
         float[] features = GoldenFeatures.Images(model.Encoder, new float[3 * 48 * 24], new(1, 3, 48, 24), normalize: true);
         Assert.Equal(1, features.Sum(value => (double)value * value), 1e-5);
@@ -35,7 +35,7 @@ public class PositionGridTests
     public void AResNetIsNotResized()
     {
         using var backend = new ToyBackend();
-        var exception = Assert.Throws<BadInputException>(() => LoadedModel.Load(TestData.Path("towers", "resnet-tiny"), backend, new ArchitectureOptions { ImageSize = (96, 96) }));
+        var exception = Assert.Throws<BadInputException>(() => LoadedModel.Load(TestData.Path("towers", "resnet-tiny"), backend, new ModelOptions { ImageSize = (96, 96) }));
         Assert.Contains("attention pool", exception.Message);
         Assert.Equal(0, backend.LiveWeights);
     }

@@ -27,6 +27,17 @@ public class EmulatedCudaTests
         GoldenFeatures.AssertEqual(model.Encoder, golden, Float32Tolerance);
     }
 
+    [SkippableTheory]
+    [InlineData("siglip-b16")]
+    [InlineData("hf-siglip")]
+    public void OtherFamiliesFeaturesInFloat32EqualThoseOfTheOriginal(string family)
+    {
+        using CudaBackend backend = Open(ElementType.Float32);
+        using LoadedModel model = LoadedModel.Load(TestData.Path("families", family), backend);
+        using ICheckpoint golden = Checkpoint.OpenAsStored(TestData.Path("families", family, "golden.safetensors"));
+        FamilyGoldenTests.Check(model.Encoder, golden);
+    }
+
     public static TheoryData<string, ElementType> SixteenBitTowers()
     {
         var all = new TheoryData<string, ElementType> { { "vit-quickgelu", ElementType.Float16 }, { "vit-patch14-oddgrid", ElementType.Float16 } };

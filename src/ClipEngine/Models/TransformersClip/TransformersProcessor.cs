@@ -1,4 +1,6 @@
+using System.Collections.Immutable;
 using System.Text.Json;
+using ClipEngine.Imaging;
 
 namespace ClipEngine.Models;
 
@@ -49,10 +51,19 @@ internal static class TransformersProcessor
     public static void Write(Utf8JsonWriter json, JsonElement steps, string file, int imageSize, string source) =>
         new Reader(steps, file, source).Write(json, imageSize);
 
+    /// <summary>The steps of a processor that squashes every image to the model's size (SigLIP's, BLIP's), over that model's own defaults.</summary>
+    /// <param name="steps">The processor's section.</param>
+    /// <param name="file">Its file's name, for messages.</param>
+    /// <param name="usual">What the processor does where the section says nothing; its size is the model's.</param>
+    /// <param name="source">What messages call the configuration.</param>
+    /// <param name="type">How the processor's class begins.</param>
+    public static PreprocessOptions ReadSquashing(JsonElement steps, string file, PreprocessOptions usual, string source, string type) =>
+        new Reader(steps, file, source, type).ReadSquashing(usual);
+
     private static string Show(JsonElement value) => BadInputException.Escape(value.GetRawText(), 60);
 
     /// <summary>One processor's section, with what messages say of it.</summary>
-    private readonly struct Reader(JsonElement steps, string file, string source)
+    private readonly struct Reader(JsonElement steps, string file, string source, string processor = "CLIP")
     {
         private readonly JsonElement _steps = steps;
 
@@ -81,6 +92,39 @@ internal static class TransformersProcessor
             json.WriteEndObject();
         }
 
+        public PreprocessOptions ReadSquashing(PreprocessOptions usual)
+        {
+            RefuseOtherSteps();
+            if (TryGet("size", out JsonElement size) && !(Sides(size, "height", "width").ToArray() is [JsonElement height, JsonElement width] && IsNumber(height, usual.Height) && IsNumber(width, usual.Width))
+                && !IsNumber(size, usual.Height))
+            {
+                throw Refuse("size", $"expected the model's image_size as height and width, found {Show(size)}");
+            }
+
+            bool normalizes = Flag("do_normalize");
+            return usual with
+            {
+                Mean = normalizes ? Numbers("image_mean", usual.Mean) : [0, 0, 0],
+                StandardDeviation = normalizes ? Numbers("image_std", usual.StandardDeviation) : [1, 1, 1],
+                Interpolation = ReadInterpolation(usual.Interpolation),
+                ResizeMode = ResizeMode.Squash,
+            };
+        }
+
+        private Interpolation ReadInterpolation(Interpolation usual) => !TryGet("resample", out JsonElement resample) ? usual
+            : IsNumber(resample, PillowBicubic) ? Interpolation.Bicubic
+            : IsNumber(resample, PillowBilinear) ? Interpolation.Bilinear
+            : throw Refuse("resample", $"expected 2 (bilinear) or 3 (bicubic), found {Show(resample)}");
+
+        private ImmutableArray<float> Numbers(string key, ImmutableArray<float> otherwise)
+        {
+            if (!TryGet(key, out JsonElement numbers))
+                return otherwise;
+            if (numbers.ValueKind != JsonValueKind.Array || numbers.GetArrayLength() != 3 || numbers.EnumerateArray().Any(static number => number.ValueKind != JsonValueKind.Number || !number.TryGetSingle(out _)))
+                throw Refuse(key, $"expected three numbers, found {Show(numbers)}");
+            return [.. numbers.EnumerateArray().Select(static number => number.GetSingle())];
+        }
+
         private void WriteNumbers(Utf8JsonWriter json, string key, string name, float[] otherwise, bool isRead)
         {
             json.WritePropertyName(name);
@@ -103,8 +147,8 @@ internal static class TransformersProcessor
             const double Scale = 1 / 255.0;
             foreach (string type in (ReadOnlySpan<string>)["image_processor_type", "feature_extractor_type"])
             {
-                if (TryGet(type, out JsonElement name) && (name.ValueKind != JsonValueKind.String || !name.GetString()!.StartsWith("CLIP", StringComparison.Ordinal)))
-                    throw Refuse(type, $"expected CLIPImageProcessor, found {Show(name)}, which works otherwise");
+                if (TryGet(type, out JsonElement name) && (name.ValueKind != JsonValueKind.String || !name.GetString()!.StartsWith(processor, StringComparison.Ordinal)))
+                    throw Refuse(type, $"expected {processor}ImageProcessor, found {Show(name)}, which works otherwise");
             }
 
             foreach (string key in (ReadOnlySpan<string>)["do_resize", "do_rescale"])

@@ -1,20 +1,15 @@
 using System.Text.Json;
-using ClipEngine.Checkpoints;
-using ClipEngine.Tensors;
 
 namespace ClipEngine.Models;
 
-/// <summary>CLIP as transformers publishes it: the same model as OpenCLIP's, its configuration in other words. The weights arrive with OpenCLIP's keys (<see cref="CheckpointLayouts"/>).</summary>
-internal sealed class TransformersArchitecture : IArchitecture
+/// <summary>CLIP as transformers publishes it: the same model as OpenCLIP's, its configuration and its keys in other words.</summary>
+internal sealed class TransformersClipFamily : IModelFamily
 {
-    private readonly OpenClipArchitecture _openClip = new();
-
     public string Name => "transformers CLIP";
 
-    public bool Recognizes(JsonElement configuration) => TransformersConfig.Recognizes(configuration);
+    public bool Recognizes(ModelFiles files) => TransformersConfig.Recognizes(files.Configuration);
 
-    public IModel Build(JsonElement configuration, string source, WeightReader weights, IBackend backend, ArchitectureOptions options) =>
-        _openClip.Build(Read(configuration, source), weights, backend, options);
+    public ModelPlan Plan(ModelFiles files) => new OpenClipPlan(Name, Read(files.Configuration, files.Source));
 
     /// <summary>The configuration, with the preprocessing of transformers' image processors.</summary>
     internal static OpenClipConfig Read(JsonElement configuration, string source)

@@ -41,7 +41,7 @@ internal static class OpenClipConfigReader
             problems.Add("text_cfg.embed_cls: needs custom_text true; open_clip's plain CLIP has no place for the class embedding.");
 
         bool states = preprocess is not null && preprocess.Has("mean") && preprocess.Has("std");
-        PreprocessOptions options = ReadPreprocess(preprocess, vision, problems);
+        PreprocessOptions options = ReadPreprocess(preprocess, vision.ImageHeight, vision.ImageWidth, problems);
         if (problems.Count > 0)
         {
             throw new BadInputException(source, $"{problems.Count} problem(s) in the model configuration: {string.Join(" ", problems)}",
@@ -191,7 +191,8 @@ internal static class OpenClipConfigReader
         }
     }
 
-    private static TextConfig ReadText(ConfigSection? section, ConfigSection model, int embedDimension, bool quickGelu)
+    /// <summary>A text tower of open_clip's own, whichever image tower stands beside it.</summary>
+    internal static TextConfig ReadText(ConfigSection? section, ConfigSection model, int embedDimension, bool quickGelu)
     {
         if (section is null)
         {
@@ -303,9 +304,9 @@ internal static class OpenClipConfigReader
     }
 
     /// <summary>The size always is the tower's, as in open_clip; a preprocess_cfg that states another one is overridden there too.</summary>
-    private static PreprocessOptions ReadPreprocess(ConfigSection? section, VisionConfig vision, List<string> problems)
+    internal static PreprocessOptions ReadPreprocess(ConfigSection? section, int height, int width, List<string> problems)
     {
-        var options = new PreprocessOptions { Height = vision.ImageHeight, Width = vision.ImageWidth };
+        var options = new PreprocessOptions { Height = height, Width = width };
         if (section is null)
             return options;
         ImmutableArray<float> mean = section.Triple("mean") ?? options.Mean;

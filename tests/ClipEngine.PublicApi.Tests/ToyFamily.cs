@@ -1,4 +1,3 @@
-using System.Text.Json;
 using ClipEngine.Checkpoints;
 using ClipEngine.Imaging;
 using ClipEngine.Models;
@@ -8,35 +7,21 @@ using ClipEngine.Tokenization;
 namespace ClipEngine.PublicApi.Tests;
 
 /// <summary>
-/// An architecture of somebody else's: an image's feature is a matrix times its pixels, a sentence's the mean of its tokens, and
+/// A family of somebody else's: an image's feature is a matrix times its pixels, a sentence's the mean of its tokens, and
 /// a pair's score a product of both. It scores pairs as well as it encodes, so both seams are tried.
 /// </summary>
-internal sealed class ToyArchitecture : IArchitecture
+internal sealed class ToyFamily : IModelFamily
 {
     public const int Side = 2;
     public const int Dimension = 5;
     public const int Context = 4;
     public const int Vocabulary = 11;
 
-    private static readonly Lazy<bool> s_registered = new(() =>
-    {
-        Architectures.Register(new ToyArchitecture());
-        return true;
-    });
-
     public string Name => "toy";
 
-    /// <summary>Registers it once for all tests.</summary>
-    public static bool Register() => s_registered.Value;
+    public bool Recognizes(ModelFiles files) => files.Configuration.TryGetProperty("toy", out _);
 
-    public bool Recognizes(JsonElement configuration) => configuration.TryGetProperty("toy", out _);
-
-    public IModel Build(JsonElement configuration, string source, WeightReader weights, IBackend backend, ArchitectureOptions options)
-    {
-        if (options.ImageSize is not null)
-            throw new BadInputException(source, "the toy has one image size.");
-        return new Model(weights, backend);
-    }
+    public ModelPlan Plan(ModelFiles files) => new ToyPlan(files.Source);
 
     /// <summary>Writes a model of it with the given numbers.</summary>
     public static void Write(string folder, float[] image, float[] table, float[] positions)
@@ -48,6 +33,30 @@ internal sealed class ToyArchitecture : IArchitecture
         writer.Add("logit_scale", new[] { MathF.Log(10) }, 1);
         writer.Write(Path.Combine(folder, "open_clip_model.safetensors"));
         File.WriteAllText(Path.Combine(folder, "open_clip_config.json"), """{"toy": {}}""");
+    }
+
+    private sealed class ToyPlan(string source) : ModelPlan
+    {
+        public override string Family => "toy";
+
+        public override string Source => source;
+
+        public override ModelAbilities Abilities => ModelAbilities.Embed | ModelAbilities.ScorePairs;
+
+        public override PreprocessOptions Preprocess { get; } = new() { Height = Side, Width = Side, Mean = [0, 0, 0], StandardDeviation = [1, 1, 1] };
+
+        public override TokenizerConfig Tokenizer { get; } = new();
+
+        public override int ContextLength => Context;
+
+        public override int VocabularySize => Vocabulary;
+
+        public override IModel Build(WeightReader weights, IBackend backend, ModelOptions options)
+        {
+            if (options.ImageSize is not null)
+                throw new BadInputException(source, "the toy has one image size.");
+            return new Model(weights, backend);
+        }
     }
 
     private sealed class Model : IDualEncoder, IPairScorer
@@ -113,15 +122,15 @@ internal sealed class ToyArchitecture : IArchitecture
 /// <summary>Letters are ids: <c>a</c> is 1, anything beyond the vocabulary 0.</summary>
 internal sealed class ToyTokenizer : ITokenizer
 {
-    public int ContextLength => ToyArchitecture.Context;
+    public int ContextLength => ToyFamily.Context;
 
-    public int VocabularySize => ToyArchitecture.Vocabulary;
+    public int VocabularySize => ToyFamily.Vocabulary;
 
     public EncodedLength Encode(string text, Span<int> ids)
     {
         ids.Clear();
         for (int i = 0; i < Math.Min(text.Length, ids.Length); i++)
-            ids[i] = text[i] is >= 'a' and < (char)('a' + ToyArchitecture.Vocabulary - 1) ? text[i] - 'a' + 1 : 0;
+            ids[i] = text[i] is >= 'a' and < (char)('a' + ToyFamily.Vocabulary - 1) ? text[i] - 'a' + 1 : 0;
         return new EncodedLength(Math.Min(text.Length, ids.Length), text.Length);
     }
 }
@@ -129,7 +138,7 @@ internal sealed class ToyTokenizer : ITokenizer
 /// <summary>An "image file" is its bytes, each a pixel.</summary>
 internal sealed class ToyPreprocessor : IImagePreprocessor
 {
-    public PreprocessOptions Options { get; } = new() { Height = ToyArchitecture.Side, Width = ToyArchitecture.Side, Mean = [0, 0, 0], StandardDeviation = [1, 1, 1] };
+    public PreprocessOptions Options { get; } = new() { Height = ToyFamily.Side, Width = ToyFamily.Side, Mean = [0, 0, 0], StandardDeviation = [1, 1, 1] };
 
     public void Crop(ReadOnlySpan<byte> encoded, string name, Span<byte> crop) => Check(encoded, name).CopyTo(crop);
 
@@ -140,7 +149,7 @@ internal sealed class ToyPreprocessor : IImagePreprocessor
             pixels[i] = encoded[i] / 255f;
     }
 
-    private static ReadOnlySpan<byte> Check(ReadOnlySpan<byte> encoded, string name) => encoded.Length == 3 * ToyArchitecture.Side * ToyArchitecture.Side
+    private static ReadOnlySpan<byte> Check(ReadOnlySpan<byte> encoded, string name) => encoded.Length == 3 * ToyFamily.Side * ToyFamily.Side
         ? encoded
         : throw new BadInputException(name, $"is no toy image: it has {encoded.Length} bytes.");
 }

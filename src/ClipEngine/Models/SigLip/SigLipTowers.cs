@@ -1,0 +1,84 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Models;
+
+/// <summary>The image towers that open_clip opens by a name of timm: what each name means, from timm's <c>vision_transformer.py</c>.</summary>
+internal static partial class SigLipTowers
+{
+    private static readonly (string Size, int Width, int Layers, int Heads, double Ratio)[] s_sizes =
+    [
+        ("base", 768, 12, 12, 4),
+        ("large", 1024, 24, 16, 4),
+        ("so400m", 1152, 27, 16, 3.7362),
+    ];
+
+    // timm gives these the tanh form of GELU, all others the exact one; SigLIP and SigLIP 2 alike.
+    private static readonly string[] s_tanh = ["vit_so400m_patch16_siglip_256"];
+
+    /// <summary>All names.</summary>
+    public static IReadOnlyList<string> Names { get; } =
+    [
+        .. new[] { 224, 256, 384, 512 }.Select(static size => $"vit_base_patch16_siglip_{size}"),
+        .. new[] { 256, 384 }.Select(static size => $"vit_large_patch16_siglip_{size}"),
+        .. new[] { 224, 378, 384 }.Select(static size => $"vit_so400m_patch14_siglip_{size}"),
+        "vit_so400m_patch16_siglip_256",
+    ];
+
+    /// <summary>The tower of a name, or null.</summary>
+    public static SigLipVisionConfig? Find(string name)
+    {
+        if (!Names.Contains(name))
+            return null;
+        Match match = TowerName().Match(name);
+        (_, int width, int layers, int heads, double ratio) = Array.Find(s_sizes, size => size.Size == match.Groups["size"].Value);
+        int side = Number("side");
+        return new SigLipVisionConfig
+        {
+            ImageHeight = side,
+            ImageWidth = side,
+            PatchSize = Number("patch"),
+            Width = width,
+            Layers = layers,
+            Heads = heads,
+            HiddenWidth = (int)(width * ratio),
+            Activation = s_tanh.Contains(name) ? Activation.GeluTanh : Activation.Gelu,
+        };
+
+        int Number(string group) => int.Parse(match.Groups[group].Value, NumberStyles.None, CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>A tower with other sizes than its name has: <c>timm_model.json</c>'s <c>model_args</c>, the arguments of timm's function.</summary>
+    public static SigLipVisionConfig With(SigLipVisionConfig tower, JsonElement file, List<string> problems)
+    {
+        var root = new ConfigSection(file, "timm_model.json: ", problems);
+        if (root.Section("model_args") is not { } arguments)
+            return tower;
+        double ratio = (double)tower.HiddenWidth / tower.Width;
+        // Whose ratio it is follows from the name: HiddenWidth is cut to a whole number.
+        ratio = Array.Find(s_sizes, size => size.Width == tower.Width).Ratio is > 0 and double own ? own : ratio;
+        (int height, int width) = arguments.Pair("img_size", tower.ImageHeight, OpenClipConfigReader.LargestSide);
+        int channels = arguments.Integer("embed_dim", tower.Width, 1, 1 << 16);
+        var changed = tower with
+        {
+            ImageHeight = height,
+            ImageWidth = width,
+            PatchSize = arguments.Integer("patch_size", tower.PatchSize, 1, OpenClipConfigReader.LargestSide),
+            Width = channels,
+            Layers = arguments.Integer("depth", tower.Layers, 1, 1 << 10),
+            Heads = arguments.Integer("num_heads", tower.Heads, 1, 1 << 12),
+            HiddenWidth = (int)(channels * arguments.Number("mlp_ratio", ratio, 1e-3, 1e3)),
+        };
+        arguments.RefuseTheRest();
+        if (changed.Width % changed.Heads != 0)
+            arguments.Problem("num_heads", $"expected a divisor of embed_dim {changed.Width}, found {changed.Heads}.");
+        if (Math.Min(height, width) < changed.PatchSize)
+            arguments.Problem("patch_size", $"expected at most the image size {height} x {width}, found {changed.PatchSize}.");
+        return changed;
+    }
+
+    [GeneratedRegex("^vit_(?<size>[a-z0-9]+)_patch(?<patch>[0-9]+)_siglip_(?<side>[0-9]+)$", RegexOptions.None, 1000)]
+    private static partial Regex TowerName();
+}
