@@ -16,7 +16,7 @@ public class FamilyGoldenTests
     // In tests/data; the others stand in the shared folder.
     private static readonly string[] s_copied = ["siglip-b16", "hf-siglip"];
 
-    private static readonly string[] s_families = ["siglip-b16", "siglip-so400m14", "siglip-so400m16-i18n", "hf-siglip"];
+    private static readonly string[] s_families = ["siglip-b16", "siglip-so400m14", "siglip-so400m16-i18n", "siglip2-b16", "siglip2-gopt16", "hf-siglip"];
 
     public static TheoryData<string, string> Families()
     {

@@ -13,18 +13,24 @@ internal static partial class SigLipTowers
         ("base", 768, 12, 12, 4),
         ("large", 1024, 24, 16, 4),
         ("so400m", 1152, 27, 16, 3.7362),
+        ("giantopt", 1536, 40, 16, 4),
     ];
 
     // timm gives these the tanh form of GELU, all others the exact one; SigLIP and SigLIP 2 alike.
-    private static readonly string[] s_tanh = ["vit_so400m_patch16_siglip_256"];
+    private static readonly string[] s_tanh =
+    [
+        "vit_base_patch32_siglip_256", "vit_large_patch16_siglip_512", "vit_so400m_patch16_siglip_256", "vit_so400m_patch16_siglip_384", "vit_so400m_patch16_siglip_512",
+        "vit_giantopt_patch16_siglip_256", "vit_giantopt_patch16_siglip_384",
+    ];
 
     /// <summary>All names.</summary>
     public static IReadOnlyList<string> Names { get; } =
     [
-        .. new[] { 224, 256, 384, 512 }.Select(static size => $"vit_base_patch16_siglip_{size}"),
-        .. new[] { 256, 384 }.Select(static size => $"vit_large_patch16_siglip_{size}"),
+        .. new[] { 224, 256, 384, 512 }.Select(static size => $"vit_base_patch16_siglip_{size}"), "vit_base_patch32_siglip_256",
+        .. new[] { 256, 384, 512 }.Select(static size => $"vit_large_patch16_siglip_{size}"),
         .. new[] { 224, 378, 384 }.Select(static size => $"vit_so400m_patch14_siglip_{size}"),
-        "vit_so400m_patch16_siglip_256",
+        .. new[] { 256, 384, 512 }.Select(static size => $"vit_so400m_patch16_siglip_{size}"),
+        .. new[] { 256, 384 }.Select(static size => $"vit_giantopt_patch16_siglip_{size}"),
     ];
 
     /// <summary>The tower of a name, or null.</summary>
