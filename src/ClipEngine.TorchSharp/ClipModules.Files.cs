@@ -25,7 +25,7 @@ public sealed partial class ClipModules
         try
         {
             string weights = FindWeights(path);
-            using (ICheckpoint checkpoint = Checkpoint.Open(weights))
+            using (ICheckpoint checkpoint = Checkpoint.Open(Directory.Exists(path) ? path : weights))
             {
                 modules._tree.Fill(checkpoint, modules._backend.Device, modules._backend.Stream);
                 modules._origin = Origin.Of(path, weights, configurationPath, checkpoint);

@@ -41,7 +41,7 @@ internal static class ClipModelLoader
         }
 
         IReadOnlyList<Weight> weights = reader.Complete();
-        string[] notices = [.. label is null ? Array.Empty<string>() : [$"{origin!.Name}: {label}"], .. checkpoint.Notices, .. model.Notices, .. reader.Findings.Select(finding => $"{path}: {finding}")];
+        string[] notices = [.. label is null ? Array.Empty<string>() : [$"{origin!.Name}: {label}"], .. checkpoint.Notices, .. UnusedAdapter(path), .. model.Notices, .. reader.Findings.Select(finding => $"{path}: {finding}")];
         return new LoadedParts(model, weights, notices, () => options.Tokenizer ?? ChooseTokenizer(model, folder, configurationPath));
     }
 
@@ -73,6 +73,13 @@ internal static class ClipModelLoader
             stored.Dispose();
             throw;
         }
+    }
+
+    /// <summary>A file of weights is taken as it is: an adapter that lies beside it is only mentioned.</summary>
+    private static IEnumerable<string> UnusedAdapter(string path)
+    {
+        string? adapter = Directory.Exists(path) ? null : Checkpoint.FindAdapter(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        return adapter is null ? [] : [$"{adapter}: lies beside the weights and is not applied to a file that is named by itself; name the folder to add it."];
     }
 
     /// <summary>Weights that the catalogue knows by this name, in the caches of this machine; nothing is downloaded by loading.</summary>

@@ -18,18 +18,24 @@ internal static class ConvertCommand
         var to = new Option<string>("--to") { Description = "The layout to write.", Required = true }.OneOf(OpenClip, Transformers);
         var folder = new Option<string>("--out") { Description = "The folder to write into.", Required = true }.WritesFolder();
         var config = new Option<string?>("--config") { Description = ModelArguments.ConfigDescription };
-        var command = new Command("convert", "Write a checkpoint as safetensors in OpenCLIP's or transformers' layout, without loss.") { input, to, folder, config };
+        var merge = new Option<bool>("--merge-adapter") { Description = "Add the adapter (peft's LoRA or DoRA) that lies in the folder to the weights." };
+        var command = new Command("convert", "Write a checkpoint as safetensors in OpenCLIP's or transformers' layout, without loss.") { input, to, folder, config, merge };
         command.SetAction(parsed =>
         {
-            Run(parsed.GetValue(input)!, parsed.GetValue(to)!, parsed.GetValue(folder)!, parsed.GetValue(config), Console.Error);
+            Run(parsed.GetValue(input)!, parsed.GetValue(to)!, parsed.GetValue(folder)!, parsed.GetValue(config), Console.Error, parsed.GetValue(merge));
             return CommandRunner.Done;
         });
         return command;
     }
 
-    internal static void Run(string input, string layout, string folder, string? configurationPath, TextWriter progress)
+    internal static void Run(string input, string layout, string folder, string? configurationPath, TextWriter progress, bool mergesAdapter = false)
     {
-        using ICheckpoint stored = Checkpoint.OpenAsStored(input);
+        string? adapter = Checkpoint.FindAdapter(input);
+        if (adapter is not null && !mergesAdapter)
+            throw new BadInputException(adapter, "is an adapter of peft, which changes the weights beside it.", "Say --merge-adapter to write the weights with it, or move it out of the folder.");
+        if (adapter is null && mergesAdapter)
+            throw new BadInputException("--merge-adapter", $"there is no adapter_config.json in {BadInputException.Escape(input)}.", "Put the adapter's two files into the model's folder, and name the folder.");
+        using ICheckpoint stored = Checkpoint.OpenMerged(input);
         if (CheckpointLayouts.Recognize(stored) == CheckpointLayout.Unknown)
             throw new BadInputException(input, "is laid out neither as OpenCLIP's nor as transformers' CLIP.", "'clipengine inspect' lists what it holds.");
         ICheckpoint openClip = CheckpointLayouts.ToOpenClip(stored);

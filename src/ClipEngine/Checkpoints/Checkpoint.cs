@@ -1,3 +1,4 @@
+using ClipEngine.Checkpoints.Adapters;
 using ClipEngine.Checkpoints.Layouts;
 
 namespace ClipEngine.Checkpoints;
@@ -5,6 +6,8 @@ namespace ClipEngine.Checkpoints;
 /// <summary>Opens checkpoints of every known format, recognised by content and never by file name.</summary>
 public static class Checkpoint
 {
+    private const string OpenClipConfiguration = "open_clip_config.json";
+
     /// <summary>What weights are called in a folder of OpenCLIP, in the order in which open_clip 3.3 takes them (<c>local-dir:</c>), each with the index that may stand for it.</summary>
     private static readonly string[] s_openClipNames =
     [
@@ -47,9 +50,23 @@ public static class Checkpoint
     }
 
     /// <summary>The same with every key as the file has it, but for a prefix that training code put in front of all of them.</summary>
-    /// <param name="path">A file or a folder.</param>
-    /// <exception cref="CheckpointException">Not there, not a known format, or a departure from it.</exception>
+    /// <param name="path">A file or a folder. An adapter of peft that lies in a folder of transformers is added to the weights, as its <c>from_pretrained</c> does.</param>
+    /// <exception cref="CheckpointException">Not there, not a known format, a departure from it, or an adapter in a folder whose library would not apply it.</exception>
     public static ICheckpoint OpenAsStored(string path)
+    {
+        if (FindAdapter(path) is { } adapter && File.Exists(Path.Combine(Path.GetDirectoryName(adapter)!, OpenClipConfiguration)))
+        {
+            throw new CheckpointException(adapter, CheckpointError.Unsupported, "is an adapter of peft in a folder of OpenCLIP, whose loader does not apply it.",
+                "Merge it ('clipengine convert FOLDER --to openclip --merge-adapter'), or move it out of the folder to run the base model.");
+        }
+
+        return OpenMerged(path);
+    }
+
+    /// <summary>The same with an adapter added whatever library the folder belongs to.</summary>
+    /// <param name="path">A file or a folder.</param>
+    /// <exception cref="CheckpointException">As <see cref="OpenAsStored"/>; the adapter is of another kind than LoRA and DoRA, or not this model's.</exception>
+    public static ICheckpoint OpenMerged(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         path = ModelLocation.Resolve(path);
@@ -58,13 +75,23 @@ public static class Checkpoint
         ICheckpoint stored = format == CheckpointFormat.Index ? ShardedCheckpoint.Open(file) : OpenAs(format, file);
         try
         {
-            return KeyPrefix.Strip(stored);
+            ICheckpoint own = KeyPrefix.Strip(stored);
+            return FindAdapter(path) is { } adapter ? AdapterCheckpoint.Apply(own, Path.GetDirectoryName(adapter)!) : own;
         }
         catch
         {
             stored.Dispose();
             throw;
         }
+    }
+
+    /// <summary>The <c>adapter_config.json</c> of peft that lies in a model's folder; null where there is none, and for a file of weights, which is taken as it is.</summary>
+    /// <param name="path">A file or a folder.</param>
+    public static string? FindAdapter(string path)
+    {
+        path = ModelLocation.Resolve(path);
+        string adapter = Path.Combine(path, AdapterConfig.FileName);
+        return Directory.Exists(path) && File.Exists(adapter) ? adapter : null;
     }
 
     /// <summary>Opens a single file that holds tensors itself.</summary>
@@ -84,7 +111,7 @@ public static class Checkpoint
     public static string FindWeights(string folder)
     {
         folder = ModelLocation.Resolve(folder);
-        bool isTransformers = !File.Exists(Path.Combine(folder, "open_clip_config.json")) && File.Exists(Path.Combine(folder, "config.json"));
+        bool isTransformers = !File.Exists(Path.Combine(folder, OpenClipConfiguration)) && File.Exists(Path.Combine(folder, "config.json"));
         foreach (string name in isTransformers ? s_transformersNames.Union(s_openClipNames) : s_openClipNames)
         {
             string path = Path.Combine(folder, name);

@@ -13,6 +13,12 @@ internal static class ForeignCheckpoints
             return Distributed(folder);
         if (Has(folder, "*_optim_states.pt") || File.Exists(Path.Combine(folder, "zero_to_fp32.py")))
             return Zero(folder, "holds a checkpoint of DeepSpeed's ZeRO, whose weights lie in pieces");
+        if (File.Exists(Path.Combine(folder, "adapter_config.json")))
+        {
+            return new CheckpointException(folder, CheckpointError.NotFound, "the folder holds an adapter of peft (adapter_config.json) without the model that it changes.",
+                "Put the base model's files into the same folder; the adapter is then added to them.");
+        }
+
         return null;
     }
 
