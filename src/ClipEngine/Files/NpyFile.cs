@@ -9,15 +9,20 @@ using Microsoft.Win32.SafeHandles;
 namespace ClipEngine.Files;
 
 /// <summary>
-/// An open NumPy <c>.npy</c> file (format versions 1, 2 and 3): little-endian, row-major (C order). The header is checked against
-/// the file's length when it is opened; elements are read on demand, so that a file may be larger than memory.
+/// An open NumPy <c>.npy</c> file (format versions 1, 2 and 3). The header is checked against the file's length when it is opened;
+/// elements are read on demand, so that a file may be larger than memory.
 /// </summary>
 /// <remarks>
+/// Elements come out little-endian and row-major (C order), however they are stored: big-endian ones are turned as they are read, a file
+/// in Fortran order is brought into memory as a whole.
 /// Reading is thread-safe: every read names its position. NumPy has no bfloat16; such features travel as safetensors.
 /// Format: <see href="https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html"/>.
 /// </remarks>
 public sealed class NpyFile : IDisposable
 {
+    private readonly bool _isBigEndian;
+    private readonly Lazy<byte[]>? _rowMajor;
+
     private NpyFile(string path, SafeFileHandle handle, NpyHeader header, long dataOffset)
     {
         Path = path;
@@ -26,7 +31,12 @@ public sealed class NpyFile : IDisposable
         Type = header.Type;
         Dimensions = header.Dimensions;
         ElementCount = header.ElementCount;
+        _isBigEndian = header.IsBigEndian;
+        _rowMajor = header.IsColumnMajor ? new Lazy<byte[]>(ReadColumnMajor) : null;
     }
+
+    /// <summary>Whether the elements lie in the file as they come out, so that others may read them there.</summary>
+    internal bool IsPlain => !_isBigEndian && _rowMajor is null;
 
     /// <summary>The file as the caller named it.</summary>
     public string Path { get; }
@@ -58,7 +68,7 @@ public sealed class NpyFile : IDisposable
 
     /// <summary>Opens a file and checks its header; no element is read.</summary>
     /// <param name="path">An existing <c>.npy</c> file.</param>
-    /// <exception cref="BadInputException">The file is missing, is no <c>.npy</c>, is big-endian, in Fortran order, of a type that is not read here, or its length is not what its header says.</exception>
+    /// <exception cref="BadInputException">The file is missing, is no <c>.npy</c>, is of a type that is not read here, or its length is not what its header says.</exception>
     /// <exception cref="IOException">The file exists but cannot be read.</exception>
     public static NpyFile Open(string path)
     {
@@ -136,15 +146,69 @@ public sealed class NpyFile : IDisposable
         if (firstElement > ElementCount - (destination.Length / size))
             throw new ArgumentOutOfRangeException(nameof(firstElement), firstElement, $"{destination.Length / size} elements from there leave the file's {ElementCount}.");
 
-        long position = DataOffset + (firstElement * size);
-        while (!destination.IsEmpty)
+        if (_rowMajor is not null)
+            _rowMajor.Value.AsSpan(checked((int)(firstElement * size)), destination.Length).CopyTo(destination);
+        else
+            ReadStored(firstElement * size, destination);
+    }
+
+    /// <summary>Reads bytes as they lie in the file, but for their order inside an element.</summary>
+    private void ReadStored(long start, Span<byte> destination)
+    {
+        long position = DataOffset + start;
+        Span<byte> rest = destination;
+        while (!rest.IsEmpty)
         {
-            int read = RandomAccess.Read(Handle, destination, position);
+            int read = RandomAccess.Read(Handle, rest, position);
             if (read == 0)
                 throw new BadInputException(Path, "was cut short while it was being read.");
-            destination = destination[read..];
+            rest = rest[read..];
             position += read;
         }
+
+        if (!_isBigEndian)
+            return;
+        int size = Type.SizeInBytes();
+        for (int element = 0; element < destination.Length; element += size)
+            destination.Slice(element, size).Reverse();
+    }
+
+    /// <summary>The whole array in row-major order.</summary>
+    private byte[] ReadColumnMajor()
+    {
+        int size = Type.SizeInBytes();
+        if (ElementCount > Array.MaxLength / size)
+        {
+            throw new BadInputException(Path, $"is in Fortran (column-major) order with {ElementCount * size} bytes; up to {Array.MaxLength} are turned round in memory.",
+                "Save numpy.ascontiguousarray(array).");
+        }
+
+        byte[] stored = new byte[ElementCount * size], turned = new byte[stored.Length];
+        ReadStored(0, stored);
+        Span<long> index = stackalloc long[Dimensions.Length];
+        Span<long> steps = stackalloc long[Dimensions.Length];
+        long step = 1;
+        for (int dimension = 0; dimension < steps.Length; dimension++)
+        {
+            steps[dimension] = step;
+            step *= Dimensions[dimension];
+        }
+
+        long from = 0;
+        for (int to = 0; to < turned.Length; to += size)
+        {
+            stored.AsSpan((int)(from * size), size).CopyTo(turned.AsSpan(to));
+            for (int dimension = index.Length - 1; dimension >= 0; dimension--)
+            {
+                from += steps[dimension];
+                if (++index[dimension] < Dimensions[dimension])
+                    break;
+                from -= steps[dimension] * Dimensions[dimension];
+                index[dimension] = 0;
+            }
+        }
+
+        return turned;
     }
 
     /// <summary>Copies a run of elements out as fp32. float16 and float32 are exact; float64 is rounded.</summary>

@@ -9,6 +9,12 @@ namespace ClipEngine.Files;
 /// <summary>The header of a <c>.npy</c> file: magic, version, length, then a Python dictionary of descr, fortran_order and shape.</summary>
 internal sealed record NpyHeader(ElementType Type, ImmutableArray<long> Dimensions, long ElementCount)
 {
+    /// <summary>Whether the first byte of an element is its highest.</summary>
+    public bool IsBigEndian { get; init; }
+
+    /// <summary>Whether the first index runs fastest (Fortran order).</summary>
+    public bool IsColumnMajor { get; init; }
+
     /// <summary>NumPy itself refuses longer headers; a plain array's is under 200 characters.</summary>
     private const int MaximumLength = 10_000;
 
@@ -183,17 +189,17 @@ internal sealed record NpyHeader(ElementType Type, ImmutableArray<long> Dimensio
 
         private readonly NpyHeader Check(string descriptor, bool fortranOrder, ImmutableArray<long> dimensions)
         {
-            ElementType? type = descriptor.Length == 3 && descriptor[0] is '<' or '|' or '=' ? TypeOf(descriptor[1..]) : null;
-            if (type is null && descriptor.Length == 3 && descriptor[0] == '>' && TypeOf(descriptor[1..]) is not null)
-                throw new BadInputException(path, $"is big-endian ('{descriptor}').", "Save it as little-endian: array.astype(array.dtype.newbyteorder('<')).");
+            ElementType? type = descriptor.Length == 3 && descriptor[0] is '<' or '>' or '|' or '=' ? TypeOf(descriptor[1..]) : null;
             if (type is null || (descriptor[0] == '|' && type.Value.SizeInBytes() != 1))
                 throw new BadInputException(path, $"expected float16, float32, float64, bool or an integer type, found '{BadInputException.Escape(descriptor, 40)}'.");
-            if (fortranOrder && dimensions.Length > 1)
-                throw new BadInputException(path, "is in Fortran (column-major) order.", "Save numpy.ascontiguousarray(array).");
-
             try
             {
-                return new NpyHeader(type.Value, dimensions, CountElements(dimensions));
+                return new NpyHeader(type.Value, dimensions, CountElements(dimensions))
+                {
+                    IsBigEndian = descriptor[0] == '>' && type.Value.SizeInBytes() > 1,
+                    // With one dimension that counts, both orders are the same.
+                    IsColumnMajor = fortranOrder && dimensions.Count(static dimension => dimension != 1) > 1,
+                };
             }
             catch (OverflowException exception)
             {

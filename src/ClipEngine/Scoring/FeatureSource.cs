@@ -101,7 +101,7 @@ public sealed class FeatureSource : IDisposable
             try
             {
                 Check(path, npy.Type, npy.Dimensions.AsSpan());
-                return new FeatureSource(npy);
+                return npy.IsPlain ? new FeatureSource(npy) : TurnRound(npy);
             }
             catch
             {
@@ -122,6 +122,18 @@ public sealed class FeatureSource : IDisposable
             checkpoint.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Features of another order of bytes or rows than native code reads, in memory.</summary>
+    private static FeatureSource TurnRound(NpyFile npy)
+    {
+        if (npy.ElementCount > Array.MaxLength)
+            throw new BadInputException(npy.Path, $"is big-endian or in Fortran order with {npy.ElementCount} elements; up to {Array.MaxLength} are turned round in memory.", "Save numpy.ascontiguousarray(array, '<f4').");
+        float[] values = new float[npy.ElementCount];
+        npy.ReadAsSingle(0, values);
+        var source = new FeatureSource(values, (int)npy.Dimensions[1], npy.Path);
+        npy.Dispose();
+        return source;
     }
 
     /// <summary>
