@@ -131,6 +131,7 @@ public sealed partial class ClipModel
 
     private EncodeTimes EncodeImages(int count, ImageDecode decode, Func<int, string> nameOf, FeatureRoom room, BatchDone done, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
     {
+        ObjectDisposedException.ThrowIf(_calls.IsClosed, this);
         if (count == 1)
             return EncodeOne(decode, nameOf, room, done, normalize, progress, cancellationToken);
         // The processor's own backend shares its threads with decoding; beside a GPU all processors are free for it.

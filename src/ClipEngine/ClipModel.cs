@@ -10,7 +10,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace ClipEngine;
 
 /// <summary>
-/// A loaded model: image files and sentences in, features out. Thread-safe; weights are shared by all calls.
+/// A loaded model: image files and sentences in, features out. Thread-safe, disposing included; weights are shared by all calls.
 /// </summary>
 /// <example>
 /// <code>
@@ -27,12 +27,11 @@ public sealed partial class ClipModel : IDisposable
     private const int TokensOfABatch = 512;
 
     private readonly LoadedParts _parts;
-    private readonly IBackend? _ownBackend;
     private readonly Lazy<ITokenizer> _tokenizer;
     private readonly Lazy<IImagePreprocessor> _preprocessor;
     private readonly int? _batchSize;
     private readonly ILogger _logger;
-    private bool _isDisposed;
+    private readonly CallCounter _calls;
 
     /// <summary>Takes over what was loaded.</summary>
     /// <param name="parts">With an <see cref="IDualEncoder"/>.</param>
@@ -41,7 +40,7 @@ public sealed partial class ClipModel : IDisposable
     internal ClipModel(LoadedParts parts, IBackend? ownBackend, ClipModelOptions options)
     {
         _parts = parts;
-        _ownBackend = ownBackend;
+        _calls = new CallCounter(() => Release(parts, ownBackend));
         _batchSize = options.BatchSize;
         _logger = options.Logger ?? NullLogger.Instance;
         _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
@@ -117,7 +116,7 @@ public sealed partial class ClipModel : IDisposable
 
     private void RunPixels(ReadOnlySpan<float> pixels, Span<float> features, bool normalize, CancellationToken cancellationToken)
     {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        using CallCounter.Call call = _calls.Enter(this);
         PreprocessOptions size = Encoder.Preprocess;
         int one = 3 * size.Height * size.Width;
         if (pixels.Length % one != 0)
@@ -156,7 +155,7 @@ public sealed partial class ClipModel : IDisposable
 
     private void RunTokens(ReadOnlySpan<int> ids, int length, Span<float> features, bool normalize, CancellationToken cancellationToken)
     {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        using CallCounter.Call call = _calls.Enter(this);
         if (length < 1 || ids.Length % length != 0)
             throw new ArgumentException($"expected sentences of {length} ids, found {ids.Length} ids.", nameof(ids));
         int count = ids.Length / length;
@@ -174,14 +173,11 @@ public sealed partial class ClipModel : IDisposable
         ClipEngineLog.EncodedTexts(_logger, count, Stopwatch.GetElapsedTime(from).TotalMilliseconds);
     }
 
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        if (_isDisposed)
-            return;
-        _isDisposed = true;
-        Release(_parts, _ownBackend);
-    }
+    /// <summary>
+    /// Releases the weights, and the backend where it is the model's own. May be called at any time: it waits for nothing, calls that are
+    /// running finish or throw <see cref="ObjectDisposedException"/>, later ones throw it.
+    /// </summary>
+    public void Dispose() => _calls.Close();
 
     /// <summary>Images that go through the tower at once.</summary>
     internal int ImageBatchSize => _batchSize ?? Math.Clamp(TokensOfABatch / Encoder.ImageTokens, 2, 32);

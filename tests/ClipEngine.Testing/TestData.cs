@@ -24,6 +24,11 @@ public static class TestData
         return System.IO.Path.Combine([shared, .. parts]);
     }
 
+    /// <summary>Where the native libraries lie; <c>CLIPENGINE_TEST_NATIVE</c> names another build's folder, as one with sanitizers.</summary>
+    public static string NativeFolder { get; } = Environment.GetEnvironmentVariable("CLIPENGINE_TEST_NATIVE") is { Length: > 0 } other
+        ? other
+        : System.IO.Path.Combine(RepositoryRoot, "artifacts", "native", "Release");
+
     private static string FindRoot()
     {
         for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)

@@ -24,17 +24,27 @@ public sealed class ToyBackend : IBackend
     /// <inheritdoc/>
     public double InvarianceBound => 0;
 
+    private int _liveWeights, _livePasses, _releasesDuringPasses;
+
     /// <summary>Weights that were made and not yet disposed.</summary>
-    public int LiveWeights { get; private set; }
+    public int LiveWeights => Volatile.Read(ref _liveWeights);
 
     /// <summary>Passes that were opened and not yet disposed.</summary>
-    public int LivePasses { get; internal set; }
+    public int LivePasses => Volatile.Read(ref _livePasses);
+
+    /// <summary>Weights that were disposed while a pass was open.</summary>
+    public int ReleasesDuringPasses => Volatile.Read(ref _releasesDuringPasses);
 
     /// <inheritdoc/>
     public Weight CreateWeight(in WeightData data, WeightRole role)
     {
-        LiveWeights++;
-        return new ToyWeight(data, role, () => LiveWeights--);
+        Interlocked.Increment(ref _liveWeights);
+        return new ToyWeight(data, role, () =>
+        {
+            Interlocked.Decrement(ref _liveWeights);
+            if (LivePasses > 0)
+                Interlocked.Increment(ref _releasesDuringPasses);
+        });
     }
 
     /// <inheritdoc/>
@@ -43,9 +53,11 @@ public sealed class ToyBackend : IBackend
     /// <inheritdoc/>
     public IPass BeginPass()
     {
-        LivePasses++;
+        Interlocked.Increment(ref _livePasses);
         return new ToyPass(this);
     }
+
+    internal void EndPass() => Interlocked.Decrement(ref _livePasses);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -348,7 +348,7 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
     public void Dispose()
     {
         if (!_isDisposed)
-            backend.LivePasses--;
+            backend.EndPass();
         _isDisposed = true;
     }
 

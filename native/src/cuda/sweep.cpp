@@ -123,7 +123,7 @@ void Sweep::run(clipengine_sweep_batch& batch, const ResidentFeatures* resident,
   std::vector<std::exception_ptr> failures(workers_.size());
   const auto work = [&](size_t index) noexcept {
     try {
-      workers_[index]->run(shared, index);
+      workers_[index]->run(shared);
     } catch (...) {
       failures[index] = std::current_exception();
       shared.stopped.store(true);

@@ -153,7 +153,10 @@ ResidentFeatures::ResidentFeatures(const std::vector<Device*>& devices, const cl
     part->first = std::min(row_count, batches * d / count * kSweepBatchRows);
     part->count = std::min(row_count, batches * (d + 1) / count * kSweepBatchRows) - part->first;
     if (part->count > INT32_MAX) throw Error(CLIPENGINE_INVALID_ARGUMENT, "more than 2^31 rows on one device");
-    if (part->count == 0) continue;
+    if (part->count == 0) {  // fewer batches than devices: this one has no rows, and is one of them all the same
+      parts.push_back(std::move(part));
+      continue;
+    }
     Device& device = *part->device;
     part->rows.reserve(part->count * format.row_bytes());
     const int64_t rows_at_once = std::max<int64_t>(1, kStagingBytes / format.row_bytes());

@@ -202,7 +202,7 @@ void SweepWorker::reserve(const SharedRun& run) {
   fits_ = true;
 }
 
-void SweepWorker::run(SharedRun& run, size_t index) {
+void SweepWorker::run(SharedRun& run) {
   const Range range("sweep");
   reserve(run);
   const ResidentFeatures::Part* part = nullptr;
@@ -211,11 +211,9 @@ void SweepWorker::run(SharedRun& run, size_t index) {
     for (const auto& candidate : run.resident->parts) {
       if (candidate->device == &device_) part = candidate.get();
     }
-    if (part == nullptr && index < run.resident->parts.size()) throw Error(CLIPENGINE_INVALID_ARGUMENT, "the resident features lie on other devices than the sweep");
-    if (part != nullptr) {
-      next = std::clamp<int64_t>(part->first - run.first_row, 0, run.batch.row_count);
-      end = std::clamp<int64_t>(part->first + part->count - run.first_row, 0, run.batch.row_count);
-    }
+    if (part == nullptr) throw Error(CLIPENGINE_INVALID_ARGUMENT, "the resident features lie on other devices than the sweep");
+    next = std::clamp<int64_t>(part->first - run.first_row, 0, run.batch.row_count);
+    end = std::clamp<int64_t>(part->first + part->count - run.first_row, 0, run.batch.row_count);
   }
   Slot* before = nullptr;
   try {

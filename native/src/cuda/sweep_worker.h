@@ -42,7 +42,7 @@ class SweepWorker {
   SweepWorker(Device& device, const Sweep& sweep);
 
   // Takes slices until there are none; leaves totals.
-  void run(SharedRun& run, size_t index);
+  void run(SharedRun& run);
   SweepTotals totals() const;
 
  private:

@@ -24,6 +24,7 @@ internal sealed unsafe class CheckpointFile : IDisposable
     private readonly DateTime _writtenAt;
     private readonly Lazy<Mapping> _mapping;
     private TensorBytes? _spare;
+    private int _isDisposed;
 
     private CheckpointFile(string path, SafeFileHandle file, long length)
     {
@@ -148,15 +149,17 @@ internal sealed unsafe class CheckpointFile : IDisposable
         TensorBytes memory = Interlocked.Exchange(ref _spare, null) ?? TensorBytes.Allocate(SpareLength);
         return new TensorBytes(memory.Address, length, () =>
         {
-            if (_file.IsClosed || Interlocked.CompareExchange(ref _spare, memory, null) is not null)
+            if (Interlocked.CompareExchange(ref _spare, memory, null) is not null)
                 memory.Dispose();
+            else if (_isDisposed != 0)
+                Interlocked.Exchange(ref _spare, null)?.Dispose();
         });
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        if (_file.IsClosed)
+        if (Interlocked.Exchange(ref _isDisposed, 1) != 0)
             return;
         Interlocked.Exchange(ref _spare, null)?.Dispose();
         if (_mapping.IsValueCreated)

@@ -50,8 +50,7 @@ public interface ICheckpoint : IDisposable
 /// <summary>The bytes of one tensor, readable until disposed. The first byte is aligned to the element's size.</summary>
 public sealed unsafe class TensorBytes : IDisposable
 {
-    private readonly Action? _release;
-    private int _isReturned;
+    private readonly CallCounter _uses;
 
     /// <summary>Lends bytes.</summary>
     /// <param name="address">The first byte.</param>
@@ -61,7 +60,7 @@ public sealed unsafe class TensorBytes : IDisposable
     {
         Address = address;
         ByteLength = byteLength;
-        _release = release;
+        _uses = new CallCounter(release ?? (static () => { }));
     }
 
     /// <summary>The first byte.</summary>
@@ -86,17 +85,17 @@ public sealed unsafe class TensorBytes : IDisposable
     /// <param name="length">How many bytes.</param>
     public ReadOnlySpan<byte> Slice(long start, int length)
     {
-        ObjectDisposedException.ThrowIf(_isReturned != 0, this);
+        ObjectDisposedException.ThrowIf(_uses.IsClosed, this);
         ArgumentOutOfRangeException.ThrowIfNegative(start);
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(start, ByteLength - length);
         return new ReadOnlySpan<byte>((byte*)Address + start, length);
     }
 
+    /// <summary>Keeps the bytes readable until the result is disposed, even if the loan ends meanwhile.</summary>
+    /// <exception cref="ObjectDisposedException">The loan has ended.</exception>
+    internal CallCounter.Call Hold() => _uses.Enter(this);
+
     /// <summary>Ends the loan.</summary>
-    public void Dispose()
-    {
-        if (Interlocked.Exchange(ref _isReturned, 1) == 0)
-            _release?.Invoke();
-    }
+    public void Dispose() => _uses.Close();
 }

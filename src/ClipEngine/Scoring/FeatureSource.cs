@@ -20,6 +20,7 @@ public sealed class FeatureSource : IDisposable
     private readonly ICheckpoint? _checkpoint;
     private readonly TensorBytes? _tensor;
     private readonly CudaFeatures? _resident;
+    private volatile bool _isDisposed;
 
     private FeatureSource(string name, long rows, long width, ElementType type)
     {
@@ -142,7 +143,7 @@ public sealed class FeatureSource : IDisposable
     /// from here. The rows cannot be read back.
     /// </summary>
     /// <param name="source">The features; not needed afterwards.</param>
-    /// <param name="devices">The GPUs; they must stay open as long as the result.</param>
+    /// <param name="devices">The GPUs.</param>
     /// <param name="groups">The group of every row, -1 for none; empty: all in group 0.</param>
     /// <param name="groupCount">Groups; 0 for none.</param>
     /// <exception cref="ArgumentException">Another number of groups than rows, or a group out of range.</exception>
@@ -166,7 +167,7 @@ public sealed class FeatureSource : IDisposable
     /// </summary>
     /// <param name="source">The features; not needed afterwards.</param>
     /// <param name="rows">How many rows there are to be; at least the source's.</param>
-    /// <param name="devices">The GPUs; they must stay open as long as the result.</param>
+    /// <param name="devices">The GPUs.</param>
     /// <param name="groupCount">Groups; 0 for none.</param>
     /// <exception cref="InsufficientMemoryException">They do not fit.</exception>
     public static FeatureSource RepeatOnCuda(FeatureSource source, long rows, CudaDevices devices, int groupCount = 0)
@@ -183,9 +184,10 @@ public sealed class FeatureSource : IDisposable
     /// <summary>The rows on GPUs; null where they are on the host.</summary>
     internal CudaFeatures? Resident => _resident;
 
-    /// <inheritdoc/>
+    /// <summary>Ends the use of the rows. May be called at any time: what a sweep is reading stays until it has been read.</summary>
     public void Dispose()
     {
+        _isDisposed = true;
         _resident?.Dispose();
         _tensor?.Dispose();
         _checkpoint?.Dispose();
@@ -201,16 +203,23 @@ public sealed class FeatureSource : IDisposable
     /// <exception cref="NotSupportedException">The rows lie on GPUs.</exception>
     public void ReadRows(long firstRow, Span<float> destination)
     {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
         if (_resident is not null)
             throw new NotSupportedException($"{Name} lies on GPUs and cannot be read back.");
         if (_npy is not null)
             _npy.ReadAsSingle(firstRow * Width, destination);
         else if (_tensor is not null)
-            ElementConversion.ToSingle(_tensor.Slice(firstRow * Width * Type.SizeInBytes(), destination.Length * Type.SizeInBytes()), Type, destination);
+            ReadTensor(_tensor, firstRow, destination);
         else if (!_halves.IsEmpty)
             TensorPrimitives.ConvertToSingle(_halves.Span.Slice(checked((int)(firstRow * Width)), destination.Length), destination);
         else
             _values.Span.Slice(checked((int)(firstRow * Width)), destination.Length).CopyTo(destination);
+    }
+
+    private void ReadTensor(TensorBytes tensor, long firstRow, Span<float> destination)
+    {
+        using CallCounter.Call loan = tensor.Hold();
+        ElementConversion.ToSingle(tensor.Slice(firstRow * Width * Type.SizeInBytes(), destination.Length * Type.SizeInBytes()), Type, destination);
     }
 
     private static StoredTensor Find(ICheckpoint checkpoint, string? key)
@@ -250,12 +259,15 @@ public sealed class FeatureSource : IDisposable
         private readonly MemoryHandle _pin;
         private readonly Microsoft.Win32.SafeHandles.SafeFileHandle? _file;
         private readonly bool _isReferenced;
+        private readonly HandleReference _resident;
+        private readonly CallCounter.Call? _loan;
 
         internal Access(FeatureSource matrix)
         {
+            ObjectDisposedException.ThrowIf(matrix._isDisposed, matrix);
             if (matrix._resident is not null)
             {
-                ObjectDisposedException.ThrowIf(matrix._resident.IsClosed, matrix);
+                _resident = new HandleReference(matrix._resident.Handle);
             }
             else if (matrix._npy is not null)
             {
@@ -266,7 +278,7 @@ public sealed class FeatureSource : IDisposable
             }
             else if (matrix._tensor is not null)
             {
-                ObjectDisposedException.ThrowIf(matrix._tensor.ByteLength == 0, matrix);
+                _loan = matrix._tensor.Hold();
                 Address = matrix._tensor.Address;
             }
             else
@@ -289,6 +301,8 @@ public sealed class FeatureSource : IDisposable
         {
             if (_isReferenced)
                 _file!.DangerousRelease();
+            _resident.Dispose();
+            _loan?.Dispose();
             _pin.Dispose();
         }
     }

@@ -30,6 +30,7 @@ public sealed class ProbeSweep : IDisposable
 
     private readonly SweepEngine _engine;
     private readonly Lock _turn = new();
+    private volatile bool _isDisposed;
 
     /// <summary>Packs the prompts.</summary>
     /// <param name="prompts">Prompt features <c>[prompts, width]</c>; not read after the constructor returns.</param>
@@ -45,7 +46,7 @@ public sealed class ProbeSweep : IDisposable
     /// <summary>Packs the prompts, for GPUs.</summary>
     /// <param name="prompts">Prompt features <c>[prompts, width]</c>; not read after the constructor returns.</param>
     /// <param name="options">What to compute.</param>
-    /// <param name="devices">The GPUs, which share the rows and must stay open as long as this sweep; null for the processor.</param>
+    /// <param name="devices">The GPUs, which share the rows; null for the processor.</param>
     /// <exception cref="BadInputException">A prompt is not finite or all zeros, or there are more than 2^24.</exception>
     /// <exception cref="ArgumentException">The options contradict each other or the prompts.</exception>
     /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
@@ -116,6 +117,7 @@ public sealed class ProbeSweep : IDisposable
     /// <returns>Totals by group and replicate; without any of either, only the number of rows.</returns>
     /// <exception cref="BadInputException">Another width than the prompts', a row that is not finite, all zeros or too large, or a file that ends early; names the row.</exception>
     /// <exception cref="ArgumentException">The input lacks what the options need, or a group is out of range.</exception>
+    /// <exception cref="ObjectDisposedException">The sweep or its input is disposed, before the run or during it.</exception>
     public SweepTotals Run(ProbeSweepInput input, CancellationToken cancellationToken = default)
     {
         var totals = new SweepTotals(Options.GroupCount, PromptCount, Options.ReplicateCount);
@@ -133,6 +135,7 @@ public sealed class ProbeSweep : IDisposable
     {
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(totals);
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
         long count = CheckInput(input);
         if (totals.GroupCount != Options.GroupCount || totals.PromptCount != PromptCount || totals.ReplicateCount != Options.ReplicateCount)
             throw new ArgumentException("The totals belong to another sweep: their numbers of groups, prompts and replicates differ.", nameof(totals));
@@ -140,11 +143,11 @@ public sealed class ProbeSweep : IDisposable
             RunBatches(input, count, totals, cancellationToken);
     }
 
-    /// <inheritdoc/>
+    /// <summary>Releases the prompts. Waits for nothing: a run that is in progress throws <see cref="ObjectDisposedException"/> at its next batch.</summary>
     public void Dispose()
     {
-        lock (_turn)
-            _engine.Dispose();
+        _isDisposed = true;
+        _engine.Dispose(); // the batch that is being scored keeps what it uses
     }
 
     private static void CheckOptions(ProbeSweepOptions options, ImmutableArray<int> segmentLengths, int promptCount)
@@ -229,6 +232,7 @@ public sealed class ProbeSweep : IDisposable
             for (long done = 0; done < count;)
             {
                 cancellationToken.ThrowIfCancellationRequested();
+                ObjectDisposedException.ThrowIf(_isDisposed, this);
                 int rows = (int)Math.Min(batchRows, count - done);
                 long first = input.FirstRow + done;
                 input.Weights?.Invoke(first, rows, weights.Span(rows * (long)Options.ReplicateCount));

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using ClipEngine.Native;
 using ClipEngine.Tensors;
@@ -95,9 +96,9 @@ internal sealed unsafe class CudaSweepEngine : SweepEngine
     private const long OutputBytes = 256L << 20;
 
     private readonly CudaDevices _devices;
-    private nint _sweep;
+    private readonly CudaDevicesObject _sweep;
 
-    private CudaSweepEngine(CudaDevices devices, nint sweep)
+    private CudaSweepEngine(CudaDevices devices, CudaDevicesObject sweep)
     {
         _devices = devices;
         _sweep = sweep;
@@ -109,14 +110,23 @@ internal sealed unsafe class CudaSweepEngine : SweepEngine
 
     internal static CudaSweepEngine Create(CudaDevices devices, NativeSweepPlan* plan, string source)
     {
-        nint[] handles = devices.Handles();
-        nint sweep = 0;
-        long failedPrompt = -1;
-        NativeStatus status;
-        fixed (nint* list = handles)
-            status = devices.Library.SweepCreate(list, handles.Length, plan, &sweep, &failedPrompt);
-        NameRow(() => devices.Library.Check(status, source), source, failedPrompt);
-        return new CudaSweepEngine(devices, sweep);
+        ImmutableArray<HandleReference> held = devices.Hold();
+        try
+        {
+            nint[] handles = [.. held.Select(static device => device.Value)];
+            nint sweep = 0;
+            long failedPrompt = -1;
+            NativeStatus status;
+            fixed (nint* list = handles)
+                status = devices.Library.SweepCreate(list, handles.Length, plan, &sweep, &failedPrompt);
+            NameRow(() => devices.Library.Check(status, source), source, failedPrompt);
+            return new CudaSweepEngine(devices, new CudaDevicesObject(sweep, devices.Library.SweepDestroy, held));
+        }
+        catch
+        {
+            CudaDevices.Release(held);
+            throw;
+        }
     }
 
     internal override (long Chunks, long Fewest, long OutputBytes) BatchSize(int promptCount, long width)
@@ -127,18 +137,12 @@ internal sealed unsafe class CudaSweepEngine : SweepEngine
 
     internal override void Run(NativeSweepBatch* batch, FeatureSource images, long firstRow)
     {
-        ObjectDisposedException.ThrowIf(_sweep == 0, this);
-        _ = _devices.Handles(); // closed devices are no longer there
-        NativeStatus status = _devices.Library.SweepRun(_sweep, batch, images.Resident?.Handle ?? 0, firstRow);
-        GC.KeepAlive(images);
+        using var sweep = new HandleReference(_sweep);
+        using var features = new HandleReference(images.Resident?.Handle);
+        NativeStatus status = _devices.Library.SweepRun(sweep.Value, batch, features.Value, firstRow);
         if (status != NativeStatus.Ok)
             NameRow(() => _devices.Library.Check(status, images.Name), images.Name, batch->FailedRow < 0 ? -1 : firstRow + batch->FailedRow);
     }
 
-    public override void Dispose()
-    {
-        nint sweep = Interlocked.Exchange(ref _sweep, 0);
-        if (sweep != 0)
-            _devices.Library.SweepDestroy(sweep);
-    }
+    public override void Dispose() => _sweep.Dispose();
 }

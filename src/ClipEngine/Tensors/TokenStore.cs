@@ -4,7 +4,7 @@ namespace ClipEngine.Tensors;
 /// Tokens that outlive a pass, in the backend's own memory: an image's keys and values that many sentences look at, or those of a
 /// sentence that grows. Zeros at first. Not thread-safe: passes that use a store follow one another.
 /// </summary>
-/// <remarks>Filled with <see cref="IPass.Store"/>, read with <see cref="IPass.Load"/>; disposed by whoever made it, before the backend.</remarks>
+/// <remarks>Filled with <see cref="IPass.Store"/>, read with <see cref="IPass.Load"/>; disposed by whoever made it.</remarks>
 public abstract class TokenStore : IDisposable
 {
     /// <summary>A store of a fixed size.</summary>

@@ -171,7 +171,7 @@ public class CudaSweepTests
 
     private static CudaDevices Open(params int[] ordinals)
     {
-        string library = Path.Combine(TestData.RepositoryRoot, "artifacts", "native", "Release", "libclipengine_cuda_emulated.so");
+        string library = Path.Combine(TestData.NativeFolder, "libclipengine_cuda_emulated.so");
         Skip.IfNot(File.Exists(library), "the emulated CUDA device is built by ./test.sh with the native tests");
         return CudaDevices.Open(ordinals, library);
     }

@@ -11,7 +11,7 @@ public sealed class CpuBackend : IBackend
     private readonly Lock _lock = new();
     private readonly Stack<CpuPass> _idle = new();
     private readonly int _instructionSet;
-    private bool _disposed;
+    private volatile bool _disposed;
 
     private CpuBackend(int instructionSet, ElementType computeType)
     {

@@ -8,6 +8,7 @@ internal sealed unsafe partial class CpuPass
     /// <inheritdoc/>
     public Tensor Linear(in Tensor input, Weight weight, Weight? bias, in Epilogue epilogue = default)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.Linear(input, weight, bias, epilogue);
         RequireFloat(input, nameof(input));
         RequireOptional(epilogue.Multiplier, nameof(epilogue));
@@ -16,28 +17,25 @@ internal sealed unsafe partial class CpuPass
         Tensor output = New(shape);
         NativeMethods.CpuLinear(_pass, input.Address, input.Shape.ElementCount / depth, Native(weight), Native(bias), (int)epilogue.Activation,
             Native(epilogue.Scale), epilogue.Multiplier.Address, epilogue.Residual.Address, output.Address).ThrowIfFailed();
-        GC.KeepAlive(weight);
-        GC.KeepAlive(bias);
-        GC.KeepAlive(epilogue.Scale);
         return output;
     }
 
     /// <inheritdoc/>
     public Tensor LayerNorm(in Tensor input, Weight weight, Weight bias, float epsilon)
     {
+        using Operation operation = Enter();
         OperationShapes.LayerNorm(input, weight, bias);
         RequireFloat(input, nameof(input));
         long width = input.Shape[^1];
         Tensor output = New(input.Shape);
         NativeMethods.CpuLayerNorm(_pass, input.Address, Rows(input.Shape), width, Native(weight), Native(bias), epsilon, output.Address).ThrowIfFailed();
-        GC.KeepAlive(weight);
-        GC.KeepAlive(bias);
         return output;
     }
 
     /// <inheritdoc/>
     public Tensor Attention(in TokenView query, in TokenView key, in TokenView value, int heads, in AttentionMask mask = default)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.Attention(query, key, value, heads, mask);
         Tensor output = New(shape);
         var call = new NativeMethods.CpuAttention
@@ -68,20 +66,20 @@ internal sealed unsafe partial class CpuPass
     /// <inheritdoc/>
     public Tensor Rotary(in TokenView input, Weight cosines, Weight sines, int heads, RotaryPairing pairing, int firstPosition = 0)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.Rotary(input, cosines, sines, heads, firstPosition);
         Tensor output = New(shape);
         nint skipped = (nint)(firstPosition * cosines.Shape[1] * sizeof(float));
         NativeMethods.CpuRotate(_pass, Address(input, nameof(input)), input.Tokens.Shape[2], shape[0], shape[1], shape[2], heads,
             NativeMethods.CpuWeightValues(Native(cosines)) + skipped, NativeMethods.CpuWeightValues(Native(sines)) + skipped,
             pairing == RotaryPairing.HalfSplit ? 1 : 0, output.Address).ThrowIfFailed();
-        GC.KeepAlive(cosines);
-        GC.KeepAlive(sines);
         return output;
     }
 
     /// <inheritdoc/>
     public Tensor TransformerBlock(in Tensor input, TransformerBlock block, in AttentionMask mask = default)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.TransformerBlock(input, block, mask);
         if (block.NormPlacement != NormPlacement.Before || mask.Offset != 0)
             return ComposedOperations.TransformerBlock(this, input, block, mask);
@@ -117,27 +115,26 @@ internal sealed unsafe partial class CpuPass
             Epsilon = block.Epsilon,
         };
         NativeMethods.CpuTransformerBlock(_pass, call).ThrowIfFailed();
-        GC.KeepAlive(block);
         return output;
     }
 
     /// <inheritdoc/>
     public Tensor PatchEmbedding(in Tensor pixels, Weight kernel, Weight? bias)
     {
+        using Operation operation = Enter();
         Shape result = OperationShapes.PatchEmbedding(pixels, kernel, bias);
         RequireFloat(pixels, nameof(pixels));
         Shape shape = pixels.Shape;
         long patch = kernel.Shape[2];
         Tensor output = New(result);
         NativeMethods.CpuPatchEmbedding(_pass, pixels.Address, shape[0], shape[1], shape[2], shape[3], patch, Native(kernel), Native(bias), output.Address).ThrowIfFailed();
-        GC.KeepAlive(kernel);
-        GC.KeepAlive(bias);
         return output;
     }
 
     /// <inheritdoc/>
     public Tensor Convolution(in Tensor input, Weight kernel, Weight? bias, in ConvolutionOptions options)
     {
+        using Operation operation = Enter();
         Shape result = OperationShapes.Convolution(input, kernel, bias, options);
         RequireFloat(input, nameof(input));
         RequireOptional(options.Residual, nameof(options));
@@ -163,14 +160,13 @@ internal sealed unsafe partial class CpuPass
         };
         NativeStatus status = OperationShapes.IsDepthwise(kernel.Role, form) ? NativeMethods.CpuConvolveDepthwise(_pass, call, form[0]) : NativeMethods.CpuConvolve(_pass, call);
         status.ThrowIfFailed();
-        GC.KeepAlive(kernel);
-        GC.KeepAlive(bias);
         return output;
     }
 
     /// <inheritdoc/>
     public Tensor AveragePool(in Tensor input, int size)
     {
+        using Operation operation = Enter();
         Tensor output = New(OperationShapes.AveragePool(input, size));
         RequireFloat(input, nameof(input));
         Shape shape = input.Shape;
@@ -181,6 +177,7 @@ internal sealed unsafe partial class CpuPass
     /// <inheritdoc/>
     public Tensor MapToTokens(in Tensor map)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.MapToTokens(map);
         RequireFloat(map, nameof(map));
         Tensor output = New(shape);
@@ -191,6 +188,7 @@ internal sealed unsafe partial class CpuPass
     /// <inheritdoc/>
     public Tensor TokensToMap(in Tensor tokens, int height, int width)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.TokensToMap(tokens, height, width);
         RequireFloat(tokens, nameof(tokens));
         Tensor output = New(shape);
@@ -201,6 +199,7 @@ internal sealed unsafe partial class CpuPass
     /// <inheritdoc/>
     public Tensor Activate(in Tensor input, Activation activation)
     {
+        using Operation operation = Enter();
         RequireFloat(input, nameof(input));
         Tensor output = New(input.Shape);
         NativeMethods.CpuActivate(_pass, input.Address, input.Shape.ElementCount, (int)activation, output.Address).ThrowIfFailed();
@@ -210,6 +209,7 @@ internal sealed unsafe partial class CpuPass
     /// <inheritdoc/>
     public Tensor Add(in Tensor left, in Tensor right)
     {
+        using Operation operation = Enter();
         Tensor output = New(OperationShapes.Elementwise(left, right));
         RequireFloat(left, nameof(left));
         RequireFloat(right, nameof(right));
@@ -220,6 +220,7 @@ internal sealed unsafe partial class CpuPass
     /// <inheritdoc/>
     public Tensor Multiply(in Tensor left, in Tensor right)
     {
+        using Operation operation = Enter();
         Tensor output = New(OperationShapes.Elementwise(left, right));
         RequireFloat(left, nameof(left));
         RequireFloat(right, nameof(right));
@@ -230,6 +231,7 @@ internal sealed unsafe partial class CpuPass
     /// <inheritdoc/>
     public Tensor L2Normalize(in Tensor input)
     {
+        using Operation operation = Enter();
         RequireFloat(input, nameof(input));
         Tensor output = New(input.Shape);
         NativeMethods.CpuL2Normalize(_pass, input.Address, Rows(input.Shape), input.Shape[^1], output.Address).ThrowIfFailed();

@@ -9,21 +9,24 @@ internal sealed unsafe partial class CpuPass : IPass
 {
     private readonly CpuBackend _backend;
     private readonly Handle _handle;
-    private readonly nint _pass; // the handle's; this object outlives every call through it
-    private bool _open = true;
+    private readonly nint _pass; // the handle's, which is released when no operation runs and none can begin
+    private readonly List<CpuWeightHandle> _held = []; // the weights of the running operation
+    private readonly List<CpuTokenMemory> _stores = []; // those that the pass has used
+    private PassState _state;
 
     internal CpuPass(CpuBackend backend, int instructionSet)
     {
         _backend = backend;
         NativeMethods.CpuPassCreate(instructionSet, out _pass).ThrowIfFailed();
         _handle = new Handle(_pass);
+        _state.Begin();
     }
 
     /// <summary>The same pass again, its memory kept.</summary>
     internal void Open()
     {
         NativeMethods.CpuRelease(_pass, 0);
-        _open = true;
+        _state.Begin();
     }
 
     /// <summary>Gives the memory back to the system.</summary>
@@ -32,15 +35,25 @@ internal sealed unsafe partial class CpuPass : IPass
     /// <inheritdoc/>
     public void Dispose()
     {
-        if (!_open)
-            return;
-        _open = false;
-        _backend.Return(this);
+        if (_state.Close(out bool mayBeReused))
+            End(mayBeReused);
+    }
+
+    private void End(bool mayBeReused)
+    {
+        foreach (CpuTokenMemory store in _stores)
+            store.DangerousRelease();
+        _stores.Clear();
+        if (mayBeReused)
+            _backend.Return(this);
+        else
+            Free();
     }
 
     /// <inheritdoc/>
     public Tensor Upload(ReadOnlySpan<float> values, in Shape shape)
     {
+        using Operation operation = Enter();
         Require(values.Length == shape.ElementCount, nameof(values), values.Length, shape);
         Tensor tensor = New(shape);
         values.CopyTo(new Span<float>((void*)tensor.Address, values.Length));
@@ -50,6 +63,7 @@ internal sealed unsafe partial class CpuPass : IPass
     /// <inheritdoc/>
     public Tensor Upload(ReadOnlySpan<int> values, in Shape shape)
     {
+        using Operation operation = Enter();
         Require(values.Length == shape.ElementCount, nameof(values), values.Length, shape);
         Tensor tensor = New(shape, ElementType.Int32);
         values.CopyTo(new Span<int>((void*)tensor.Address, values.Length));
@@ -59,13 +73,18 @@ internal sealed unsafe partial class CpuPass : IPass
     /// <inheritdoc/>
     public void Read(in Tensor tensor, Span<float> destination)
     {
+        using Operation operation = Enter();
         RequireFloat(tensor, nameof(tensor));
         Require(destination.Length == tensor.Shape.ElementCount, nameof(destination), destination.Length, tensor.Shape);
         new ReadOnlySpan<float>((void*)tensor.Address, destination.Length).CopyTo(destination);
     }
 
     /// <inheritdoc/>
-    public long EnterScope() => NativeMethods.CpuMark(Live);
+    public long EnterScope()
+    {
+        using Operation operation = Enter();
+        return NativeMethods.CpuMark(_pass);
+    }
 
     /// <inheritdoc/>
     public Tensor ReleaseAllBut(long mark, in Tensor kept) => LeaveScope(mark, kept);
@@ -73,7 +92,8 @@ internal sealed unsafe partial class CpuPass : IPass
     /// <inheritdoc/>
     public Tensor LeaveScope(long mark, in Tensor kept)
     {
-        NativeMethods.CpuRelease(Live, mark);
+        using Operation operation = Enter();
+        NativeMethods.CpuRelease(_pass, mark);
         // The old place stays readable until it is allocated again; a copy between overlapping places is well defined.
         Tensor copy = New(kept.Shape, kept.Type);
         if (copy.Address != kept.Address)
@@ -85,27 +105,43 @@ internal sealed unsafe partial class CpuPass : IPass
         return copy;
     }
 
-    private nint Live
+    /// <summary>Begins an operation; disposing the result ends it.</summary>
+    private Operation Enter()
     {
-        get
-        {
-            ObjectDisposedException.ThrowIf(!_open, this);
-            return _pass;
-        }
+        _state.Enter(this);
+        return new Operation(this);
+    }
+
+    private void Leave()
+    {
+        if (_state.LeavePart())
+            return;
+        foreach (CpuWeightHandle weight in _held)
+            weight.DangerousRelease();
+        _held.Clear();
+        if (_state.Leave())
+            End(mayBeReused: false);
     }
 
     private Tensor New(in Shape shape, ElementType type = ElementType.Float32)
     {
-        NativeMethods.CpuAllocate(Live, Math.Max(1, shape.ElementCount) * type.SizeInBytes(), out nint memory).ThrowIfFailed();
+        NativeMethods.CpuAllocate(_pass, Math.Max(1, shape.ElementCount) * type.SizeInBytes(), out nint memory).ThrowIfFailed();
         return new Tensor(shape, type, memory);
     }
 
-    private static nint Native(Weight? weight, [CallerArgumentExpression(nameof(weight))] string? name = null) => weight switch
+    /// <summary>The native weight, which stays until the operation ends whoever disposes it.</summary>
+    private nint Native(Weight? weight, [CallerArgumentExpression(nameof(weight))] string? name = null)
     {
-        null => 0,
-        CpuWeight own => own.Pointer,
-        _ => throw new ArgumentException($"The weight {weight.Name} was made by another backend.", name),
-    };
+        if (weight is null)
+            return 0;
+        if (weight is not CpuWeight own)
+            throw new ArgumentException($"The weight {weight.Name} was made by another backend.", name);
+        ObjectDisposedException.ThrowIf(own.IsDisposed, own);
+        bool isAdded = false;
+        own.Handle.DangerousAddRef(ref isAdded);
+        _held.Add(own.Handle);
+        return own.Handle.DangerousGetHandle();
+    }
 
     private static void RequireFloat(in Tensor tensor, string name)
     {
@@ -117,6 +153,11 @@ internal sealed unsafe partial class CpuPass : IPass
     {
         if (!condition)
             throw new ArgumentException($"Expected as many values as {shape} has elements; found {found}.", name);
+    }
+
+    private readonly ref struct Operation(CpuPass pass) : IDisposable
+    {
+        public void Dispose() => pass.Leave();
     }
 
     private sealed class Handle : SafeHandleZeroOrMinusOneIsInvalid

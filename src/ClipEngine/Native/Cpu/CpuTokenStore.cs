@@ -1,43 +1,53 @@
 using System.Runtime.InteropServices;
 using ClipEngine.Tensors;
+using Microsoft.Win32.SafeHandles;
 
 namespace ClipEngine.Native;
 
 /// <summary>Tokens in memory of their own, fp32.</summary>
-internal sealed unsafe class CpuTokenStore : TokenStore
+internal sealed class CpuTokenStore : TokenStore
 {
-    private const nuint Alignment = 64;
-
-    private void* _memory;
+    private volatile bool _isDisposed; // memory that passes still hold would let others hold it too
 
     internal CpuTokenStore(in Shape shape)
         : base(shape)
     {
         ByteLength = Math.Max(1, shape.ElementCount) * sizeof(float);
-        _memory = NativeMemory.AlignedAlloc((nuint)ByteLength, Alignment);
-        NativeMemory.Clear(_memory, (nuint)ByteLength);
+        Memory = new CpuTokenMemory(ByteLength);
     }
-
-    /// <summary>The store's memory goes with it even where nobody disposed it.</summary>
-    ~CpuTokenStore() => Dispose(disposing: false);
 
     /// <inheritdoc/>
     public override long ByteLength { get; }
 
-    /// <summary>The first float.</summary>
-    internal nint Address
-    {
-        get
-        {
-            ObjectDisposedException.ThrowIf(_memory is null, this);
-            return (nint)_memory;
-        }
-    }
+    /// <summary>A pass holds a reference on it until it ends.</summary>
+    internal CpuTokenMemory Memory { get; }
+
+    internal bool IsDisposed => _isDisposed;
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
-        NativeMemory.AlignedFree(_memory);
-        _memory = null;
+        _isDisposed = true;
+        Memory.Dispose();
+    }
+}
+
+/// <summary>Owns memory, zeros at first.</summary>
+internal sealed unsafe class CpuTokenMemory : SafeHandleZeroOrMinusOneIsInvalid
+{
+    private const nuint Alignment = 64;
+
+    internal CpuTokenMemory(long bytes)
+        : base(ownsHandle: true)
+    {
+        void* memory = NativeMemory.AlignedAlloc((nuint)bytes, Alignment);
+        NativeMemory.Clear(memory, (nuint)bytes);
+        SetHandle((nint)memory);
+    }
+
+    protected override bool ReleaseHandle()
+    {
+        NativeMemory.AlignedFree((void*)handle);
+        return true;
     }
 }

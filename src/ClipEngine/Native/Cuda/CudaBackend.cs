@@ -13,7 +13,7 @@ public sealed class CudaBackend : IBackend
     private readonly Stack<CudaPass> _idle = new();
     private readonly CudaDevice _device;
     private readonly int _ordinal;
-    private bool _disposed;
+    private volatile bool _disposed;
     private string? _lastDescription;
 
     private CudaBackend(CudaDevice device, CudaBackendOptions options)
@@ -41,10 +41,8 @@ public sealed class CudaBackend : IBackend
     {
         get
         {
-            if (_lastDescription is not null)
-                return _lastDescription;
-            IEnumerable<string> lines = _device.Describe().Split('\n').Where(static line => !line.StartsWith("free memory bytes: ", StringComparison.Ordinal));
-            return string.Join('\n', Operand == CudaOperand.TensorFloat32 ? lines.Append("products: tf32") : IsFp8 ? lines.Append("products of linear layers: fp8 (e4m3)") : lines);
+            lock (_lock)
+                return _lastDescription ?? Describe();
         }
     }
 
@@ -66,7 +64,16 @@ public sealed class CudaBackend : IBackend
     internal CudaProfile? Profile { get; set; }
 
     /// <summary>Device memory that nobody holds, in bytes.</summary>
-    public long FreeMemory => _device.FreeMemory();
+    /// <exception cref="ObjectDisposedException">The backend is disposed.</exception>
+    public long FreeMemory
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            using var device = new HandleReference(_device);
+            return _device.FreeMemory();
+        }
+    }
 
     /// <summary>Measures what the device does at best, by kernels of its own and CUDA events.</summary>
     /// <param name="ceiling">What.</param>
@@ -75,6 +82,8 @@ public sealed class CudaBackend : IBackend
     public double? MeasureCeiling(CudaCeiling ceiling, TimeSpan time)
     {
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(time, TimeSpan.Zero);
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        using var device = new HandleReference(_device);
         return _device.MeasureCeiling(ceiling, time.TotalSeconds);
     }
 
@@ -134,7 +143,8 @@ public sealed class CudaBackend : IBackend
         ElementType type = isFp8 ? ElementType.UInt8 : isMatrix ? ComputeType : ElementType.Float32;
         long padded = isFp8 ? CudaPass.PaddedFp8(depth) : isMatrix ? CudaPass.Padded(depth) : depth;
         int size = type.SizeInBytes();
-        ulong address = _device.Allocate(Math.Max(1, rows * padded) * size, data.Name), scaleAddress = 0;
+        var memory = new CudaMemory(_device, rows * padded * size, data.Name);
+        CudaMemory? scaleMemory = null;
         try
         {
             // A few rows at a time: the host never holds a second copy of the weight.
@@ -150,7 +160,7 @@ public sealed class CudaBackend : IBackend
                         scales[first + row] = QuantizeRow(data, first + row, depth, staging + (row * padded));
                     for (long row = 0; row < count && !isFp8; row++)
                         ConvertRow(data, role == WeightRole.LinearTransposed, first + row, depth, rows, type, staging + (row * padded * size));
-                    _device.Upload(address + (ulong)(first * padded * size), staging, count * padded * size);
+                    _device.Upload(memory.Address + (ulong)(first * padded * size), staging, count * padded * size);
                 }
             }
             finally
@@ -160,9 +170,9 @@ public sealed class CudaBackend : IBackend
 
             if (isFp8)
             {
-                scaleAddress = _device.Allocate(Math.Max(1, rows) * sizeof(float), data.Name);
+                scaleMemory = new CudaMemory(_device, rows * sizeof(float), data.Name);
                 fixed (float* source = scales)
-                    _device.Upload(scaleAddress, source, rows * sizeof(float));
+                    _device.Upload(scaleMemory.Address, source, rows * sizeof(float));
             }
             else if (isMatrix && rows > 0 && depth > 0)
             {
@@ -171,16 +181,15 @@ public sealed class CudaBackend : IBackend
                 if (ComputeType != ElementType.Float32 && role != WeightRole.LinearTransposed)
                     _device.Product(Operand, isResultFloat32: false, checked((int)rows), checked((int)padded));
             }
+
+            return new CudaWeight(memory, scaleMemory, data, role, type);
         }
         catch
         {
-            _device.Free(address);
-            if (scaleAddress != 0)
-                _device.Free(scaleAddress);
+            memory.Dispose();
+            scaleMemory?.Dispose();
             throw;
         }
-
-        return new CudaWeight(_device, address, (rows * padded * size) + (isFp8 ? rows * sizeof(float) : 0), data, role, type, scaleAddress);
     }
 
     /// <inheritdoc/>
@@ -221,20 +230,26 @@ public sealed class CudaBackend : IBackend
         pass.Free();
     }
 
-    /// <summary>Releases idle passes and the device; weights must have been disposed before.</summary>
+    /// <summary>Releases idle passes. The device closes when the passes that still run have ended and the weights are disposed.</summary>
     public void Dispose()
     {
         lock (_lock)
         {
             if (_disposed)
                 return;
-            _lastDescription = Description;
+            _lastDescription = Describe();
             _disposed = true;
             while (_idle.TryPop(out CudaPass? pass))
                 pass.Free();
         }
 
         _device.Dispose();
+    }
+
+    private string Describe()
+    {
+        IEnumerable<string> lines = _device.Describe().Split('\n').Where(static line => !line.StartsWith("free memory bytes: ", StringComparison.Ordinal));
+        return string.Join('\n', Operand == CudaOperand.TensorFloat32 ? lines.Append("products: tf32") : IsFp8 ? lines.Append("products of linear layers: fp8 (e4m3)") : lines);
     }
 
     private static unsafe void ConvertRow(in WeightData data, bool isTransposed, long row, long depth, long rows, ElementType type, byte* destination)

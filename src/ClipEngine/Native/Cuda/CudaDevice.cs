@@ -14,7 +14,10 @@ internal enum CudaOperand
     Float8 = 4,
 }
 
-/// <summary>An open device: memory, kernels and launches. Thread-safe; operations run in the order of the calls.</summary>
+/// <summary>
+/// An open device: memory, kernels and launches. Thread-safe; operations run in the order of the calls. Whoever uses it holds a
+/// reference on it (<see cref="HandleReference"/>) for as long, so that it closes when it is disposed and nothing lies on it any more.
+/// </summary>
 internal sealed unsafe class CudaDevice : SafeHandleZeroOrMinusOneIsInvalid
 {
     private readonly CudaLibrary _library;
@@ -78,7 +81,8 @@ internal sealed unsafe class CudaDevice : SafeHandleZeroOrMinusOneIsInvalid
         return address;
     }
 
-    internal void Free(ulong address) => _library.Check(_library.MemoryFree(handle, address));
+    /// <summary>Frees memory once what was enqueued before has run. A device that has failed keeps it: its own close takes it back.</summary>
+    internal void Free(ulong address) => _ = _library.MemoryFree(handle, address);
 
     internal void Upload(ulong destination, void* source, long bytes) => _library.Check(_library.MemoryUpload(handle, destination, source, bytes));
 
@@ -128,7 +132,7 @@ internal sealed unsafe class CudaDevice : SafeHandleZeroOrMinusOneIsInvalid
 
     internal void EnqueueGraph(long graph) => _library.Check(_library.GraphEnqueue(handle, graph));
 
-    internal void DestroyGraph(long graph) => _library.Check(_library.GraphDestroy(handle, graph));
+    internal void DestroyGraph(long graph) => _ = _library.GraphDestroy(handle, graph);
 
     /// <summary>Device memory that nobody holds, in bytes.</summary>
     internal long FreeMemory()
@@ -156,7 +160,7 @@ internal sealed unsafe class CudaDevice : SafeHandleZeroOrMinusOneIsInvalid
         return stamp;
     }
 
-    internal void DestroyEvent(long stamp) => _library.Check(_library.EventDestroy(handle, stamp));
+    internal void DestroyEvent(long stamp) => _ = _library.EventDestroy(handle, stamp);
 
     internal void RecordEvent(long stamp) => _library.Check(_library.EventRecord(handle, stamp));
 

@@ -2,10 +2,11 @@ using System.Collections.Immutable;
 
 namespace ClipEngine.Native;
 
-/// <summary>GPUs that share the rows of a <see cref="Scoring.ProbeSweep"/>. What uses them must be disposed first.</summary>
+/// <summary>GPUs that share the rows of a <see cref="Scoring.ProbeSweep"/>.</summary>
 public sealed class CudaDevices : IDisposable
 {
     private readonly ImmutableArray<CudaDevice> _devices;
+    private volatile bool _isDisposed; // a device that something still lies on would let more lie on it
 
     private CudaDevices(CudaLibrary library, ImmutableArray<CudaDevice> devices, ImmutableArray<int> ordinals)
     {
@@ -61,17 +62,37 @@ public sealed class CudaDevices : IDisposable
         }
     }
 
-    /// <summary>The native handles, for a call that does not outlive this object.</summary>
-    internal nint[] Handles()
+    /// <summary>References on all devices, in their order.</summary>
+    /// <exception cref="ObjectDisposedException">The devices are closed.</exception>
+    internal ImmutableArray<HandleReference> Hold()
     {
-        foreach (CudaDevice device in _devices)
-            ObjectDisposedException.ThrowIf(device.IsClosed, this);
-        return [.. _devices.Select(static device => device.DangerousGetHandle())];
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        var held = ImmutableArray.CreateBuilder<HandleReference>(_devices.Length);
+        try
+        {
+            foreach (CudaDevice device in _devices)
+                held.Add(new HandleReference(device));
+
+            return held.MoveToImmutable();
+        }
+        catch
+        {
+            Release(held.ToImmutable());
+            throw;
+        }
     }
 
-    /// <summary>Closes the devices.</summary>
+    /// <summary>Gives references back.</summary>
+    internal static void Release(ImmutableArray<HandleReference> held)
+    {
+        foreach (HandleReference device in held)
+            device.Dispose();
+    }
+
+    /// <summary>Closes the devices. Each stays open as long as sweeps or features lie on it.</summary>
     public void Dispose()
     {
+        _isDisposed = true;
         foreach (CudaDevice device in _devices)
             device.Dispose();
     }

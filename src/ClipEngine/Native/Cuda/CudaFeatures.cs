@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using ClipEngine.Scoring;
 
 namespace ClipEngine.Native;
@@ -10,25 +11,16 @@ internal sealed unsafe class CudaFeatures : IDisposable
 
     private readonly CudaDevices _devices;
     private readonly int _groupCount;
-    private nint _features;
 
-    private CudaFeatures(CudaDevices devices, int groupCount, nint features)
+    private CudaFeatures(CudaDevices devices, int groupCount, CudaDevicesObject handle)
     {
         _devices = devices;
         _groupCount = groupCount;
-        _features = features;
+        Handle = handle;
     }
 
-    internal bool IsClosed => _features == 0;
-
-    internal nint Handle
-    {
-        get
-        {
-            ObjectDisposedException.ThrowIf(_features == 0, this);
-            return _features;
-        }
-    }
+    /// <summary>A run holds a reference on it.</summary>
+    internal CudaDevicesObject Handle { get; }
 
     /// <summary>Copies rows to the devices.</summary>
     /// <param name="source">The rows.</param>
@@ -38,28 +30,37 @@ internal sealed unsafe class CudaFeatures : IDisposable
     /// <param name="repeated">0, or how many rows there are to be, the source's again and again (then without groups).</param>
     internal static CudaFeatures Load(FeatureSource source, CudaDevices devices, ReadOnlySpan<int> groups, int groupCount, long repeated = 0)
     {
-        nint[] handles = devices.Handles();
-        nint features;
-        using FeatureSource.Access access = source.Pin();
-        fixed (nint* list = handles)
-        fixed (int* group = groups)
+        ImmutableArray<HandleReference> held = devices.Hold();
+        try
         {
-            var rows = new NativeSweepBatch
+            nint[] handles = [.. held.Select(static device => device.Value)];
+            nint features;
+            using FeatureSource.Access access = source.Pin();
+            fixed (nint* list = handles)
+            fixed (int* group = groups)
             {
-                Rows = (void*)access.Address,
-                RowCount = source.Rows,
-                File = access.File,
-                FileOffset = access.FileOffset,
-                RowType = SweepEngine.NativeType(source.Type),
-                Groups = groups.IsEmpty ? null : group,
-            };
-            NativeStatus status = repeated > 0
-                ? devices.Library.FeaturesRepeat(list, handles.Length, &rows, repeated, source.Width, groupCount, &features)
-                : devices.Library.FeaturesCreate(list, handles.Length, &rows, source.Width, groupCount, &features);
-            devices.Library.Check(status, source.Name);
-        }
+                var rows = new NativeSweepBatch
+                {
+                    Rows = (void*)access.Address,
+                    RowCount = source.Rows,
+                    File = access.File,
+                    FileOffset = access.FileOffset,
+                    RowType = SweepEngine.NativeType(source.Type),
+                    Groups = groups.IsEmpty ? null : group,
+                };
+                NativeStatus status = repeated > 0
+                    ? devices.Library.FeaturesRepeat(list, handles.Length, &rows, repeated, source.Width, groupCount, &features)
+                    : devices.Library.FeaturesCreate(list, handles.Length, &rows, source.Width, groupCount, &features);
+                devices.Library.Check(status, source.Name);
+            }
 
-        return new CudaFeatures(devices, groupCount, features);
+            return new CudaFeatures(devices, groupCount, new CudaDevicesObject(features, devices.Library.FeaturesDestroy, held));
+        }
+        catch
+        {
+            CudaDevices.Release(held);
+            throw;
+        }
     }
 
     /// <summary>Throws where a run cannot take its rows from here.</summary>
@@ -75,11 +76,6 @@ internal sealed unsafe class CudaFeatures : IDisposable
             throw new ArgumentException($"A run over rows on GPUs begins and ends at multiples of {step}.", nameof(input));
     }
 
-    /// <summary>Frees the memory.</summary>
-    public void Dispose()
-    {
-        nint features = Interlocked.Exchange(ref _features, 0);
-        if (features != 0)
-            _devices.Library.FeaturesDestroy(features);
-    }
+    /// <summary>Frees the memory once no run reads it.</summary>
+    public void Dispose() => Handle.Dispose();
 }

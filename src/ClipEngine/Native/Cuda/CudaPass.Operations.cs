@@ -13,6 +13,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor Linear(in Tensor input, Weight weight, Weight? bias, in Epilogue epilogue = default)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.Linear(input, weight, bias, epilogue);
         RequireFloat(input, 0, nameof(input));
         if (epilogue.Multiplier.Exists)
@@ -24,7 +25,7 @@ internal sealed unsafe partial class CudaPass
         // What is added to the residual stream, or leaves the tower through a projection, stays fp32.
         ElementType outputType = epilogue.Residual.Exists || isTransposed ? ElementType.Float32 : _computeType;
         Tensor output = New(shape, outputType);
-        if (weight is CudaWeight { Scales: not 0 } quantized)
+        if (weight is CudaWeight { Scales: not null } quantized)
         {
             ProductFp8(input, input.Shape.ElementCount / Math.Max(1, depth), quantized, columns, depth, output, bias, epilogue.Scale, residual, epilogue.Activation);
             return output;
@@ -37,6 +38,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor LayerNorm(in Tensor input, Weight weight, Weight bias, float epsilon)
     {
+        using Operation operation = Enter();
         OperationShapes.LayerNorm(input, weight, bias);
         RequireFloat(input, 0, nameof(input));
         long width = input.Shape[^1];
@@ -58,6 +60,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor L2Normalize(in Tensor input)
     {
+        using Operation operation = Enter();
         RequireFloat(input, 0, nameof(input));
         long width = input.Shape[^1], rows = input.Shape.ElementCount / width;
         Tensor output = New(input.Shape);
@@ -69,6 +72,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor Attention(in TokenView query, in TokenView key, in TokenView value, int heads, in AttentionMask mask = default)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.Attention(query, key, value, heads, mask);
         long batch = shape[0], queries = shape[1], keys = key.Count, width = shape[2], headWidth = width / heads;
         if (headWidth > LargestHead)
@@ -103,6 +107,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor Rotary(in TokenView input, Weight cosines, Weight sines, int heads, RotaryPairing pairing, int firstPosition = 0)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.Rotary(input, cosines, sines, heads, firstPosition);
         RequireFloat(input.Tokens, 3, nameof(input));
         Tensor output = New(shape);
@@ -163,7 +168,7 @@ internal sealed unsafe partial class CudaPass
         _plan.Add(CudaStage.Product(rows, padded, columns), product, default, 0, 0,
         [
             Address(operand), Address(weight), Address(output), Slot(checked((int)rows)), Slot(checked((int)columns)), Slot(checked((int)padded)), Address(bias), Address(scale),
-            Address(residual), Slot((int)activation), Address(scales), weight.Scales,
+            Address(residual), Slot((int)activation), Address(scales), Hold(weight.Scales!),
         ]);
     }
 

@@ -9,6 +9,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor PatchEmbedding(in Tensor pixels, Weight kernel, Weight? bias)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.PatchEmbedding(pixels, kernel, bias);
         RequireFloat(pixels, 4, nameof(pixels));
         long rows = pixels.Shape[2] / kernel.Shape[2], columns = pixels.Shape[3] / kernel.Shape[3];
@@ -20,6 +21,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor Convolution(in Tensor input, Weight kernel, Weight? bias, in ConvolutionOptions options)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.Convolution(input, kernel, bias, options);
         RequireFloat(input, 4, nameof(input));
         long batch = shape[0], channels = shape[1], rows = shape[2], columns = shape[3];
@@ -39,6 +41,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor AveragePool(in Tensor input, int size)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.AveragePool(input, size);
         Tensor source = AsFloat32(input), output = New(shape);
         Elements("average_pool", shape.ElementCount, [Address(source), Address(output), Slot(shape.ElementCount), Slot((int)input.Shape[2]), Slot((int)input.Shape[3]), Slot(size)]);
@@ -48,6 +51,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor MapToTokens(in Tensor map)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.MapToTokens(map);
         Tensor source = AsFloat32(map), output = New(shape);
         Elements("map_to_tokens", shape.ElementCount, [Address(source), Address(output), Slot(shape.ElementCount), Slot((int)shape[2]), Slot((int)shape[1])]);
@@ -57,6 +61,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor AssembleTokens(in Tensor tokens, Weight? firstToken, Weight? positions)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.AssembleTokens(tokens, firstToken, positions);
         RequireFloat(tokens, 3, nameof(tokens));
         Tensor output = New(shape);
@@ -68,6 +73,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor TokenEmbedding(in Tensor ids, Weight table, Weight? appendedToken, Weight? positions, int firstPosition = 0)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.TokenEmbedding(ids, table, appendedToken, positions, firstPosition);
         if ((int)ids.Storage! >= table.Shape[0])
             throw new ArgumentOutOfRangeException(nameof(ids), (int)ids.Storage, $"{table.Name} has {table.Shape[0]} rows.");
@@ -81,6 +87,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor SelectTokens(in Tensor tokens, in Tensor indices)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.SelectTokens(tokens, indices);
         RequireFloat(tokens, 3, nameof(tokens));
         Require((int)indices.Storage! < tokens.Shape[1], nameof(indices), $"Index {indices.Storage} lies outside {tokens.Shape}.");
@@ -92,6 +99,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor SliceTokens(in Tensor tokens, int start, int count)
     {
+        using Operation operation = Enter();
         Tensor output = New(OperationShapes.SliceTokens(tokens, start, count));
         RequireFloat(tokens, 3, nameof(tokens));
         Take(tokens, 0, output, start, count);
@@ -101,6 +109,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor MeanTokens(in Tensor tokens)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.MeanTokens(tokens);
         RequireFloat(tokens, 3, nameof(tokens));
         Tensor output = New(shape);
@@ -112,6 +121,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor ConcatenateTokens(in Tensor first, in Tensor second)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.ConcatenateTokens(first, second);
         Tensor left = AsFloat32(first), right = AsFloat32(second), output = New(shape);
         Elements("concatenate_tokens_fp32", shape.ElementCount,
@@ -122,6 +132,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor BroadcastTokens(Weight tokens, int batch)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.BroadcastTokens(tokens, batch);
         Tensor output = New(shape);
         Elements("broadcast", shape.ElementCount, [Address(tokens), Address(output), Slot(shape.ElementCount), Slot(tokens.Shape.ElementCount)]);
@@ -131,6 +142,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor Activate(in Tensor input, Activation activation)
     {
+        using Operation operation = Enter();
         Tensor source = AsFloat32(input), output = New(input.Shape);
         Elements("activate_fp32", input.Shape.ElementCount, [Address(source), Address(output), Slot(input.Shape.ElementCount), Slot((int)activation)]);
         return output;
@@ -139,6 +151,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor Add(in Tensor left, in Tensor right)
     {
+        using Operation operation = Enter();
         OperationShapes.Elementwise(left, right);
         Tensor first = AsFloat32(left), second = AsFloat32(right), output = New(left.Shape);
         Elements("add_fp32", left.Shape.ElementCount, [Address(first), Address(second), Address(output), Slot(left.Shape.ElementCount)]);
@@ -148,6 +161,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor Multiply(in Tensor left, in Tensor right)
     {
+        using Operation operation = Enter();
         OperationShapes.Elementwise(left, right);
         return MultiplyAdd(left, right, default);
     }
@@ -155,6 +169,7 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public Tensor TokensToMap(in Tensor tokens, int height, int width)
     {
+        using Operation operation = Enter();
         Shape shape = OperationShapes.TokensToMap(tokens, height, width);
         Tensor source = AsFloat32(tokens), output = New(shape);
         Elements("fold_channels", shape.ElementCount,
@@ -165,36 +180,37 @@ internal sealed unsafe partial class CudaPass
     /// <inheritdoc/>
     public void Store(TokenStore store, in TokenView tokens, int position = 0)
     {
+        using Operation operation = Enter();
         OperationShapes.Store(store, tokens, position);
         RequireFloat(tokens.Tokens, 3, nameof(tokens));
         Tensor source = AsComputeType(tokens.Tokens);
-        CopyTokens(Address(source), 0, Own(store).Address, tokens.Shape, source.Shape[2], tokens.Start, store.Shape[1], position);
+        CopyTokens(Address(source), 0, Address(store), tokens.Shape, source.Shape[2], tokens.Start, store.Shape[1], position);
     }
 
     /// <inheritdoc/>
     public Tensor Load(TokenStore store)
     {
+        using Operation operation = Enter();
         ArgumentNullException.ThrowIfNull(store);
-        return new Tensor(store.Shape, _computeType, unchecked((nint)Own(store).Address));
+        return new Tensor(store.Shape, _computeType, unchecked((nint)Address(store)));
     }
 
     /// <inheritdoc/>
     public void Reorder(TokenStore store, ReadOnlySpan<int> sources)
     {
+        using Operation operation = Enter();
         OperationShapes.Reorder(store, sources);
         Shape shape = store.Shape;
-        long mark = EnterScope();
-        Tensor indices = Upload(sources, new Shape(sources.Length)), moved = New(shape, _computeType);
-        CopyTokens(Own(store).Address, Address(indices), Address(moved), shape, shape[2], 0, shape[1], 0);
-        CopyTokens(Address(moved), 0, Own(store).Address, shape, shape[2], 0, shape[1], 0);
+        long mark = _arena.Mark;
+        Tensor indices = SendIndices(sources, new Shape(sources.Length)), moved = New(shape, _computeType);
+        CopyTokens(Address(store), Address(indices), Address(moved), shape, shape[2], 0, shape[1], 0);
+        CopyTokens(Address(moved), 0, Address(store), shape, shape[2], 0, shape[1], 0);
         _arena.Release((int)mark, kept: 0);
     }
 
     private void CopyTokens(ulong source, ulong sequences, ulong target, in Shape shape, long row, long start, long capacity, int position) =>
         Elements(ByType(_computeType, "store_tokens_fp32", "store_tokens_bf16", "store_tokens_fp16"), shape.ElementCount,
             [source, sequences, target, Slot(shape.ElementCount), Slot((int)shape[1]), Slot((int)row), Slot((int)start), Slot((int)shape[2]), Slot((int)capacity), Slot(position)]);
-
-    private static CudaTokenStore Own(TokenStore store) => store as CudaTokenStore ?? throw new ArgumentException("The store was made by another backend.", nameof(store));
 
     private Tensor Depthwise(in Tensor input, Weight kernel, Weight? bias, in Tensor residual, in Shape shape, in ConvolutionOptions options)
     {

@@ -15,17 +15,25 @@ internal sealed unsafe partial class CudaPass : IPass
     private readonly ElementType _computeType;
     private readonly string _typeName;
     private static readonly CudaStage Uploading = new("upload");
-    private bool _open = true;
+    private readonly HandleReference _reference;
+    private readonly List<CudaMemory> _held = []; // weights and token stores of what is enqueued
+    private PassState _state;
+    private int _isFreed;
 
     internal CudaPass(CudaBackend backend)
     {
         _backend = backend;
         _device = backend.Device;
+        _reference = new HandleReference(_device);
         _computeType = backend.ComputeType;
         _typeName = NameOf(_computeType);
         _arena = new CudaArena(_device);
         _plan = new CudaPlan(_device) { Profile = backend.Profile };
+        _state.Begin();
     }
+
+    /// <summary>A pass that nobody disposed gives its memory and weights back too; the device could not close otherwise.</summary>
+    ~CudaPass() => Free();
 
     /// <summary>Elements of a row of a product's operand: whole 16-byte pieces.</summary>
     internal static long Padded(long depth) => (depth + 7) / 8 * 8;
@@ -39,7 +47,7 @@ internal sealed unsafe partial class CudaPass : IPass
         _arena.Release(0, kept: 0);
         _plan.Clear();
         _plan.Profile = _backend.Profile;
-        _open = true;
+        _state.Begin();
     }
 
     /// <summary>How often a graph was sent off.</summary>
@@ -48,22 +56,33 @@ internal sealed unsafe partial class CudaPass : IPass
     /// <summary>Gives graphs and memory back to the device.</summary>
     internal void Free()
     {
+        // _plan is null where the device was closed before the pass could begin.
+        if (_plan is null || Interlocked.Exchange(ref _isFreed, 1) != 0)
+            return;
+        ReleaseHeld();
         _plan.Dispose();
         _arena.Free();
+        _reference.Dispose();
+        GC.SuppressFinalize(this);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        if (!_open)
+        if (!_state.Close(out bool mayBeReused))
             return;
-        _open = false;
-        _backend.Return(this);
+        // What is enqueued still runs; memory is freed behind it.
+        ReleaseHeld();
+        if (mayBeReused)
+            _backend.Return(this);
+        else
+            Free();
     }
 
     /// <inheritdoc/>
     public Tensor Upload(ReadOnlySpan<float> values, in Shape shape)
     {
+        using Operation operation = Enter();
         Require(values.Length == shape.ElementCount, nameof(values), $"Expected as many values as {shape} has elements; found {values.Length}.");
         Tensor tensor = New(shape);
         fixed (float* source = values)
@@ -74,6 +93,7 @@ internal sealed unsafe partial class CudaPass : IPass
     /// <inheritdoc/>
     public Tensor Upload(ReadOnlySpan<int> values, in Shape shape)
     {
+        using Operation operation = Enter();
         Require(values.Length == shape.ElementCount, nameof(values), $"Expected as many values as {shape} has elements; found {values.Length}.");
         foreach (int value in values)
         {
@@ -81,6 +101,11 @@ internal sealed unsafe partial class CudaPass : IPass
             Require(value >= 0, nameof(values), $"An id or index cannot be negative; found {value}.");
         }
 
+        return SendIndices(values, shape);
+    }
+
+    private Tensor SendIndices(ReadOnlySpan<int> values, in Shape shape)
+    {
         Tensor tensor = New(shape, ElementType.Int32);
         fixed (int* source = values)
             Send(tensor, source, values.Length * sizeof(int));
@@ -90,6 +115,7 @@ internal sealed unsafe partial class CudaPass : IPass
     /// <inheritdoc/>
     public void Read(in Tensor tensor, Span<float> destination)
     {
+        using Operation operation = Enter();
         Require(destination.Length == tensor.Shape.ElementCount, nameof(destination), $"Expected room for {tensor.Shape}; found {destination.Length}.");
         Tensor values = AsFloat32(tensor);
         fixed (float* target = destination)
@@ -104,7 +130,7 @@ internal sealed unsafe partial class CudaPass : IPass
     /// <inheritdoc/>
     public long EnterScope()
     {
-        ObjectDisposedException.ThrowIf(!_open, this);
+        using Operation operation = Enter();
         return _arena.Mark;
     }
 
@@ -114,6 +140,7 @@ internal sealed unsafe partial class CudaPass : IPass
     /// <inheritdoc/>
     public Tensor LeaveScope(long mark, in Tensor kept)
     {
+        using Operation operation = Enter();
         _arena.Release((int)mark, Address(kept));
         return kept;
     }
@@ -146,18 +173,60 @@ internal sealed unsafe partial class CudaPass : IPass
 
     private Tensor New(in Shape shape, ElementType type = ElementType.Float32)
     {
-        ObjectDisposedException.ThrowIf(!_open, this);
         return new Tensor(shape, type, unchecked((nint)_arena.Allocate(shape.ElementCount * type.SizeInBytes())));
     }
 
     private static ulong Address(in Tensor tensor) => unchecked((ulong)tensor.Address);
 
-    private static ulong Address(Weight? weight) => weight switch
+    /// <summary>The weight's values, which stay until the pass ends whoever disposes it.</summary>
+    private ulong Address(Weight? weight)
     {
-        null => 0,
-        CudaWeight own => own.Address,
-        _ => throw new ArgumentException($"The weight {weight.Name} was made by another backend.", nameof(weight)),
-    };
+        if (weight is null)
+            return 0;
+        if (weight is not CudaWeight own)
+            throw new ArgumentException($"The weight {weight.Name} was made by another backend.", nameof(weight));
+        ObjectDisposedException.ThrowIf(own.IsDisposed, own);
+        return Hold(own.Memory);
+    }
+
+    /// <summary>The store's tokens, which stay until the pass ends whoever disposes it.</summary>
+    private ulong Address(TokenStore store)
+    {
+        if (store is not CudaTokenStore own)
+            throw new ArgumentException("The store was made by another backend.", nameof(store));
+        ObjectDisposedException.ThrowIf(own.IsDisposed, own);
+        return Hold(own.Memory);
+    }
+
+    private ulong Hold(CudaMemory memory)
+    {
+        bool isAdded = false;
+        memory.DangerousAddRef(ref isAdded);
+        _held.Add(memory);
+        return memory.Address;
+    }
+
+    private void ReleaseHeld()
+    {
+        foreach (CudaMemory memory in _held)
+            memory.DangerousRelease();
+        _held.Clear();
+    }
+
+    /// <summary>Begins an operation; disposing the result ends it.</summary>
+    private Operation Enter()
+    {
+        _state.Enter(this);
+        return new Operation(this);
+    }
+
+    private void Leave()
+    {
+        if (_state.LeavePart())
+            return;
+        if (_state.Leave())
+            Free();
+    }
 
     private static string NameOf(ElementType type) => type switch
     {
@@ -178,5 +247,10 @@ internal sealed unsafe partial class CudaPass : IPass
             throw new ArgumentException($"Expected a floating-point tensor of this backend; found {(tensor.Exists ? tensor.Type.ToString() : "none")}.", name);
         if (rank > 0 && tensor.Shape.Rank != rank)
             throw new ArgumentException($"Expected {rank} dimensions; found {tensor.Shape}.", name);
+    }
+
+    private readonly ref struct Operation(CudaPass pass) : IDisposable
+    {
+        public void Dispose() => pass.Leave();
     }
 }

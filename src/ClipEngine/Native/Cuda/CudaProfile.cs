@@ -18,6 +18,7 @@ public sealed class CudaProfile : IDisposable
 {
     private readonly CudaBackend _backend;
     private readonly CudaDevice _device;
+    private readonly HandleReference _reference;
     private readonly Stack<long> _idle = new();
     private readonly List<(CudaStage Stage, long Start, long End)> _timed = [];
     private readonly Dictionary<CudaStage, byte[]> _names = [];
@@ -27,17 +28,18 @@ public sealed class CudaProfile : IDisposable
     {
         _backend = backend;
         _device = backend.Device;
+        _reference = new HandleReference(_device);
     }
 
     /// <summary>Begins; only one at a time.</summary>
-    /// <param name="backend">It must stay open as long as the result.</param>
+    /// <param name="backend">The backend.</param>
     /// <exception cref="InvalidOperationException">Another one is there.</exception>
     public static CudaProfile Start(CudaBackend backend)
     {
         ArgumentNullException.ThrowIfNull(backend);
-        var profile = new CudaProfile(backend);
-        backend.Profile = backend.Profile is null ? profile : throw new InvalidOperationException("The backend is being profiled already.");
-        return profile;
+        if (backend.Profile is not null)
+            throw new InvalidOperationException("The backend is being profiled already.");
+        return backend.Profile = new CudaProfile(backend);
     }
 
     /// <summary>The stages since the last call, in the order of their first launches; waits for them.</summary>
@@ -75,6 +77,7 @@ public sealed class CudaProfile : IDisposable
 
         while (_idle.TryPop(out long idle))
             _device.DestroyEvent(idle);
+        _reference.Dispose();
     }
 
     /// <summary>A stage begins: everything enqueued until <see cref="End"/> belongs to it.</summary>

@@ -223,7 +223,7 @@ public class EmulatedCudaTests
 
     private static CudaBackend Open(ElementType type, bool isTf32 = false, bool isFp8 = false)
     {
-        string library = Path.Combine(TestData.RepositoryRoot, "artifacts", "native", "Release", "libclipengine_cuda_emulated.so");
+        string library = Path.Combine(TestData.NativeFolder, "libclipengine_cuda_emulated.so");
         Skip.IfNot(File.Exists(library), "the emulated CUDA device is built by ./test.sh with the native tests");
         return CudaBackend.Create(new CudaBackendOptions { ComputeType = type, Tf32 = isTf32, Fp8 = isFp8, LibraryPath = library });
     }
