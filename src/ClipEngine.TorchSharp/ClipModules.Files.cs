@@ -2,6 +2,7 @@ using System.Text;
 using ClipEngine.Checkpoints;
 using ClipEngine.Files;
 using ClipEngine.Models;
+using TorchTensor = TorchSharp.torch.Tensor;
 
 namespace ClipEngine.TorchSharp;
 
@@ -67,6 +68,28 @@ public sealed partial class ClipModules
         foreach (string key in state.Tensors.Keys)
             writer.Add(state, key);
         writer.Write(path);
+    }
+
+    /// <summary>
+    /// Takes over the values of another state with the same keys. TorchSharp's own way copies as libtorch does, which spreads a tensor of
+    /// fewer dimensions over a larger one without a word; here every shape has to be the same, and nothing is changed where one is not.
+    /// </summary>
+    /// <param name="source">Values by key.</param>
+    /// <param name="strict">Refuse keys that are missing or not known; else those are only returned.</param>
+    /// <param name="skip">Keys that are left alone.</param>
+    /// <returns>The keys that are missing and those that are not known.</returns>
+    /// <exception cref="ArgumentException">Shapes differ, or <paramref name="strict"/> keys do.</exception>
+    public override (IList<string> missing_keys, IList<string> unexpected_keyes) load_state_dict(Dictionary<string, TorchTensor> source, bool strict = true, IList<string>? skip = null)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        string[] problems =
+        [
+            .. state_dict().Where(pair => skip?.Contains(pair.Key) != true && source.TryGetValue(pair.Key, out TorchTensor? other) && !other.shape.AsSpan().SequenceEqual(pair.Value.shape))
+                .Select(pair => $"{pair.Key}: expected [{string.Join(", ", pair.Value.shape)}], found [{string.Join(", ", source[pair.Key].shape)}]"),
+        ];
+        return problems.Length == 0
+            ? base.load_state_dict(source, strict, skip)
+            : throw new ArgumentException($"wrong shape: {string.Join("; ", problems.Order(StringComparer.Ordinal).Take(10))}.", nameof(source));
     }
 
     private static void Write(string path, byte[] bytes) => AtomicFile.Write(path, stream => stream.Write(bytes));

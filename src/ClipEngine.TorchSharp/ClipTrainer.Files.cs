@@ -50,7 +50,7 @@ public sealed partial class ClipTrainer
         string path = Path.Combine(folder, StateName);
         if (!File.Exists(path))
             throw new BadInputException(path, "there is no such file.", "A folder that a training was saved to has it beside the weights.");
-        using ICheckpoint saved = Checkpoint.Open(path);
+        using ICheckpoint saved = SafetensorsFile.Open(path); // every key as it is, model or not
         long steps = Number(saved, StepsKey, long.Parse), updates = Number(saved, UpdatesKey, long.Parse), finite = Number(saved, FiniteStepsKey, long.Parse);
         double scale = Number(saved, LossScaleKey, double.Parse);
         // All is compared before anything is changed. libtorch's own copy would spread a smaller tensor over a larger one.

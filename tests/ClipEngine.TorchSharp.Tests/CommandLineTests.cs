@@ -1,6 +1,12 @@
+using ClipEngine.Audit.Report;
+using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Runs;
+using ClipEngine.Audit.Verification;
+using ClipEngine.Checkpoints;
 using ClipEngine.Cli;
 using ClipEngine.Devices;
 using ClipEngine.Tensors;
+using ClipEngine.Testing;
 
 namespace ClipEngine.TorchSharp.Tests;
 
@@ -38,5 +44,28 @@ public class CommandLineTests
         Assert.Contains("TorchSharp 0.107.0", description, StringComparison.Ordinal);
         Assert.Contains("invariance: ", description, StringComparison.Ordinal);
         Assert.Contains(global::TorchSharp.torch.cuda.is_available() ? "devices" : "no torch:cuda: ", list.State, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AnAuditOnTorchHasTheFiguresOfOneOnTheProcessor()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Path.Combine(TestData.RepositoryRoot, "src", "ClipEngine.Cli", "Demo", "Data", "spec.json");
+        AuditResult Audit(string device) => new AuditRun(spec, folder.File(device.Replace(':', '-')), new ClipProbeModels(device), new ReportWriter()).Execute();
+        AuditResult expected = Audit("cpu"), found = Audit("torch:cpu");
+        Assert.Contains("TorchSharp", found.Provenance.Device, StringComparison.Ordinal);
+        Assert.All(RunComparison.Compare(expected, found), change =>
+        {
+            Assert.Equal(1, change.SameLabel.Value!.Value);
+            Assert.All(change.Rates, rate => Assert.Equal(rate.First, rate.Second));
+        });
+        float[] Features(string device) => [.. Directory.GetFiles(folder.File(device, "embeddings"), "*.safetensors").Order(StringComparer.Ordinal).SelectMany(file =>
+        {
+            using ICheckpoint stored = Checkpoint.Open(file);
+            return stored.Tensors.Keys.Order(StringComparer.Ordinal).SelectMany(key => stored.ReadSingles(key)).ToArray();
+        })];
+        float[] one = Features("cpu"), other = Features("torch-cpu");
+        Assert.Equal(one.Length, other.Length);
+        Assert.All(one.Zip(other), pair => Assert.Equal(pair.First, pair.Second, 2e-6f));
     }
 }

@@ -67,7 +67,11 @@ public sealed class AuditRun
         CheckFactors(probe, experiments);
         // Missing images are the probe's fault: said at once, not once for each model after hours.
         if (_spec.Models.Any(model => model.Model is not null))
+        {
             ProbeLayouts.Files(_spec.Probe, probe, Resolve);
+            _source.RequireDevice(_spec.ElementType);
+        }
+
         IReadOnlyList<Wording> wordings = _spec.Sensitivity is { } grid
             ? SensitivityAnalysis.Wordings(grid, _spec.Experiments.First(experiment => experiment.Key == grid.Experiment))
             : [];

@@ -47,10 +47,13 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
     }
 
     /// <inheritdoc/>
+    public void RequireDevice(string elementType) => OpenDevice(elementType).Dispose();
+
+    /// <inheritdoc/>
     public IProbeModel Open(ProbeModelFiles files, string elementType)
     {
         ArgumentNullException.ThrowIfNull(files);
-        IBackend backend = Backends.Open(device, BackendOptions.Parse(elementType, "elementType") with { Threads = threads });
+        IBackend backend = OpenDevice(elementType);
         LoadedParts? parts = null;
         try
         {
@@ -71,6 +74,8 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
             throw;
         }
     }
+
+    private IBackend OpenDevice(string elementType) => Backends.Open(device, BackendOptions.Parse(elementType, "elementType") with { Threads = threads });
 
     private sealed class Encoder(ClipModel model) : IProbeEncoder
     {

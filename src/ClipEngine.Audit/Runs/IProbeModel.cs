@@ -71,6 +71,13 @@ public interface IProbeModelSource
     /// <exception cref="BadInputException">There is no such model, or its activation contradicts its weights.</exception>
     ProbeModelFiles Find(string model, bool acceptActivationMismatch);
 
+    /// <summary>Refuses what no model could run: the device is not there, or does not compute in the element type.</summary>
+    /// <param name="elementType">fp32, bf16, fp16 or int8.</param>
+    /// <exception cref="BadInputException">Says what is missing.</exception>
+    void RequireDevice(string elementType)
+    {
+    }
+
     /// <summary>Loads the model.</summary>
     /// <param name="files">What <see cref="Find"/> found.</param>
     /// <param name="elementType">fp32, bf16, fp16 or int8.</param>

@@ -107,4 +107,19 @@ public class AuditVerbTests
 
     private static Task<ProcessOutcome> Run(TemporaryFolder folder) => CommandLine.RunAsync(
         "audit", "scores", "--softmax", folder.File("s.npy"), "--metadata", folder.File("probe.csv"), "--group", "group", "--labels", "x,y", "--resamples", "199", "--out", folder.File("out"));
+
+    [Theory]
+    [InlineData("torch:cpu")]
+    [InlineData("cuda:99")]
+    [InlineData("tpu")]
+    public async Task A_device_that_is_not_there_is_refused_before_anything_is_done(string device)
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Path.Combine(TestData.RepositoryRoot, "src", "ClipEngine.Cli", "Demo", "Data", "spec.json");
+        ProcessOutcome outcome = await CommandLine.RunAsync("audit", "run", spec, "--out", folder.File("out"), "--device", device);
+        Assert.Equal(2, outcome.ExitCode);
+        Assert.Contains(device.Split(':')[0], outcome.Error, StringComparison.Ordinal);
+        Assert.Empty(outcome.Output);
+        Assert.DoesNotContain("hashing", outcome.Error, StringComparison.Ordinal);
+    }
 }
