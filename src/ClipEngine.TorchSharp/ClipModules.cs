@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using ClipEngine.Imaging;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
@@ -97,10 +96,8 @@ public sealed partial class ClipModules : torch.nn.Module<TorchTensor, TorchTens
     public TorchTensor EncodeImages(TorchTensor pixels, bool normalize = false)
     {
         ArgumentNullException.ThrowIfNull(pixels);
-        ClipModel model = Model;
         _norms.UsesBatch = training;
-        using TorchPass pass = _backend.BeginTorchPass();
-        return Finish(pass, model.Encoder.EncodeImages(pass, pass.Import(pixels)), normalize);
+        return TorchTowers.EncodeImages(_backend, Model.Encoder, pixels, normalize);
     }
 
     /// <summary>The text tower.</summary>
@@ -111,14 +108,7 @@ public sealed partial class ClipModules : torch.nn.Module<TorchTensor, TorchTens
     public TorchTensor EncodeTexts(TorchTensor ids, bool normalize = false)
     {
         ArgumentNullException.ThrowIfNull(ids);
-        if (ids.dim() != 2)
-            throw new ArgumentException($"expected [n, length] token ids, found [{string.Join(", ", ids.shape)}].", nameof(ids));
-        ClipModel model = Model;
-        int[] values;
-        using (torch.NewDisposeScope())
-            values = MemoryMarshal.Cast<byte, int>(ids.detach().to(torch.ScalarType.Int32).cpu().contiguous().bytes).ToArray();
-        using TorchPass pass = _backend.BeginTorchPass();
-        return Finish(pass, model.Encoder.EncodeTexts(pass, values, checked((int)ids.shape[1])), normalize);
+        return TorchTowers.EncodeTexts(_backend, Model.Encoder, ids, normalize);
     }
 
     /// <summary>
@@ -170,6 +160,4 @@ public sealed partial class ClipModules : torch.nn.Module<TorchTensor, TorchTens
         _model = null;
         _backend?.Dispose();
     }
-
-    private static TorchTensor Finish(TorchPass pass, Tensor features, bool normalize) => pass.Export(normalize ? pass.L2Normalize(features) : features);
 }

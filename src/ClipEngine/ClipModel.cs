@@ -173,6 +173,13 @@ public sealed partial class ClipModel : IDisposable
         ClipEngineLog.EncodedTexts(_logger, count, Stopwatch.GetElapsedTime(from).TotalMilliseconds);
     }
 
+    /// <summary>Calls the towers as they are; the model is not released before the call returns.</summary>
+    internal T Use<T>(Func<IDualEncoder, T> call)
+    {
+        using CallCounter.Call running = _calls.Enter(this);
+        return call(Encoder);
+    }
+
     /// <summary>
     /// Releases the weights, and the backend where it is the model's own. May be called at any time: it waits for nothing, calls that are
     /// running finish or throw <see cref="ObjectDisposedException"/>, later ones throw it.
