@@ -21,6 +21,7 @@ internal static class Program
         ("score", ScoreCommand.Create),
         ("audit", AuditCommand.Create),
         ("balance", BalanceCommand.Create),
+        ("drift", DriftCommand.Create),
         ("convert", ConvertCommand.Create),
         ("bench", BenchCommand.Create),
     ];

@@ -33,17 +33,7 @@ public static class SpecReader
 
     internal static AuditSpec Parse(string source, byte[] json)
     {
-        AuditSpec spec;
-        try
-        {
-            RefuseNull(source, json);
-            spec = JsonSerializer.Deserialize(json, SpecJson.Default.AuditSpec) ?? throw new BadInputException(source, "the file holds null, a spec was expected.");
-        }
-        catch (JsonException exception)
-        {
-            throw new BadInputException(source, $"not a spec: {BadInputException.Escape(Describe(exception), 400)}", "Keys are spelt as in the shipped spec ('clipengine audit spec'); unknown ones are refused.", exception);
-        }
-
+        AuditSpec spec = Deserialize(source, json, SpecJson.Default.AuditSpec, "Keys are spelt as in the shipped spec ('clipengine audit spec'); unknown ones are refused.");
         Check(source, spec);
         return spec;
     }
@@ -82,6 +72,26 @@ public static class SpecReader
     /// Null is allowed where a key may be left out, which the types say. Elements of lists are beyond them: they are looked at here, and the
     /// message names the place as <c>models[2]</c>.
     /// </summary>
+    /// <summary>Reads a spec of any kind.</summary>
+    /// <param name="source">What the text came from, for messages.</param>
+    /// <param name="json">The text.</param>
+    /// <param name="type">What it is to be.</param>
+    /// <param name="remedy">Where the keys are told.</param>
+    /// <exception cref="BadInputException">No JSON, an unknown or missing key, or a null.</exception>
+    internal static T Deserialize<T>(string source, byte[] json, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, string remedy)
+        where T : class
+    {
+        try
+        {
+            RefuseNull(source, json);
+            return JsonSerializer.Deserialize(json, type) ?? throw new BadInputException(source, "the file holds null, a spec was expected.");
+        }
+        catch (JsonException exception)
+        {
+            throw new BadInputException(source, $"not a spec: {BadInputException.Escape(Describe(exception), 400)}", remedy, exception);
+        }
+    }
+
     private static void RefuseNull(string source, byte[] json)
     {
         using JsonDocument document = JsonDocument.Parse(json, new JsonDocumentOptions { AllowTrailingCommas = true, CommentHandling = JsonCommentHandling.Skip, AllowDuplicateProperties = false });

@@ -1,0 +1,116 @@
+using System.Globalization;
+using ClipEngine.Audit.Drift;
+using ClipEngine.Audit.Runs;
+using ClipEngine.Audit.Specs;
+using ClipEngine.Files;
+using ClipEngine.Testing;
+
+namespace ClipEngine.Audit.Tests.Drift;
+
+public class DriftTests
+{
+    /// <summary>Three unit vectors at known angles: cosines by hand.</summary>
+    [Fact]
+    public void AnAssociationIsTheDifferenceOfMeanCosines()
+    {
+        var measure = new DriftMeasure(["men", "women", "car", "car", "cup"], ["a", "b", "c", "d", "e"], ["men", "women"], ["car", "cup"]);
+        float[] features = [1, 0, 0, 1, 1, 0, 0.6f, 0.8f, 0, 1];
+        double[] d = measure.OnFeatures(features, 2, [1, 1, 1, 1, 1]);
+        // car: ((1 - 0) + (0.6 - 0.8)) / 2; cup: 0 - 1.
+        Assert.Equal(0.4, d[0], 6);
+        Assert.Equal(-1, d[1], 6);
+    }
+
+    [Fact]
+    public void TheSameModelTwiceHasNotDrifted()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder, out int rows);
+        string features = Features(folder, "f.npy", rows, shift: 0);
+        DriftResult result = DriftRun.Run(features, features, spec, folder.File("out"), new ClipProbeModels(), _ => { });
+        DriftMeasureResult measure = Assert.Single(result.Measures);
+        Assert.Equal(1, measure.SignAgreement.Value);
+        Assert.Equal(1, measure.Pearson.Value!.Value, 12);
+        Assert.Equal(1, measure.Slope.Value!.Value, 12);
+        Assert.All(measure.Concepts, concept => Assert.Equal(0, concept.Change.Value!.Value, 12));
+        Assert.True(File.Exists(folder.File("out", "report.html")));
+        Assert.Equal(1 + measure.Concepts.Count, File.ReadAllLines(folder.File("out", "tables", "concepts.csv")).Length);
+    }
+
+    /// <summary>A shift towards one group is planted in the second model: every concept's change has its sign, and intervals of most hold its size.</summary>
+    [Fact]
+    public void APlantedShiftIsFound()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder, out int rows);
+        DriftResult result = DriftRun.Run(Features(folder, "a.npy", rows, 0), Features(folder, "b.npy", rows, 0.5), spec, folder.File("out"), new ClipProbeModels(), _ => { });
+        Assert.All(result.Measures[0].Concepts, concept => Assert.True(concept.Change.Value > 0.05 && concept.Change.Interval!.Lower > 0, concept.Concept));
+    }
+
+    /// <summary>Over 300 simulated probes, the 95 % interval of an association holds the truth about that often.</summary>
+    [Fact]
+    public void IntervalsHoldTheTruth()
+    {
+        int held = 0, changes = 0;
+        for (int seed = 0; seed < 300; seed++)
+        {
+            var random = new Random(seed);
+            string[] sets = [.. Enumerable.Repeat("men", 40), .. Enumerable.Repeat("women", 40), .. Enumerable.Repeat("car", 40), .. Enumerable.Repeat("cup", 40)];
+            var measure = new DriftMeasure(sets, [.. sets.Select((_, i) => i.ToString(CultureInfo.InvariantCulture))], ["men", "women"], ["car", "cup"]);
+            // One dimension beside a constant one: associations are products of means, known without sampling.
+            float[] Draw(double pull) => [.. sets.SelectMany(set => new[] { (float)((set == "men" ? 0.5 : set == "women" ? -0.5 : set == "car" ? pull : -0.1) + (0.4 * Gauss(random))), 1f })];
+            float[] one = Draw(0.3), two = Draw(0.6);
+            DriftMeasureResult result = measure.Compare("features", weights => measure.OnFeatures(one, 2, weights), weights => measure.OnFeatures(two, 2, weights), new IntervalSpec { Resamples = 399, Seed = seed });
+            held += result.Concepts[0].Before.Interval is { Lower: <= 0.3, Upper: >= 0.3 } ? 1 : 0;
+            changes += result.Concepts[0].Change.Interval is { Lower: <= 0.3, Upper: >= 0.3 } ? 1 : 0;
+        }
+
+        Assert.InRange(held, 272, 296);
+        Assert.InRange(changes, 272, 296);
+    }
+
+    [Theory]
+    [InlineData("\"groups\": [\"men\", \"dogs\"]", "no image is in the set 'dogs'")]
+    [InlineData("\"groups\": [\"men\"]", "two different sets")]
+    [InlineData("\"groups\": [\"men\", \"women\"], \"nope\": 1", "unknown key 'nope'")]
+    [InlineData("\"groups\": [\"men\", \"women\"], \"labels\": {\"car\": \"a car\"}", "no sentence for the concept 'cup'")]
+    [InlineData("\"groups\": null", "null")]
+    public void ASpecThatCannotBeIsRefused(string members, string message)
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder, out int rows, members);
+        string features = Features(folder, "f.npy", rows, 0);
+        Assert.Contains(message, Assert.Throws<BadInputException>(() => DriftRun.Run(features, features, spec, folder.File("out"), new ClipProbeModels(), _ => { })).Message);
+    }
+
+    private static string Probe(TemporaryFolder folder, out int rows, string members = "\"groups\": [\"men\", \"women\"]")
+    {
+        string[] sets = ["men", "women", "car", "cup"];
+        var lines = new List<string> { "id,set" };
+        for (int i = 0; i < 80; i++)
+            lines.Add($"i{i},{sets[i % 4]}");
+        rows = 80;
+        File.WriteAllLines(folder.File("probe.csv"), lines);
+        File.WriteAllText(folder.File("drift.json"), "{\"title\": \"t\", \"metadata\": \"probe.csv\", " + members + ", \"intervals\": {\"resamples\": 199}}");
+        return folder.File("drift.json");
+    }
+
+    private static string Features(TemporaryFolder folder, string name, int rows, double shift)
+    {
+        var random = new Random(7);
+        var values = new float[rows * 3];
+        for (int i = 0; i < rows; i++)
+        {
+            double side = (i % 4) switch { 0 => 1, 1 => -1, 2 => 0.2 + shift, _ => -0.3 + shift };
+            values[i * 3] = (float)(side + (0.1 * Gauss(random)));
+            values[(i * 3) + 1] = 1;
+            values[(i * 3) + 2] = (float)(0.1 * Gauss(random));
+        }
+
+        string path = folder.File(name);
+        NpyFile.Write(path, values, [rows, 3]);
+        return path;
+    }
+
+    private static double Gauss(Random random) => Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
+}
