@@ -13,8 +13,6 @@ internal sealed record LoadedParts(IModel Model, IReadOnlyList<Weight> Weights, 
 /// <summary>Finds a model's files and brings its weights to a backend.</summary>
 internal static class ClipModelLoader
 {
-    private const string TokenizerName = "tokenizer.json";
-
     public static LoadedParts Load(string path, ClipModelOptions options, IBackend backend, CancellationToken cancellationToken = default)
     {
         path = ModelLocation.Resolve(path);
@@ -42,7 +40,7 @@ internal static class ClipModelLoader
 
         IReadOnlyList<Weight> weights = reader.Complete();
         string[] notices = [.. label is null ? Array.Empty<string>() : [$"{origin!.Name}: {label}"], .. checkpoint.Notices, .. UnusedAdapter(path), .. model.Notices, .. reader.Findings.Select(finding => $"{path}: {finding}")];
-        return new LoadedParts(model, weights, notices, () => options.Tokenizer ?? ChooseTokenizer(model, folder, configurationPath));
+        return new LoadedParts(model, weights, notices, () => options.Tokenizer ?? ModelTokenizer.Choose(configurationPath, folder, model.Tokenizer, model.ContextLength, model.VocabularySize));
     }
 
     /// <summary>A model of the catalogue with random weights: every tensor that its architecture asks for, in the shape that it asks for.</summary>
@@ -58,7 +56,7 @@ internal static class ClipModelLoader
         using var checkpoint = new UntrainedCheckpoint(modelName, asking.Requests);
         using var reader = new WeightReader(checkpoint, backend);
         IModel model = plan.Build(reader, backend, new ModelOptions { ImageSize = options.ImageSize, Towers = options.Towers });
-        return new LoadedParts(model, reader.Complete(), [$"{modelName}: random weights; features mean nothing."], () => options.Tokenizer ?? ChooseTokenizer(model, folder: null, modelName));
+        return new LoadedParts(model, reader.Complete(), [$"{modelName}: random weights; features mean nothing."], () => options.Tokenizer ?? ModelTokenizer.Choose(modelName, folder: null, model.Tokenizer, model.ContextLength, model.VocabularySize));
     }
 
     private static ICheckpoint Arrange(ModelPlan plan, string path)
@@ -104,18 +102,5 @@ internal static class ClipModelLoader
         return model.ValueKind == JsonValueKind.Object && model.TryGetProperty("quick_gelu", out JsonElement quick) && quick.ValueKind == JsonValueKind.True
             ? WeightsActivation.QuickGelu
             : WeightsActivation.Gelu;
-    }
-
-    /// <summary>A tokenizer.json beside the weights is the model's own; else the configuration says which one it is.</summary>
-    private static ITokenizer ChooseTokenizer(IModel model, string? folder, string configurationPath)
-    {
-        string? own = folder is null ? null : Path.Combine(folder, TokenizerName);
-        ITokenizer tokenizer = File.Exists(own) ? TokenizerJson.Load(own, model.ContextLength)
-            : model.Tokenizer is { HubName: null, Clean: null or "lower" } ? new ClipTokenizer(model.ContextLength)
-            : throw new BadInputException(configurationPath, $"the tokenizer {model.Tokenizer.HubName ?? $"with clean = {model.Tokenizer.Clean}"} is not built.", "Feed token ids (clipengine embed raw), or give a tokenizer.");
-        return tokenizer.VocabularySize <= model.VocabularySize
-            ? tokenizer
-            : throw new BadInputException(configurationPath, $"expected a vocabulary of at least {tokenizer.VocabularySize} ids, which the tokenizer makes, found vocab_size {model.VocabularySize}.",
-                $"Put the model's own {TokenizerName} beside its weights, or feed token ids.");
     }
 }

@@ -31,14 +31,22 @@ public sealed class ClipTokenizer : ITokenizer
     private static readonly Lazy<BytePairEncoder> s_encoder = new(LoadEncoder);
     private static readonly string[] s_specialWords = ["<start_of_text>", "<end_of_text>"];
 
+    private readonly TextClean _clean;
+
     /// <summary>Creates a tokenizer; all of them share one table of merges.</summary>
     /// <param name="contextLength">Ids of a sentence at most, start and end included; at least 2.</param>
-    /// <exception cref="ArgumentOutOfRangeException">Less than 2.</exception>
-    public ClipTokenizer(int contextLength = DefaultContextLength)
+    /// <param name="clean">open_clip's <c>clean</c>; its default is lower case. <see cref="TextClean.None"/> is no choice of its.</param>
+    /// <exception cref="ArgumentOutOfRangeException">Less than 2, or no cleaning.</exception>
+    public ClipTokenizer(int contextLength = DefaultContextLength, TextClean clean = TextClean.Lower)
     {
+        ArgumentOutOfRangeException.ThrowIfEqual(clean, TextClean.None);
         ArgumentOutOfRangeException.ThrowIfLessThan(contextLength, 2);
         ContextLength = contextLength;
+        _clean = clean;
     }
+
+    /// <summary>The merges and the bytes' ids, which all tokenizers with CLIP's own vocabulary share.</summary>
+    internal static BytePairEncoder Encoder => s_encoder.Value;
 
     /// <inheritdoc/>
     public int ContextLength { get; }
@@ -53,7 +61,7 @@ public sealed class ClipTokenizer : ITokenizer
         ArgumentNullException.ThrowIfNull(text);
         var sentence = new SentenceWriter(ids, ContextLength, StartOfText);
         BytePairEncoder encoder = s_encoder.Value;
-        var words = new WordSplitter(TextCleaning.Clean(text), s_specialWords, ignoreCase: true);
+        var words = new WordSplitter(TextCleaning.Clean(text, _clean), s_specialWords, ignoreCase: true);
         while (words.MoveNext())
         {
             if (words.Current is "<start_of_text>")
@@ -82,14 +90,14 @@ public sealed class ClipTokenizer : ITokenizer
             id++;
         }
 
-        var merges = new Dictionary<ulong, BytePairEncoder.Merge>(MergeCount);
+        var merges = new Dictionary<ulong, PairMerges.Merge>(MergeCount);
         for (int rank = 0; rank < MergeCount; rank++)
         {
             ReadOnlySpan<byte> entry = packed.AsSpan(4 * rank, 4);
-            ulong pair = BytePairEncoder.PairKey(BinaryPrimitives.ReadUInt16LittleEndian(entry), BinaryPrimitives.ReadUInt16LittleEndian(entry[2..]));
-            merges.Add(pair, new BytePairEncoder.Merge(rank, 512 + rank));
+            ulong pair = PairMerges.PairKey(BinaryPrimitives.ReadUInt16LittleEndian(entry), BinaryPrimitives.ReadUInt16LittleEndian(entry[2..]));
+            merges.Add(pair, new PairMerges.Merge(rank, 512 + rank));
         }
 
-        return new BytePairEncoder(byteIds, lastByteIds, merges);
+        return new BytePairEncoder(byteIds, lastByteIds, new PairMerges(merges));
     }
 }

@@ -71,7 +71,7 @@ internal static class TextRepair
                 text = HtmlEntities.UnescapeUnambiguous(text);
             text = MisreadPairs.Repair(text);
             text = ReplaceCharacters(text);
-            text = ReplaceLoneSurrogates(text);
+            text = TextCleaning.WithoutLoneSurrogates(text);
             text = RemoveTerminalEscapes(text);
             text = RemoveControls(text);
             text = UnicodeComposition.Compose(text);
@@ -103,26 +103,6 @@ internal static class TextRepair
         }
 
         return builder.Append(text, done, text.Length - done).ToString();
-    }
-
-    private static string ReplaceLoneSurrogates(string text)
-    {
-        int index = text.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF');
-        if (index < 0)
-            return text;
-
-        char[]? replaced = null;
-        for (; index < text.Length; index++)
-        {
-            if (!char.IsSurrogate(text[index]))
-                continue;
-            if (char.IsSurrogatePair(text, index))
-                index++;
-            else
-                (replaced ??= text.ToCharArray())[index] = '\uFFFD';
-        }
-
-        return replaced is null ? text : new string(replaced);
     }
 
     /// <summary>Escape, '[', digits and semicolons, one ASCII letter.</summary>

@@ -2,269 +2,335 @@ using System.Text.Json;
 
 namespace ClipEngine.Tokenization;
 
-/// <summary>
-/// Reads Hugging Face <c>tokenizer.json</c> files of CLIP tokenizers: byte-pair encoding whose words end in <c>&lt;/w&gt;</c>, cut by
-/// CLIP's regular expression. Whatever else such a file can hold is refused by name; nothing is approximated.
-/// </summary>
-public static class TokenizerJson
+/// <summary>The vocabulary of a tokenizer with what its model says about it.</summary>
+internal sealed record Vocabulary
 {
-    private const long MaximumFileLength = 64 << 20;
-    private const string EndOfWord = "</w>";
+    /// <summary>Pieces and their ids.</summary>
+    public required Dictionary<string, int> Ids { get; init; }
 
-    private static readonly string[] s_wordExpressions =
-    [
-        @"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
-        @"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
-    ];
+    /// <summary>Of a unigram model: each piece with its score; its place is its id. Else empty.</summary>
+    public IReadOnlyList<(string Piece, double Score)> Scored { get; init; } = [];
 
-    /// <summary>Reads the file at <paramref name="path"/>.</summary>
-    /// <param name="path">A <c>tokenizer.json</c>.</param>
-    /// <param name="contextLength">Ids of a sentence at most, start and end included; at least 2. The file does not know it.</param>
-    /// <returns>A thread-safe tokenizer that cleans text as the file says (composed form, white space, lower case), not as open_clip does.</returns>
-    /// <exception cref="BadInputException">The file is damaged, or is not a CLIP tokenizer: the message names the part.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
-    public static ITokenizer Load(string path, int contextLength = ClipTokenizer.DefaultContextLength)
+    /// <summary>Of a byte-pair encoding: which neighbours join. Else null.</summary>
+    public PairMerges? Merges { get; init; }
+
+    public int Id(string piece) => Ids.GetValueOrDefault(piece, -1);
+}
+
+/// <summary>
+/// The parts of a <c>tokenizer.json</c> of the tokenizers library. Each is read by itself: transformers' classes take some of them and build
+/// the others anew. What is not understood is refused by name; nothing is approximated.
+/// </summary>
+internal sealed partial class TokenizerJson : IDisposable
+{
+    private const int LargestLength = 256 << 20;
+    private const int LargestId = 1 << 24;
+
+    private readonly string _path;
+    private readonly JsonDocument _document;
+
+    private TokenizerJson(string path, JsonDocument document)
     {
-        ArgumentException.ThrowIfNullOrEmpty(path);
-        ArgumentOutOfRangeException.ThrowIfLessThan(contextLength, 2);
-        byte[] content;
-        using (FileStream stream = File.OpenRead(path))
-        {
-            if (stream.Length > MaximumFileLength)
-                throw new BadInputException(path, $"the file has {stream.Length} bytes; a CLIP tokenizer has a few million, at most {MaximumFileLength} are read.");
-            content = new byte[stream.Length];
-            stream.ReadExactly(content);
-        }
+        _path = path;
+        _document = document;
+    }
 
+    private JsonElement Root => _document.RootElement;
+
+    private JsonElement Model => Member(Root, "model", JsonValueKind.Object);
+
+    /// <summary>Opens the file and reads something of it; what is not well-formed is refused with the file's name.</summary>
+    /// <exception cref="BadInputException">The file is damaged or says what is not understood.</exception>
+    public static T Read<T>(string path, Func<TokenizerJson, T> read)
+    {
+        byte[] content = TokenizerFiles.ReadBytes(path, LargestLength);
         try
         {
-            using JsonDocument document = JsonDocument.Parse(content, new JsonDocumentOptions { AllowDuplicateProperties = false });
-            return new Reader(path, document.RootElement).Read(contextLength);
+            using var json = new TokenizerJson(path, JsonDocument.Parse(content, new JsonDocumentOptions { AllowDuplicateProperties = false }));
+            return read(json);
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException or FormatException)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException or FormatException or OverflowException)
         {
             throw new BadInputException(path, $"the file is not a well-formed tokenizer.json: {BadInputException.Escape(exception.Message, 300)}",
                 "Download it again.", exception);
         }
     }
 
-    private sealed class Reader(string path, JsonElement root)
+    public void Dispose() => _document.Dispose();
+
+    /// <summary>The whole file, as the tokenizers library runs it.</summary>
+    public TokenizerParts ReadWhole()
     {
-        private readonly Dictionary<string, int> _vocabulary = new(StringComparer.Ordinal);
-
-        public HuggingFaceTokenizer Read(int contextLength)
+        Vocabulary vocabulary = ReadVocabulary();
+        List<AddedToken> added = ReadAddedTokens(vocabulary);
+        int size = SizeOf(vocabulary, added);
+        (int[] prefix, int[] suffix) = ReadEnds(size) ?? ([], []);
+        List<TextSplitter> splitters = ReadSplitters();
+        TokenModel model = ReadModel(vocabulary, splitters.Exists(static splitter => splitter is ByteLevelSplitter));
+        return new TokenizerParts
         {
-            JsonElement model = Member(root, "model", JsonValueKind.Object);
-            Require(Text(model, "type"), "BPE", "model.type");
-            Require(Text(model, "end_of_word_suffix"), EndOfWord, "model.end_of_word_suffix");
-            RequireEmpty(model, "continuing_subword_prefix");
-            RequireOff(model, "dropout");
-            RequireOff(model, "fuse_unk");
-            RequireOff(model, "byte_fallback");
-            RequireOff(model, "ignore_merges");
-            ReadVocabulary(Member(model, "vocab", JsonValueKind.Object));
-            (bool compose, bool lower) = ReadNormalizer();
-            CheckPreTokenizer();
-            (string startWord, string endWord) = ReadPostProcessor();
-            Dictionary<string, int> added = ReadAddedTokens();
-
-            int[] byteIds = new int[256], lastByteIds = new int[256];
-            for (int value = 0; value < 256; value++)
-            {
-                string symbol = BytePairEncoder.ByteCharacter(value).ToString();
-                byteIds[value] = Id(symbol);
-                lastByteIds[value] = Id(symbol + EndOfWord);
-            }
-
-            int padding = root.TryGetProperty("padding", out JsonElement found) && found.ValueKind == JsonValueKind.Object
-                ? Member(found, "pad_id", JsonValueKind.Number).GetInt32()
-                : 0;
-            int size = 1 + Math.Max(_vocabulary.Values.Max(), added.Values.DefaultIfEmpty(0).Max());
-            if (padding < 0 || padding >= size)
-                throw Refuse($"padding.pad_id is {padding}; ids run from 0 to {size - 1}.");
-            var encoder = new BytePairEncoder(byteIds, lastByteIds, ReadMerges(Member(model, "merges", JsonValueKind.Array)));
-            return new HuggingFaceTokenizer(encoder, added, contextLength, size)
-            {
-                Start = SpecialId(added, startWord),
-                End = SpecialId(added, endWord),
-                Padding = padding,
-                Compose = compose,
-                Lower = lower,
-            };
-        }
-
-        private void ReadVocabulary(JsonElement vocabulary)
-        {
-            var owners = new HashSet<int>();
-            foreach (JsonProperty entry in vocabulary.EnumerateObject())
-            {
-                int id = entry.Value.ValueKind == JsonValueKind.Number && entry.Value.TryGetInt32(out int number) ? number : -1;
-                if (id is < 0 or > 1 << 24)
-                    throw Refuse($"model.vocab gives '{Show(entry.Name)}' the id {Show(entry.Value.GetRawText())}; ids are integers from 0 to {1 << 24}.");
-                if (!owners.Add(id))
-                    throw Refuse($"model.vocab gives the id {id} twice, the second time to '{Show(entry.Name)}'.");
-                _vocabulary.Add(entry.Name, id);
-            }
-        }
-
-        private Dictionary<ulong, BytePairEncoder.Merge> ReadMerges(JsonElement list)
-        {
-            var merges = new Dictionary<ulong, BytePairEncoder.Merge>(list.GetArrayLength());
-            int rank = 0;
-            foreach (JsonElement entry in list.EnumerateArray())
-            {
-                string[] parts = entry.ValueKind switch
-                {
-                    JsonValueKind.String => entry.GetString()!.Split(' '),
-                    JsonValueKind.Array => [.. entry.EnumerateArray().Select(part => part.GetString() ?? "")],
-                    _ => [],
-                };
-                if (parts.Length != 2)
-                    throw Refuse($"model.merges[{rank}] is {Show(entry.GetRawText())}; a pair of symbols was expected.");
-                ulong pair = BytePairEncoder.PairKey(Id(parts[0]), Id(parts[1]));
-                if (!merges.TryAdd(pair, new BytePairEncoder.Merge(rank, Id(parts[0] + parts[1]))))
-                    throw Refuse($"model.merges[{rank}] repeats the pair '{Show(parts[0])}' '{Show(parts[1])}'.");
-                rank++;
-            }
-
-            return merges;
-        }
-
-        private (bool Compose, bool Lower) ReadNormalizer()
-        {
-            bool compose = false, lower = false;
-            foreach (JsonElement step in Steps("normalizer", "normalizers"))
-            {
-                switch (Text(step, "type"))
-                {
-                    case "NFC":
-                        compose = true;
-                        break;
-                    case "Lowercase":
-                        lower = true;
-                        break;
-                    // White space only ever separates words, so that collapsing it changes no id.
-                    case "Replace" when Text(step, "content") == " " && Pattern(step) == @"\s+":
-                    case "Strip":
-                        break;
-                    case string other:
-                        throw Unsupported("normalizer", other);
-                }
-            }
-
-            return (compose, lower);
-        }
-
-        private void CheckPreTokenizer()
-        {
-            bool isSplit = false, isByteLevel = false;
-            foreach (JsonElement step in Steps("pre_tokenizer", "pretokenizers"))
-            {
-                switch (Text(step, "type"))
-                {
-                    case "Split":
-                        string pattern = Pattern(step);
-                        if (!s_wordExpressions.Contains(pattern))
-                            throw Unsupported("pre_tokenizer Split with the expression", pattern);
-                        if (Text(step, "behavior") != "Removed" || !Flag(step, "invert"))
-                            throw Unsupported("pre_tokenizer Split with another behavior than", "Removed, inverted");
-                        isSplit = true;
-                        break;
-                    case "ByteLevel":
-                        if (Flag(step, "add_prefix_space"))
-                            throw Unsupported("pre_tokenizer ByteLevel with", "add_prefix_space");
-                        isByteLevel = true;
-                        break;
-                    case string other:
-                        throw Unsupported("pre_tokenizer", other);
-                }
-            }
-
-            if (!isSplit || !isByteLevel)
-                throw Refuse("the pre_tokenizer is not CLIP's: a Split by its regular expression followed by ByteLevel was expected.");
-        }
-
-        private (string Start, string End) ReadPostProcessor()
-        {
-            JsonElement processor = Member(root, "post_processor", JsonValueKind.Object);
-            Require(Text(processor, "type"), "RobertaProcessing", "post_processor.type");
-            return (Pair(processor, "cls"), Pair(processor, "sep"));
-
-            string Pair(JsonElement parent, string name) =>
-                Member(parent, name, JsonValueKind.Array).EnumerateArray().FirstOrDefault() is { ValueKind: JsonValueKind.String } word
-                    ? word.GetString()!
-                    : throw Refuse($"post_processor.{name} holds no token.");
-        }
-
-        private Dictionary<string, int> ReadAddedTokens()
-        {
-            var added = new Dictionary<string, int>(StringComparer.Ordinal);
-            if (!root.TryGetProperty("added_tokens", out JsonElement list) || list.ValueKind == JsonValueKind.Null)
-                return added;
-            foreach (JsonElement token in list.EnumerateArray())
-            {
-                string content = Text(token, "content");
-                int id = Member(token, "id", JsonValueKind.Number).GetInt32();
-                if (content.Length == 0 || id is < 0 or > 1 << 24 || (_vocabulary.TryGetValue(content, out int known) && known != id) || !added.TryAdd(content, id))
-                    throw Refuse($"added_tokens gives '{Show(content)}' the id {id}, which contradicts the vocabulary or is out of range.");
-            }
-
-            return added;
-        }
-
-        private IEnumerable<JsonElement> Steps(string name, string listName)
-        {
-            if (!root.TryGetProperty(name, out JsonElement step) || step.ValueKind == JsonValueKind.Null)
-                return [];
-            return Text(step, "type") == "Sequence" ? Member(step, listName, JsonValueKind.Array).EnumerateArray() : [step];
-        }
-
-        private string Pattern(JsonElement step)
-        {
-            JsonElement pattern = Member(step, "pattern", JsonValueKind.Object);
-            return pattern.TryGetProperty("Regex", out JsonElement expression) ? expression.GetString() ?? "" : Text(pattern, "String");
-        }
-
-        private int SpecialId(Dictionary<string, int> added, string word) => added.TryGetValue(word, out int id) ? id : Id(word);
-
-        private int Id(string symbol) => _vocabulary.TryGetValue(symbol, out int id)
-            ? id
-            : throw Refuse($"model.vocab lacks '{Show(symbol)}', which bytes or merges need.");
-
-        private JsonElement Member(JsonElement parent, string name, JsonValueKind kind)
-        {
-            if (parent.ValueKind != JsonValueKind.Object || !parent.TryGetProperty(name, out JsonElement member))
-                throw Refuse($"'{name}' is missing.");
-            return member.ValueKind == kind ? member : throw Refuse($"'{name}' is of kind {member.ValueKind}; {kind} was expected.");
-        }
-
-        private string Text(JsonElement parent, string name) => Member(parent, name, JsonValueKind.String).GetString()!;
-
-        private static bool Flag(JsonElement parent, string name) => parent.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.True;
-
-        private void Require(string found, string expected, string name)
-        {
-            if (found != expected)
-                throw Refuse($"{name} is '{Show(found)}', which is unsupported; CLIP tokenizers have '{expected}'.");
-        }
-
-        private void RequireEmpty(JsonElement parent, string name)
-        {
-            if (parent.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.String && value.GetString()!.Length > 0)
-                throw Unsupported("model." + name, value.GetString()!);
-        }
-
-        private void RequireOff(JsonElement parent, string name)
-        {
-            if (parent.TryGetProperty(name, out JsonElement value) && value.ValueKind is not (JsonValueKind.Null or JsonValueKind.False)
-                && !(value.ValueKind == JsonValueKind.Number && value.GetDouble() == 0))
-                throw Unsupported("model." + name, value.GetRawText());
-        }
-
-        private BadInputException Unsupported(string part, string found) => Refuse($"{part} '{Show(found)}' is unsupported.");
-
-        private BadInputException Refuse(string problem) => new(path, problem, "Only tokenizer.json files of CLIP models are read.");
-
-        private static string Show(string text) => BadInputException.Escape(text, 80);
+            Source = _path,
+            Encoder = new PipelineEncoder(_path, ReadNormalizer(), splitters, model, added),
+            Prefix = prefix,
+            Suffix = suffix,
+            PaddingId = ReadPadding(size),
+            VocabularySize = size,
+            LongestSentence = ReadTruncation(),
+        };
     }
+
+    /// <summary>One more than the largest id.</summary>
+    public static int SizeOf(Vocabulary vocabulary, IReadOnlyList<AddedToken> added) =>
+        1 + Math.Max(vocabulary.Ids.Values.DefaultIfEmpty(-1).Max(), added.Select(static token => token.Id).DefaultIfEmpty(-1).Max());
+
+    /// <summary><c>WordPiece</c>, <c>Unigram</c> or <c>BPE</c>; old files leave it out and show it by their other members.</summary>
+    public string ModelType()
+    {
+        JsonElement model = Model;
+        if (model.TryGetProperty("type", out JsonElement type) && type.ValueKind != JsonValueKind.Null)
+            return type.GetString() ?? "";
+        return model.TryGetProperty("merges", out _) ? "BPE"
+            : model.TryGetProperty("unk_id", out _) ? "Unigram"
+            : model.TryGetProperty("continuing_subword_prefix", out _) ? "WordPiece"
+            : throw Refuse("model.type is missing.");
+    }
+
+    public Vocabulary ReadVocabulary()
+    {
+        string type = ModelType();
+        switch (type)
+        {
+            case "WordPiece":
+                return new Vocabulary { Ids = ReadIds() };
+            case "BPE":
+                Dictionary<string, int> ids = ReadIds();
+                return new Vocabulary { Ids = ids, Merges = ReadMerges(ids) };
+            case "Unigram":
+                return ReadScored();
+            default:
+                throw Unsupported("model.type", type);
+        }
+    }
+
+    public List<AddedToken> ReadAddedTokens(Vocabulary vocabulary)
+    {
+        var added = new List<AddedToken>();
+        if (!TryMember(Root, "added_tokens", out JsonElement list))
+            return added;
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        foreach (JsonElement token in list.EnumerateArray())
+        {
+            string content = Text(token, "content");
+            int id = Member(token, "id", JsonValueKind.Number).TryGetInt32(out int number) ? number : -1;
+            int known = vocabulary.Id(content);
+            if (content.Length == 0 || id is < 0 or > LargestId || (known >= 0 && known != id) || !seen.Add(content))
+                throw Refuse($"added_tokens gives '{Show(content)}' the id {id}, which contradicts the vocabulary or is out of range.");
+            added.Add(new AddedToken(content, id)
+            {
+                SingleWord = Flag(token, "single_word"),
+                StripsLeft = Flag(token, "lstrip"),
+                StripsRight = Flag(token, "rstrip"),
+                IsNormalized = Flag(token, "normalized"),
+                IsSpecial = Flag(token, "special"),
+            });
+        }
+
+        return added;
+    }
+
+    /// <summary>The padding id of <c>padding</c>; null where the file pads nothing.</summary>
+    public int? ReadPadding(int size)
+    {
+        if (!TryMember(Root, "padding", out JsonElement padding))
+            return null;
+        int id = Member(padding, "pad_id", JsonValueKind.Number).GetInt32();
+        return id >= 0 && id < size ? id : throw Refuse($"padding.pad_id is {id}; ids run from 0 to {size - 1}.");
+    }
+
+    /// <summary><c>truncation.max_length</c>; null where the file cuts nothing.</summary>
+    public int? ReadTruncation()
+    {
+        if (!TryMember(Root, "truncation", out JsonElement truncation))
+            return null;
+        if (truncation.TryGetProperty("direction", out JsonElement direction) && direction.GetString() != "Right")
+            throw Unsupported("truncation.direction", direction.GetString() ?? "");
+        int length = Member(truncation, "max_length", JsonValueKind.Number).GetInt32();
+        return length > 0 ? length : throw Refuse($"truncation.max_length is {length}.");
+    }
+
+    /// <summary>The ids that the post-processor puts in front of and behind a sentence; null where there is none.</summary>
+    public (int[] Prefix, int[] Suffix)? ReadEnds(int size)
+    {
+        if (!TryMember(Root, "post_processor", out JsonElement whole))
+            return null;
+        var prefix = new List<int>();
+        var suffix = new List<int>();
+        foreach (JsonElement processor in Steps("post_processor", "processors"))
+        {
+            switch (Text(processor, "type"))
+            {
+                case "RobertaProcessing" or "BertProcessing":
+                    prefix.Insert(0, Pair(processor, "cls"));
+                    suffix.Add(Pair(processor, "sep"));
+                    break;
+                case "TemplateProcessing":
+                    ReadTemplate(processor, prefix, suffix);
+                    break;
+                case "ByteLevel":
+                    break;
+                case string other:
+                    throw Unsupported("post_processor.type", other);
+            }
+        }
+
+        foreach (int id in prefix.Concat(suffix))
+        {
+            if (id < 0 || id >= size)
+                throw Refuse($"post_processor adds the id {id}; ids run from 0 to {size - 1}.");
+        }
+
+        return prefix.Count + suffix.Count <= 64 ? ([.. prefix], [.. suffix]) : throw Refuse($"post_processor adds {prefix.Count + suffix.Count} ids to every sentence.");
+
+        int Pair(JsonElement parent, string name)
+        {
+            JsonElement pair = Member(parent, name, JsonValueKind.Array);
+            return pair.GetArrayLength() == 2 && pair[0].ValueKind == JsonValueKind.String && pair[1].TryGetInt32(out int id)
+                ? id
+                : throw Refuse($"post_processor.{name} holds no token with its id.");
+        }
+    }
+
+    /// <summary>The table of replacements among the normalizers, with which unigram models come; null where there is none.</summary>
+    public CharacterMap? ReadMap()
+    {
+        foreach (JsonElement step in Steps("normalizer", "normalizers"))
+        {
+            if (Text(step, "type") == "Precompiled")
+                return ReadMap(step);
+        }
+
+        return null;
+    }
+
+    private static CharacterMap? ReadMap(JsonElement step)
+    {
+        byte[] table = step.TryGetProperty("precompiled_charsmap", out JsonElement map) && map.ValueKind == JsonValueKind.String ? map.GetBytesFromBase64() : [];
+        return table.Length == 0 ? null : CharacterMap.Read(table);
+    }
+
+    private void ReadTemplate(JsonElement processor, List<int> prefix, List<int> suffix)
+    {
+        JsonElement specials = Member(processor, "special_tokens", JsonValueKind.Object);
+        var before = new List<int>();
+        bool isBehind = false;
+        foreach (JsonElement part in Member(processor, "single", JsonValueKind.Array).EnumerateArray())
+        {
+            if (part.TryGetProperty("Sequence", out _))
+            {
+                isBehind = !isBehind ? true : throw Refuse("post_processor.single holds the sentence twice.");
+                continue;
+            }
+
+            string name = Text(Member(part, "SpecialToken", JsonValueKind.Object), "id");
+            JsonElement special = Member(specials, name, JsonValueKind.Object);
+            foreach (JsonElement id in Member(special, "ids", JsonValueKind.Array).EnumerateArray())
+                (isBehind ? suffix : before).Add(id.GetInt32());
+        }
+
+        if (!isBehind)
+            throw Refuse("post_processor.single does not hold the sentence.");
+        prefix.InsertRange(0, before);
+    }
+
+    private Dictionary<string, int> ReadIds()
+    {
+        JsonElement vocabulary = Member(Model, "vocab", JsonValueKind.Object);
+        var ids = new Dictionary<string, int>(vocabulary.GetPropertyCount(), StringComparer.Ordinal);
+        var owners = new HashSet<int>(vocabulary.GetPropertyCount());
+        foreach (JsonProperty entry in vocabulary.EnumerateObject())
+        {
+            int id = entry.Value.ValueKind == JsonValueKind.Number && entry.Value.TryGetInt32(out int number) ? number : -1;
+            if (id is < 0 or > LargestId)
+                throw Refuse($"model.vocab gives '{Show(entry.Name)}' the id {Show(entry.Value.GetRawText())}; ids are integers from 0 to {LargestId}.");
+            if (!owners.Add(id))
+                throw Refuse($"model.vocab gives the id {id} twice, the second time to '{Show(entry.Name)}'.");
+            ids.Add(entry.Name, id);
+        }
+
+        return ids.Count > 0 ? ids : throw Refuse("model.vocab is empty.");
+    }
+
+    private Vocabulary ReadScored()
+    {
+        JsonElement list = Member(Model, "vocab", JsonValueKind.Array);
+        var scored = new List<(string, double)>(list.GetArrayLength());
+        var ids = new Dictionary<string, int>(list.GetArrayLength(), StringComparer.Ordinal);
+        foreach (JsonElement entry in list.EnumerateArray())
+        {
+            if (entry.ValueKind != JsonValueKind.Array || entry.GetArrayLength() != 2 || entry[0].ValueKind != JsonValueKind.String || entry[1].ValueKind != JsonValueKind.Number)
+                throw Refuse($"model.vocab[{scored.Count}] is {Show(entry.GetRawText())}; a piece with its score was expected.");
+            double score = entry[1].GetDouble();
+            if (!double.IsFinite(score))
+                throw Refuse($"the score of model.vocab[{scored.Count}] is {score}.");
+            string piece = entry[0].GetString()!;
+            ids[piece] = scored.Count;
+            scored.Add((piece, score));
+        }
+
+        return scored.Count is > 0 and <= LargestId ? new Vocabulary { Ids = ids, Scored = scored } : throw Refuse($"model.vocab has {scored.Count} pieces.");
+    }
+
+    private PairMerges ReadMerges(Dictionary<string, int> ids)
+    {
+        JsonElement list = Member(Model, "merges", JsonValueKind.Array);
+        var merges = new MergeListReader(list.GetArrayLength(), ids, problem => Refuse("model." + problem));
+        foreach (JsonElement entry in list.EnumerateArray())
+        {
+            if (entry.ValueKind == JsonValueKind.String)
+                merges.Add(entry.GetString()!);
+            else if (entry.ValueKind == JsonValueKind.Array && entry.GetArrayLength() == 2)
+                merges.Add(entry[0].GetString() ?? "", entry[1].GetString() ?? "");
+            else
+                throw Refuse($"model.merges[{merges.Count}] is {Show(entry.GetRawText())}; a pair of symbols was expected.");
+        }
+
+        return merges.Complete();
+    }
+
+    private TokenModel ReadModel(Vocabulary vocabulary, bool isByteLevel)
+    {
+        JsonElement model = Model;
+        switch (ModelType())
+        {
+            case "WordPiece":
+                return new WordPieceModel(vocabulary.Ids, TextOr(model, "continuing_subword_prefix", "##"),
+                    IdOf(vocabulary, TextOr(model, "unk_token", "[UNK]"), "model.unk_token"), IntegerOr(model, "max_input_chars_per_word", 100));
+            case "Unigram":
+                int unknown = IntegerOr(model, "unk_id", -1);
+                if (unknown >= vocabulary.Scored.Count)
+                    throw Refuse($"model.unk_id is {unknown}; ids run from 0 to {vocabulary.Scored.Count - 1}.");
+                return new UnigramModel(vocabulary.Scored, unknown, Flag(model, "byte_fallback"));
+            default:
+                RequireOff(model, "dropout");
+                RequireOff(model, "ignore_merges");
+                if (TextOr(model, "continuing_subword_prefix", "") is { Length: > 0 } prefix)
+                    throw Unsupported("model.continuing_subword_prefix", prefix);
+                string unknownWord = TextOr(model, "unk_token", "");
+                int unknownId = unknownWord.Length == 0 ? -1 : IdOf(vocabulary, unknownWord, "model.unk_token");
+                string suffix = TextOr(model, "end_of_word_suffix", "");
+                if (isByteLevel)
+                {
+                    RequireOff(model, "byte_fallback");
+                    return PairModels.ByteLevel(vocabulary, suffix, unknownId, Refuse);
+                }
+
+                return suffix.Length == 0
+                    ? new CharacterPairModel(vocabulary.Ids, vocabulary.Merges!) { FallsBackToBytes = Flag(model, "byte_fallback"), Unknown = unknownId, FusesUnknown = Flag(model, "fuse_unk") }
+                    : throw Unsupported("model.end_of_word_suffix without ByteLevel", suffix);
+        }
+    }
+
+    private int IdOf(Vocabulary vocabulary, string piece, string role) => vocabulary.Id(piece) is >= 0 and int id
+        ? id
+        : throw Refuse($"{role} is '{Show(piece)}', which model.vocab lacks.");
 }

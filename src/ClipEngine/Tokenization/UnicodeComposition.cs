@@ -26,28 +26,36 @@ internal static class UnicodeComposition
         if (!tables.MayChange(text))
             return text;
 
-        var codes = new List<int>(text.Length);
-        for (int i = 0; i < text.Length; i++)
-        {
-            int code = text[i];
-            if (char.IsHighSurrogate(text[i]) && i + 1 < text.Length && char.IsLowSurrogate(text[i + 1]))
-                code = char.ConvertToUtf32(text[i], text[++i]);
-            tables.Decompose(code, codes);
-        }
-
+        List<int> codes = tables.Decompose(text);
         tables.Order(codes);
         tables.Compose(codes);
+        return ToText(codes, text);
+    }
+
+    /// <summary>Form D: taken apart, marks in their order; the same instance where nothing changes.</summary>
+    public static string Decompose(string text)
+    {
+        if (!text.AsSpan().ContainsAnyInRange('\u00C0', char.MaxValue))
+            return text;
+
+        Tables tables = s_tables.Value;
+        List<int> codes = tables.Decompose(text);
+        tables.Order(codes);
+        return ToText(codes, text);
+    }
+
+    private static string ToText(List<int> codes, string original)
+    {
         var builder = new StringBuilder(codes.Count);
         foreach (int code in codes)
         {
-            if (code is >= 0xD800 and < 0xE000)
+            if (code < 0x10000)
                 builder.Append((char)code);
             else
-                builder.Append(new Rune(code).ToString());
+                builder.Append(char.ConvertFromUtf32(code));
         }
 
-        string composed = builder.ToString();
-        return composed == text ? text : composed;
+        return builder.Equals(original) ? original : builder.ToString();
     }
 
     private sealed class Tables
@@ -112,7 +120,19 @@ internal static class UnicodeComposition
             return false;
         }
 
-        public void Decompose(int code, List<int> output)
+        public List<int> Decompose(string text)
+        {
+            var codes = new List<int>(text.Length);
+            for (int i = 0; i < text.Length;)
+            {
+                Decompose(UnicodeKinds.CodePoint(text.AsSpan(i), out int width), codes);
+                i += width;
+            }
+
+            return codes;
+        }
+
+        private void Decompose(int code, List<int> output)
         {
             int hangul = code - HangulBase;
             if (hangul is >= 0 and < HangulCount)

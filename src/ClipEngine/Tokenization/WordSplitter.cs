@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace ClipEngine.Tokenization;
 
 /// <summary>
@@ -19,7 +17,7 @@ internal ref struct WordSplitter
     /// <summary>Starts before the first word.</summary>
     /// <param name="text">Cleaned text.</param>
     /// <param name="specialWords">Words that come before every other alternative.</param>
-    /// <param name="ignoreCase">As the expression of open_clip: in lowered text only the long s (ſ) shows it, which then equals s.</param>
+    /// <param name="ignoreCase">As the expression of open_clip: capitals and the long s (ſ) then equal small letters.</param>
     public WordSplitter(ReadOnlySpan<char> text, string[] specialWords, bool ignoreCase)
     {
         _text = text;
@@ -40,15 +38,15 @@ internal ref struct WordSplitter
             int length = FixedWord(rest);
             if (length == 0)
             {
-                Kind kind = KindAt(rest, out length);
-                if (kind == Kind.Space)
+                CharacterKind kind = UnicodeKinds.At(rest, out length);
+                if (kind == CharacterKind.Space)
                 {
                     _position += length;
                     continue;
                 }
 
                 // Digits and other numbers stand alone.
-                while (kind != Kind.Number && length < rest.Length && KindAt(rest[length..], out int width) == kind)
+                while (kind != CharacterKind.Number && length < rest.Length && UnicodeKinds.At(rest[length..], out int width) == kind)
                     length += width;
             }
 
@@ -87,51 +85,10 @@ internal ref struct WordSplitter
             return false;
         for (int i = 0; i < word.Length; i++)
         {
-            if (rest[i] != word[i] && !(_ignoreCase && rest[i] == 'ſ' && word[i] == 's'))
+            if (rest[i] != word[i] && !(_ignoreCase && (rest[i] == 'ſ' ? 's' : char.IsAsciiLetterUpper(rest[i]) ? (char)(rest[i] | 0x20) : rest[i]) == word[i]))
                 return false;
         }
 
         return true;
-    }
-
-    private static Kind KindAt(ReadOnlySpan<char> rest, out int width)
-    {
-        char first = rest[0];
-        width = 1;
-        if (char.IsAscii(first))
-        {
-            if (char.IsAsciiLetter(first))
-                return Kind.Letter;
-            if (char.IsAsciiDigit(first))
-                return Kind.Number;
-            return TextCleaning.WhiteSpace.Contains(first) ? Kind.Space : Kind.Other;
-        }
-
-        int code = first;
-        if (rest.Length > 1 && char.IsSurrogatePair(first, rest[1]))
-        {
-            code = char.ConvertToUtf32(first, rest[1]);
-            width = 2;
-        }
-        else if (TextCleaning.WhiteSpace.Contains(first))
-        {
-            return Kind.Space;
-        }
-
-        return CharUnicodeInfo.GetUnicodeCategory(code) switch
-        {
-            UnicodeCategory.UppercaseLetter or UnicodeCategory.LowercaseLetter or UnicodeCategory.TitlecaseLetter
-                or UnicodeCategory.ModifierLetter or UnicodeCategory.OtherLetter => Kind.Letter,
-            UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber => Kind.Number,
-            _ => Kind.Other,
-        };
-    }
-
-    private enum Kind
-    {
-        Space,
-        Letter,
-        Number,
-        Other,
     }
 }

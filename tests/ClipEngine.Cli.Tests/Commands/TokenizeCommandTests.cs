@@ -64,17 +64,17 @@ public sealed class TokenizeCommandTests : IDisposable
     [InlineData("ViT-B-32", 77)]
     [InlineData("ViT-L-14/laion2b_s32b_b82k", 77)]
     public void ACatalogueNameGivesItsTokenizer(string model, int contextLength) =>
-        Assert.Equal(contextLength, TokenizeCommand.TokenizerOf(model).ContextLength);
+        Assert.Equal(contextLength, ModelTokenizer.Load(model).ContextLength);
 
     [Fact]
     public void AFoldersConfigurationGivesTheContextLength()
     {
         string json = ClipEngine.Checkpoints.ModelCatalogue.FindModel("ViT-B-32").ConfigurationJson;
         File.WriteAllText(_folder.File("open_clip_config.json"), json.Replace("\"context_length\": 77", "\"context_length\": 9", StringComparison.Ordinal));
-        Assert.Equal(9, TokenizeCommand.TokenizerOf(_folder.Root).ContextLength);
-        Assert.Equal(9, TokenizeCommand.TokenizerOf(_folder.File("open_clip_config.json")).ContextLength);
+        Assert.Equal(9, ModelTokenizer.Load(_folder.Root).ContextLength);
+        Assert.Equal(9, ModelTokenizer.Load(_folder.File("open_clip_config.json")).ContextLength);
         File.WriteAllText(_folder.File("open_clip_config.json"), json.Replace("49408", "1000", StringComparison.Ordinal));
-        Assert.Throws<BadInputException>(() => TokenizeCommand.TokenizerOf(_folder.Root));
+        Assert.Throws<BadInputException>(() => ModelTokenizer.Load(_folder.Root));
     }
 
     [Theory]
@@ -82,7 +82,7 @@ public sealed class TokenizeCommandTests : IDisposable
     [InlineData("ViT-X-99", "no model or weights of that name")]
     [InlineData("weights.safetensors", "no such file")]
     public void WhatHasNoClipTokenizerIsRefusedByName(string model, string named) =>
-        Assert.Contains(named, Assert.Throws<BadInputException>(() => TokenizeCommand.TokenizerOf(model)).Message, StringComparison.Ordinal);
+        Assert.Contains(named, Assert.Throws<BadInputException>(() => ModelTokenizer.Load(model)).Message, StringComparison.Ordinal);
 
     private string[] Lines() => Encoding.UTF8.GetString(_output.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
 }

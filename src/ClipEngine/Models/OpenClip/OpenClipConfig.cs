@@ -73,6 +73,15 @@ public sealed record TokenizerConfig
 
     /// <summary><c>tokenizer_kwargs.strip_sep_token</c>.</summary>
     public bool StripSeparator { get; init; }
+
+    /// <summary><c>tokenizer_kwargs.language</c>: NLLB's code, or null for the tokenizer's own.</summary>
+    public string? Language { get; init; }
+
+    /// <summary><c>tokenizer_mode</c>, or null for the plain one.</summary>
+    public string? Mode { get; init; }
+
+    /// <summary>transformers' <c>model_type</c> where the model lies in its layout: the tokenizer's files are then read as transformers does. Null in open_clip's layout.</summary>
+    public string? ModelType { get; init; }
 }
 
 /// <summary>An image tower as <c>vision_cfg</c> describes it; the names of the JSON keys stand in each comment.</summary>

@@ -242,11 +242,14 @@ internal static class OpenClipConfigReader
     private static TokenizerConfig ReadTokenizer(ConfigSection section)
     {
         string? name = section.Text("hf_tokenizer_name");
-        section.Forget("tokenizer_mode");
+        string? mode = section.Text("tokenizer_mode") is { Length: > 0 } named ? named : null;
         ConfigSection? options = section.Section("tokenizer_kwargs");
         if (options is null)
-            return new TokenizerConfig { HubName = name };
-        var config = new TokenizerConfig { HubName = name, Clean = options.Text("clean"), StripSeparator = options.Boolean("strip_sep_token", false) };
+            return new TokenizerConfig { HubName = name, Mode = mode };
+        var config = new TokenizerConfig
+        {
+            HubName = name, Mode = mode, Clean = options.Text("clean"), StripSeparator = options.Boolean("strip_sep_token", false), Language = options.Text("language"),
+        };
         options.RefuseTheRest();
         return config;
     }

@@ -148,6 +148,7 @@ internal sealed record SigLipConfig
                 HasProjectionBias = true,
                 Activation = ReadActivation(text),
                 Epsilon = (float)text.Number("layer_norm_eps", 1e-6, 0, 1),
+                Tokenizer = new TokenizerConfig { ModelType = files.ModelType },
             },
             Preprocess = new PreprocessOptions { Height = size, Width = size, Mean = [0.5f, 0.5f, 0.5f], StandardDeviation = [0.5f, 0.5f, 0.5f], ResizeMode = ResizeMode.Squash },
             IsTransformers = true,

@@ -15,7 +15,11 @@ internal sealed class TransformersClipFamily : IModelFamily
     internal static OpenClipConfig Read(JsonElement configuration, string source)
     {
         OpenClipConfig config = OpenClipConfigReader.Parse(ToOpenClip(configuration, source), source);
-        return config with { Preprocess = config.Preprocess.AsTransformers() };
+        return config with
+        {
+            Preprocess = config.Preprocess.AsTransformers(),
+            Text = config.Text with { Tokenizer = new TokenizerConfig { ModelType = "clip" } },
+        };
     }
 
     /// <summary>The configuration in OpenCLIP's words, with the preprocessing that lies beside it.</summary>
