@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using ClipEngine.Checkpoints;
 using ClipEngine.Files;
@@ -42,8 +43,9 @@ internal static class FeatureFile
     /// <param name="name"><c>image_features</c> or <c>text_features</c>.</param>
     /// <param name="shape">Of all features.</param>
     /// <param name="inputs">One name for each row.</param>
+    /// <param name="preprocessing">How the images became pixels; under <c>preprocessing</c> in the metadata of <c>.safetensors</c>.</param>
     /// <param name="make">Calls the handler that it is given with all rows in order, not normalised.</param>
-    public static void WriteRows(string path, string name, Shape shape, IReadOnlyList<string> inputs, Action<FeatureRowHandler> make)
+    public static void WriteRows(string path, string name, Shape shape, IReadOnlyList<string> inputs, string preprocessing, Action<FeatureRowHandler> make)
     {
         int width = (int)shape[^1];
         float[] normalized = [];
@@ -61,7 +63,9 @@ internal static class FeatureFile
             return;
         }
 
-        var file = new SafetensorsWriter(Names(inputs));
+        Dictionary<string, string> metadata = Names(inputs);
+        metadata["preprocessing"] = preprocessing;
+        var file = new SafetensorsWriter(metadata);
         file.AddRows(name, Dimensions(shape));
         file.AddRows($"{name}_normalized", Dimensions(shape));
         file.Write(path, tensors => make((_, rows) =>
@@ -69,6 +73,45 @@ internal static class FeatureFile
             tensors.Append(name, rows);
             tensors.Append($"{name}_normalized", Normalize(rows));
         }));
+    }
+
+    /// <summary>
+    /// The same where some inputs may turn out to have no features: how many rows there are is known at the end, so they wait in a file of
+    /// their own until then. The inputs that were skipped are listed beside the features.
+    /// </summary>
+    /// <param name="path">The final name.</param>
+    /// <param name="name"><c>image_features</c>.</param>
+    /// <param name="shape">Of the features of all inputs.</param>
+    /// <param name="inputs">The inputs' names.</param>
+    /// <param name="skipped">Those that have no features; told by <paramref name="make"/>.</param>
+    /// <param name="preprocessing">As above.</param>
+    /// <param name="make">Calls the handler that it is given with the rows that there are, in order, not normalised.</param>
+    /// <returns>The shape of what was written.</returns>
+    /// <exception cref="BadInputException">No input has features; nothing is written.</exception>
+    public static Shape WriteKeptRows(string path, string name, Shape shape, IReadOnlyList<string> inputs, SkippedImages skipped, string preprocessing, Action<FeatureRowHandler> make)
+    {
+        const int RowsAtOnce = 256;
+        int rowLength = (int)(shape.ElementCount / shape[0]);
+        using FileStream waiting = AtomicFile.OpenScratch(path);
+        make((_, rows) => waiting.Write(MemoryMarshal.AsBytes(rows)));
+        waiting.Flush();
+        waiting.Position = 0;
+        int kept = (int)(waiting.Length / sizeof(float) / rowLength);
+        if (kept == 0)
+            throw new BadInputException("images", $"none of the {inputs.Count} images can be read.");
+        Shape written = shape.Rank == 2 ? new Shape(kept, shape[1]) : new Shape(kept, shape[1], shape[2]);
+        WriteRows(path, name, written, skipped.Kept(inputs), preprocessing, rows =>
+        {
+            float[] buffer = new float[RowsAtOnce * rowLength];
+            for (int first = 0; first < kept; first += RowsAtOnce)
+            {
+                Span<float> part = buffer.AsSpan(0, Math.Min(RowsAtOnce, kept - first) * rowLength);
+                waiting.ReadExactly(MemoryMarshal.AsBytes(part));
+                rows(first, part);
+            }
+        });
+        skipped.WriteBeside(path);
+        return written;
     }
 
     /// <summary>Adds both forms of features to a file that is being made.</summary>

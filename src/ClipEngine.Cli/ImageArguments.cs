@@ -21,11 +21,13 @@ internal sealed class ImageArguments(bool takesShards = false)
     private readonly Option<string?> _rgb = new("--rgb") { Description = "When palettes, alpha, 16-bit gray and the like become RGB: last, behind the resize (open_clip), or first (transformers)." };
     private readonly Option<string?> _alpha = new("--alpha") { Description = "What becomes of transparency: drop (open_clip), or white, laid over white first (transformers since 5.21)." };
 
+    private readonly Option<bool> _skipBad = new("--skip-bad") { Description = "Go on past images that cannot be read, and list them. Without it the first one ends the run." };
+
     /// <summary>Adds the words to a verb.</summary>
     public void AddTo(Command command)
     {
         command.Add(_inputs);
-        foreach (Option option in new Option[] { _list, _column, _resampler, _rgb, _alpha })
+        foreach (Option option in new Option[] { _list, _column, _resampler, _rgb, _alpha, _skipBad })
             command.Add(option);
     }
 
@@ -34,9 +36,14 @@ internal sealed class ImageArguments(bool takesShards = false)
     public PreprocessOverrides Preprocessing(ParseResult parsed) =>
         PreprocessOverrides.Parse(parsed.GetValue(_resampler), parsed.GetValue(_rgb), parsed.GetValue(_alpha), "--");
 
+    /// <summary>Whether images that cannot be read are listed and left out.</summary>
+    public bool SkipsBad(ParseResult parsed) => parsed.GetValue(_skipBad);
+
     /// <summary>A file stands for itself; a folder for all images below it, told by their extensions and sorted by path; a list for its lines, a table for its rows.</summary>
+    /// <param name="parsed">The command line.</param>
+    /// <param name="leftOut">Counts the files of folders that are no images.</param>
     /// <exception cref="BadInputException">Something is not there, or nothing was named.</exception>
-    public IReadOnlyList<string> Find(ParseResult parsed)
+    public IReadOnlyList<string> Find(ParseResult parsed, LeftOutFiles leftOut)
     {
         string? list = parsed.GetValue(_list), column = parsed.GetValue(_column);
         bool isTable = CsvTable.IsTable(list ?? "");
@@ -59,7 +66,7 @@ internal sealed class ImageArguments(bool takesShards = false)
         void Add(string input, string otherwise)
         {
             if (Directory.Exists(input))
-                files.AddRange(InFolder(input));
+                files.AddRange(InFolder(input, leftOut));
             else if (File.Exists(input))
                 files.Add(input);
             else
@@ -88,14 +95,16 @@ internal sealed class ImageArguments(bool takesShards = false)
         }
     }
 
-    private string[] InFolder(string folder)
+    private IReadOnlyList<string> InFolder(string folder, LeftOutFiles leftOut)
     {
-        var options = new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = FileAttributes.None, IgnoreInaccessible = false };
-        string[] all = [.. Directory.EnumerateFiles(folder, "*", options).Order(StringComparer.Ordinal)];
-        string[] files = Array.FindAll(all, ImageCollection.IsImage);
-        if (files.Length == 0 && takesShards)
-            files = Array.FindAll(all, ImageCollection.IsShard);
-        return files.Length > 0 ? files : throw new BadInputException(folder, $"the folder holds no images ({string.Join(", ", ImageCollection.Extensions)}){(takesShards ? " and no shards (.tar)" : "")}.");
+        ImageFolder found = ImageFolder.Find(folder);
+        leftOut.Add(found.LeftOut);
+        if (found.Images.Count == 0 && takesShards && found.Shards.Count > 0)
+            return found.Shards;
+        foreach (string shard in found.Shards)
+            leftOut.Add(shard);
+        string others = found.LeftOut.Total > 0 ? $"; {found.LeftOut}" : "";
+        return found.Images.Count > 0 ? found.Images : throw new BadInputException(folder, $"the folder holds no images ({string.Join(", ", ImageCollection.Extensions)}){(takesShards ? " and no shards (.tar)" : "")}{others}.");
     }
 
     private static string? Backslashes(string path) => path.Contains('\\', StringComparison.Ordinal) && !OperatingSystem.IsWindows()

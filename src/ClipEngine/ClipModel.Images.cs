@@ -83,11 +83,12 @@ public sealed partial class ClipModel
     /// <param name="rows">Takes the features, batch after batch, in order.</param>
     /// <param name="normalize">Scale each feature to length 1.</param>
     /// <param name="progress">Told after each batch, with the times of the stages.</param>
+    /// <param name="skipped">Told of each image that cannot be read, with its number among <paramref name="images"/>, in order; it then has no row. Null: the first one ends the call.</param>
     /// <param name="cancellationToken">Looked at before each image and batch.</param>
     /// <returns>Where the time went.</returns>
     /// <exception cref="BadInputException">An image cannot be read or is none; names it. Nothing is skipped silently; the features of earlier batches may have been handed on.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
-    public EncodeTimes EncodeImages(ImageCollection images, FeatureRowHandler rows, bool normalize = true, IProgress<EncodeProgress>? progress = null, CancellationToken cancellationToken = default)
+    public EncodeTimes EncodeImages(ImageCollection images, FeatureRowHandler rows, bool normalize = true, IProgress<EncodeProgress>? progress = null, Action<int, ImageException>? skipped = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(images);
         ArgumentNullException.ThrowIfNull(rows);
@@ -106,6 +107,7 @@ public sealed partial class ClipModel
             },
             normalize,
             progress,
+            skipped,
             cancellationToken);
         queue.Complete();
         return times with { Write = queue.BusyTime };
@@ -125,30 +127,34 @@ public sealed partial class ClipModel
         Shape shape = Encoder.ImageFeatureShape(count);
         float[] values = new float[shape.ElementCount];
         int rowLength = count == 0 ? 0 : values.Length / count;
-        EncodeImages(count, decode, nameOf, (first, n) => values.AsSpan(first * rowLength, n * rowLength), static (_, _) => TimeSpan.Zero, normalize, progress, cancellationToken);
+        EncodeImages(count, decode, nameOf, (first, n) => values.AsSpan(first * rowLength, n * rowLength), static (_, _) => TimeSpan.Zero, normalize, progress, skipped: null, cancellationToken);
         return new FeatureMatrix(values, shape);
     }
 
-    private EncodeTimes EncodeImages(int count, ImageDecode decode, Func<int, string> nameOf, FeatureRoom room, BatchDone done, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
+    private EncodeTimes EncodeImages(int count, ImageDecode decode, Func<int, string> nameOf, FeatureRoom room, BatchDone done, bool normalize, IProgress<EncodeProgress>? progress, Action<int, ImageException>? skipped, CancellationToken cancellationToken)
     {
         ObjectDisposedException.ThrowIf(_calls.IsClosed, this);
-        if (count == 1)
+        if (count == 1 && skipped is null)
             return EncodeOne(decode, nameOf, room, done, normalize, progress, cancellationToken);
         // The processor's own backend shares its threads with decoding; beside a GPU all processors are free for it.
         int threads = Math.Max(1, Math.Min(count, Backend is CpuBackend ? NativeThreads.Count : Environment.ProcessorCount));
         long start = Stopwatch.GetTimestamp(), encodeTicks = 0;
         TimeSpan write = TimeSpan.Zero;
+        int nextRow = 0;
         using var pool = new ImageDecodePool(count, PixelCount, ImageBatchSize, threads, decode, cancellationToken);
         while (pool.TryTake(out ImageBatch batch))
         {
-            batch.ThrowIfRefused();
-            Span<float> features = room(batch.First, batch.Count);
+            if (skipped is null)
+                batch.ThrowIfRefused();
+            Span<float> features = room(nextRow, batch.Count);
             long from = Stopwatch.GetTimestamp();
             RunPixels(batch.Pixels, features, normalize, cancellationToken);
             encodeTicks += Stopwatch.GetTimestamp() - from;
             if (RowNotFinite(features, batch.Count) is { } row)
                 throw NotFinite(nameOf(batch.First + row));
-            write = done(batch.First, batch.Count);
+            int kept = skipped is null ? batch.Count : RemoveRefused(batch, features, skipped);
+            write = done(nextRow, kept);
+            nextRow += kept;
             progress?.Report(new EncodeProgress(batch.First + batch.Count, count) { Times = Times() });
         }
 
@@ -162,6 +168,30 @@ public sealed partial class ClipModel
             Encode = Stopwatch.GetElapsedTime(0, encodeTicks),
             Write = write,
         };
+    }
+
+    /// <summary>Closes the gaps that refused images leave among a batch's features.</summary>
+    /// <returns>How many rows are left.</returns>
+    private static int RemoveRefused(in ImageBatch batch, Span<float> features, Action<int, ImageException> skipped)
+    {
+        int length = features.Length / batch.Count, kept = 0;
+        for (int i = 0; i < batch.Count; i++)
+        {
+            switch (batch.Refusals[i])
+            {
+                case null:
+                    features.Slice(i * length, length).CopyTo(features[(kept++ * length)..]);
+                    break;
+                case ImageException refusal:
+                    skipped(batch.First + i, refusal);
+                    break;
+                case { } other: // not about the image: a shard that changed, a setting
+                    System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(other);
+                    break;
+            }
+        }
+
+        return kept;
     }
 
     /// <summary>One image on the calling thread: there is nothing that could run beside it.</summary>

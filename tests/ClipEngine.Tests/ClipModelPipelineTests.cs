@@ -56,6 +56,33 @@ public sealed class ClipModelPipelineTests : IDisposable
         Assert.InRange(handed, 0, 10);
     }
 
+    [Theory]
+    [InlineData(21, new[] { 0, 10, 11, 20 })]
+    [InlineData(4, new[] { 0, 1, 2, 3 })]
+    [InlineData(1, new[] { 0 })]
+    [InlineData(5, new int[0])]
+    public void SkippedImagesHaveNoRowAndAllOthersKeepTheirs(int count, int[] bad)
+    {
+        using ClipModel model = ClipModel.Load(s_tower, new ClipModelOptions { BatchSize = 2 });
+        string[] good = ["tiny.png", "one.png", "gray.jpg", "small.png"];
+        string shard = TarBuilder.Write(_folder.File("bad.tar"), Enumerable.Range(0, count).Select(i => ($"{i:d3}.png", bad.Contains(i) ? [1, 2, 3] : File.ReadAllBytes(PathOf(good[i % 4])))));
+        using var images = ImageCollection.Open([shard]);
+        var found = new List<float>();
+        var skipped = new List<int>();
+        model.EncodeImages(images, (first, rows) =>
+        {
+            Assert.Equal(found.Count / model.EmbedDimension, first);
+            found.AddRange(rows);
+        }, skipped: (index, refusal) =>
+        {
+            Assert.Contains($"{index:d3}.png", refusal.Message);
+            skipped.Add(index);
+        });
+        Assert.Equal(bad, skipped);
+        string[] kept = [.. Enumerable.Range(0, count).Where(i => !bad.Contains(i)).Select(i => PathOf(good[i % 4]))];
+        Assert.Equal(kept.Length == 0 ? [] : model.EncodeImages(kept).Values, found);
+    }
+
     [Fact]
     public void WhatTheTakerThrowsReachesTheCaller()
     {

@@ -35,6 +35,8 @@ class WebpDecoder final : public RowDecoder {
     WebPBitstreamFeatures features;
     if (WebPGetFeatures(encoded.data, encoded.size, &features) != VP8_STATUS_OK) throw ImageError(Problem::kCorrupt, "WebP: its header makes no sense");
     mode_ = features.has_alpha ? PixelMode::kRgba : PixelMode::kRgb;
+    constexpr int kLossy = 1;
+    is_plain_lossy_ = features.format == kLossy && !features.has_alpha;
 
     WebPIterator frame;
     if (!WebPDemuxGetFrame(demuxer.get(), 1, &frame)) throw ImageError(Problem::kCorrupt, "WebP: it holds no frame");
@@ -50,8 +52,10 @@ class WebpDecoder final : public RowDecoder {
 
   int format() const override { return CLIPENGINE_IMAGE_WEBP; }
 
-  // The frame as it is given out, and as libwebp keeps it: lossless images and alpha planes whole.
-  int64_t memory() const override { return int64_t{frame_.width()} * frame_.height() * static_cast<int64_t>(bytes_of_pixel(mode_) + 4); }
+  // The frame as it is given out, and what libwebp keeps whole beside it: the pixels of lossless images, and alpha.
+  int64_t memory() const override {
+    return int64_t{frame_.width()} * frame_.height() * static_cast<int64_t>(bytes_of_pixel(mode_) + (is_plain_lossy_ ? 0 : 4));
+  }
 
  protected:
   void decode_row(uint8_t* row) override {
@@ -99,6 +103,7 @@ class WebpDecoder final : public RowDecoder {
   Bytes encoded_;
   Bytes payload_{};
   Window frame_{};
+  bool is_plain_lossy_ = false;
   int row_ = 0;
   std::vector<uint8_t> pixels_;
 };

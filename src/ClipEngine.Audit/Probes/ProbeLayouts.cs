@@ -1,6 +1,7 @@
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Specs;
 using ClipEngine.Audit.Tables;
+using ClipEngine.Imaging;
 
 namespace ClipEngine.Audit.Probes;
 
@@ -86,7 +87,7 @@ internal static class ProbeLayouts
     private static Dictionary<string, string> ByName(string folder)
     {
         var byName = new Dictionary<string, string>();
-        foreach (string file in Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
+        foreach (string file in ImageFolder.Find(folder).Images)
             byName.TryAdd(Path.GetFileName(file), file);
         return byName;
     }

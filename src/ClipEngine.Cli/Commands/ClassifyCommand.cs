@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using ClipEngine.Audit.Specs;
+using ClipEngine.Imaging;
 
 namespace ClipEngine.Cli.Commands;
 
@@ -26,23 +27,39 @@ internal static class ClassifyCommand
         {
             LabelList list = LabelList.Read(parsed.GetValue(labels)!);
             string[] names = [.. list.Labels];
-            IReadOnlyList<string> files = inputs.Find(parsed);
+            var leftOut = new LeftOutFiles();
+            IReadOnlyList<string> files = inputs.Find(parsed, leftOut);
+            var skipped = new SkippedImages(leftOut);
             using LoadedModel loaded = model.Load(parsed, preprocessing: inputs.Preprocessing(parsed));
             FeatureMatrix labelFeatures = loaded.Model.EncodeLabels(names, parsed.GetValue(templates), cancellation);
             if (labelFeatures.Truncated.Count > 0)
                 Console.Error.WriteLine($"clipengine: {labelFeatures.Truncated.Count} of the labels did not fit {loaded.Model.Tokenizer.ContextLength} ids and lost their ends; the first is number {labelFeatures.Truncated[0] + 1}.");
             FeatureMatrix images;
             using (var progress = new Progress("images"))
-                images = loaded.Model.EncodeImages(files, progress: progress, cancellationToken: cancellation);
+                images = EncodeImages(loaded.Model, files, inputs.SkipsBad(parsed) ? skipped : null, progress, cancellation);
+            files = skipped.Kept(files);
             Classification result = loaded.Model.Classify(images, names, labelFeatures, cancellation);
             Console.Error.WriteLine($"clipengine: {list.Origin}");
             if (parsed.GetValue(json))
                 WriteJson(files, result, loaded.Model.Notices);
             else
                 WriteTable(files, result);
+            if (skipped.Summary() is { Length: > 0 } summary)
+                Console.Error.WriteLine($"clipengine: classified {files.Count} images{summary}");
             return CommandRunner.Done;
         }, cancellation));
         return command;
+    }
+
+    private static FeatureMatrix EncodeImages(ClipModel model, IReadOnlyList<string> files, SkippedImages? skipped, Progress progress, CancellationToken cancellation)
+    {
+        if (skipped is null)
+            return model.EncodeImages(files, progress: progress, cancellationToken: cancellation);
+        using var images = ImageCollection.Open(files, cancellation);
+        var rows = new List<float>();
+        model.EncodeImages(images, (_, features) => rows.AddRange(features), progress: progress, skipped: (index, refusal) => skipped.Add(index, files[index], refusal), cancellationToken: cancellation);
+        int kept = files.Count - skipped.Skipped.Count;
+        return kept > 0 ? new FeatureMatrix([.. rows], model.Encoder.ImageFeatureShape(kept)) : throw new BadInputException("images", $"none of the {files.Count} images can be read.");
     }
 
     private static void WriteTable(IReadOnlyList<string> files, Classification result)

@@ -26,16 +26,31 @@ internal static class EmbedCommand
         command.SetAction((parsed, cancellation) => Task.Run(() =>
         {
             string path = Output(parsed, output);
-            IReadOnlyList<string> files = inputs.Find(parsed);
+            var leftOut = new LeftOutFiles();
+            IReadOnlyList<string> files = inputs.Find(parsed, leftOut);
             using var images = ImageCollection.Open(files, cancellation);
+            leftOut.Add(images.LeftOut);
+            var skipped = new SkippedImages(leftOut);
             long start = Stopwatch.GetTimestamp();
             using LoadedModel loaded = model.Load(parsed, ModelTowers.Image, inputs.Preprocessing(parsed));
             TimeSpan load = Stopwatch.GetElapsedTime(start);
             Shape shape = loaded.Model.Encoder.ImageFeatureShape(images.Count);
             EncodeTimes times = default;
+            string preprocessing = PreprocessNames.Describe(loaded.Model.Preprocessor.Options);
             using (var progress = new Progress("images"))
-                FeatureFile.WriteRows(path, "image_features", shape, images, rows => times = loaded.Model.EncodeImages(images, rows, normalize: false, progress, cancellation));
-            return Report(parsed.GetValue(json), path, loaded.Model, [shape], [], new Speed(images.Count, load, times));
+            {
+                if (inputs.SkipsBad(parsed))
+                {
+                    shape = FeatureFile.WriteKeptRows(path, "image_features", shape, images, skipped, preprocessing,
+                        rows => times = loaded.Model.EncodeImages(images, rows, normalize: false, progress, (index, refusal) => skipped.Add(index, images[index], refusal), cancellation));
+                }
+                else
+                {
+                    FeatureFile.WriteRows(path, "image_features", shape, images, preprocessing, rows => times = loaded.Model.EncodeImages(images, rows, normalize: false, progress, cancellationToken: cancellation));
+                }
+            }
+
+            return Report(parsed.GetValue(json), path, loaded.Model, [shape], [], new Speed(images.Count, load, times), skipped, inputs.SkipsBad(parsed));
         }, cancellation));
         return command;
     }
@@ -136,11 +151,11 @@ internal static class EmbedCommand
         return path;
     }
 
-    private static int Report(bool json, string path, ClipModel model, Shape[] shapes, IReadOnlyList<int> truncated, Speed? speed = null)
+    private static int Report(bool json, string path, ClipModel model, Shape[] shapes, IReadOnlyList<int> truncated, Speed? speed = null, SkippedImages? skipped = null, bool isListed = false)
     {
         if (!json)
         {
-            Console.Error.WriteLine($"clipengine: wrote {string.Join(" and ", shapes)} to {path}");
+            Console.Error.WriteLine($"clipengine: wrote {string.Join(" and ", shapes)} to {path}{skipped?.Summary(isListed ? path : null)}");
             return CommandRunner.Done;
         }
 
@@ -174,6 +189,8 @@ internal static class EmbedCommand
                 writer.WriteEndObject();
                 speed.WriteTo(writer);
             }
+
+            skipped?.WriteMembers(writer);
 
             writer.WriteNumber("weight_bytes", model.WeightBytes);
             using var process = System.Diagnostics.Process.GetCurrentProcess();

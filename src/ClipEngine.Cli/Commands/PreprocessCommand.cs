@@ -22,7 +22,7 @@ internal static class PreprocessCommand
         Option<string?> interpolation = new Option<string?>("--interpolation") { Description = "Without a model: bicubic (the default) or bilinear." }.OneOf("bicubic", "bilinear");
         Option<int?> threads = new Option<int?>("--threads") { Description = "Processor threads; as many as there are unless said." }.Between(1, ModelArguments.MostThreads);
         Option<bool> json = new("--json") { Description = "Say on standard output what was written, as JSON." };
-        var command = new Command("preprocess", "Decode, resize and crop images bit for bit as open_clip's reference does.")
+        var command = new Command("preprocess", "Decode, resize and crop images bit for bit as open_clip and transformers do (with Pillow 13, Pillow 12 or torchvision).")
         {
             output, model, configuration, imageSize, size, mode, interpolation, threads, json,
         };
@@ -33,11 +33,12 @@ internal static class PreprocessCommand
             PreprocessOptions options = overrides.Apply(Options(
                 parsed.GetValue(model), parsed.GetValue(configuration), parsed.GetValue(imageSize), parsed.GetValue(size), parsed.GetValue(mode), parsed.GetValue(interpolation), overrides));
             int workers = parsed.GetValue(threads) ?? Environment.ProcessorCount;
-            IReadOnlyList<string> files = images.Find(parsed);
+            var leftOut = new LeftOutFiles();
+            IReadOnlyList<string> files = images.Find(parsed, leftOut);
             string folder = parsed.GetValue(output)!;
             string[] targets = Targets(files, folder);
             BadInputException?[] refusals = Run(new ImagePreprocessor(options), files, targets, workers, cancellation);
-            return Report(parsed.GetValue(json), folder, options, files, targets, refusals);
+            return Report(parsed.GetValue(json), folder, options, files, targets, refusals, leftOut, images.SkipsBad(parsed));
         }, cancellation));
         return command;
     }
@@ -131,7 +132,7 @@ internal static class PreprocessCommand
         return refusals;
     }
 
-    private static int Report(bool json, string folder, PreprocessOptions options, IReadOnlyList<string> files, string[] targets, BadInputException?[] refusals)
+    private static int Report(bool json, string folder, PreprocessOptions options, IReadOnlyList<string> files, string[] targets, BadInputException?[] refusals, LeftOutFiles leftOut, bool skipsBad)
     {
         int refused = refusals.Count(refusal => refusal is not null);
         foreach (BadInputException? refusal in refusals)
@@ -140,13 +141,13 @@ internal static class PreprocessCommand
                 Console.Error.WriteLine($"clipengine: {refusal.Message}");
         }
 
-        Console.Error.WriteLine($"clipengine: wrote {files.Count - refused} of {files.Count} images as [{options.Height}, {options.Width}, 3] to {BadInputException.Escape(folder)}");
+        Console.Error.WriteLine($"clipengine: wrote {files.Count - refused} of {files.Count} images as [{options.Height}, {options.Width}, 3] to {BadInputException.Escape(folder)}{(leftOut.Total > 0 ? $"; {leftOut}" : "")}");
         if (json)
-            WriteJson(folder, options, files, targets, refusals);
-        return refused == 0 ? CommandRunner.Done : CommandRunner.BadInput;
+            WriteJson(folder, options, files, targets, refusals, leftOut);
+        return refused == 0 || (skipsBad && refused < files.Count) ? CommandRunner.Done : CommandRunner.BadInput;
     }
 
-    private static void WriteJson(string folder, PreprocessOptions options, IReadOnlyList<string> files, string[] targets, BadInputException?[] refusals)
+    private static void WriteJson(string folder, PreprocessOptions options, IReadOnlyList<string> files, string[] targets, BadInputException?[] refusals, LeftOutFiles leftOut)
     {
         using Stream output = Console.OpenStandardOutput();
         using (var writer = new Utf8JsonWriter(output))
@@ -167,6 +168,7 @@ internal static class PreprocessCommand
             }
 
             writer.WriteEndArray();
+            SkippedImages.WriteLeftOut(writer, leftOut);
             writer.WriteEndObject();
         }
 

@@ -69,6 +69,29 @@ public static class AtomicFile
         Write(path, stream => stream.Write(bytes));
     }
 
+    /// <summary>A file for what has to wait until a result can be written, in the folder of the result; gone when it is closed.</summary>
+    /// <param name="path">The result's final name; its folder is created where it is missing.</param>
+    /// <exception cref="IOException">No permission, a bad disk: the message names the final path.</exception>
+    public static FileStream OpenScratch(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        string full = Path.GetFullPath(path), folder = Path.GetDirectoryName(full)!;
+        try
+        {
+            Directory.CreateDirectory(folder);
+            RemoveLeftovers(folder);
+            FileStream stream = Create(full, out string temporary);
+            // Without a name it needs no removing, however this process ends.
+            TryDelete(temporary);
+            TemporaryName.Return(temporary);
+            return stream;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"{path}: could not be written: {exception.Message}", exception);
+        }
+    }
+
     /// <summary>Moves a finished and closed file to its final name, and has the folder say so on the disk. Where that fails, nothing new is left under the name.</summary>
     internal static void Publish(string temporary, string path)
     {

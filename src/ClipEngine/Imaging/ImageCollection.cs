@@ -1,14 +1,15 @@
 using System.Collections;
+using Microsoft.Win32.SafeHandles;
 
 namespace ClipEngine.Imaging;
 
 /// <summary>
 /// Images in a fixed order: files, and members of tar shards as <c>webdataset</c> lays them out. What there is and how it is called is
-/// known once it is open; an image is read when its turn comes, by any number of threads at once.
+/// known once it is open; an image is read when its turn comes, by any number of threads at once. Shards are open only while they are read.
 /// </summary>
 /// <remarks>
-/// Of a shard (<c>.tar</c>, not compressed) the members that end in .jpg, .jpeg, .jpe, .png, .webp, .bmp or .gif are images; captions and
-/// other members are passed over. Only headers are read in opening, so that shards of any size open fast and use no memory but for names.
+/// Of a shard (<c>.tar</c>, not compressed) the members that end in .jpg, .jpeg, .jpe, .png, .webp, .bmp or .gif are images; captions,
+/// other members, and what begins with a dot are passed over and counted. Only headers are read in opening, so that shards of any size open fast and use no memory but for names.
 /// </remarks>
 public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
 {
@@ -20,6 +21,7 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
 
     private readonly List<Image> _images = [];
     private readonly List<TarShard> _shards = [];
+    private readonly OpenShards _open = new();
 
     private ImageCollection()
     {
@@ -27,6 +29,9 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
 
     /// <summary>How many images.</summary>
     public int Count => _images.Count;
+
+    /// <summary>The members of shards that are no images.</summary>
+    public LeftOutFiles LeftOut { get; } = new();
 
     /// <summary>The id of an image: a file's path as it was given, a member's name as it stands in its shard.</summary>
     public string this[int index] => _images[index].Name;
@@ -51,9 +56,7 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
                 }
 
                 cancellation.ThrowIfCancellationRequested();
-                var shard = TarShard.Open(path);
-                collection._shards.Add(shard);
-                collection.Add(shard, owners);
+                collection.Add(path, owners);
             }
 
             return collection;
@@ -74,8 +77,7 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
     /// <summary>Closes the shards.</summary>
     public void Dispose()
     {
-        foreach (TarShard shard in _shards)
-            shard.Dispose();
+        _open.Dispose();
     }
 
     /// <inheritdoc/>
@@ -94,13 +96,28 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
         if (image.Shard < 0)
             ImageFile.Preprocess(preprocessor, image.Name, pixels);
         else
-            _shards[image.Shard].Preprocess(preprocessor, image.Name, image.Place, pixels);
+        {
+            TarShard shard = _shards[image.Shard];
+            SafeFileHandle handle = _open.Enter(shard);
+            try
+            {
+                shard.Preprocess(handle, preprocessor, image.Name, image.Place, pixels);
+            }
+            finally
+            {
+                _open.Leave(shard);
+            }
+        }
     }
 
-    private void Add(TarShard shard, Dictionary<string, TarShard> owners)
+    /// <summary>Shards that are open at this moment.</summary>
+    internal int OpenShardCount => _open.Count;
+
+    private void Add(string path, Dictionary<string, TarShard> owners)
     {
-        int before = _images.Count;
-        foreach ((string name, TarMember place) in shard.ReadImages())
+        (TarShard shard, IReadOnlyList<(string Name, TarMember Place)> images) = TarShard.Read(path, LeftOut);
+        _shards.Add(shard);
+        foreach ((string name, TarMember place) in images)
         {
             if (!owners.TryAdd(name, shard))
             {
@@ -112,7 +129,7 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
             _images.Add(new Image(name, _shards.Count - 1, place));
         }
 
-        if (_images.Count == before)
+        if (images.Count == 0)
             throw new BadInputException(shard.Path, $"the shard holds no images ({string.Join(", ", Extensions)}).");
     }
 

@@ -97,10 +97,20 @@ public sealed class ImagePreprocessor : IImagePreprocessor
     public static unsafe DecodedImage Decode(ReadOnlySpan<byte> encoded, string name)
     {
         ImageHeader header = ReadHeader(encoded, name);
-        var rgb = new byte[3L * header.Width * header.Height];
-        fixed (byte* pointer = encoded)
-        fixed (byte* destination = rgb)
-            Check(NativeMethods.ImageDecode(pointer, encoded.Length, destination, rgb.LongLength), name);
+        long memory = EnterBudget(encoded, name);
+        byte[] rgb;
+        try
+        {
+            rgb = new byte[3L * header.Width * header.Height];
+            fixed (byte* pointer = encoded)
+            fixed (byte* destination = rgb)
+                Check(NativeMethods.ImageDecode(pointer, encoded.Length, destination, rgb.LongLength), name);
+        }
+        finally
+        {
+            DecodeBudget.Leave(memory);
+        }
+
         return new DecodedImage(header.Width, header.Height, rgb);
     }
 
@@ -109,9 +119,17 @@ public sealed class ImagePreprocessor : IImagePreprocessor
     {
         CheckLength(crop.Length, nameof(crop));
         NativeImageTransform transform = _transform;
-        fixed (byte* pointer = encoded)
-        fixed (byte* destination = crop)
-            Check(NativeMethods.ImageCrop(pointer, encoded.Length, &transform, destination), name);
+        long memory = EnterBudget(encoded, name);
+        try
+        {
+            fixed (byte* pointer = encoded)
+            fixed (byte* destination = crop)
+                Check(NativeMethods.ImageCrop(pointer, encoded.Length, &transform, destination), name);
+        }
+        finally
+        {
+            DecodeBudget.Leave(memory);
+        }
     }
 
     /// <inheritdoc/>
@@ -119,9 +137,17 @@ public sealed class ImagePreprocessor : IImagePreprocessor
     {
         CheckLength(pixels.Length, nameof(pixels));
         NativeImageTransform transform = _transform;
-        fixed (byte* pointer = encoded)
-        fixed (float* destination = pixels)
-            Check(NativeMethods.ImagePreprocess(pointer, encoded.Length, &transform, destination), name);
+        long memory = EnterBudget(encoded, name);
+        try
+        {
+            fixed (byte* pointer = encoded)
+            fixed (float* destination = pixels)
+                Check(NativeMethods.ImagePreprocess(pointer, encoded.Length, &transform, destination), name);
+        }
+        finally
+        {
+            DecodeBudget.Leave(memory);
+        }
     }
 
     /// <inheritdoc/>
@@ -146,6 +172,17 @@ public sealed class ImagePreprocessor : IImagePreprocessor
     /// <param name="pixels"><c>[3, height, width]</c>.</param>
     /// <exception cref="ImageException">The file cannot be read, is not an image that can be read, or is refused.</exception>
     public void PreprocessFile(string path, Span<float> pixels) => ImageFile.Preprocess(this, path, pixels);
+
+    /// <summary>Waits until there is memory for what the header promises.</summary>
+    /// <returns>What was taken, to be given back.</returns>
+    private static unsafe long EnterBudget(ReadOnlySpan<byte> encoded, string name)
+    {
+        NativeImageInfo info;
+        fixed (byte* pointer = encoded)
+            Check(NativeMethods.ImageProbe(pointer, encoded.Length, &info), name);
+        return DecodeBudget.Enter(info.Memory) ? info.Memory
+            : throw new ImageException(name, ImageProblem.TooLarge, $"decoding {info.Width} x {info.Height} pixels of this kind takes about {info.Memory >> 20} MiB of memory at once, and {DecodeBudget.Limit >> 20} MiB are allowed ({DecodeBudget.Variable} says otherwise)");
+    }
 
     private static void Check(NativeStatus status, string name)
     {

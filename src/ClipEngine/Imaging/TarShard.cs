@@ -8,82 +8,163 @@ namespace ClipEngine.Imaging;
 /// <summary>Where a member's bytes lie in its shard.</summary>
 internal readonly record struct TarMember(long Offset, long Length);
 
-/// <summary>An open tar archive of images: an index read from its headers, and members read at any position by any thread.</summary>
-internal sealed class TarShard : IDisposable
+/// <summary>A tar archive of images: an index read from its headers, and members read at any position by any thread. It is open only while it is read.</summary>
+internal sealed class TarShard
 {
     private const int BlockLength = 512;
 
-    private readonly FileStream _stream;
-    private readonly SafeFileHandle _handle;
+    /// <summary>What the file was when its index was read.</summary>
+    private readonly FileStatus? _status;
     private readonly long _length;
 
-    private TarShard(string path, FileStream stream)
+    private TarShard(string path, long length, FileStatus? status)
     {
         Path = path;
-        _stream = stream;
-        _handle = stream.SafeFileHandle;
-        _length = stream.Length;
+        _length = length;
+        _status = status;
     }
 
     /// <summary>The archive as the user named it.</summary>
     public string Path { get; }
 
-    /// <summary>Opens an archive.</summary>
-    /// <exception cref="BadInputException">Not there, no ordinary file, not readable, empty or compressed.</exception>
-    public static TarShard Open(string path)
+    /// <summary>Reads an archive's headers.</summary>
+    /// <param name="path">The archive.</param>
+    /// <param name="leftOut">Counts the members that are no images.</param>
+    /// <returns>The archive and its images, in their order. Archives that were joined are read one behind the other.</returns>
+    /// <exception cref="BadInputException">Not there, no ordinary file, not readable, empty or compressed; a damaged header, a member that reaches beyond the end, no end marker, or an image that is no ordinary member.</exception>
+    public static (TarShard Shard, IReadOnlyList<(string Name, TarMember Place)> Images) Read(string path, LeftOutFiles leftOut)
     {
         if (Linux.GetStatus(path) is { Kind: not FileKind.Regular } status)
             throw new BadInputException(path, $"expected a tar archive, found a {(status.Kind == FileKind.Folder ? "folder" : "pipe, socket or device")}.", "Members are read in any order; save the archive to a file first.");
-        FileStream? stream = null;
         try
         {
             // The buffer is for headers alone: a block and what may stand before the next one.
-            stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 4096);
+            using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 4096);
             RefuseWhatIsNoArchive(path, stream);
-            return new TarShard(path, stream);
+            var shard = new TarShard(path, stream.Length, Linux.GetStatus(stream.SafeFileHandle));
+            return (shard, [.. shard.ReadImages(stream, leftOut)]);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            stream?.Dispose();
             throw new BadInputException(path, $"the shard cannot be read: {BadInputException.Escape(exception.Message, 300)}", innerException: exception);
+        }
+    }
+
+    /// <summary>Opens the archive for reading members.</summary>
+    /// <exception cref="BadInputException">It cannot be opened, or is not the file any more whose index was read.</exception>
+    public SafeFileHandle OpenHandle()
+    {
+        SafeFileHandle? handle = null;
+        try
+        {
+            handle = File.OpenHandle(Path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            if (RandomAccess.GetLength(handle) != _length || (_status is { } known && Linux.GetStatus(handle) is { } now && (now.Device, now.Inode, now.ModifiedNanoseconds) != (known.Device, known.Inode, known.ModifiedNanoseconds)))
+                throw new BadInputException(Path, "the shard was changed while its images were being read.", "Leave shards alone until the run is done, and start it again.");
+            return handle;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            handle?.Dispose();
+            throw new BadInputException(Path, $"the shard cannot be read: {BadInputException.Escape(exception.Message, 300)}", innerException: exception);
         }
         catch
         {
-            stream?.Dispose();
+            handle?.Dispose();
             throw;
         }
     }
 
-    /// <summary>The images in the order of the archive.</summary>
-    /// <exception cref="BadInputException">A damaged header, a member that reaches beyond the end, no end marker, or an image that is no ordinary member.</exception>
-    public IEnumerable<(string Name, TarMember Place)> ReadImages()
+    private IEnumerable<(string Name, TarMember Place)> ReadImages(FileStream stream, LeftOutFiles leftOut)
     {
-        using var reader = new TarReader(_stream, leaveOpen: true);
-        long end = 0;
-        string last = "";
-        while (Next(reader, last) is { } entry)
+        long begin = 0;
+        do
         {
-            last = entry.Name;
-            bool hasData = entry.DataStream is not null || entry.Length > 0;
-            long start = hasData ? entry.DataOffset : _stream.Position;
-            if (entry.Length > _length - start)
-                throw CutOff($"member {BadInputException.Escape(entry.Name)} has {entry.Length} bytes, of which {Math.Max(0, _length - start)} are there");
-            end = start + ((entry.Length + BlockLength - 1) / BlockLength * BlockLength);
-            if (!ImageCollection.IsImage(entry.Name) || entry.EntryType is TarEntryType.Directory)
-                continue;
-            if (entry.EntryType is not (TarEntryType.RegularFile or TarEntryType.V7RegularFile or TarEntryType.ContiguousFile))
-                throw new BadInputException(Path, $"member {BadInputException.Escape(entry.Name)} is no ordinary file but a {entry.EntryType}.", "Pack the images themselves (tar --dereference --hard-dereference).");
-            yield return (entry.Name, new TarMember(start, entry.Length));
-        }
+            stream.Position = begin;
+            using var reader = new TarReader(stream, leaveOpen: true);
+            long end = begin;
+            string last = "";
+            while (Next(reader, last) is { } entry)
+            {
+                last = entry.Name;
+                bool hasData = entry.DataStream is not null || entry.Length > 0;
+                long start = hasData ? entry.DataOffset : stream.Position;
+                if (entry.Length > _length - start)
+                    throw CutOff($"member {BadInputException.Escape(entry.Name)} has {entry.Length} bytes, of which {Math.Max(0, _length - start)} are there");
+                end = start + ((entry.Length + BlockLength - 1) / BlockLength * BlockLength);
+                if (entry.EntryType is TarEntryType.Directory)
+                    continue;
+                bool isHidden = ImageFolder.IsHiddenPath(entry.Name);
+                if (isHidden || !ImageCollection.IsImage(entry.Name))
+                {
+                    leftOut.Add(entry.Name, isHidden);
+                    continue;
+                }
 
-        // A writer that was killed between two members leaves an archive that only lacks its end.
-        if (end + BlockLength > _length)
-            throw CutOff(last.Length == 0 ? "there is nothing in it" : $"the end marker behind member {BadInputException.Escape(last)} is missing");
+                RefuseOddMember(entry);
+                yield return (entry.Name, new TarMember(start, entry.Length));
+            }
+
+            // A writer that was killed between two members leaves an archive that only lacks its end.
+            if (end + BlockLength > _length)
+                throw CutOff(last.Length == 0 ? "there is nothing in it" : $"the end marker behind member {BadInputException.Escape(last)} is missing");
+            begin = NextArchive(stream, end);
+        }
+        while (begin >= 0);
+    }
+
+    private void RefuseOddMember(TarEntry entry)
+    {
+        string member = BadInputException.Escape(entry.Name);
+        bool isSparse = entry.EntryType is TarEntryType.SparseFile || (entry is PaxTarEntry pax && pax.ExtendedAttributes.Keys.Any(static key => key.StartsWith("GNU.sparse.", StringComparison.Ordinal)));
+        if (isSparse)
+            throw Sparse($"member {member}");
+        if (entry.EntryType is not (TarEntryType.RegularFile or TarEntryType.V7RegularFile or TarEntryType.ContiguousFile))
+            throw new BadInputException(Path, $"member {member} is no ordinary file but a {entry.EntryType}.", "Pack the images themselves (tar --dereference --hard-dereference).");
+        if (entry.Name.Contains('\uFFFD'))
+            throw new BadInputException(Path, $"the name of member {member} is not UTF-8; a member's name is its image's id.", "Pack it again with names in UTF-8.");
+    }
+
+    /// <summary>Where another archive begins behind the end marker of one, or -1: what <c>cat</c> makes of two.</summary>
+    private long NextArchive(FileStream stream, long end)
+    {
+        Span<byte> block = stackalloc byte[BlockLength];
+        stream.Position = end;
+        while (true)
+        {
+            long start = stream.Position;
+            int count = stream.ReadAtLeast(block, BlockLength, throwOnEndOfStream: false);
+            if (!block[..count].ContainsAnyExcept((byte)0))
+            {
+                if (count < BlockLength)
+                    return -1;
+                continue;
+            }
+
+            // A header holds the sum of its bytes, its own field taken for spaces, in octal.
+            int sum = 8 * ' ';
+            for (int i = 0; i < count; i++)
+                sum += i is >= 148 and < 156 ? 0 : block[i];
+            bool isHeader = count == BlockLength && OctalNumber(block[148..156]) == sum;
+            return isHeader ? start : throw new BadInputException(Path, $"behind the archive's end, at byte {start}, lies something that is no archive.", "Fetch or copy it again, or cut it off there.");
+        }
+    }
+
+    private static int OctalNumber(ReadOnlySpan<byte> digits)
+    {
+        int number = 0;
+        foreach (byte digit in digits.Trim(" \0"u8))
+            number = digit is >= (byte)'0' and <= (byte)'7' ? (number * 8) + digit - '0' : -1;
+        return number;
     }
 
     /// <summary>Decodes a member to the model's pixels.</summary>
+    /// <param name="handle">Of <see cref="OpenHandle"/>.</param>
+    /// <param name="preprocessor">Makes the pixels.</param>
+    /// <param name="name">The member.</param>
+    /// <param name="place">Where it lies.</param>
+    /// <param name="pixels"><c>[3, height, width]</c>.</param>
     /// <exception cref="BadInputException">It cannot be read, or is no image; names the shard and the member.</exception>
-    public void Preprocess(IImagePreprocessor preprocessor, string name, TarMember place, Span<float> pixels)
+    public void Preprocess(SafeFileHandle handle, IImagePreprocessor preprocessor, string name, TarMember place, Span<float> pixels)
     {
         if (place.Length > ImageFile.MaximumLength)
             throw Refuse(name, ImageProblem.TooLarge, $"the member has {place.Length} bytes; at most {ImageFile.MaximumLength} of an image are read");
@@ -93,7 +174,7 @@ internal sealed class TarShard : IDisposable
             Span<byte> encoded = buffer.AsSpan(0, (int)place.Length);
             for (int done = 0; done < encoded.Length;)
             {
-                int count = RandomAccess.Read(_handle, encoded[done..], place.Offset + done);
+                int count = RandomAccess.Read(handle, encoded[done..], place.Offset + done);
                 if (count == 0)
                     throw Refuse(name, ImageProblem.Truncated, "the shard was cut short while it was being read");
                 done += count;
@@ -118,9 +199,6 @@ internal sealed class TarShard : IDisposable
             ArrayPool<byte>.Shared.Return(buffer);
         }
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => _stream.Dispose();
 
     private static void RefuseWhatIsNoArchive(string path, FileStream stream)
     {
@@ -151,6 +229,10 @@ internal sealed class TarShard : IDisposable
         {
             throw CutOff(last.Length == 0 ? "it ends inside its first header" : $"it ends inside or right behind member {BadInputException.Escape(last)}");
         }
+        catch (NotSupportedException exception) when (exception.Message.Contains(nameof(TarEntryType.SparseFile), StringComparison.Ordinal))
+        {
+            throw Sparse(last.Length == 0 ? "its first member" : $"the member behind {BadInputException.Escape(last)}");
+        }
         catch (Exception exception) when (exception is InvalidDataException or FormatException or OverflowException or ArgumentException or NotSupportedException)
         {
             string where = last.Length == 0 ? "its first header" : $"the header behind member {BadInputException.Escape(last)}";
@@ -161,6 +243,8 @@ internal sealed class TarShard : IDisposable
             throw new BadInputException(Path, $"the shard cannot be read: {BadInputException.Escape(exception.Message, 300)}", innerException: exception);
         }
     }
+
+    private BadInputException Sparse(string which) => new(Path, $"{which} is stored sparse, with its holes left out.", "Pack it again without --sparse.");
 
     private BadInputException CutOff(string how) => new(Path, $"the shard is cut off: {how}.", "Fetch or copy it again.");
 

@@ -34,6 +34,55 @@ public sealed class EmbedCommandTests : IDisposable
         }
     }
 
+    [Fact]
+    public async Task SkippedImagesAreListedBesideTheFeaturesAndWhatElseLaysThereIsCounted()
+    {
+        string pictures = _folder.File("pictures"), output = _folder.File("out.safetensors");
+        Directory.CreateDirectory(Path.Combine(pictures, ".cache"));
+        foreach (string name in new[] { "tiny.png", "rgba.png", "gray.jpg" })
+            File.Copy(TestData.Path("preprocess", "images", name), Path.Combine(pictures, name));
+        File.WriteAllText(Path.Combine(pictures, "page.jpg"), "<html>");
+        File.WriteAllText(Path.Combine(pictures, "notes.txt"), "");
+        string[] arguments = ["embed", "image", pictures, "--model", Demo, "--out", output, "--resampler", "torchvision", "--alpha", "white"];
+
+        ProcessOutcome stopped = await CommandLine.RunAsync(arguments);
+        Assert.Equal(2, stopped.ExitCode);
+        Assert.False(File.Exists(output));
+
+        ProcessOutcome outcome = await CommandLine.RunAsync([.. arguments, "--skip-bad", "--json"]);
+        Assert.True(outcome.ExitCode == 0, outcome.Error);
+        using JsonDocument said = JsonDocument.Parse(outcome.Output);
+        JsonElement skipped = said.RootElement.GetProperty("skipped")[0];
+        Assert.Equal((1, Path.Combine(pictures, "page.jpg")), (skipped.GetProperty("index").GetInt32(), skipped.GetProperty("image").GetString()));
+        Assert.Equal((1, 1), (said.RootElement.GetProperty("left_out").GetProperty(".txt").GetInt32(), said.RootElement.GetProperty("left_out").GetProperty("hidden").GetInt32()));
+        Assert.Equal(("torchvision", "first", "white"), (Said("resampler"), Said("rgb"), Said("alpha")));
+        string listed = Assert.Single(File.ReadAllLines(output + ".skipped.jsonl"));
+        Assert.Equal(skipped.GetRawText(), listed);
+        using ICheckpoint found = Checkpoint.Open(output);
+        Assert.Equal([3, 16], found.Tensors["image_features"].Dimensions.Select(size => (int)size));
+        Assert.Equal(new[] { "gray.jpg", "rgba.png", "tiny.png" }, JsonSerializer.Deserialize<string[]>(found.Metadata["names"])!.Select(Path.GetFileName));
+        Assert.Contains("resampler torchvision, RGB first, alpha white", found.Metadata["preprocessing"], StringComparison.Ordinal);
+        Assert.Empty(Directory.EnumerateFiles(_folder.File("."), "*.partial"));
+
+        File.Delete(Path.Combine(pictures, "page.jpg"));
+        ProcessOutcome whole = await CommandLine.RunAsync([.. arguments[..5], "--out", _folder.File("whole.safetensors"), .. arguments[7..]]);
+        Assert.True(whole.ExitCode == 0, whole.Error);
+        Assert.Contains("left out 2 files that are no images (.txt 1, hidden 1)", whole.Error, StringComparison.Ordinal);
+        using ICheckpoint expected = Checkpoint.Open(_folder.File("whole.safetensors"));
+        Assert.Equal(expected.ReadSingles("image_features"), found.ReadSingles("image_features"));
+
+        string Said(string member) => said.RootElement.GetProperty("preprocessing").GetProperty(member).GetString()!;
+    }
+
+    [Fact]
+    public async Task NothingIsWrittenWhereNoImageCanBeRead()
+    {
+        File.WriteAllText(_folder.File("page.jpg"), "<html>");
+        ProcessOutcome outcome = await CommandLine.RunAsync("embed", "image", _folder.File("page.jpg"), "--model", Demo, "--out", _folder.File("out.npy"), "--skip-bad");
+        Assert.Equal(2, outcome.ExitCode);
+        Assert.Equal(["page.jpg"], Directory.EnumerateFileSystemEntries(_folder.File(".")).Select(Path.GetFileName));
+    }
+
     /// <summary>
     /// The same features as a checkpoint whose positions PyTorch resized (bicubic, antialias) beforehand and whose configuration
     /// states the size.

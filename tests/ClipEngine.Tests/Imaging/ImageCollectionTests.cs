@@ -68,6 +68,68 @@ public sealed class ImageCollectionTests : IDisposable
     }
 
     [Fact]
+    public void JoinedArchivesAreReadToTheEndAndWhatElseLiesBehindOneIsRefused()
+    {
+        byte[] first = File.ReadAllBytes(TarBuilder.Write(_folder.File("1.tar"), [("a.png", Bytes("tiny.png")), ("a.txt", new byte[700])])), second = File.ReadAllBytes(TarBuilder.Write(_folder.File("2.tar"), [("b.png", Bytes("one.png"))]));
+        string joined = _folder.File("joined.tar");
+        foreach (byte[] between in new byte[][] { [], new byte[512 * 7] })
+        {
+            File.WriteAllBytes(joined, [.. first, .. between, .. second, .. between]);
+            using var images = ImageCollection.Open([joined]);
+            Assert.Equal(["a.png", "b.png"], images);
+            Assert.Equal(new Dictionary<string, int> { [".txt"] = 1 }, images.LeftOut.Counts);
+            float[] expected = new float[_preprocessor.ElementCount], found = new float[expected.Length];
+            _preprocessor.Preprocess(Bytes("one.png"), "b", expected);
+            images.Preprocess(1, _preprocessor, found);
+            Assert.Equal(expected, found);
+        }
+
+        File.WriteAllBytes(joined, [.. first, .. "something else"u8]);
+        Assert.Contains("behind the archive's end", Assert.Throws<BadInputException>(() => ImageCollection.Open([joined]).Dispose()).Problem);
+        File.WriteAllBytes(joined, [.. first, .. second[..700]]);
+        Assert.Contains("cut off", Assert.Throws<BadInputException>(() => ImageCollection.Open([joined]).Dispose()).Problem);
+    }
+
+    [Fact]
+    public void HiddenMembersArePassedOverAndCounted()
+    {
+        string shard = TarBuilder.Write(_folder.File("mac.tar"), [("._a.png", new byte[100]), ("a.png", Bytes("tiny.png")), ("__MACOSX/b.png", new byte[5]), (".git/c.png", new byte[5]), ("a.json", new byte[5])]);
+        using var images = ImageCollection.Open([shard]);
+        Assert.Equal(["a.png"], images);
+        Assert.Equal(new Dictionary<string, int> { [".json"] = 1, ["hidden"] = 3 }, images.LeftOut.Counts);
+    }
+
+    [Fact]
+    public void ShardsAreOpenOnlyWhileTheyAreRead()
+    {
+        string[] shards = [.. Enumerable.Range(0, 40).Select(i => TarBuilder.Write(_folder.File($"{i}.tar"), [($"{i}a.png", Bytes("tiny.png")), ($"{i}b.png", Bytes("one.png"))]))];
+        using var images = ImageCollection.Open(shards);
+        Assert.Equal(0, images.OpenShardCount);
+        float[] pixels = new float[_preprocessor.ElementCount];
+        for (int i = 0; i < images.Count; i++)
+        {
+            images.Preprocess(i, _preprocessor, pixels);
+            Assert.InRange(images.OpenShardCount, 1, 3);
+        }
+
+        Parallel.For(0, 400, new ParallelOptions { MaxDegreeOfParallelism = 4 }, i =>
+        {
+            images.Preprocess(i * 7 % images.Count, _preprocessor, new float[_preprocessor.ElementCount]);
+            Assert.InRange(images.OpenShardCount, 0, 6);
+        });
+    }
+
+    [Fact]
+    public void AShardThatWasChangedMeanwhileIsRefused()
+    {
+        string shard = TarBuilder.Write(_folder.File("changed.tar"), [("a.png", Bytes("tiny.png"))]);
+        using var images = ImageCollection.Open([shard]);
+        TarBuilder.Write(shard, [("other.png", Bytes("one.png")), ("a.png", Bytes("tiny.png"))]);
+        BadInputException exception = Assert.Throws<BadInputException>(() => images.Preprocess(0, _preprocessor, new float[_preprocessor.ElementCount]));
+        Assert.Contains("changed", exception.Problem);
+    }
+
+    [Fact]
     public void AMemberThatIsNoImageIsNamedWithItsShard()
     {
         string shard = TarBuilder.Write(_folder.File("bad.tar"), [("good.png", Bytes("tiny.png")), ("page.jpg", "<html>not found</html>"u8.ToArray()), ("cut.jpg", Bytes("gray.jpg")[..200]), ("empty.png", [])]);
@@ -88,6 +150,7 @@ public sealed class ImageCollectionTests : IDisposable
     {
         string shard = TarBuilder.Write(_folder.File("shrinking.tar"), [("a.jpg", Bytes("gray.jpg"))]);
         using var images = ImageCollection.Open([shard]);
+        images.Preprocess(0, _preprocessor, new float[_preprocessor.ElementCount]); // it is open from now on
         using (var stream = new FileStream(shard, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
             stream.SetLength(1000);
         ImageException exception = Assert.Throws<ImageException>(() => images.Preprocess(0, _preprocessor, new float[_preprocessor.ElementCount]));
