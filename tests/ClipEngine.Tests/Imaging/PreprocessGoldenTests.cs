@@ -85,6 +85,28 @@ public class PreprocessGoldenTests
         Assert.Equal(golden.ReadSingles("processor.pixel_values"), pixels);
     }
 
+    [SkippableFact]
+    public void PatchesOfNaFlexAreThoseOfTransformers()
+    {
+        string folder = TestData.SharedPath("goldens", "families", "hf-siglip2-naflex");
+        using ICheckpoint golden = Checkpoint.Open(Path.Combine(folder, "golden.safetensors"));
+        var options = new PreprocessOptions { Height = 1, Width = 1, Interpolation = Interpolation.Bilinear, Mean = [0.5f, 0.5f, 0.5f], StandardDeviation = [0.5f, 0.5f, 0.5f] };
+        var preprocessor = new NaFlexPreprocessor(options.AsTransformers(), patchSize: 4, maximumPatches: 18);
+        float[] patches = new float[preprocessor.MaximumPatches * preprocessor.PatchLength];
+        PatchGrid grid = preprocessor.Preprocess(ImageFiles.Png(golden, "processor.image_u8"), "naflex", patches);
+        Assert.Equal(golden.ReadInt64s("processor.spatial_shapes"), new long[] { grid.Rows, grid.Columns });
+        Assert.Equal(golden.ReadSingles("processor.pixel_values"), patches);
+    }
+
+    [Theory]
+    [InlineData(224, 224, 16, 256, 16, 16)]
+    [InlineData(1, 1000, 16, 256, 1, 256)]
+    [InlineData(1000, 1, 16, 256, 256, 1)]
+    [InlineData(480, 640, 16, 256, 14, 18)]
+    [InlineData(1, 1, 16, 1, 1, 1)]
+    public void GridsKeepTheProportionsAndTheLimit(int height, int width, int patch, int maximum, int rows, int columns) =>
+        Assert.Equal(new PatchGrid(rows, columns), PatchGrid.Fit(height, width, patch, maximum));
+
     private static int CheckModes(string folder)
     {
         int crops = 0;
