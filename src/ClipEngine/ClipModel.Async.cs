@@ -166,7 +166,7 @@ public sealed partial class ClipModel
                 }
 
                 float[] rows = new float[batch.Count * rowLength];
-                await Task.Run(() => EncodeDecoded(batch, rows, normalize), cancellationToken).ConfigureAwait(false);
+                await Task.Run(() => EncodeDecoded(batch, rows, normalize, cancellationToken), cancellationToken).ConfigureAwait(false);
                 string[] names = [.. batch.Select(image => image.Name)];
                 await ReleaseAsync(batch).ConfigureAwait(false);
                 yield return new EncodedImages(names, rows);
@@ -224,18 +224,22 @@ public sealed partial class ClipModel
         }
     }
 
-    private void EncodeDecoded(List<Decoding> images, float[] rows, bool normalize)
+    private void EncodeDecoded(List<Decoding> images, float[] rows, bool normalize, CancellationToken cancellationToken)
     {
         if (images.Count == 1)
         {
-            EncodePixels(images[0].Pixels.Result.GetSpan(), rows, normalize);
-            return;
+            RunPixels(images[0].Pixels.Result.GetSpan(), rows, normalize, cancellationToken);
+        }
+        else
+        {
+            using var pixels = new NativeArray<float>(images.Count * PixelCount);
+            for (int i = 0; i < images.Count; i++)
+                images[i].Pixels.Result.GetSpan().CopyTo(pixels.GetSpan()[(i * PixelCount)..]);
+            RunPixels(pixels.GetSpan(), rows, normalize, cancellationToken);
         }
 
-        using var pixels = new NativeArray<float>(images.Count * PixelCount);
-        for (int i = 0; i < images.Count; i++)
-            images[i].Pixels.Result.GetSpan().CopyTo(pixels.GetSpan()[(i * PixelCount)..]);
-        EncodePixels(pixels.GetSpan(), rows, normalize);
+        if (RowNotFinite(rows, images.Count) is { } row)
+            throw NotFinite(images[row].Name);
     }
 
     private static async ValueTask ReleaseAsync(List<Decoding> images)

@@ -4,8 +4,11 @@ using ClipEngine.Checkpoints;
 using ClipEngine.Imaging;
 using ClipEngine.Models;
 using ClipEngine.Testing;
+using ClipEngine.Tokenization;
+using ClipEngine.Tokenizers;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.ML.Tokenizers;
 
 namespace ClipEngine.PublicApi.Tests;
 
@@ -124,6 +127,23 @@ public sealed class DotnetApiExamples
         Embedding<float> picture = await pictures.GenerateAsync(await DataContent.LoadFromAsync($"{s_cat}"));
 
         Assert.Equal(sentence.Dimensions, picture.Dimensions);
+    }
+
+    [Fact]
+    public void TokenizersOfOtherLibraries()
+    {
+        using ClipModel model = ClipModel.Load(s_modelFolder);
+        using var folder = new TemporaryFolder();
+        string vocabulary = folder.File("vocab.txt");
+        File.WriteAllText(vocabulary, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n");
+
+        Tokenizer tokens = model.Tokenizer.AsMicrosoftTokenizer();
+        int count = tokens.CountTokens("a photo of a cat");
+        ITokenizer own = BertTokenizer.Create($"{vocabulary}").ForModel(new ModelTokenizerOptions { ContextLength = 77, VocabularySize = 30522, StartId = 101, EndId = 102 });
+        var options = new ClipModelOptions { Tokenizer = own };
+
+        Assert.Equal(7, count);
+        Assert.Equal(77, options.Tokenizer.ContextLength);
     }
 
     [Fact]

@@ -38,6 +38,22 @@ public sealed class ClipModelExtensionsTests : IDisposable
         GoldenFeatures.AssertWithin(own, _model.EncodeImages(pixels).data<float>().ToArray(), 1e-5);
     }
 
+    /// <summary>The example of docs/dotnet-api.md.</summary>
+    [Fact]
+    public void TheNearestOfAnIndexIsFoundOnTheBackend()
+    {
+        TorchTensor pixels = Pixels(), index = _model.EncodeImages(pixels);
+        string folder = TestData.Path("towers", "vit-gelu");
+
+        using TorchBackend backend = TorchBackend.Create(new TorchBackendOptions { Device = "cpu" });
+        using ClipModel model = ClipModel.Load($"{folder}", new ClipModelOptions { Backend = backend });
+        using DisposeScope scope = torch.NewDisposeScope();
+        torch.Tensor features = model.EncodeImages(pixels);
+        torch.Tensor nearest = features.matmul(index.t()).argmax(1);
+
+        Assert.Equal(Enumerable.Range(0, (int)pixels.shape[0]).Select(i => (long)i), nearest.data<long>().ToArray());
+    }
+
     [Fact]
     public void NothingIsCopiedOnTheWayInOrOut()
     {
