@@ -91,7 +91,7 @@ internal static class ClipModelLoader
         }
 
         using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
-        return store.Find(entry)?.Path ?? throw store.Explain(entry);
+        return store.Use(entry).Path;
     }
 
     private static WeightsActivation ActivationOf(JsonElement configuration, string source)

@@ -39,7 +39,7 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
         CatalogueEntry entry = ModelCatalogue.TryFind(model)
             ?? throw new BadInputException(model, "there is no such folder or file, and the catalogue has no weights of this name.", "Give a folder in the OpenCLIP layout, or a name as 'clipengine models list' shows it.");
         using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
-        StoredWeights stored = store.Find(entry) ?? throw store.Explain(entry);
+        StoredWeights stored = store.Use(entry);
         CatalogueModel described = ModelCatalogue.FindModel(entry.Model);
         entry.ResolveActivation(described.Activation, acceptActivationMismatch);
         // Loaded by name: one file may be several entries, and only the name says whether ViT-B-32 or ViT-B-32-quickgelu is meant.

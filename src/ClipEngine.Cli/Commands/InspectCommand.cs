@@ -33,7 +33,7 @@ internal static class InspectCommand
         if (origin is not null && !Directory.Exists(path) && !File.Exists(path))
         {
             using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
-            path = store.Find(origin)?.Path ?? throw store.Explain(origin);
+            path = store.Use(origin).Path;
         }
 
         using ICheckpoint stored = Checkpoint.OpenAsStored(path);

@@ -8,7 +8,7 @@ using ClipEngine.Models;
 
 namespace ClipEngine.Cli.Commands;
 
-/// <summary><c>clipengine models list | show NAME | pull NAME[/TAG]</c>: the catalogue, what of it is on this machine, and downloads.</summary>
+/// <summary><c>clipengine models list | show NAME | pull NAME[/TAG] | verify [NAME/TAG]</c>: the catalogue, what of it is on this machine, and downloads.</summary>
 internal static class ModelsCommand
 {
     public static Command Create()
@@ -44,7 +44,16 @@ internal static class ModelsCommand
             return await PullAsync(store, entries, parsed.GetValue(allowUnverified), parsed.GetValue(json), Console.Out, Console.Error, cancellation);
         });
 
-        return new Command("models", "The catalogue of models, what of it is on this machine, and downloads.") { list, show, pull, json };
+        var verified = new Argument<string[]>("name") { Description = "Weights, as ViT-B-32/laion2b_s34b_b79k; none: all that are on this machine.", Arity = ArgumentArity.ZeroOrMore };
+        var verify = new Command("verify", "Hash weights on this machine and compare them with all that is known of them.") { verified };
+        verify.SetAction(async (parsed, cancellation) =>
+        {
+            ImmutableArray<CatalogueEntry> entries = [.. (parsed.GetValue(verified) ?? []).Select(FindWeights)];
+            using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
+            return await VerifyAsync(store, entries, parsed.GetValue(json), Console.Out, Console.Error, cancellation);
+        });
+
+        return new Command("models", "The catalogue of models, what of it is on this machine, and downloads.") { list, show, pull, verify, json };
     }
 
     internal static void List(ModelStore store, IEnumerable<CatalogueEntry> entries, bool asJson, TextWriter output)
@@ -126,23 +135,9 @@ internal static class ModelsCommand
             try
             {
                 StoredWeights weights = await store.PullAsync(entry, allowUnverified, new ProgressLines(entry.Name, errors), cancellation);
-                string state = Describe(weights.Verification);
-                if (asJson)
-                {
-                    output.WriteLine(Json(json =>
-                    {
-                        json.WriteStartObject();
-                        json.WriteString("weights", entry.Name);
-                        json.WriteString("path", weights.Path);
-                        json.WriteString("sha256", weights.Sha256);
-                        json.WriteString("verification", state);
-                        json.WriteEndObject();
-                    }));
-                }
-                else
-                {
-                    output.WriteLine($"{entry.Name}  {state}  sha256 {weights.Sha256}  {weights.Path}");
-                }
+                WriteState(weights, asJson, output);
+                if (weights.Verification == Verification.HubHash)
+                    errors.WriteLine($"{entry.Name}: the SHA-256 is recorded now; it must be the same ever after.");
             }
             catch (DownloadException exception)
             {
@@ -159,11 +154,65 @@ internal static class ModelsCommand
         return failed > 0 ? CommandRunner.Failed : refused > 0 ? CommandRunner.BadInput : CommandRunner.Done;
     }
 
+    internal static async Task<int> VerifyAsync(ModelStore store, ImmutableArray<CatalogueEntry> entries, bool asJson, TextWriter output, TextWriter errors, CancellationToken cancellation)
+    {
+        bool isNamed = !entries.IsEmpty;
+        int wrong = 0, here = 0;
+        var looked = new HashSet<string>(); // one file may be several entries
+        foreach (CatalogueEntry entry in isNamed ? entries : ModelCatalogue.Entries)
+        {
+            try
+            {
+                if (store.Find(entry) is not { } found || !looked.Add(found.Path))
+                {
+                    if (!isNamed || store.Find(entry) is not null)
+                        continue;
+                    errors.WriteLine($"clipengine: {store.Explain(entry).Message}");
+                    wrong++;
+                    continue;
+                }
+
+                here++;
+                WriteState((await store.VerifyAsync(entry, cancellation))!, asJson, output);
+            }
+            catch (DownloadException exception)
+            {
+                errors.WriteLine($"clipengine: {exception.Message}");
+                wrong++;
+            }
+        }
+
+        if (here == 0 && !isNamed)
+            errors.WriteLine("clipengine: no weights of the catalogue are on this machine.");
+        return wrong > 0 ? CommandRunner.BadInput : CommandRunner.Done;
+    }
+
+    private static void WriteState(StoredWeights weights, bool asJson, TextWriter output)
+    {
+        string state = Describe(weights.Verification);
+        if (!asJson)
+        {
+            output.WriteLine($"{weights.Entry.Name}  {state}  sha256 {weights.Sha256}  {weights.Path}");
+            return;
+        }
+
+        output.WriteLine(Json(json =>
+        {
+            json.WriteStartObject();
+            json.WriteString("weights", weights.Entry.Name);
+            json.WriteString("path", weights.Path);
+            json.WriteString("sha256", weights.Sha256);
+            json.WriteString("verification", state);
+            json.WriteEndObject();
+        }));
+    }
+
     internal static string Describe(Verification verification) => verification switch
     {
         Verification.Pinned => "pinned",
         Verification.PrefixChecked => "prefix-checked",
         Verification.HubHash => "hub-hash",
+        Verification.Recorded => "recorded",
         Verification.Unverified => "unverified",
         _ => "not-checked",
     };

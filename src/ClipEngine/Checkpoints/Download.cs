@@ -23,6 +23,9 @@ public enum DownloadError
 
     /// <summary>No hash is known for the file, and unverified files were not asked for.</summary>
     NoHash,
+
+    /// <summary>The address is plain http beyond this machine, and no hash is known that did not come over it.</summary>
+    Insecure,
 }
 
 /// <summary>A file could not be downloaded, or what came is not what was published. Nothing is kept under a final name.</summary>

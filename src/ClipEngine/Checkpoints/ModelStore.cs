@@ -14,8 +14,11 @@ public enum Verification
     /// <summary>The published first digits of the SHA-256; "prefix-checked".</summary>
     PrefixChecked,
 
-    /// <summary>The SHA-256 that the hub states for the file, or that the blob in the hub's cache is named after.</summary>
+    /// <summary>The SHA-256 that the hub states for the file, or that the blob in the hub's cache is named after; recorded now and compared from here on.</summary>
     HubHash,
+
+    /// <summary>The SHA-256 that was recorded on first use.</summary>
+    Recorded,
 
     /// <summary>Nothing was known; the SHA-256 seen the first time is recorded and must come again.</summary>
     Unverified,
@@ -37,6 +40,7 @@ public sealed class ModelStore : IDisposable
     private readonly ModelStoreOptions _options;
     private readonly HubCache _hub;
     private readonly Downloader _downloader;
+    private readonly SeenFiles _seen;
 
     /// <summary>Opens nothing yet.</summary>
     /// <param name="options">Where files are kept and fetched from.</param>
@@ -50,6 +54,7 @@ public sealed class ModelStore : IDisposable
         ArgumentNullException.ThrowIfNull(options);
         _options = options;
         _hub = new HubCache(options.HubCacheFolder);
+        _seen = new SeenFiles(options.ReleaseFolder);
         _downloader = new Downloader(settings, options.HttpClient, options.Logger);
     }
 
@@ -74,6 +79,67 @@ public sealed class ModelStore : IDisposable
         return entry.ReleaseUrl is not null && File.Exists(ReleasePath(entry))
             ? new StoredWeights(entry, ReleasePath(entry), Verification.NotChecked, Sha256: null)
             : null;
+    }
+
+    /// <summary>
+    /// Weights that are about to be loaded, without the network: length and time of the file must be those of its first use. Where only the
+    /// time is another, the file is hashed again. What is used for the first time is recorded.
+    /// </summary>
+    /// <param name="entry">Weights of the catalogue.</param>
+    /// <exception cref="BadInputException">They are not here, or are not what they were.</exception>
+    public StoredWeights Use(CatalogueEntry entry)
+    {
+        StoredWeights weights = Find(entry) ?? throw Explain(entry);
+        string name = SeenName(entry, weights.Path);
+        string? stated = HubCache.HashOf(weights.Path);
+        if (_seen.Read(name) is not { } seen)
+        {
+            // The blob's name is taken at its word; 'models verify' hashes it.
+            if (stated?.Length == 64)
+                _seen.TryWrite(name, SeenFile.Of(weights.Path, stated));
+            return weights;
+        }
+
+        SeenFile now = SeenFile.Of(weights.Path, seen.Sha256);
+        if (stated?.Length == 64 && stated != seen.Sha256)
+            throw Changed(entry, weights.Path, $"its SHA-256 is {stated}; {seen.Sha256} was recorded on first use", name);
+        if (seen.Bytes is { } bytes && bytes != now.Bytes)
+            throw Changed(entry, weights.Path, $"it has {now.Bytes} bytes; it had {bytes} on first use", name);
+        if (seen.WrittenAt is { } writtenAt && writtenAt != now.WrittenAt)
+        {
+            string found = Hash(weights.Path);
+            if (found != seen.Sha256)
+                throw Changed(entry, weights.Path, $"it was written to, and its SHA-256 is {found}; {seen.Sha256} was recorded on first use", name);
+            _seen.TryWrite(name, now);
+        }
+
+        return weights;
+    }
+
+    /// <summary>Hashes weights that are here and compares them with all that is known of them.</summary>
+    /// <param name="entry">Weights of the catalogue.</param>
+    /// <param name="cancellation">Stops.</param>
+    /// <returns>What they were checked against; null where they are not here.</returns>
+    /// <exception cref="DownloadException">They are not what they should be.</exception>
+    public async Task<StoredWeights?> VerifyAsync(CatalogueEntry entry, CancellationToken cancellation = default)
+    {
+        if (Find(entry) is not { } weights)
+            return null;
+        string name = SeenName(entry, weights.Path);
+        string found = await HashAsync(weights.Path, cancellation);
+        bool isRelease = IsRelease(entry, weights.Path);
+        string? stated = isRelease ? entry.ReleaseSha256 ?? entry.ReleaseSha256Prefix : HubCache.HashOf(weights.Path) is { Length: 64 } blob ? blob : null;
+        if (stated is not null && !found.StartsWith(stated, StringComparison.Ordinal))
+            throw Mismatch(entry, weights.Path, found, stated, isRelease ? "is published for it" : "is its name in the cache");
+        SeenFile? seen = _seen.Read(name);
+        if (seen is { } before && before.Sha256 != found)
+            throw Mismatch(entry, weights.Path, found, before.Sha256, $"was recorded on first use ({_seen.PathOf(name)})");
+        _seen.TryWrite(name, SeenFile.Of(weights.Path, found));
+        Verification verification = isRelease && entry.ReleaseHash != HashKnowledge.Unknown ? ReleaseVerification(entry)
+            : seen is not null ? Verification.Recorded
+            : stated is not null ? Verification.HubHash
+            : Verification.Unverified;
+        return new StoredWeights(entry, weights.Path, verification, found);
     }
 
     /// <summary>Why <see cref="Find"/> found nothing, and what to do.</summary>
@@ -155,6 +221,16 @@ public sealed class ModelStore : IDisposable
             bool isLarge = file.Hash.Length == 64;
             if (!isLarge && !allowUnverified)
                 throw NoHash(entry, name);
+            string seenName = HubSeenName(repository, name);
+            SeenFile? seen = _seen.Read(seenName);
+            if (seen is null && IsPlain(_options.HubEndpoint))
+                throw Insecure(entry, _options.HubEndpoint);
+            if (isLarge && seen is { } before && before.Sha256 != file.Hash)
+            {
+                throw new DownloadException(entry.Name, DownloadError.HashMismatch, $"the hub states the SHA-256 {file.Hash} for {name}; {before.Sha256} was recorded on first use.",
+                    $"The repository was changed, or this is another one. If the change is meant, remove {_seen.PathOf(seenName)}.");
+            }
+
             string blob = _hub.BlobPath(repository, file.Hash);
             string? found = File.Exists(blob) ? await HashAsync(blob, cancellation) : null;
             if (found is null || (isLarge && found != file.Hash))
@@ -167,7 +243,8 @@ public sealed class ModelStore : IDisposable
             }
 
             string path = _hub.Publish(repository, file.Commit, name, file.Hash);
-            return new StoredWeights(entry, path, isLarge ? Verification.HubHash : Verification.Unverified, found);
+            _seen.TryWrite(seenName, SeenFile.Of(path, found));
+            return new StoredWeights(entry, path, !isLarge ? Verification.Unverified : seen is null ? Verification.HubHash : Verification.Recorded, found);
         }
 
         return null;
@@ -194,18 +271,20 @@ public sealed class ModelStore : IDisposable
     {
         string target = ReleasePath(entry);
         Uri address = _options.ReleaseEndpoint is { } mirror ? new Uri(mirror, entry.ReleaseUrl!.PathAndQuery.TrimStart('/')) : entry.ReleaseUrl!;
-        var expected = new ExpectedFile(Sha256: entry.ReleaseSha256 ?? SeenBefore(target), Sha256Prefix: entry.ReleaseSha256Prefix);
+        var expected = new ExpectedFile(Sha256: entry.ReleaseSha256 ?? _seen.Read(Path.GetFileName(target))?.Sha256, Sha256Prefix: entry.ReleaseSha256Prefix);
         if (entry.ReleaseHash == HashKnowledge.Unknown && !allowUnverified)
             throw NoHash(entry, Path.GetFileName(target));
         if (await CheckReleaseAsync(entry, allowUnverified, cancellation) is { } present)
             return present;
 
+        // The few digits of a prefix can be met on purpose.
+        if (IsPlain(address) && expected.Sha256 is null)
+            throw Insecure(entry, address);
         // Release files are public; no token goes there.
         using DownloadPart part = await _downloader.FetchAsync(address, token: null, expected, target, progress, cancellation);
         string found = part.Sha256();
         part.MoveTo(target);
-        if (entry.ReleaseHash == HashKnowledge.Unknown)
-            Files.AtomicFile.WriteAllText(SeenPath(target), found + "\n");
+        _seen.TryWrite(Path.GetFileName(target), SeenFile.Of(target, found));
         return new StoredWeights(entry, target, ReleaseVerification(entry), found);
     }
 
@@ -220,6 +299,14 @@ public sealed class ModelStore : IDisposable
                     continue;
                 string? stated = HubCache.HashOf(path);
                 string found = await HashAsync(path, cancellation);
+                if (_seen.Read(HubSeenName(repository, name)) is { } seen)
+                {
+                    if (seen.Sha256 != found)
+                        continue;
+                    if (stated?.Length == 64 && found == stated)
+                        return new StoredWeights(entry, path, Verification.Recorded, found);
+                }
+
                 if (stated?.Length == 64 && found == stated)
                     return new StoredWeights(entry, path, Verification.HubHash, found);
                 if (stated?.Length != 64 && allowUnverified)
@@ -240,7 +327,7 @@ public sealed class ModelStore : IDisposable
         {
             HashKnowledge.Full => found == entry.ReleaseSha256,
             HashKnowledge.Prefix => found.StartsWith(entry.ReleaseSha256Prefix!, StringComparison.Ordinal),
-            _ => allowUnverified && SeenBefore(path) == found,
+            _ => allowUnverified && _seen.Read(Path.GetFileName(path))?.Sha256 == found,
         };
         return isRight ? new StoredWeights(entry, path, ReleaseVerification(entry), found) : null;
     }
@@ -257,13 +344,29 @@ public sealed class ModelStore : IDisposable
             : throw new BadInputException(BadInputException.Escape(name), "is not a plain file name.");
     }
 
-    private static string SeenPath(string path) => path + ".sha256-seen";
+    private bool IsRelease(CatalogueEntry entry, string path) => entry.ReleaseUrl is not null && path == ReleasePath(entry);
 
-    private static string? SeenBefore(string path)
+    private string SeenName(CatalogueEntry entry, string path) =>
+        IsRelease(entry, path) ? Path.GetFileName(path) : HubSeenName(entry.HubRepository!, Path.GetFileName(path));
+
+    private static string HubSeenName(string repository, string fileName) => $"{HubCache.FolderName(repository)}--{fileName}";
+
+    /// <summary>Whether what comes from the address may have been changed on its way.</summary>
+    private static bool IsPlain(Uri address) => address.Scheme == Uri.UriSchemeHttp && !address.IsLoopback;
+
+    private static DownloadException Insecure(CatalogueEntry entry, Uri address) => new(entry.Name, DownloadError.Insecure,
+        $"{address.GetLeftPart(UriPartial.Authority)} is plain http, and no SHA-256 of this file is known that did not come over it.", "Use an https address (HF_ENDPOINT, CLIPENGINE_RELEASE_ENDPOINT).");
+
+    private BadInputException Changed(CatalogueEntry entry, string path, string how, string name) => new(entry.Name, $"{path} is not the file that it was: {how}.",
+        $"Fetch it again ('clipengine models pull {entry.Name}'), or remove {_seen.PathOf(name)} if the change is meant.");
+
+    private static DownloadException Mismatch(CatalogueEntry entry, string path, string found, string wanted, string whence) => new(entry.Name, DownloadError.HashMismatch,
+        $"{path} has the SHA-256 {found}; {wanted} {whence}.", $"Remove the file and fetch it again ('clipengine models pull {entry.Name}').");
+
+    private static string Hash(string path)
     {
-        string record = SeenPath(path);
-        string? hash = File.Exists(record) && new FileInfo(record).Length < 100 ? File.ReadAllText(record).Trim() : null;
-        return HubCache.IsHash(hash) ? hash : null;
+        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 20, FileOptions.SequentialScan);
+        return Convert.ToHexStringLower(SHA256.HashData(stream));
     }
 
     private static Verification ReleaseVerification(CatalogueEntry entry) => entry.ReleaseHash switch
