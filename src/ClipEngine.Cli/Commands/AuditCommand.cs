@@ -15,6 +15,9 @@ internal static class AuditCommand
         command.Subcommands.Add(AuditReadCommands.Compare());
         command.Subcommands.Add(AuditReadCommands.Verify());
         command.Subcommands.Add(AuditReadCommands.Spec());
+        command.Subcommands.Add(AuditQualityCommands.Accuracy());
+        command.Subcommands.Add(AuditQualityCommands.Retrieval());
+        command.Subcommands.Add(AuditQualityCommands.Curation());
         return command;
     }
 }
