@@ -1,7 +1,9 @@
 using System.Text;
 using ClipEngine.Checkpoints;
+using ClipEngine.Checkpoints.Layouts;
 using ClipEngine.Files;
 using ClipEngine.Models;
+using TorchSharp;
 using TorchTensor = TorchSharp.torch.Tensor;
 
 namespace ClipEngine.TorchSharp;
@@ -9,10 +11,6 @@ namespace ClipEngine.TorchSharp;
 /// <content>From a checkpoint and back.</content>
 public sealed partial class ClipModules
 {
-    private const string WeightsName = "open_clip_model.safetensors";
-    private const string ConfigurationName = "open_clip_config.json";
-    private const string TokenizerName = "tokenizer.json";
-
     /// <summary>Loads a model to train. As strict as <see cref="ClipModel.Load"/>: nothing is filled in, and every problem is named.</summary>
     /// <param name="path">A folder in the OpenCLIP or transformers layout, a file of weights with its configuration beside it, or the name of weights in the catalogue that were fetched before.</param>
     /// <param name="options">Device and compute type; null for the processor in fp32.</param>
@@ -25,11 +23,13 @@ public sealed partial class ClipModules
         var modules = new ClipModules(TorchBackend.Create(options));
         try
         {
-            string weights = FindWeights(path);
-            using (ICheckpoint checkpoint = Checkpoint.Open(Directory.Exists(path) ? path : weights))
+            ModelPlan plan = ModelConfiguration.Plan(path, configurationPath);
+            string weights = FindWeights(ModelLocation.Resolve(path));
+            ICheckpoint stored = Checkpoint.OpenAsStored(weights);
+            using (ICheckpoint checkpoint = plan.Arrange(stored))
             {
                 modules._tree.Fill(checkpoint, modules._backend.Device, modules._backend.Stream);
-                modules._origin = Origin.Of(path, weights, configurationPath, checkpoint);
+                modules._origin = Origin.Of(path, weights, configurationPath, stored, checkpoint);
             }
 
             var backend = new ModuleBackend(modules._backend, modules._tree, modules._norms, path);
@@ -45,8 +45,8 @@ public sealed partial class ClipModules
     }
 
     /// <summary>
-    /// Writes the state as a folder in the OpenCLIP layout: <c>open_clip_model.safetensors</c> with every key of the original, in the
-    /// types of the parameters, and the original's configuration and tokenizer. The weights come last: a folder that has them is whole.
+    /// Writes the state as a folder in the layout of the original: weights with every key that they had there, in the types of the
+    /// parameters, and the original's configuration, tokenizer and preprocessing. The weights come last: a folder that has them is whole.
     /// </summary>
     /// <param name="folder">Created where it is not there; not the folder that the model was loaded from.</param>
     /// <exception cref="BadInputException">It is the original's own folder.</exception>
@@ -56,18 +56,18 @@ public sealed partial class ClipModules
         ArgumentException.ThrowIfNullOrEmpty(folder);
         _ = Model;
         Origin origin = _origin!;
-        string path = Path.GetFullPath(Path.Combine(folder, WeightsName));
-        if (path == origin.WeightsPath || Path.GetFullPath(folder) == Path.GetDirectoryName(origin.WeightsPath))
+        if (Path.GetFullPath(folder) == Path.GetDirectoryName(origin.WeightsPath))
             throw new BadInputException(folder, "is where the original checkpoint lies.", "Save to another folder: the original is what the result is compared with.");
         Directory.CreateDirectory(folder);
-        Write(Path.Combine(folder, ConfigurationName), origin.Configuration);
-        if (origin.Tokenizer is { } tokenizer)
-            Write(Path.Combine(folder, TokenizerName), tokenizer);
-        using var state = new StateDictionary(state_dict(), origin.Metadata);
+        foreach ((string name, byte[] bytes) in origin.Companions)
+            AtomicFile.Write(Path.Combine(folder, name), stream => stream.Write(bytes));
+        using DisposeScope scope = torch.NewDisposeScope();
+        using var noTape = torch.no_grad();
+        using var state = new StateDictionary(AsStored(state_dict(), origin.Recipes), origin.Metadata);
         var writer = new SafetensorsWriter(new Dictionary<string, string>(origin.Metadata) { ["format"] = "pt" }); // transformers refuses safetensors without it
         foreach (string key in state.Tensors.Keys)
             writer.Add(state, key);
-        writer.Write(path);
+        writer.Write(Path.Combine(folder, origin.WeightsName));
     }
 
     /// <summary>
@@ -92,7 +92,34 @@ public sealed partial class ClipModules
             : throw new ArgumentException($"wrong shape: {string.Join("; ", problems.Order(StringComparer.Ordinal).Take(10))}.", nameof(source));
     }
 
-    private static void Write(string path, byte[] bytes) => AtomicFile.Write(path, stream => stream.Write(bytes));
+    /// <summary>The state under the keys of the file: what was renamed, put together, taken apart or transposed goes back.</summary>
+    private static Dictionary<string, TorchTensor> AsStored(Dictionary<string, TorchTensor> state, IReadOnlyCollection<Recipe>? recipes)
+    {
+        if (recipes is null)
+            return state;
+        var stored = new Dictionary<string, TorchTensor>();
+        foreach (Recipe recipe in recipes)
+        {
+            switch (recipe)
+            {
+                case Recipe.Rename rename:
+                    stored.Add(rename.Source, state[rename.Name]);
+                    break;
+                case Recipe.Transpose transpose:
+                    stored.Add(transpose.Source, state[transpose.Name].transpose(0, 1));
+                    break;
+                case Recipe.Join join:
+                    foreach ((string key, TorchTensor part) in join.Sources.Zip(state[join.Name].chunk(join.Sources.Length, 0)))
+                        stored.Add(key, part);
+                    break;
+                case Recipe.Part { Index: 0 } part:
+                    stored.Add(part.Source, torch.cat([.. recipes.OfType<Recipe.Part>().Where(other => other.Source == part.Source).OrderBy(static other => other.Index).Select(other => state[other.Name])], 0));
+                    break;
+            }
+        }
+
+        return stored;
+    }
 
     private static string FindWeights(string path)
     {
@@ -106,27 +133,41 @@ public sealed partial class ClipModules
     }
 
     /// <summary>What of the original goes into every folder that is saved, held in memory: files change under a long training.</summary>
-    private sealed record Origin(string WeightsPath, byte[] Configuration, byte[]? Tokenizer, IReadOnlyDictionary<string, string> Metadata)
+    /// <param name="WeightsPath">Where its weights lie.</param>
+    /// <param name="WeightsName">What its layout calls them.</param>
+    /// <param name="Companions">Its other files, by their names.</param>
+    /// <param name="Metadata">What its weights say about themselves.</param>
+    /// <param name="Recipes">How the model's keys are made of the file's; null where they are the same.</param>
+    private sealed record Origin(string WeightsPath, string WeightsName, IReadOnlyList<(string Name, byte[] Bytes)> Companions, IReadOnlyDictionary<string, string> Metadata, IReadOnlyCollection<Recipe>? Recipes)
     {
-        public static Origin Of(string path, string weights, string? configurationPath, ICheckpoint checkpoint)
+        /// <summary>What may lie beside weights and decides what a library makes of them.</summary>
+        private static readonly string[] s_companions =
+        [
+            "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model",
+            "preprocessor_config.json", "processor_config.json", "timm_model.json",
+        ];
+
+        public static Origin Of(string path, string weights, string? configurationPath, ICheckpoint stored, ICheckpoint arranged)
         {
+            IReadOnlyCollection<Recipe>? recipes = ReferenceEquals(stored, arranged) ? null : arranged is MappedCheckpoint mapped && ReferenceEquals(mapped.Source, stored)
+                ? mapped.Recipes
+                : throw new BadInputException(path, "cannot be trained: its weights are computed from those in the file, and there is no way back.");
             string full = Path.GetFullPath(weights);
-            string tokenizer = Path.Combine(Path.GetDirectoryName(full)!, TokenizerName);
-            return new Origin(full, ReadConfiguration(path, weights, configurationPath), File.Exists(tokenizer) ? File.ReadAllBytes(tokenizer) : null, new Dictionary<string, string>(checkpoint.Metadata));
+            (string source, byte[] configuration) = ReadConfiguration(path, weights, configurationPath);
+            bool isTransformers = new ModelFiles(ConfigFile.ParseRoot(configuration, source), source).ModelType is not null;
+            string beside = File.Exists(source) ? Path.GetDirectoryName(Path.GetFullPath(source))! : Path.GetDirectoryName(full)!;
+            return new Origin(full, isTransformers ? "model.safetensors" : "open_clip_model.safetensors",
+                [(isTransformers ? "config.json" : "open_clip_config.json", configuration), .. s_companions.Where(name => File.Exists(Path.Combine(beside, name))).Select(name => (name, File.ReadAllBytes(Path.Combine(beside, name))))],
+                new Dictionary<string, string>(arranged.Metadata), recipes);
         }
 
-        /// <summary>The configuration in OpenCLIP's words. A file that is refused is refused here as by <see cref="ClipModel.Load"/>.</summary>
-        private static byte[] ReadConfiguration(string path, string weights, string? configurationPath)
+        private static (string Source, byte[] Bytes) ReadConfiguration(string path, string weights, string? configurationPath)
         {
-            string? file = configurationPath ?? CheckpointFit.FindConfiguration(weights);
-            if (file is null)
-            {
-                return (ModelCatalogue.TryFind(path) ?? ModelCatalogue.OriginOf(weights)) is { } entry
-                    ? Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(entry.Model).ConfigurationFor(entry))
-                    : throw new BadInputException(path, "has no configuration beside it.", "Weights alone do not say which activation and which pixels they were trained with: name the model's JSON file.");
-            }
-
-            return ModelConfiguration.ReadAsOpenClip(file);
+            if ((configurationPath ?? CheckpointFit.FindConfiguration(weights)) is { } file)
+                return (file, File.Exists(file) ? ConfigFile.ReadBytes(file) : Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(file).ConfigurationJson));
+            return (ModelCatalogue.TryFind(path) ?? ModelCatalogue.OriginOf(weights)) is { } entry
+                ? (entry.Name, Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(entry.Model).ConfigurationFor(entry)))
+                : throw new BadInputException(path, "has no configuration beside it.", "Weights alone do not say which activation and which pixels they were trained with: name the model's JSON file.");
         }
     }
 }

@@ -113,7 +113,7 @@ internal sealed class ModuleBackend(TorchBackend backend, ParameterTree tree, Ba
         (string key, long first, long? end) = Split(data.Name);
         if (tree.Find(key) is null)
         {
-            throw new BadInputException(source, $"{BadInputException.Escape(data.Name, 120)} is computed when the model is loaded, so that no gradient reaches the checkpoint's own tensors.",
+            throw new BadInputException(source, $"{BadInputException.Escape(data.Name, 120)} is computed from other tensors when the model is loaded, so that no gradient would reach the checkpoint's own.",
                 "The model runs on this backend (TorchBackend) and cannot be trained as modules.");
         }
 
@@ -148,7 +148,9 @@ internal sealed class ParameterWeight(ParameterTree tree, string key, long first
         get
         {
             TorchTensor value = tree.Get(key, device);
-            return end is { } last ? value.narrow(0, first, last - first) : value;
+            TorchTensor rows = end is { } last ? value.narrow(0, first, last - first) : value;
+            // Leading dimensions of 1 are a matter of taste: timm keeps positions as [1, t, w].
+            return rows.dim() == Shape.Rank ? rows : rows.reshape(TorchTensors.Sizes(Shape));
         }
     }
 

@@ -16,6 +16,7 @@ public class ClipTrainerTests
     [InlineData("towers", "vit-gelu", 2)]
     [InlineData("towers", "coca-tiny", 2)]
     [InlineData("tower-options", "custom-text-bias", 2)]
+    [InlineData("families", "hf-siglip", 2)]
     public void PiecesOfABatchHaveTheGradientsOfTheWholeBatch(string set, string tower, int pairsAtOnce)
     {
         using DisposeScope scope = torch.NewDisposeScope();

@@ -14,6 +14,12 @@ internal sealed class MappedCheckpoint : ICheckpoint
 
     private MappedCheckpoint(ICheckpoint source, IReadOnlyList<string> notices) => (_source, _notices) = (source, notices);
 
+    /// <summary>What is named anew.</summary>
+    internal ICheckpoint Source => _source;
+
+    /// <summary>How every tensor is made.</summary>
+    internal IReadOnlyCollection<Recipe> Recipes => _recipes.Values;
+
     public string Path => _source.Path;
 
     public IReadOnlyDictionary<string, StoredTensor> Tensors => _tensors;
