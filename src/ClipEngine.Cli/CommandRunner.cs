@@ -30,6 +30,16 @@ internal static class CommandRunner
         ParseResult parsed = root.Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
         if (parsed.Errors.Count > 0)
         {
+            try
+            {
+                // A misspelt option throws the parser off; what it says of the rest then is no help.
+                ValueRules.RefuseUnknown(parsed, arguments);
+            }
+            catch (BadInputException exception)
+            {
+                return Report(exception, wasCancelled: false);
+            }
+
             await Console.Error.WriteLineAsync($"clipengine: {Describe(parsed)}");
             return BadInput;
         }
@@ -72,7 +82,7 @@ internal static class CommandRunner
             exception = all.FirstOrDefault(static one => one is BadInputException) ?? all[0];
         (string line, int code) = exception switch
         {
-            BadInputException => ($"clipengine: {exception.Message}", BadInput),
+            BadInputException => ($"clipengine: {exception.Message}", IsDiskFailure(exception) ? Failed : BadInput),
             OperationCanceledException => (Cancelled, Failed),
             _ when wasCancelled => (Cancelled, Failed),
             IOException or UnauthorizedAccessException or NativeLibraryException => ($"clipengine: {OneLine(exception.Message)}", Failed),
@@ -81,6 +91,19 @@ internal static class CommandRunner
         };
         Console.Error.WriteLine(line);
         return code;
+    }
+
+    /// <summary>Whether an input is refused because the disk failed: that is not the input's fault, and trying again may help.</summary>
+    private static bool IsDiskFailure(Exception? exception)
+    {
+        for (; exception is not null; exception = exception.InnerException)
+        {
+            // .NET keeps the C library's error number as the result code.
+            if (exception is IOException && Linux.IsDiskFailure(exception.HResult))
+                return true;
+        }
+
+        return false;
     }
 
     /// <summary>Everything that the parser found, in one line.</summary>

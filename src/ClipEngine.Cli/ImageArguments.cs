@@ -65,9 +65,9 @@ internal sealed class ImageArguments(bool takesShards = false)
 
         void Add(string input, string otherwise)
         {
-            if (Directory.Exists(input))
+            if (FilePlace.IsFolder(input))
                 files.AddRange(InFolder(input, leftOut));
-            else if (File.Exists(input))
+            else if (FilePlace.IsFile(input))
                 files.Add(input);
             else
                 throw new BadInputException(input, otherwise, Backslashes(input));
@@ -89,7 +89,7 @@ internal sealed class ImageArguments(bool takesShards = false)
             string cell = table[row, found], path = Path.Combine(folder, cell);
             if (string.IsNullOrWhiteSpace(cell))
                 throw new BadInputException(table.Path, $"{table.Where(row)}: column '{BadInputException.Escape(table.Header[found])}' is empty.", "Every row needs its image; take the row out or fill the cell.");
-            if (!File.Exists(path))
+            if (!FilePlace.IsFile(path))
                 throw new BadInputException(path, $"there is no such image; {table.Where(row)} of {table.Path} names it.", Backslashes(cell));
             files.Add(path);
         }

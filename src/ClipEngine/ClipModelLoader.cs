@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using ClipEngine.Checkpoints;
+using ClipEngine.Files;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
 using ClipEngine.Tokenization;
@@ -16,8 +17,8 @@ internal static class ClipModelLoader
     public static LoadedParts Load(string path, ClipModelOptions options, IBackend backend, CancellationToken cancellationToken = default)
     {
         path = ModelLocation.Resolve(path);
-        bool isFolder = Directory.Exists(path);
-        bool isName = !isFolder && !File.Exists(path);
+        bool isFolder = FilePlace.IsFolder(path);
+        bool isName = !isFolder && !FilePlace.IsFile(path);
         CatalogueEntry? origin = isName ? ModelCatalogue.TryFind(path) : ModelCatalogue.OriginOf(path);
         if (isName)
             path = FindByName(path, origin);
@@ -76,7 +77,7 @@ internal static class ClipModelLoader
     /// <summary>A file of weights is taken as it is: an adapter that lies beside it is only mentioned.</summary>
     private static IEnumerable<string> UnusedAdapter(string path)
     {
-        string? adapter = Directory.Exists(path) ? null : Checkpoint.FindAdapter(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        string? adapter = FilePlace.IsFolder(path) ? null : Checkpoint.FindAdapter(Path.GetDirectoryName(Path.GetFullPath(path))!);
         return adapter is null ? [] : [$"{adapter}: lies beside the weights and is not applied to a file that is named by itself; name the folder to add it."];
     }
 

@@ -1,4 +1,5 @@
 using ClipEngine.Checkpoints;
+using ClipEngine.Files;
 using ClipEngine.Models;
 using ClipEngine.Tokenization;
 
@@ -19,8 +20,8 @@ public static class ModelTokenizer
     {
         ModelPlan plan = ModelConfiguration.Plan(model, configuration);
         model = ModelLocation.Resolve(model);
-        string? file = Directory.Exists(model) || File.Exists(model) ? model : FileOf(model);
-        string? folder = Directory.Exists(file) ? file : file is not null ? Path.GetDirectoryName(Path.GetFullPath(file)) : null;
+        string? file = FilePlace.IsFolder(model) || FilePlace.IsFile(model) ? model : FileOf(model);
+        string? folder = FilePlace.IsFolder(file) ? file : file is not null ? Path.GetDirectoryName(Path.GetFullPath(file)) : null;
         return Choose(plan.Source, folder, plan.Tokenizer, plan.ContextLength, plan.VocabularySize);
     }
 

@@ -223,7 +223,7 @@ void read_rows(const clipengine_sweep_batch& batch, Worker& worker, int64_t offs
     const ssize_t read = pread(batch.file, worker.file_rows.get() + done, static_cast<size_t>(bytes - done), offset + done);
     if (read == 0) throw Error(CLIPENGINE_BAD_INPUT, "was cut short while it was being read");
     if (read < 0 && errno == EINTR) continue;
-    if (read < 0) throw Error(CLIPENGINE_BAD_INPUT, std::string("could not be read: ") + std::strerror(errno));
+    if (read < 0) throw Error(CLIPENGINE_INTERNAL, std::string("could not be read: ") + std::strerror(errno));
     done += read;
   }
 }

@@ -35,7 +35,7 @@ void read_file(int32_t file, int64_t offset, unsigned char* destination, int64_t
     const ssize_t read = pread(file, destination + done, static_cast<size_t>(bytes - done), offset + done);
     if (read == 0) throw Error(CLIPENGINE_BAD_INPUT, "was cut short while it was being read");
     if (read < 0 && errno == EINTR) continue;
-    if (read < 0) throw Error(CLIPENGINE_BAD_INPUT, std::string("could not be read: ") + std::strerror(errno));
+    if (read < 0) throw Error(CLIPENGINE_INTERNAL, std::string("could not be read: ") + std::strerror(errno));
     done += read;
   }
 }

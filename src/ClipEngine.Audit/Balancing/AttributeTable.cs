@@ -1,6 +1,7 @@
 using System.Buffers.Text;
 using System.Globalization;
 using System.Text;
+using ClipEngine.Files;
 using CsvHelper;
 
 namespace ClipEngine.Audit.Balancing;
@@ -17,8 +18,8 @@ internal static class AttributeTable
     /// <exception cref="BadInputException">No such file or column, a value that is none, a ragged row; names the line.</exception>
     public static void Read(string path, IReadOnlyList<string> attributes, string? utility, Action<double[]> visit, CancellationToken cancellation)
     {
-        if (!File.Exists(path))
-            throw new BadInputException(path, Directory.Exists(path) ? "is a folder; a CSV file was expected." : "there is no such file.", "Name a CSV file with a header row.");
+        if (!FilePlace.IsFile(path))
+            throw new BadInputException(path, FilePlace.IsFolder(path) ? "is a folder; a CSV file was expected." : "there is no such file.", "Name a CSV file with a header row.");
         try
         {
             using FileStream stream = File.OpenRead(path);

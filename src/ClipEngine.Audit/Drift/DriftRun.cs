@@ -2,6 +2,7 @@ using ClipEngine.Audit.Probes;
 using ClipEngine.Audit.Report;
 using ClipEngine.Audit.Runs;
 using ClipEngine.Audit.Scores;
+using ClipEngine.Files;
 
 namespace ClipEngine.Audit.Drift;
 
@@ -71,7 +72,7 @@ public static class DriftRun
 
     private static Side Embed(string model, DriftSpec spec, string folder, Probe probe, string[]? sentences, IProbeModelSource source, List<string> notices, Action<string> progress, CancellationToken cancellation)
     {
-        if (File.Exists(model) && (Path.GetExtension(model) == ".npy" || IsFeatureFile(model)))
+        if (FilePlace.IsFile(model) && (Path.GetExtension(model) == ".npy" || IsFeatureFile(model)))
         {
             (float[] given, int width) = FeatureFiles.Read(model, probe.Images.Count);
             FeatureFiles.Normalize(given, width, model);

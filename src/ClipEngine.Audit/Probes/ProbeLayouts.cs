@@ -1,6 +1,7 @@
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Specs;
 using ClipEngine.Audit.Tables;
+using ClipEngine.Files;
 using ClipEngine.Imaging;
 
 namespace ClipEngine.Audit.Probes;
@@ -61,7 +62,7 @@ internal static class ProbeLayouts
             files[row] = Path.GetFullPath(Path.Combine(folder, file));
             if (Path.IsPathRooted(file) || !files[row].StartsWith(Path.GetFullPath(folder) + Path.DirectorySeparatorChar, StringComparison.Ordinal))
                 throw new BadInputException(probe.Source, $"the file '{BadInputException.Escape(file)}' of image '{BadInputException.Escape(probe.Images[row].Id)}' leads out of the images' folder.", "Paths must be relative and stay below it.");
-            if (!File.Exists(files[row]))
+            if (!FilePlace.IsFile(files[row]))
                 missing.Add(file);
         }
 
@@ -81,7 +82,7 @@ internal static class ProbeLayouts
     private static string Folder(ProbeSpec spec, Func<string, string> resolve)
     {
         string folder = resolve(spec.Images ?? throw new BadInputException("probe.images", "no folder of images is named, but a model needs them.", "Name it in the spec, or give scores or features."));
-        return Directory.Exists(folder) ? folder : throw new BadInputException(folder, "there is no such folder.", "probe.images names the images' folder.");
+        return FilePlace.IsFolder(folder) ? folder : throw new BadInputException(folder, "there is no such folder.", "probe.images names the images' folder.");
     }
 
     private static Dictionary<string, string> ByName(string folder)

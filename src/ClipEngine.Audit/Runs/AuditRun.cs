@@ -59,6 +59,7 @@ public sealed class AuditRun
     public AuditResult Execute(CancellationToken cancellationToken = default)
     {
         ResultDirectory.RefuseForeign(_directory);
+        ResultDirectory.RefuseInputs(_directory, NamedInputs());
         using FileStream held = Hold();
         StageLedger ledger = StageLedger.Open(_directory);
         RemoveLeftovers();
@@ -68,7 +69,7 @@ public sealed class AuditRun
         // Missing images are the probe's fault: said at once, not once for each model after hours.
         if (_spec.Models.Any(model => model.Model is not null))
         {
-            ProbeLayouts.Files(_spec.Probe, probe, Resolve);
+            ResultDirectory.RefuseInputs(_directory, ProbeLayouts.Files(_spec.Probe, probe, Resolve));
             _source.RequireDevice(_spec.ElementType);
         }
 
@@ -188,7 +189,7 @@ public sealed class AuditRun
         _report.Write(result, _directory);
         string work = Path.Combine(_directory, "embeddings", WorkFolder);
         // What a failed model had done before it failed is gone on with when its cause is mended.
-        if (Directory.Exists(work) && result.Models.All(model => model.Failure is null))
+        if (FilePlace.IsFolder(work) && result.Models.All(model => model.Failure is null))
             Directory.Delete(work, recursive: true);
         _timings["write"] = watch.Elapsed.TotalSeconds;
         AtomicFile.Write(Path.Combine(_directory, "timings.json"), stream => stream.Write(
@@ -200,7 +201,7 @@ public sealed class AuditRun
     private void RemoveOthers(string folder, string pattern, HashSet<string> own)
     {
         string path = Path.Combine(_directory, folder);
-        if (!Directory.Exists(path))
+        if (!FilePlace.IsFolder(path))
             return;
         foreach (string file in Directory.EnumerateFiles(path, pattern).Where(file => !own.Contains(file)).ToList())
             File.Delete(file);
@@ -244,12 +245,21 @@ public sealed class AuditRun
             probe.NumericAttribute(correlation.Attribute);
     }
 
+    /// <summary>What the spec names; of a folder a name in it.</summary>
+    private IEnumerable<string> NamedInputs()
+    {
+        IEnumerable<string?> named = _spec.Models
+            .SelectMany(static model => new[] { model.Model, model.ImageFeatures }.Concat(model.TextFeatures.Values).Concat(model.Scores.Values.SelectMany(static files => new[] { files.Softmax, files.Cosine })))
+            .Append(_spec.Probe.Metadata);
+        return named.OfType<string>().Select(Resolve).Select(static path => FilePlace.IsFolder(path) ? Path.Combine(path, "weights") : path).Where(static path => Path.IsPathRooted(path)).Append(_specFile);
+    }
+
     private string Resolve(string path) => Path.IsPathRooted(path) ? path : Path.Combine(Path.GetDirectoryName(Path.GetFullPath(_specFile))!, path);
 
     /// <summary>Unfinished files of a run that was killed, in the places where a run writes.</summary>
     private void RemoveLeftovers()
     {
-        IEnumerable<string> places = ResultDirectory.Folders.Select(name => Path.Combine(_directory, name)).Where(Directory.Exists);
+        IEnumerable<string> places = ResultDirectory.Folders.Select(name => Path.Combine(_directory, name)).Where(FilePlace.IsFolder);
         foreach (string file in places.SelectMany(place => Directory.EnumerateFiles(place, "*" + AtomicFile.TemporarySuffix, SearchOption.AllDirectories))
             .Concat(Directory.EnumerateFiles(_directory, "*" + AtomicFile.TemporarySuffix)).ToList())
         {
@@ -267,7 +277,7 @@ public sealed class AuditRun
             // The system lets go of it when the process dies, however it dies.
             return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
         }
-        catch (IOException exception) when (File.Exists(path))
+        catch (IOException exception) when (FilePlace.IsFile(path))
         {
             throw new BadInputException(_directory, "another process is running an audit into this folder.", "Wait for it, or give another --out.", exception);
         }

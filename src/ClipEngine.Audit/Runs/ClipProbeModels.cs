@@ -1,5 +1,6 @@
 using ClipEngine.Checkpoints;
 using ClipEngine.Devices;
+using ClipEngine.Files;
 using ClipEngine.Imaging;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
@@ -21,19 +22,19 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
     {
         ArgumentException.ThrowIfNullOrEmpty(model);
         model = ModelLocation.Resolve(model);
-        if (Directory.Exists(model))
+        if (FilePlace.IsFolder(model))
         {
-            string[] beside = [.. s_companions.Select(name => Path.Combine(model, name)).Where(File.Exists)];
+            string[] beside = [.. s_companions.Select(name => Path.Combine(model, name)).Where(FilePlace.IsFile)];
             string weights = Checkpoint.FindWeights(model);
             // A sharded checkpoint is its index and every shard beside it.
             string[] shards = weights.EndsWith(".json", StringComparison.Ordinal) ? [.. Directory.GetFiles(model, "*.safetensors").Where(path => !beside.Contains(path)).Order(StringComparer.Ordinal)] : [];
             return new ProbeModelFiles(model, [weights, .. shards, .. beside], null, acceptActivationMismatch);
         }
 
-        if (File.Exists(model))
+        if (FilePlace.IsFile(model))
         {
             string configuration = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(model))!, ConfigurationName);
-            return new ProbeModelFiles(model, [model, .. new[] { configuration }.Where(File.Exists)], null, acceptActivationMismatch);
+            return new ProbeModelFiles(model, [model, .. new[] { configuration }.Where(FilePlace.IsFile)], null, acceptActivationMismatch);
         }
 
         CatalogueEntry entry = ModelCatalogue.TryFind(model)

@@ -4,6 +4,7 @@ using ClipEngine.Audit.Probes;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Scores;
 using ClipEngine.Audit.Specs;
+using ClipEngine.Files;
 
 namespace ClipEngine.Audit.Runs;
 
@@ -102,7 +103,7 @@ internal sealed class ModelScorer(
 
     private ScoredModel FromCheckpoint(ModelSpec model, CancellationToken cancellationToken)
     {
-        string name = Directory.Exists(resolve(model.Model!)) || File.Exists(resolve(model.Model!)) ? resolve(model.Model!) : model.Model!;
+        string name = FilePlace.IsFolder(resolve(model.Model!)) || FilePlace.IsFile(resolve(model.Model!)) ? resolve(model.Model!) : model.Model!;
         progress($"{model.Key}: hashing weights");
         ProbeModelFiles found = source.Find(name, model.AcceptActivationMismatch);
         InputFile[] files = [.. found.Files.Select(file => InputFiles.Describe("weights", file))];
@@ -199,7 +200,7 @@ internal sealed class ModelScorer(
                 cancellationToken.ThrowIfCancellationRequested();
                 int count = Math.Min(chunk, files.Length - first);
                 string part = Path.Combine(work, $"{first:d8}.safetensors");
-                if (!File.Exists(part))
+                if (!FilePlace.IsFile(part))
                     FeatureFiles.Write(part, make(files[first..(first + count)]), width, Metadata(key));
                 all.AddRange(FeatureFiles.Read(part, count).Values);
                 progress($"{model.Key}: {first + count} of {files.Length} images");

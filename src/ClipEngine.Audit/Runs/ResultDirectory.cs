@@ -22,13 +22,51 @@ public static class ResultDirectory
     public static void RefuseForeign(string directory)
     {
         ArgumentException.ThrowIfNullOrEmpty(directory);
-        if (File.Exists(directory))
+        if (FilePlace.IsFile(directory))
             throw new BadInputException(directory, "this is a file; a folder was expected.", "Give --out a new folder, or one that an earlier audit was written to.");
-        if (!Directory.Exists(directory) || new[] { StageLedger.FileName, ResultFile }.Any(mark => File.Exists(Path.Combine(directory, mark))))
+        if (!FilePlace.IsFolder(directory) || new[] { StageLedger.FileName, ResultFile }.Any(mark => FilePlace.IsFile(Path.Combine(directory, mark))))
             return;
         string? taken = Folders.Append("report.html").Append("run.json").FirstOrDefault(name => Path.Exists(Path.Combine(directory, name)));
         if (taken is not null)
             throw new BadInputException(directory, $"the folder has a '{taken}' that no audit wrote there; it would be overwritten.", "Give --out a new folder, or one that an earlier audit was written to.");
+    }
+
+    /// <summary>Refuses a folder in which a run would write over its own inputs, or take them away as leftovers of an earlier run.</summary>
+    /// <param name="directory">The run's folder.</param>
+    /// <param name="inputs">All that the run reads: the spec, tables, images, weights, scores and features.</param>
+    /// <exception cref="BadInputException">One of them lies where the run writes; names it.</exception>
+    internal static void RefuseInputs(string directory, IEnumerable<string> inputs)
+    {
+        if (!FilePlace.IsFolder(directory))
+            return;
+        string[] own = [.. Folders.Select(name => Real(Path.Combine(directory, name)) + Path.DirectorySeparatorChar)];
+        string[] files = [.. new[] { ResultFile, StageLedger.FileName, ResultDatabase.FileName, "run.json", "timings.json", "report.html" }
+            .Select(name => Path.Combine(directory, name)).Where(FilePlace.IsFile)];
+        // Few folders hold many inputs.
+        var folders = new Dictionary<string, bool>(StringComparer.Ordinal);
+        foreach (string input in inputs)
+        {
+            string folder = Path.GetDirectoryName(Path.GetFullPath(input)) ?? "/";
+            if (!folders.TryGetValue(folder, out bool isInside))
+            {
+                string real = Real(folder) + Path.DirectorySeparatorChar;
+                folders[folder] = isInside = own.Any(place => real.StartsWith(place, StringComparison.Ordinal));
+            }
+
+            if (isInside || files.Any(file => FilePlace.IsSame(file, input)))
+                throw new BadInputException(directory, $"the input {BadInputException.Escape(input, 300)} lies in it where the run writes; it would be overwritten or taken away.", "Give another --out.");
+        }
+    }
+
+    private static string Real(string path)
+    {
+        string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
+        string? parent = Path.GetDirectoryName(full);
+        if (parent is null)
+            return full;
+        string here = Path.Combine(Real(parent), Path.GetFileName(full));
+        FileSystemInfo? target = FilePlace.IsFolder(here) ? new DirectoryInfo(here).ResolveLinkTarget(returnFinalTarget: true) : null;
+        return target is null ? here : Path.TrimEndingDirectorySeparator(target.FullName);
     }
 
     /// <summary>Writes scores, tables and, last, the result; each file whole or not at all.</summary>
@@ -60,7 +98,7 @@ public static class ResultDirectory
     {
         ArgumentException.ThrowIfNullOrEmpty(directory);
         string path = Path.Combine(directory, ResultFile);
-        if (!File.Exists(path))
+        if (!FilePlace.IsFile(path))
             throw new BadInputException(directory, $"there is no {ResultFile}: this is no folder of a finished audit.", "Name the folder that was given as --out; run the same command again if it was interrupted.");
         AuditResult result;
         try

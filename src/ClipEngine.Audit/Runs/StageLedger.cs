@@ -29,7 +29,7 @@ internal sealed class StageLedger
     {
         string path = Path.Combine(directory, FileName);
         var entries = new SortedDictionary<string, StageEntry>(StringComparer.Ordinal);
-        if (File.Exists(path))
+        if (FilePlace.IsFile(path))
         {
             try
             {
@@ -42,7 +42,7 @@ internal sealed class StageLedger
         }
 
         var ledger = new StageLedger(directory, new SortedDictionary<string, StageEntry>(entries, StringComparer.Ordinal));
-        if (!File.Exists(path))
+        if (!FilePlace.IsFile(path))
             ledger.Save();
         return ledger;
     }
@@ -71,7 +71,7 @@ internal sealed class StageLedger
     {
         string path = Path.Combine(_directory, name);
         _current.Add(name);
-        if (_entries.TryGetValue(name, out StageEntry? entry) && entry.Key == key && File.Exists(path) && Hash(path) == entry.Sha256)
+        if (_entries.TryGetValue(name, out StageEntry? entry) && entry.Key == key && FilePlace.IsFile(path) && Hash(path) == entry.Sha256)
             return false;
         make(path);
         _entries[name] = new StageEntry(key, Hash(path));

@@ -16,7 +16,7 @@ internal static class FeatureFiles
     /// <exception cref="BadInputException">Missing, another shape or type, or not finite; names the row.</exception>
     public static (float[] Values, int Width) Read(string path, int rows)
     {
-        if (!File.Exists(path))
+        if (!FilePlace.IsFile(path))
             throw new BadInputException(path, "there is no such file.", "Check the path; nothing is put in the place of missing features.");
         (float[] values, long[] dimensions) = Path.GetExtension(path) == ".npy" ? ReadNpy(path) : ReadSafetensors(path);
         if (dimensions.Length != 2 || dimensions[0] != rows || dimensions[1] < 1)

@@ -91,6 +91,10 @@ internal static class ValueRuleExtensions
     public static T WritesFolder<T>(this T symbol)
         where T : Symbol => With(symbol, new ValueRule(ValueKind.OutputFolder));
 
+    /// <summary>The value is words, whatever the option's name suggests.</summary>
+    public static T IsText<T>(this T symbol)
+        where T : Symbol => With(symbol, new ValueRule(ValueKind.Text));
+
     /// <summary>The value is a number within bounds, both inclusive.</summary>
     public static T Between<T>(this T symbol, double least, double most)
         where T : Symbol => With(symbol, new ValueRule(ValueKind.Number, least, most));

@@ -51,7 +51,7 @@ internal static class ValueRules
     /// <exception cref="BadInputException">A value that its verb must never see; names the option.</exception>
     public static void Check(ParseResult parsed, IReadOnlyList<string> words)
     {
-        RefuseUnknownOptions(parsed, words);
+        RefuseUnknown(parsed, words);
         var inputs = new List<(string Name, string Path, ValueKind Kind)>();
         var outputs = new List<(string Name, string Path, ValueKind Kind)>();
         foreach ((Symbol symbol, IReadOnlyList<Token> tokens) in Given(parsed))
@@ -77,6 +77,14 @@ internal static class ValueRules
                     throw new BadInputException(outputs[i].Name, $"{BadInputException.Escape(outputs[i].Path)} is named for {outputs[j].Name} too.", "Write to another file.");
             }
         }
+    }
+
+    /// <summary>Refuses misspelt options, which the parser may have taken for something else.</summary>
+    /// <exception cref="BadInputException">Names the first.</exception>
+    public static void RefuseUnknown(ParseResult parsed, IReadOnlyList<string> words)
+    {
+        RefuseUnknownOptions(parsed, words);
+        RefuseValuesOfSwitches(parsed, words);
     }
 
     /// <summary>Refuses an output that one of the inputs is which a verb found by itself: images of a folder, files that a list names.</summary>
@@ -227,9 +235,25 @@ internal static class ValueRules
     private static BadInputException IsInput(string name, string path, string what) =>
         new(name, $"{BadInputException.Escape(path)} is {what}; it would be overwritten.", "Write to another place.");
 
+    /// <summary>A switch that is given a value: where sentences may stand, the parser would take the value for one.</summary>
+    private static void RefuseValuesOfSwitches(ParseResult parsed, IReadOnlyList<string> words)
+    {
+        foreach (Option option in Commands(parsed).SelectMany(static command => command.Options).Where(static option => option.ValueType == typeof(bool)))
+        {
+            foreach (string word in words.TakeWhile(static word => word != "--"))
+            {
+                int end = word.AsSpan().IndexOfAny('=', ':');
+                if (end > 0 && (word[..end] == option.Name || option.Aliases.Contains(word[..end])) && word[(end + 1)..] is not ("true" or "false"))
+                    throw new BadInputException(option.Name, $"is a switch and takes no value, found '{BadInputException.Escape(word[(end + 1)..], 60)}'.", "Write it alone, or leave it out.");
+            }
+        }
+    }
+
     /// <summary>What stands where an argument may stand and begins with a dash is a misspelt option, unless <c>--</c> came before it.</summary>
     private static void RefuseUnknownOptions(ParseResult parsed, IReadOnlyList<string> words)
     {
+        if (parsed.UnmatchedTokens.FirstOrDefault(token => token.Length > 1 && token[0] == '-') is { } unmatched && words.TakeWhile(static word => word != "--").Contains(unmatched))
+            throw Unknown(parsed, unmatched);
         IEnumerable<Token> before = parsed.Tokens.TakeWhile(token => token.Type != TokenType.DoubleDash);
         var early = new HashSet<Token>(before, ReferenceEqualityComparer.Instance);
         foreach ((Symbol symbol, IReadOnlyList<Token> tokens) in Given(parsed))
@@ -237,7 +261,7 @@ internal static class ValueRules
             foreach (Token token in tokens.Where(token => token.Value.Length > 1 && token.Value[0] == '-' && early.Contains(token)))
             {
                 if (symbol is Argument)
-                    throw new BadInputException(token.Value, $"'{parsed.CommandResult.Command.Name}' has no such option.", $"Its '--help' lists those there are; write -- before words that begin with a dash.");
+                    throw Unknown(parsed, token.Value);
                 // Written with "=" it is a value, whatever it looks like.
                 if (token.Value.StartsWith("--", StringComparison.Ordinal) && words.Contains(token.Value, StringComparer.Ordinal))
                     throw new BadInputException(symbol.Name, $"needs a value; found the option-like '{BadInputException.Escape(token.Value, 60)}'.", $"Write {symbol.Name}={BadInputException.Escape(token.Value, 60)} if that is meant.");
@@ -245,18 +269,28 @@ internal static class ValueRules
         }
     }
 
+    private static BadInputException Unknown(ParseResult parsed, string option) =>
+        new(option, $"'{parsed.CommandResult.Command.Name}' has no such option.", "Its '--help' lists those there are; write -- before words that begin with a dash.");
+
+    /// <summary>The verb that was named and those above it.</summary>
+    private static IEnumerable<Command> Commands(ParseResult parsed)
+    {
+        for (SymbolResult? result = parsed.CommandResult; result is CommandResult command; result = result.Parent)
+            yield return command.Command;
+    }
+
     /// <summary>All options and arguments with the words that were given for them.</summary>
     private static IEnumerable<(Symbol Symbol, IReadOnlyList<Token> Tokens)> Given(ParseResult parsed)
     {
-        for (SymbolResult? result = parsed.CommandResult; result is CommandResult command; result = result.Parent)
+        foreach (Command command in Commands(parsed))
         {
-            foreach (Option option in command.Command.Options)
+            foreach (Option option in command.Options)
             {
                 if (parsed.GetResult(option) is { Implicit: false } found)
                     yield return (option, found.Tokens);
             }
 
-            foreach (Argument argument in command.Command.Arguments)
+            foreach (Argument argument in command.Arguments)
             {
                 if (parsed.GetResult(argument) is { Tokens.Count: > 0 } found)
                     yield return (argument, found.Tokens);

@@ -25,7 +25,7 @@ internal static class AuditScoresCommand
         var file = new Option<string?>("--file") { Description = "Column with the image's file name. Default: the id." };
         var expect = new Option<string[]>("--expect") { Description = "GROUP=label, once for each label: the labels name the groups, a confusion matrix is made." };
         var factors = new Option<string[]>("--factor") { Description = "Metadata column by which a wrong group is wrong (race, gender); may be repeated." };
-        var model = new Option<string?>("--model") { Description = "What the model is called in the results. Default: the matrix's file name." };
+        var model = new Option<string?>("--model") { Description = "What the model is called in the results. Default: the matrix's file name." }.IsText();
         var scale = new Option<double?>("--scale") { Description = "The scale that the softmax was made with (the published matrices: 100); margins in cosine need it." }.Between(1e-6, 1e6);
         var error = new Option<double?>("--cosine-error") { Description = "Stated largest error of a cosine: reports which labels it could flip." }.Between(1e-12, 0.999);
         var resamples = new Option<int>("--resamples") { Description = "Bootstrap resamples.", DefaultValueFactory = _ => 9999 }.Between(99, 1_000_000);
@@ -40,6 +40,9 @@ internal static class AuditScoresCommand
                 experiment = LabelSets.WithGroups(experiment, pairs);
             if (parsed.GetValue(factors) is { Length: > 0 } named)
                 experiment = experiment with { FactorAttributes = named };
+            string directory = parsed.GetValue(output)!;
+            ResultDirectory.RefuseForeign(directory);
+            ResultDirectory.RefuseInputs(directory, [parsed.GetValue(softmax)!, parsed.GetValue(metadata)!]);
             AuditResult result = ScoreAudit.Run(new ScoreAuditRequest
             {
                 SoftmaxFile = parsed.GetValue(softmax)!,
@@ -57,8 +60,6 @@ internal static class AuditScoresCommand
                 CosineError = parsed.GetValue(error),
                 Intervals = new IntervalOptions { Resamples = parsed.GetValue(resamples), Seed = parsed.GetValue(seed) },
             });
-            string directory = parsed.GetValue(output)!;
-            ResultDirectory.RefuseForeign(directory);
             ResultDirectory.Write(result, directory);
             new ReportWriter().Write(result, directory);
             Console.Error.WriteLine($"{result.Probe.Images.Count} images in {result.Probe.Groups.Count} groups, {experiment.Source}; tables, results.json and report.html are in {directory}");

@@ -49,7 +49,7 @@ internal static class ConvertCommand
 
         bool isTransformers = layout == Transformers;
         string weightsPath = Path.Combine(folder, isTransformers ? "model.safetensors" : "open_clip_model.safetensors");
-        if (Path.GetFullPath(weightsPath) == Path.GetFullPath(stored.Path))
+        if (Path.GetFullPath(weightsPath) == Path.GetFullPath(stored.Path) || FilePlace.IsSame(weightsPath, stored.Path))
             throw new BadInputException(folder, "is where the checkpoint itself lies.", "Give another folder with --out.");
         // What cannot be expressed is refused before anything is written.
         (byte[] Config, byte[] Preprocessor)? converted = isTransformers ? TransformersConfig.FromOpenClip(OpenClipConfig.Parse(configuration, source)) : null;

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json;
 using ClipEngine.Checkpoints;
 using ClipEngine.Cli.Arguments;
+using ClipEngine.Files;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
 
@@ -28,9 +29,11 @@ internal static class InspectCommand
 
     internal static void Run(string path, string? configurationPath, bool asJson, TextWriter output)
     {
+        if (configurationPath is not null && !FilePlace.IsFile(configurationPath) && ModelCatalogue.Models.All(model => model.Name != configurationPath))
+            throw new BadInputException(configurationPath, FilePlace.IsFolder(configurationPath) ? "is a folder; a model's JSON file was expected." : "there is no such file, and the catalogue has no model of this name.", "Name a JSON file, or a model that 'clipengine models list' shows.");
         path = ModelLocation.Resolve(path);
-        CatalogueEntry? origin = Directory.Exists(path) || File.Exists(path) ? ModelCatalogue.OriginOf(path) : ModelCatalogue.TryFind(path);
-        if (origin is not null && !Directory.Exists(path) && !File.Exists(path))
+        CatalogueEntry? origin = FilePlace.IsFolder(path) || FilePlace.IsFile(path) ? ModelCatalogue.OriginOf(path) : ModelCatalogue.TryFind(path);
+        if (origin is not null && !FilePlace.IsFolder(path) && !FilePlace.IsFile(path))
         {
             using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
             path = store.Use(origin).Path;

@@ -1,5 +1,6 @@
 using ClipEngine.Checkpoints.Adapters;
 using ClipEngine.Checkpoints.Layouts;
+using ClipEngine.Files;
 
 namespace ClipEngine.Checkpoints;
 
@@ -54,7 +55,7 @@ public static class Checkpoint
     /// <exception cref="CheckpointException">Not there, not a known format, a departure from it, or an adapter in a folder whose library would not apply it.</exception>
     public static ICheckpoint OpenAsStored(string path)
     {
-        if (FindAdapter(path) is { } adapter && File.Exists(Path.Combine(Path.GetDirectoryName(adapter)!, OpenClipConfiguration)))
+        if (FindAdapter(path) is { } adapter && FilePlace.IsFile(Path.Combine(Path.GetDirectoryName(adapter)!, OpenClipConfiguration)))
         {
             throw new CheckpointException(adapter, CheckpointError.Unsupported, "is an adapter of peft in a folder of OpenCLIP, whose loader does not apply it.",
                 "Merge it ('clipengine convert FOLDER --to openclip --merge-adapter'), or move it out of the folder to run the base model.");
@@ -70,7 +71,7 @@ public static class Checkpoint
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         path = ModelLocation.Resolve(path);
-        string file = Directory.Exists(path) ? FindWeights(path) : path;
+        string file = FilePlace.IsFolder(path) ? FindWeights(path) : path;
         CheckpointFormat format = CheckpointFormats.Recognize(file);
         ICheckpoint stored = format == CheckpointFormat.Index ? ShardedCheckpoint.Open(file) : OpenAs(format, file);
         try
@@ -91,7 +92,7 @@ public static class Checkpoint
     {
         path = ModelLocation.Resolve(path);
         string adapter = Path.Combine(path, AdapterConfig.FileName);
-        return Directory.Exists(path) && File.Exists(adapter) ? adapter : null;
+        return FilePlace.IsFolder(path) && FilePlace.IsFile(adapter) ? adapter : null;
     }
 
     /// <summary>Opens a single file that holds tensors itself.</summary>
@@ -111,11 +112,11 @@ public static class Checkpoint
     public static string FindWeights(string folder)
     {
         folder = ModelLocation.Resolve(folder);
-        bool isTransformers = !File.Exists(Path.Combine(folder, OpenClipConfiguration)) && File.Exists(Path.Combine(folder, "config.json"));
+        bool isTransformers = !FilePlace.IsFile(Path.Combine(folder, OpenClipConfiguration)) && FilePlace.IsFile(Path.Combine(folder, "config.json"));
         foreach (string name in isTransformers ? s_transformersNames.Union(s_openClipNames) : s_openClipNames)
         {
             string path = Path.Combine(folder, name);
-            if (File.Exists(path))
+            if (FilePlace.IsFile(path))
                 return path;
         }
 

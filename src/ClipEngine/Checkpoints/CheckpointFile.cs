@@ -1,6 +1,7 @@
 using System.IO.MemoryMappedFiles;
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
+using ClipEngine.Files;
 using ClipEngine.Native;
 using Microsoft.Win32.SafeHandles;
 
@@ -198,9 +199,9 @@ internal sealed unsafe class CheckpointFile : IDisposable
         // A link exists by itself, but may lead nowhere or around in a circle. Where there is no status, every link is judged by its final target.
         if (new FileInfo(path) is { LinkTarget: not null } link && !FinalTargetExists(link))
             throw new CheckpointException(path, CheckpointError.NotAFile, "is a symbolic link that leads nowhere or in a circle.", "Repair the link or name the file itself.");
-        if (Directory.Exists(path))
+        if (FilePlace.IsFolder(path))
             throw new CheckpointException(path, CheckpointError.NotAFile, "is a folder; a checkpoint is a regular file.", "Name the file that holds the weights.");
-        if (File.Exists(path))
+        if (FilePlace.IsFile(path))
             return;
         throw new CheckpointException(path, CheckpointError.NotFound, "no such file, or not one that may be seen.", "Check the path and its permissions.");
     }

@@ -1,3 +1,5 @@
+using ClipEngine.Files;
+
 namespace ClipEngine.Checkpoints;
 
 /// <summary>Names what is a checkpoint of another kind, with the tool that turns it into one that is read here.</summary>
@@ -9,11 +11,11 @@ internal static class ForeignCheckpoints
     /// <summary>What a folder without weights under a usual name is; null where nothing is known of it.</summary>
     public static CheckpointException? Explain(string folder)
     {
-        if (Has(folder, "*.distcp") || (File.Exists(Path.Combine(folder, ".metadata")) && !Has(folder, "*.safetensors")))
+        if (Has(folder, "*.distcp") || (FilePlace.IsFile(Path.Combine(folder, ".metadata")) && !Has(folder, "*.safetensors")))
             return Distributed(folder);
-        if (Has(folder, "*_optim_states.pt") || File.Exists(Path.Combine(folder, "zero_to_fp32.py")))
+        if (Has(folder, "*_optim_states.pt") || FilePlace.IsFile(Path.Combine(folder, "zero_to_fp32.py")))
             return Zero(folder, "holds a checkpoint of DeepSpeed's ZeRO, whose weights lie in pieces");
-        if (File.Exists(Path.Combine(folder, "adapter_config.json")))
+        if (FilePlace.IsFile(Path.Combine(folder, "adapter_config.json")))
         {
             return new CheckpointException(folder, CheckpointError.NotFound, "the folder holds an adapter of peft (adapter_config.json) without the model that it changes.",
                 "Put the base model's files into the same folder; the adapter is then added to them.");
@@ -40,5 +42,5 @@ internal static class ForeignCheckpoints
     private static CheckpointException Distributed(string path) =>
         new(path, CheckpointError.Unsupported, "is a checkpoint of torch.distributed.checkpoint: a folder with .metadata and .distcp files.", DistributedRemedy);
 
-    private static bool Has(string folder, string pattern) => Directory.Exists(folder) && Directory.EnumerateFiles(folder, pattern).Any();
+    private static bool Has(string folder, string pattern) => FilePlace.IsFolder(folder) && Directory.EnumerateFiles(folder, pattern).Any();
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using ClipEngine.Files;
 
 namespace ClipEngine.Checkpoints;
 
@@ -43,7 +44,7 @@ internal sealed class HubCache(string root)
         if (!SafeNames.IsFileName(revision))
             return null;
         string reference = Path.Combine(folder, "refs", revision);
-        if (!File.Exists(reference) || new FileInfo(reference).Length > 100)
+        if (!FilePlace.IsFile(reference) || new FileInfo(reference).Length > 100)
             return null;
         string commit = File.ReadAllText(reference).Trim();
         return IsHash(commit) ? commit : null;
@@ -56,7 +57,7 @@ internal sealed class HubCache(string root)
     {
         path = null;
         string snapshots = Path.Combine(Folder(repository), "snapshots");
-        if (!SafeNames.IsFileName(fileName) || !Directory.Exists(snapshots))
+        if (!SafeNames.IsFileName(fileName) || !FilePlace.IsFolder(snapshots))
             return false;
         string? main = MainCommit(repository);
         IEnumerable<string> commits = Directory.EnumerateDirectories(snapshots).OrderByDescending(folder => Path.GetFileName(folder) == main);
@@ -76,7 +77,7 @@ internal sealed class HubCache(string root)
     public string? FindBrokenLink(string repository, string fileName)
     {
         string snapshots = Path.Combine(Folder(repository), "snapshots");
-        return SafeNames.IsFileName(fileName) && Directory.Exists(snapshots)
+        return SafeNames.IsFileName(fileName) && FilePlace.IsFolder(snapshots)
             ? Directory.EnumerateDirectories(snapshots).Select(folder => Path.Combine(folder, fileName)).FirstOrDefault(static path => new FileInfo(path).LinkTarget is not null && !IsWhole(path))
             : null;
     }
@@ -86,7 +87,7 @@ internal sealed class HubCache(string root)
     {
         try
         {
-            return File.Exists(path) && File.Exists(RealPath(path));
+            return FilePlace.IsFile(path) && FilePlace.IsFile(RealPath(path));
         }
         catch (IOException)
         {
@@ -110,7 +111,7 @@ internal sealed class HubCache(string root)
         string snapshot = Path.Combine(Folder(repository), "snapshots", SafeHash(commit));
         string path = Path.Combine(snapshot, fileName);
         // Nothing to write where all is as it should be: the cache may be read-only.
-        if (MainCommit(repository) == commit && File.Exists(path) && HashOf(path) == hash)
+        if (MainCommit(repository) == commit && FilePlace.IsFile(path) && HashOf(path) == hash)
             return path;
         Directory.CreateDirectory(snapshot);
         Files.AtomicFile.RemoveLeftovers(snapshot);

@@ -1,3 +1,5 @@
+using ClipEngine.Files;
+
 namespace ClipEngine.Checkpoints;
 
 /// <summary>Turns the ways in which people name a model on their disk into a path.</summary>
@@ -20,14 +22,14 @@ public static class ModelLocation
         if (model.StartsWith(FolderPrefix, StringComparison.Ordinal) && !Path.Exists(model))
         {
             string folder = model[FolderPrefix.Length..];
-            return Directory.Exists(folder)
+            return FilePlace.IsFolder(folder)
                 ? SnapshotOf(folder, revision: null) ?? folder
                 : throw new BadInputException(model, $"there is no folder '{BadInputException.Escape(folder)}'.", "Behind local-dir: stands the path of a folder.");
         }
 
         if (model.StartsWith(HubPrefix, StringComparison.Ordinal) && !Path.Exists(model))
             return FindInHub(model, model[HubPrefix.Length..]);
-        return Directory.Exists(model) ? SnapshotOf(model, revision: null) ?? model : model;
+        return FilePlace.IsFolder(model) ? SnapshotOf(model, revision: null) ?? model : model;
     }
 
     private static string FindInHub(string model, string id)
@@ -38,7 +40,7 @@ public static class ModelLocation
             throw new BadInputException(model, "is not the name of a repository.", "Write hf-hub:ORGANISATION/NAME, with @REVISION behind it where another than the main one is meant.");
         ModelStoreOptions options = ModelStoreOptions.FromEnvironment();
         string folder = Path.Combine(options.HubCacheFolder, HubCache.FolderName(repository));
-        if (Directory.Exists(folder) && SnapshotOf(folder, parts.ElementAtOrDefault(1)) is { } snapshot)
+        if (FilePlace.IsFolder(folder) && SnapshotOf(folder, parts.ElementAtOrDefault(1)) is { } snapshot)
             return snapshot;
         CatalogueEntry? known = ModelCatalogue.Entries.FirstOrDefault(entry => entry.HubRepository == repository);
         throw new BadInputException(model, $"the repository is not in the hub's cache on this machine ({options.HubCacheFolder}).",
@@ -52,10 +54,10 @@ public static class ModelLocation
         if (Path.GetFileName(folder) == Snapshots)
             folder = Path.GetDirectoryName(Path.GetFullPath(folder))!;
         string snapshots = Path.Combine(folder, Snapshots);
-        if (!Path.GetFileName(Path.GetFullPath(folder)).StartsWith(HubCache.FolderPrefix, StringComparison.Ordinal) || !Directory.Exists(snapshots))
+        if (!Path.GetFileName(Path.GetFullPath(folder)).StartsWith(HubCache.FolderPrefix, StringComparison.Ordinal) || !FilePlace.IsFolder(snapshots))
             return null;
         string? commit = HubCache.ReadReference(folder, revision ?? HubCache.MainRevision) ?? revision;
-        if (commit is not null && HubCache.IsHash(commit) && Directory.Exists(Path.Combine(snapshots, commit)))
+        if (commit is not null && HubCache.IsHash(commit) && FilePlace.IsFolder(Path.Combine(snapshots, commit)))
             return Path.Combine(snapshots, commit);
         string[] present = [.. Directory.EnumerateDirectories(snapshots).Order(StringComparer.Ordinal)];
         if (revision is null && present.Length == 1)

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using ClipEngine.Files;
 
 namespace ClipEngine.Checkpoints;
 
@@ -76,7 +77,7 @@ public sealed class ModelStore : IDisposable
             }
         }
 
-        return entry.ReleaseUrl is not null && File.Exists(ReleasePath(entry))
+        return entry.ReleaseUrl is not null && FilePlace.IsFile(ReleasePath(entry))
             ? new StoredWeights(entry, ReleasePath(entry), Verification.NotChecked, Sha256: null)
             : null;
     }
@@ -232,7 +233,7 @@ public sealed class ModelStore : IDisposable
             }
 
             string blob = _hub.BlobPath(repository, file.Hash);
-            string? found = File.Exists(blob) ? await HashAsync(blob, cancellation) : null;
+            string? found = FilePlace.IsFile(blob) ? await HashAsync(blob, cancellation) : null;
             if (found is null || (isLarge && found != file.Hash))
             {
                 var expected = new ExpectedFile(Sha256: isLarge ? file.Hash : null, GitSha1: isLarge ? null : file.Hash, Bytes: file.Bytes);
@@ -320,7 +321,7 @@ public sealed class ModelStore : IDisposable
     private async Task<StoredWeights?> CheckReleaseAsync(CatalogueEntry entry, bool allowUnverified, CancellationToken cancellation)
     {
         string path = ReleasePath(entry);
-        if (!File.Exists(path))
+        if (!FilePlace.IsFile(path))
             return null;
         string found = await HashAsync(path, cancellation);
         bool isRight = entry.ReleaseHash switch

@@ -1,3 +1,4 @@
+using ClipEngine.Files;
 using Microsoft.Extensions.Logging;
 
 namespace ClipEngine.Checkpoints;
@@ -42,7 +43,7 @@ public sealed partial record ModelStoreOptions
         string cache = Folder(read, "XDG_CACHE_HOME") ?? Path.Combine(Home(read), ".cache");
         string home = Folder(read, "HF_HOME") ?? Path.Combine(cache, "huggingface");
         string tokenFile = Folder(read, "HF_TOKEN_PATH") ?? Path.Combine(home, "token");
-        string? token = Text(read, "HF_TOKEN") ?? Text(read, "HUGGING_FACE_HUB_TOKEN") ?? (File.Exists(tokenFile) ? File.ReadAllText(tokenFile).Trim() : null);
+        string? token = Text(read, "HF_TOKEN") ?? Text(read, "HUGGING_FACE_HUB_TOKEN") ?? (FilePlace.IsFile(tokenFile) ? File.ReadAllText(tokenFile).Trim() : null);
         Uri? hub = Address(read, "HF_ENDPOINT");
         return new ModelStoreOptions
         {

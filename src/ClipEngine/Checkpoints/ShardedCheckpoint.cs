@@ -1,4 +1,5 @@
 using System.Text.Json;
+using ClipEngine.Files;
 
 namespace ClipEngine.Checkpoints;
 
@@ -49,7 +50,7 @@ internal sealed class ShardedCheckpoint : ICheckpoint
                 }
 
                 string shard = System.IO.Path.Combine(folder, name);
-                if (!File.Exists(shard))
+                if (!FilePlace.IsFile(shard))
                 {
                     throw new CheckpointException(path, CheckpointError.MissingShard, $"the shard {BadInputException.Escape(name, 120)} is not beside the index.",
                         "Download the missing file into the same folder.");

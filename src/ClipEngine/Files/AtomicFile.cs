@@ -147,6 +147,8 @@ public static class AtomicFile
             try
             {
                 var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1 << 16);
+                if (!stream.CanSeek)
+                    throw new IOException("the file system does not tell where in a file it is");
                 // Between its making and its locking another process may have taken it for a leftover.
                 if (attempt == Tries || File.Exists(temporary))
                     return stream;

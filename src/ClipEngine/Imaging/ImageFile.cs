@@ -55,7 +55,8 @@ internal static class ImageFile
         {
             return new FileBytes(path);
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        // A disk that fails is not the image's fault; it comes out as it is.
+        catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException or PathTooLongException or UnauthorizedAccessException)
         {
             throw new ImageException(path, ImageProblem.Unreadable, $"the image cannot be read: {BadInputException.Escape(exception.Message, 300).TrimEnd('.')}");
         }
@@ -95,15 +96,7 @@ internal static class ImageFile
                 return false;
             if (_length > MaximumLength)
                 throw new ImageException(_path, ImageProblem.TooLarge, $"the file has {_length} bytes; at most {MaximumLength} of an image are read");
-            try
-            {
-                Read((int)_length);
-            }
-            catch (IOException exception)
-            {
-                throw new ImageException(_path, ImageProblem.Unreadable, $"the image cannot be read: {BadInputException.Escape(exception.Message, 300).TrimEnd('.')}");
-            }
-
+            Read((int)_length);
             return true;
         }
 

@@ -1,3 +1,4 @@
+using ClipEngine.Files;
 using ClipEngine.Native;
 
 namespace ClipEngine.Imaging;
@@ -34,7 +35,7 @@ public sealed record ImageFolder(IReadOnlyList<string> Images, IReadOnlyList<str
             {
                 if (IsHidden(Path.GetFileName(entry)))
                     leftOut.Add(entry, isHidden: true);
-                else if (Directory.Exists(entry))
+                else if (FilePlace.IsFolder(entry))
                     Enqueue(entry);
                 else if (ImageCollection.IsImage(entry))
                     images.Add(entry);

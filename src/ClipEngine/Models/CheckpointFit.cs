@@ -1,5 +1,6 @@
 using System.Text.Json;
 using ClipEngine.Checkpoints;
+using ClipEngine.Files;
 using ClipEngine.Tensors;
 
 namespace ClipEngine.Models;
@@ -24,7 +25,7 @@ public sealed record CheckpointFit(string ConfigurationPath, string? Architectur
     public static string? FindConfiguration(string path)
     {
         path = ModelLocation.Resolve(path);
-        string folder = Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
+        string folder = FilePlace.IsFolder(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
         return ConfigurationNames.Select(name => Path.Combine(folder, name)).FirstOrDefault(File.Exists);
     }
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using ClipEngine.Checkpoints;
+using ClipEngine.Files;
 
 namespace ClipEngine.Models;
 
@@ -17,7 +18,7 @@ internal static class ConfigFile
     /// <param name="path">A file, or a model of the catalogue where there is no such file.</param>
     public static byte[] ReadBytes(string path)
     {
-        if (!File.Exists(path) && ModelCatalogue.Models.FirstOrDefault(model => model.Name == path) is { } known)
+        if (!FilePlace.IsFile(path) && ModelCatalogue.Models.FirstOrDefault(model => model.Name == path) is { } known)
             return System.Text.Encoding.UTF8.GetBytes(known.ConfigurationJson);
         try
         {

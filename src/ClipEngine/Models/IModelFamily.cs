@@ -1,5 +1,6 @@
 using System.Text.Json;
 using ClipEngine.Checkpoints;
+using ClipEngine.Files;
 using ClipEngine.Imaging;
 using ClipEngine.Tensors;
 
@@ -48,10 +49,10 @@ public sealed class ModelFiles
     /// <exception cref="BadInputException">It is there and is no JSON object.</exception>
     public JsonElement? Beside(string name)
     {
-        if (!File.Exists(Source))
+        if (!FilePlace.IsFile(Source))
             return null;
         string path = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(Source))!, name);
-        return File.Exists(path) ? ConfigFile.Read(path) : null;
+        return FilePlace.IsFile(path) ? ConfigFile.Read(path) : null;
     }
 
     /// <summary>The value of <c>model_type</c>, by which transformers tells its models apart; null where there is none.</summary>

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using ClipEngine.Checkpoints;
+using ClipEngine.Files;
 
 namespace ClipEngine.Models;
 
@@ -15,7 +16,7 @@ public static class ModelConfiguration
     {
         ArgumentException.ThrowIfNullOrEmpty(model);
         model = ModelLocation.Resolve(model);
-        bool exists = Directory.Exists(model) || File.Exists(model);
+        bool exists = FilePlace.IsFolder(model) || FilePlace.IsFile(model);
         if (!exists && configuration is null && ModelCatalogue.TryFind(model) is null)
         {
             return ModelCatalogue.Models.Any(known => known.Name == model)
@@ -36,7 +37,7 @@ public static class ModelConfiguration
     {
         ArgumentException.ThrowIfNullOrEmpty(model);
         model = ModelLocation.Resolve(model);
-        bool exists = Directory.Exists(model) || File.Exists(model);
+        bool exists = FilePlace.IsFolder(model) || FilePlace.IsFile(model);
         CatalogueEntry? origin = exists ? ModelCatalogue.OriginOf(model) : ModelCatalogue.TryFind(model);
         if (!exists && configuration is null && origin is null)
             configuration = ModelCatalogue.Models.Any(known => known.Name == model) ? model : null;
@@ -69,9 +70,9 @@ public static class ModelConfiguration
     {
         if (given is not null)
             return (given, ConfigFile.Read(given));
-        if (File.Exists(model) && Path.GetExtension(model).Equals(".json", StringComparison.OrdinalIgnoreCase) && !Path.GetFileName(model).Contains(".index.", StringComparison.OrdinalIgnoreCase))
+        if (FilePlace.IsFile(model) && Path.GetExtension(model).Equals(".json", StringComparison.OrdinalIgnoreCase) && !Path.GetFileName(model).Contains(".index.", StringComparison.OrdinalIgnoreCase))
             return (model, ConfigFile.Read(model));
-        bool exists = Directory.Exists(model) || File.Exists(model);
+        bool exists = FilePlace.IsFolder(model) || FilePlace.IsFile(model);
         if (exists && CheckpointFit.FindConfiguration(model) is { } beside)
         {
             // A config.json may be another program's: where the origin of the weights is known, nobody needs it.

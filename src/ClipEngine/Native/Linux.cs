@@ -22,14 +22,21 @@ internal static unsafe partial class Linux
     private const int NotSupported = 95; // EOPNOTSUPP
     private const int PrivateAndAnonymous = 0x22; // MAP_PRIVATE | MAP_ANONYMOUS
 
-    /// <summary>The status of a path, symbolic links followed, or null where it cannot be told.</summary>
+    /// <summary>The status of a path, symbolic links followed, or null where there is nothing or it cannot be told.</summary>
+    /// <exception cref="IOException">The disk failed: whether something is there is not known.</exception>
     public static FileStatus? GetStatus(string path)
     {
         if (!OperatingSystem.IsLinux())
             return null;
         StatX status;
-        return Statx(CurrentFolder, path, 0, BasicStatistics, &status) == 0 ? status.ToStatus() : null;
+        if (Statx(CurrentFolder, path, 0, BasicStatistics, &status) == 0)
+            return status.ToStatus();
+        int error = Marshal.GetLastPInvokeError();
+        return IsDiskFailure(error) ? throw Failure("stat", path, error) : null;
     }
+
+    /// <summary>Whether an error number of the C library says that a disk, a quota or the system's memory failed, and not that a name is wrong.</summary>
+    public static bool IsDiskFailure(int error) => error is 5 or 12 or 23 or 24 or 28 or 30 or 110 or 116 or 121 or 122; // EIO, ENOMEM, ENFILE, EMFILE, ENOSPC, EROFS, ETIMEDOUT, ESTALE, EREMOTEIO, EDQUOT
 
     /// <summary>The status of an open file, or null where it cannot be told.</summary>
     public static FileStatus? GetStatus(SafeFileHandle handle)
@@ -132,10 +139,10 @@ internal static unsafe partial class Linux
     }
 
     private static IOException Failure(string call, string path, int error) =>
-        new($"{path}: {call} failed: {Marshal.GetPInvokeErrorMessage(error)}.", unchecked((int)0x80131620));
+        new($"{path}: {call} failed: {Marshal.GetPInvokeErrorMessage(error)}.", error);
 
     // statx(2) and not stat(2): its structure is the same on every processor.
-    [LibraryImport("libc", EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]
+    [LibraryImport("libc", EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
     private static partial int Statx(int folder, string path, int flags, uint mask, StatX* status);
 
     [LibraryImport("libc", EntryPoint = "madvise")]

@@ -51,7 +51,7 @@ internal static class NativeStatusExtensions
         NativeStatus.BadInput => new BadInputException(source ?? "input", message),
         NativeStatus.OutOfMemory => new InsufficientMemoryException(source is null ? message : $"{source}: {message}"),
         NativeStatus.Unsupported => new NotSupportedException(message),
-        _ => new NativeLibraryException(message),
+        _ => new NativeLibraryException(source is null ? message : $"{source}: {message}"),
     };
 
     private static void Throw(NativeStatus status, string? source) => throw ToException(status, LastMessage(), source);

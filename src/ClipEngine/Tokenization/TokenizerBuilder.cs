@@ -1,4 +1,5 @@
 using System.Text.Json;
+using ClipEngine.Files;
 
 namespace ClipEngine.Tokenization;
 
@@ -254,7 +255,7 @@ internal sealed class TokenizerBuilder
         }
 
         string mergesFile = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(_file))!, "merges.txt");
-        if (!File.Exists(mergesFile))
+        if (!FilePlace.IsFile(mergesFile))
             throw Refuse("there is no merges.txt beside it.");
         Dictionary<string, int> ids;
         try

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using ClipEngine.Files;
 
 namespace ClipEngine.Tokenization;
 
@@ -12,7 +13,7 @@ public static class TokenizerFolder
 
     /// <summary>Whether a folder holds a file that <see cref="Load"/> reads.</summary>
     /// <param name="folder">A folder; it need not exist.</param>
-    public static bool HasTokenizer(string folder) => s_names.Any(name => File.Exists(Path.Combine(folder, name)));
+    public static bool HasTokenizer(string folder) => s_names.Any(name => FilePlace.IsFile(Path.Combine(folder, name)));
 
     /// <summary>Reads a tokenizer.</summary>
     /// <param name="path">A folder, or a tokenizer's file.</param>
@@ -48,7 +49,7 @@ public static class TokenizerFolder
 
     private static void Check(string path, TokenizerOptions options)
     {
-        if (!File.Exists(path) && !Directory.Exists(path))
+        if (!FilePlace.IsFile(path) && !FilePlace.IsFolder(path))
             throw new BadInputException(path, "there is no such file or folder.", $"Name a folder with {string.Join(", ", s_names)}, or one of these files.");
         if (options.ContextLength is { } context && context < 1)
             throw new BadInputException("context", $"a sentence may have {context} ids.", "At least 1 was expected.");
@@ -60,7 +61,7 @@ public static class TokenizerFolder
 
     private static TokenizerParts ReadLiterally(string path)
     {
-        string file = Directory.Exists(path)
+        string file = FilePlace.IsFolder(path)
             ? s_names.Where(static name => name == "tokenizer.json" || name.EndsWith(".model", StringComparison.Ordinal)).Select(name => Path.Combine(path, name)).FirstOrDefault(File.Exists)
                 ?? throw new BadInputException(path, "there is neither a tokenizer.json nor a SentencePiece model in the folder.", "Name a folder that has one.")
             : path;
@@ -76,6 +77,6 @@ public static class TokenizerFolder
     internal static string? ModelType(string folder)
     {
         string path = Path.Combine(folder, "config.json");
-        return File.Exists(path) && TokenizerSettings.ReadObject(path).TryGetProperty("model_type", out JsonElement type) && type.ValueKind == JsonValueKind.String ? type.GetString() : null;
+        return FilePlace.IsFile(path) && TokenizerSettings.ReadObject(path).TryGetProperty("model_type", out JsonElement type) && type.ValueKind == JsonValueKind.String ? type.GetString() : null;
     }
 }

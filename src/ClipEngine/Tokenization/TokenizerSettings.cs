@@ -1,4 +1,5 @@
 using System.Text.Json;
+using ClipEngine.Files;
 
 namespace ClipEngine.Tokenization;
 
@@ -24,7 +25,7 @@ internal sealed class TokenizerSettings
     {
         string path = Path.Combine(folder, "tokenizer_config.json"), map = Path.Combine(folder, "special_tokens_map.json");
         var values = new Dictionary<string, JsonElement>(StringComparer.Ordinal);
-        foreach (string file in new[] { map, path }.Where(File.Exists))
+        foreach (string file in new[] { map, path }.Where(FilePlace.IsFile))
         {
             foreach (JsonProperty entry in ReadObject(file).EnumerateObject())
                 values[entry.Name] = entry.Value;

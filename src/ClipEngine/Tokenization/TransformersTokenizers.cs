@@ -1,3 +1,5 @@
+using ClipEngine.Files;
+
 namespace ClipEngine.Tokenization;
 
 /// <summary>
@@ -30,7 +32,7 @@ internal static class TransformersTokenizers
 
     public static TokenizerParts Read(string path, TokenizerOptions options)
     {
-        string folder = Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
+        string folder = FilePlace.IsFolder(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
         TokenizerSettings settings = TokenizerSettings.Read(folder);
         string name = ChooseClass(path, folder, settings, options);
         if (s_literal.Contains(name))
@@ -83,10 +85,10 @@ internal static class TransformersTokenizers
     /// <summary>A file of a folder, or the file itself where it is of that kind; null where there is none.</summary>
     public static string? FileOf(string path, string name)
     {
-        if (File.Exists(path))
+        if (FilePlace.IsFile(path))
             return Path.GetExtension(path).Equals(Path.GetExtension(name), StringComparison.OrdinalIgnoreCase) ? path : null;
         string file = Path.Combine(path, name);
-        return File.Exists(file) ? file : null;
+        return FilePlace.IsFile(file) ? file : null;
     }
 
     private static TokenizerParts ReadLiteral(string path, string folder, TokenizerSettings settings)

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text.Json;
+using ClipEngine.Files;
 using ClipEngine.Imaging;
 
 namespace ClipEngine.Models;
@@ -31,7 +32,7 @@ internal static class TransformersProcessor
     {
         string folder = Path.GetDirectoryName(Path.GetFullPath(configurationPath))!;
         string path = Path.Combine(folder, NewName);
-        if (File.Exists(path) && ConfigFile.Read(path).TryGetProperty(ImageSection, out JsonElement section) && section.ValueKind != JsonValueKind.Null)
+        if (FilePlace.IsFile(path) && ConfigFile.Read(path).TryGetProperty(ImageSection, out JsonElement section) && section.ValueKind != JsonValueKind.Null)
         {
             return section.ValueKind == JsonValueKind.Object
                 ? (section, NewName)
@@ -39,7 +40,7 @@ internal static class TransformersProcessor
         }
 
         path = Path.Combine(folder, OldName);
-        return File.Exists(path) ? (ConfigFile.Read(path), OldName) : null;
+        return FilePlace.IsFile(path) ? (ConfigFile.Read(path), OldName) : null;
     }
 
     /// <summary>Writes the steps as the <c>preprocess_cfg</c> of an <c>open_clip_config.json</c>.</summary>
