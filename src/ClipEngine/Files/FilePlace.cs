@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using ClipEngine.Native;
 
 namespace ClipEngine.Files;
@@ -15,11 +16,11 @@ internal static class FilePlace
 
     /// <summary>Whether a file is there: anything but a folder, as <see cref="File.Exists"/>, which says no as well where the disk fails.</summary>
     /// <exception cref="IOException">The disk failed.</exception>
-    public static bool IsFile(string? path) => !string.IsNullOrEmpty(path) && (Linux.GetStatus(path) is { } status ? status.Kind != FileKind.Folder : File.Exists(path));
+    public static bool IsFile([NotNullWhen(true)] string? path) => !string.IsNullOrEmpty(path) && (Linux.GetStatus(path) is { } status ? status.Kind != FileKind.Folder : File.Exists(path));
 
     /// <summary>Whether a folder is there; see <see cref="IsFile"/>.</summary>
     /// <exception cref="IOException">The disk failed.</exception>
-    public static bool IsFolder(string? path) => !string.IsNullOrEmpty(path) && (Linux.GetStatus(path) is { } status ? status.Kind == FileKind.Folder : Directory.Exists(path));
+    public static bool IsFolder([NotNullWhen(true)] string? path) => !string.IsNullOrEmpty(path) && (Linux.GetStatus(path) is { } status ? status.Kind == FileKind.Folder : Directory.Exists(path));
 
     /// <summary>What a thing that is no ordinary file is called in messages.</summary>
     public static string Name(FileKind kind) => kind switch
