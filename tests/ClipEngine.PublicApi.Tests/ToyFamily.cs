@@ -110,11 +110,17 @@ internal sealed class ToyFamily : IModelFamily
 
         public Tensor EncodeImageTokens(IPass pass, in Tensor pixels) => EncodeImages(pass, pixels).Reshape(new Shape(pixels.Shape[0], 1, Dimension));
 
-        public Tensor ScorePairs(IPass pass, in Tensor imageTokens, ReadOnlySpan<int> ids, int length)
+        public PreparedImage PrepareImage(IPass pass, in Tensor imageTokens)
         {
-            Tensor tokens = pass.TokenEmbedding(pass.Upload(ids, new Shape(ids.Length / length, length)), _table, appendedToken: null, _positions);
-            Tensor seen = pass.Attention(tokens, imageTokens, imageTokens, heads: 1);
-            return pass.SliceTokens(seen, 0, 1).Reshape(new Shape(imageTokens.Shape[0], Dimension));
+            TokenStore store = Backend.CreateTokenStore(imageTokens.Shape);
+            pass.Store(store, imageTokens);
+            return new PreparedImage([store]);
+        }
+
+        public Tensor ScorePairs(IPass pass, PreparedImage image, ReadOnlySpan<int> ids, int length)
+        {
+            Tensor tokens = pass.TokenEmbedding(pass.Upload(ids, new Shape(ids.Length / length, length)), _table, appendedToken: null, _positions), seen = pass.Load(image.Stores[0]);
+            return pass.SliceTokens(pass.Attention(tokens, seen, seen, heads: 1), 0, 1).Reshape(new Shape(ids.Length / length, Dimension));
         }
     }
 }

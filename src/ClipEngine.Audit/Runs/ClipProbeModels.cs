@@ -55,22 +55,19 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
     {
         ArgumentNullException.ThrowIfNull(files);
         IBackend backend = OpenDevice(elementType);
-        LoadedParts? parts = null;
         try
         {
             var options = new ClipModelOptions { Backend = backend, AcceptActivationMismatch = files.AcceptActivationMismatch, Preprocessing = files.Preprocessing };
-            parts = ClipModelLoader.Load(files.Path, options, backend);
-            return parts.Model switch
-            {
-                IDualEncoder => new Encoder(new ClipModel(parts, backend, options)),
-                IPairScorer => new ClipPairScorer(parts, files.Preprocessing.Apply(parts.Model.Preprocess)),
-                _ => throw new BadInputException(files.Path, $"{parts.Model.Architecture} neither makes features nor scores pairs."),
-            };
+            // Contrastive features where a model has them: a score of every image with every label costs a product then.
+            ModelAbilities abilities = ModelConfiguration.Plan(files.Path).Abilities;
+            if (abilities.HasFlag(ModelAbilities.Embed))
+                return new Encoder(ClipModel.Load(files.Path, options), backend);
+            return abilities.HasFlag(ModelAbilities.ScorePairs)
+                ? new ClipPairScorer(PairModel.Load(files.Path, options), backend)
+                : throw new BadInputException(files.Path, "neither makes features nor scores pairs, so that there is nothing to audit.");
         }
         catch
         {
-            foreach (Weight weight in parts?.Weights ?? [])
-                weight.Dispose();
             backend.Dispose();
             throw;
         }
@@ -78,7 +75,7 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
 
     private IBackend OpenDevice(string elementType) => Backends.Open(device, BackendOptions.Parse(elementType, "elementType") with { Threads = threads });
 
-    private sealed class Encoder(ClipModel model) : IProbeEncoder
+    private sealed class Encoder(ClipModel model, IDisposable backend) : IProbeEncoder
     {
         public int Width => model.EmbedDimension;
 
@@ -96,6 +93,10 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
         public float[] EncodeTexts(IReadOnlyList<string> sentences, CancellationToken cancellationToken) =>
             model.EncodeTexts(sentences, normalize: true, progress: null, cancellationToken).Values;
 
-        public void Dispose() => model.Dispose();
+        public void Dispose()
+        {
+            model.Dispose();
+            backend.Dispose();
+        }
     }
 }

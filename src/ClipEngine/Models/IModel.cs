@@ -79,17 +79,41 @@ public interface IPairScorer : IModel
     /// <summary>The length of an image token.</summary>
     int ImageTokenWidth { get; }
 
-    /// <summary>Enqueues what of an image does not depend on the sentence; it is read out and kept beyond the pass, once for each image.</summary>
+    /// <summary>Enqueues the image tower.</summary>
     /// <param name="pass">A pass of <see cref="IModel.Backend"/>.</param>
     /// <param name="pixels"><c>[n, 3, height, width]</c>, preprocessed.</param>
     /// <returns><c>[n, tokens, ImageTokenWidth]</c>.</returns>
     Tensor EncodeImageTokens(IPass pass, in Tensor pixels);
 
-    /// <summary>Enqueues the scores of n pairs: image i with sentence i.</summary>
+    /// <summary>The id behind a sentence's end, which is hidden from attention.</summary>
+    int PaddingId => 0;
+
+    /// <summary>What every sentence looks at of an image, such as keys and values of its tokens: made once for each image and kept beyond the pass.</summary>
     /// <param name="pass">A pass of <see cref="IModel.Backend"/>.</param>
-    /// <param name="imageTokens"><c>[n, tokens, ImageTokenWidth]</c>, uploaded again or still of this pass.</param>
+    /// <param name="imageTokens"><c>[1, tokens, ImageTokenWidth]</c>.</param>
+    /// <returns>Released by the caller, before the backend.</returns>
+    PreparedImage PrepareImage(IPass pass, in Tensor imageTokens);
+
+    /// <summary>Enqueues the scores of one image with n sentences.</summary>
+    /// <param name="pass">A pass of <see cref="IModel.Backend"/>.</param>
+    /// <param name="image">From <see cref="PrepareImage"/>; the pass that made it has run.</param>
     /// <param name="ids"><c>[n, length]</c>, row-major; padded as the tokenizer does, padding is hidden from attention.</param>
     /// <param name="length">Ids of one sentence.</param>
     /// <returns><c>[n, 2]</c> logits: does not match, matches.</returns>
-    Tensor ScorePairs(IPass pass, in Tensor imageTokens, ReadOnlySpan<int> ids, int length);
+    Tensor ScorePairs(IPass pass, PreparedImage image, ReadOnlySpan<int> ids, int length);
+}
+
+/// <summary>What of an image outlives a pass: tokens, or the keys and values that a model makes of them.</summary>
+/// <param name="stores">Of the model's own meaning. Disposed with this.</param>
+public sealed class PreparedImage(IReadOnlyList<TokenStore> stores) : IDisposable
+{
+    /// <summary>The stores.</summary>
+    public IReadOnlyList<TokenStore> Stores => stores;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (TokenStore store in stores)
+            store.Dispose();
+    }
 }

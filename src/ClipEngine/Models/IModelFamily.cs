@@ -71,7 +71,7 @@ public enum ModelAbilities
     /// <summary>An image and a sentence together get a score (<see cref="IPairScorer"/>).</summary>
     ScorePairs = 2,
 
-    /// <summary>An image gets a sentence (<c>clipengine caption</c>).</summary>
+    /// <summary>An image gets a sentence (<see cref="ICaptioner"/>).</summary>
     Caption = 4,
 }
 

@@ -69,10 +69,18 @@ public class PairScorerTests
         new ImagePreprocessor(model.Preprocess).Preprocess(File.ReadAllBytes(file), file, pixels);
         var ids = new int[PairFamily.Context];
         new ClipTokenizer(PairFamily.Context).Encode(sentence, ids);
-        using IPass pass = model.Backend.BeginPass();
-        Tensor tokens = model.EncodeImageTokens(pass, pass.Upload(pixels, new Shape(1, 3, PairFamily.Side, PairFamily.Side)));
+        PreparedImage image;
+        using (IPass pass = model.Backend.BeginPass())
+        {
+            Tensor tokens = model.EncodeImageTokens(pass, pass.Upload(pixels, new Shape(1, 3, PairFamily.Side, PairFamily.Side)));
+            image = model.PrepareImage(pass, tokens);
+            pass.Read(tokens, new float[tokens.Shape.ElementCount]);
+        }
+
         var logits = new float[2];
-        pass.Read(model.ScorePairs(pass, tokens, ids, PairFamily.Context), logits);
+        using (image)
+        using (IPass pass = model.Backend.BeginPass())
+            pass.Read(model.ScorePairs(pass, image, ids, PairFamily.Context), logits);
         return (double)logits[1] - logits[0];
     }
 
@@ -168,11 +176,18 @@ public class PairScorerTests
             public Tensor EncodeImageTokens(IPass pass, in Tensor pixels) =>
                 pass.Linear(pixels.Reshape(new Shape(pixels.Shape[0], 3 * Side * Side)), _image, bias: null).Reshape(new Shape(pixels.Shape[0], 2, 2));
 
-            public Tensor ScorePairs(IPass pass, in Tensor imageTokens, ReadOnlySpan<int> ids, int length)
+            public PreparedImage PrepareImage(IPass pass, in Tensor imageTokens)
+            {
+                TokenStore store = Backend.CreateTokenStore(imageTokens.Shape);
+                pass.Store(store, imageTokens);
+                return new PreparedImage([store]);
+            }
+
+            public Tensor ScorePairs(IPass pass, PreparedImage image, ReadOnlySpan<int> ids, int length)
             {
                 Calls++;
-                Tensor tokens = pass.TokenEmbedding(pass.Upload(ids, new Shape(ids.Length / length, length)), _table, appendedToken: null, _positions);
-                return pass.MeanTokens(pass.Attention(tokens, imageTokens, imageTokens, heads: 1)).Reshape(new Shape(imageTokens.Shape[0], 2));
+                Tensor tokens = pass.TokenEmbedding(pass.Upload(ids, new Shape(ids.Length / length, length)), _table, appendedToken: null, _positions), seen = pass.Load(image.Stores[0]);
+                return pass.MeanTokens(pass.Attention(tokens, seen, seen, heads: 1)).Reshape(new Shape(ids.Length / length, 2));
             }
         }
     }

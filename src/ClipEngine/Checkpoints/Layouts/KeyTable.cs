@@ -4,11 +4,11 @@ namespace ClipEngine.Checkpoints.Layouts;
 
 /// <summary>
 /// One layout's keys in another's words, for families whose key map goes one way. <c>#</c> stands for a block's number; <c>?</c> for
-/// <c>q</c>, <c>k</c> and <c>v</c>, three tensors that become one, in that order; an entry that ends in a dot stands for weight and bias.
+/// queries, keys and values (<c>q_proj</c>, <c>k_proj</c>, <c>v_proj</c> or <c>query</c>, <c>key</c>, <c>value</c>), three tensors that become one, in that order; an entry that ends in a dot stands for weight and bias.
 /// </summary>
 internal sealed class KeyTable
 {
-    private static readonly string[] s_parts = ["q", "k", "v"];
+    private static readonly string[][] s_parts = [["q_proj", "k_proj", "v_proj"], ["query", "key", "value"]];
 
     private readonly Dictionary<string, string> _entries = [];
     private readonly HashSet<string> _dropped;
@@ -55,19 +55,18 @@ internal sealed class KeyTable
     /// <summary>Queries, keys and values behind one another, where all three are there and alike.</summary>
     private bool TryJoin(ICheckpoint source, List<Recipe> recipes, string key, string pattern, string number)
     {
-        foreach (string part in s_parts)
+        foreach (string[] parts in s_parts)
         {
-            string marker = $".{part}_proj.";
-            int at = pattern.IndexOf(marker, StringComparison.Ordinal);
-            if (at < 0 || !_entries.TryGetValue(pattern.Replace(marker, ".?_proj.", StringComparison.Ordinal), out string? to))
+            int which = Array.FindIndex(parts, part => pattern.Contains($".{part}.", StringComparison.Ordinal));
+            if (which < 0 || !_entries.TryGetValue(pattern.Replace($".{parts[which]}.", ".?.", StringComparison.Ordinal), out string? to))
                 continue;
-            string[] sources = [.. s_parts.Select(other => key.Replace(marker, $".{other}_proj.", StringComparison.Ordinal))];
+            string[] sources = [.. parts.Select(other => key.Replace($".{parts[which]}.", $".{other}.", StringComparison.Ordinal))];
             bool isWhole = Array.TrueForAll(sources, source.Tensors.ContainsKey) && source.Tensors[key].Dimensions.Length > 0
                 && Array.TrueForAll(sources, other => source.Tensors[other].Type == source.Tensors[key].Type
                     && source.Tensors[other].Dimensions.AsSpan().SequenceEqual(source.Tensors[key].Dimensions.AsSpan()));
             if (!isWhole)
                 return false;
-            if (part == s_parts[0])
+            if (which == 0)
                 recipes.Add(new Recipe.Join(to.Replace("#", number, StringComparison.Ordinal), sources));
             return true;
         }

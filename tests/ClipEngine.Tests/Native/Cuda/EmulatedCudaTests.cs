@@ -38,6 +38,15 @@ public class EmulatedCudaTests
         FamilyGoldenTests.Check(model.Encoder, golden);
     }
 
+    [SkippableFact]
+    public void BlipInFloat32EqualsTheOriginal()
+    {
+        using CudaBackend backend = Open(ElementType.Float32);
+        foreach (string name in new[] { "blip-tiny", "transformers-itm-tiny" })
+            BlipGoldenTests.CheckImageText(TestData.SharedPath("goldens", "blip", name), backend);
+        BlipGoldenTests.CheckCaptions(TestData.SharedPath("goldens", "blip", "transformers-caption-tiny"), backend);
+    }
+
     public static TheoryData<string, ElementType> SixteenBitTowers()
     {
         var all = new TheoryData<string, ElementType> { { "vit-quickgelu", ElementType.Float16 }, { "vit-patch14-oddgrid", ElementType.Float16 } };

@@ -1,0 +1,112 @@
+using ClipEngine.Imaging;
+using ClipEngine.Models;
+using ClipEngine.Tensors;
+using ClipEngine.Tokenization;
+
+namespace ClipEngine;
+
+/// <summary>A loaded model that writes sentences about images, such as BLIP's captioner. Thread-safe; weights are shared by all calls.</summary>
+public sealed class CaptionModel : IDisposable
+{
+    private readonly LoadedParts _parts;
+    private readonly Lazy<ITokenizer> _tokenizer;
+    private readonly CallCounter _calls;
+
+    private CaptionModel(LoadedParts parts, IBackend? ownBackend, ClipModelOptions options)
+    {
+        _parts = parts;
+        _calls = new CallCounter(() => parts.Release(ownBackend));
+        _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
+        Preprocessor = options.Preprocessor ?? new ImagePreprocessor(options.Preprocessing?.Apply(parts.Model.Preprocess) ?? parts.Model.Preprocess);
+        Captioner = (ICaptioner)parts.Model;
+    }
+
+    /// <summary>The model and what is known of it.</summary>
+    public ICaptioner Captioner { get; }
+
+    /// <summary>Where the model runs.</summary>
+    public IBackend Backend => Captioner.Backend;
+
+    /// <summary>What a user should know about this load.</summary>
+    public IReadOnlyList<string> Notices => _parts.Notices;
+
+    /// <summary>The model's tokenizer, for prompts.</summary>
+    /// <exception cref="BadInputException">It needs one that is not built, or its files are not there.</exception>
+    public ITokenizer Tokenizer => _tokenizer.Value;
+
+    /// <summary>The model's preprocessing.</summary>
+    public IImagePreprocessor Preprocessor { get; }
+
+    /// <summary>Loads a model.</summary>
+    /// <param name="path">A folder in a layout that a family knows, or a file of weights with its configuration beside it.</param>
+    /// <param name="options">Defaults are fp32 on the CPU.</param>
+    /// <exception cref="BadInputException">The files are not there, damaged, contradict each other, or describe a model that writes no captions.</exception>
+    public static CaptionModel Load(string path, ClipModelOptions? options = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        options ??= new ClipModelOptions();
+        return LoadedParts.Load(path, options, (parts, ownBackend) => parts.Model is ICaptioner
+            ? new CaptionModel(parts, ownBackend, options)
+            : throw new BadInputException(path, $"{parts.Model.Architecture} writes no captions.", "clipengine inspect says what a model can do."));
+    }
+
+    /// <summary>Writes a caption for one preprocessed image.</summary>
+    /// <param name="pixels"><c>[3, height, width]</c>.</param>
+    /// <param name="prompt">
+    /// The ids of a sentence that the caption goes on from, as the tokenizer gives them: the first becomes <see cref="ICaptioner.BeginId"/>
+    /// and the last, the separator, is left out, as transformers does. Empty for none.
+    /// </param>
+    /// <param name="options">How; null for greedy search.</param>
+    /// <param name="cancellationToken">Stops between two ids.</param>
+    /// <returns>The ids, the first one and the prompt among them, the end where there is one.</returns>
+    public int[] Generate(ReadOnlySpan<float> pixels, ReadOnlySpan<int> prompt, CaptionOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        using CallCounter.Call call = _calls.Enter(this);
+        options ??= new CaptionOptions();
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.Beams, 1, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(options.RepetitionPenalty, 0, nameof(options));
+        int[] first = prompt.Length < 2 ? [Captioner.BeginId] : [Captioner.BeginId, .. prompt[1..^1]];
+        if (options.MaximumLength > Captioner.ContextLength)
+            throw new ArgumentException($"expected a length of at most {Captioner.ContextLength}, which the model has positions for; found {options.MaximumLength}.", nameof(options));
+        if (first.Length > options.MaximumLength)
+            throw new ArgumentException($"the prompt has {first.Length} ids, a caption may have {options.MaximumLength}.", nameof(prompt));
+        using PreparedImage image = Prepare(pixels);
+        return CaptionSearch.Run(Captioner, image, first, options, cancellationToken);
+    }
+
+    /// <summary>The logits of sentences that are there already (teacher forcing), each about one image.</summary>
+    /// <param name="pixels"><c>[3, height, width]</c>.</param>
+    /// <param name="ids"><c>[n, length]</c>, <see cref="ICaptioner.BeginId"/> foremost.</param>
+    /// <param name="length">Ids of one sentence.</param>
+    /// <param name="lengths">Ids of each that are no padding; empty where there is none.</param>
+    /// <returns><c>[n, length, vocabulary]</c>, row-major.</returns>
+    public float[] Score(ReadOnlySpan<float> pixels, ReadOnlySpan<int> ids, int length, ReadOnlySpan<int> lengths = default)
+    {
+        using CallCounter.Call call = _calls.Enter(this);
+        if (length < 1 || length > Captioner.ContextLength || ids.Length == 0 || ids.Length % length != 0)
+            throw new ArgumentException($"expected sentences of 1 to {Captioner.ContextLength} ids, found {ids.Length} ids in sentences of {length}.", nameof(ids));
+        using PreparedImage image = Prepare(pixels);
+        using CaptionState state = Captioner.Begin(ids.Length / length, length);
+        using IPass pass = Backend.BeginPass();
+        Tensor logits = Captioner.Continue(pass, image, state, ids, length, lengths);
+        float[] values = new float[logits.Shape.ElementCount];
+        pass.Read(logits, values);
+        return values;
+    }
+
+    /// <summary>Releases the weights, and the backend where it is the model's own. May be called at any time: calls that are running finish, later ones throw <see cref="ObjectDisposedException"/>.</summary>
+    public void Dispose() => _calls.Close();
+
+    private PreparedImage Prepare(ReadOnlySpan<float> pixels)
+    {
+        PreprocessOptions size = Captioner.Preprocess;
+        if (pixels.Length != 3 * size.Height * size.Width)
+            throw new ArgumentException($"expected 3 x {size.Height} x {size.Width} pixels, found {pixels.Length}.", nameof(pixels));
+        using IPass pass = Backend.BeginPass();
+        Tensor tokens = Captioner.EncodeImageTokens(pass, pass.Upload(pixels, new Shape(1, 3, size.Height, size.Width)));
+        PreparedImage prepared = Captioner.PrepareImage(pass, tokens);
+        // Reading is what runs a pass.
+        pass.Read(pass.SliceTokens(tokens, 0, 1), new float[tokens.Shape[2]]);
+        return prepared;
+    }
+}

@@ -1,0 +1,194 @@
+using System.Text.Json;
+using ClipEngine.Imaging;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Models;
+
+/// <summary>BLIP's image tower (arXiv:2201.12086): a pre-norm vision transformer with a class token.</summary>
+internal sealed record BlipVisionConfig
+{
+    /// <summary>The side of a square image in pixels.</summary>
+    public required int ImageSize { get; init; }
+
+    /// <summary>The side of a square patch in pixels.</summary>
+    public required int PatchSize { get; init; }
+
+    /// <summary>Of a token.</summary>
+    public required int Width { get; init; }
+
+    /// <summary>Blocks.</summary>
+    public required int Layers { get; init; }
+
+    /// <summary>Attention heads.</summary>
+    public required int Heads { get; init; }
+
+    /// <summary>Hidden units of the MLP.</summary>
+    public required int HiddenWidth { get; init; }
+
+    /// <summary>The layer norms': 1e-6 at the authors, 1e-5 in transformers unless it says otherwise.</summary>
+    public required float Epsilon { get; init; }
+
+    /// <summary>Patches of one side.</summary>
+    public int Grid => ImageSize / PatchSize;
+
+    /// <summary>The class token and the patches.</summary>
+    public int Tokens => (Grid * Grid) + 1;
+}
+
+/// <summary>BLIP's text transformer: BERT with cross-attention to the image's tokens in every layer.</summary>
+internal sealed record BlipTextConfig
+{
+    /// <summary>Rows of the word table; the last two are [DEC] and [ENC].</summary>
+    public required int VocabularySize { get; init; }
+
+    /// <summary>Of a token.</summary>
+    public required int Width { get; init; }
+
+    /// <summary>Layers.</summary>
+    public required int Layers { get; init; }
+
+    /// <summary>Attention heads.</summary>
+    public required int Heads { get; init; }
+
+    /// <summary>Hidden units of the MLP.</summary>
+    public required int HiddenWidth { get; init; }
+
+    /// <summary>Positions.</summary>
+    public required int ContextLength { get; init; }
+
+    /// <summary>The layer norms'.</summary>
+    public float Epsilon { get; init; } = 1e-12f;
+
+    /// <summary>Hidden from attention at the end of a sentence.</summary>
+    public int PaddingId { get; init; }
+
+    /// <summary>[DEC], with which a caption begins.</summary>
+    public required int BeginId { get; init; }
+
+    /// <summary>[SEP], with which a caption ends.</summary>
+    public int EndId { get; init; } = 102;
+}
+
+/// <summary>A BLIP model in its authors' layout or in transformers'.</summary>
+internal sealed record BlipConfig
+{
+    /// <summary>The file it came from.</summary>
+    public required string Source { get; init; }
+
+    /// <summary>The image tower.</summary>
+    public required BlipVisionConfig Vision { get; init; }
+
+    /// <summary>The text transformer.</summary>
+    public required BlipTextConfig Text { get; init; }
+
+    /// <summary>The length of a contrastive feature; null for a captioner.</summary>
+    public required int? EmbedDimension { get; init; }
+
+    /// <summary>The pixels: squashed to a square, OpenAI's mean and deviation.</summary>
+    public required PreprocessOptions Preprocess { get; init; }
+
+    /// <summary>The sizes of the authors' model: a JSON file with <c>vision</c>, <c>text</c> and, for the image-text model, <c>embed_dim</c>.</summary>
+    public static BlipConfig ReadAuthors(ModelFiles files)
+    {
+        var problems = new List<string>();
+        var file = new ConfigSection(files.Configuration, "", problems);
+        ConfigSection vision = file.Section("vision") ?? ConfigSection.Empty("vision.", problems), text = file.Section("text") ?? ConfigSection.Empty("text.", problems);
+        int width = vision.Integer("width", 768, 1, 1 << 16), textWidth = text.Integer("hidden_size", 768, 1, 1 << 16), size = vision.Integer("image_size", 384, 1, OpenClipConfigReader.LargestSide);
+        int vocabulary = text.Integer("vocab_size", 30524);
+        var config = new BlipConfig
+        {
+            Source = files.Source,
+            EmbedDimension = file.Has("embed_dim") ? file.Integer("embed_dim", null, 1, 1 << 16) : null,
+            Vision = new BlipVisionConfig
+            {
+                ImageSize = size,
+                PatchSize = vision.Integer("patch_size", 16, 1, OpenClipConfigReader.LargestSide),
+                Width = width,
+                Layers = vision.Integer("layers", 12, 1, 1 << 10),
+                Heads = Heads(vision, "heads", width, 12),
+                HiddenWidth = 4 * width,
+                Epsilon = 1e-6f,
+            },
+            Text = ReadText(text, textWidth, vocabulary, 12),
+            Preprocess = Squashing(size),
+        };
+        return Checked(config, files, problems);
+    }
+
+    /// <summary>transformers' configuration; defaults are those of its <c>BlipVisionConfig</c> and <c>BlipTextConfig</c>.</summary>
+    public static BlipConfig ReadTransformers(ModelFiles files)
+    {
+        var problems = new List<string>();
+        var file = new ConfigSection(files.Configuration, "", problems);
+        ConfigSection vision = file.Section("vision_config") ?? ConfigSection.Empty("vision_config.", problems), text = file.Section("text_config") ?? ConfigSection.Empty("text_config.", problems);
+        int width = vision.Integer("hidden_size", 768, 1, 1 << 16), textWidth = text.Integer("hidden_size", 768, 1, 1 << 16), size = vision.Integer("image_size", 384, 1, OpenClipConfigReader.LargestSide);
+        vision.Choice("hidden_act", Activation.Gelu, ("gelu", Activation.Gelu));
+        text.Choice("hidden_act", Activation.Gelu, ("gelu", Activation.Gelu));
+        if (!text.Boolean("is_decoder", true))
+            text.Problem("is_decoder", "expected true: without it there is no cross-attention.");
+        var config = new BlipConfig
+        {
+            Source = files.Source,
+            EmbedDimension = IsCaptioner(files) ? null : file.Integer("image_text_hidden_size", 256, 1, 1 << 16),
+            Vision = new BlipVisionConfig
+            {
+                ImageSize = size,
+                PatchSize = vision.Integer("patch_size", 16, 1, OpenClipConfigReader.LargestSide),
+                Width = width,
+                Layers = vision.Integer("num_hidden_layers", 12, 1, 1 << 10),
+                Heads = Heads(vision, "num_attention_heads", width, 12),
+                HiddenWidth = vision.Integer("intermediate_size", 3072, 1, 1 << 20),
+                Epsilon = (float)vision.Number("layer_norm_eps", 1e-5, 0, 1),
+            },
+            // 8 heads unless the file says otherwise: the weights do not show it.
+            Text = ReadText(text, textWidth, text.Integer("vocab_size", 30524), 8),
+            Preprocess = Squashing(size),
+        };
+        if (TransformersProcessor.Find(files.Source) is { } processor)
+            config = config with { Preprocess = TransformersProcessor.ReadSquashing(processor.Steps, processor.File, config.Preprocess, files.Source, "Blip") };
+        return Checked(config with { Preprocess = config.Preprocess.AsTransformers() }, files, problems);
+    }
+
+    /// <summary>Whether the model writes captions; else it makes contrastive features and scores pairs.</summary>
+    public static bool IsCaptioner(ModelFiles files) => Architecture(files) is "BlipForConditionalGeneration";
+
+    /// <summary>The class that transformers names in the file; null where there is none.</summary>
+    public static string? Architecture(ModelFiles files) =>
+        files.Configuration.TryGetProperty("architectures", out JsonElement names) && names.ValueKind == JsonValueKind.Array && names.GetArrayLength() == 1 && names[0].ValueKind == JsonValueKind.String
+            ? names[0].GetString()
+            : null;
+
+    private static BlipTextConfig ReadText(ConfigSection text, int width, int vocabulary, int heads) => new()
+    {
+        VocabularySize = vocabulary,
+        Width = width,
+        Layers = text.Integer("num_hidden_layers", 12, 1, 1 << 10),
+        Heads = Heads(text, "num_attention_heads", width, heads),
+        HiddenWidth = text.Integer("intermediate_size", 3072, 1, 1 << 20),
+        ContextLength = text.Integer("max_position_embeddings", 512, 1, 1 << 16),
+        Epsilon = (float)text.Number("layer_norm_eps", 1e-12, 0, 1),
+        PaddingId = text.Integer("pad_token_id", 0, 0),
+        BeginId = text.Integer("bos_token_id", Math.Max(vocabulary - 2, 0), 0),
+        EndId = text.Integer("sep_token_id", 102, 0),
+    };
+
+    private static int Heads(ConfigSection section, string key, int width, int otherwise)
+    {
+        int heads = section.Integer(key, otherwise, 1, 1 << 12);
+        if (width % heads == 0)
+            return heads;
+        section.Problem(key, $"expected a divisor of the width {width}, found {heads}.");
+        return 1;
+    }
+
+    private static PreprocessOptions Squashing(int size) => new() { Height = size, Width = size, ResizeMode = ResizeMode.Squash };
+
+    private static BlipConfig Checked(BlipConfig config, ModelFiles files, List<string> problems)
+    {
+        if (config.Vision.ImageSize < config.Vision.PatchSize)
+            problems.Add($"patch_size: expected at most the image size {config.Vision.ImageSize}, found {config.Vision.PatchSize}.");
+        return problems.Count == 0
+            ? config
+            : throw new BadInputException(files.Source, $"{problems.Count} problem(s) in the model configuration: {string.Join(" ", problems)}", "Compare it with the config.json of the model's repository.");
+    }
+}

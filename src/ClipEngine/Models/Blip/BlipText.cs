@@ -1,0 +1,278 @@
+using ClipEngine.Checkpoints;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Models;
+
+/// <summary>
+/// BERT (arXiv:1810.04805) as BLIP has it: norms behind the sums, and between self-attention and MLP a cross-attention to an image's
+/// tokens, which is skipped whole where there is no image. An image's keys and values do not depend on the sentence: they are
+/// projected once (<see cref="PrepareImage"/>) and kept beyond the pass.
+/// </summary>
+internal sealed class BlipText
+{
+    private readonly BlipTextConfig _config;
+    private readonly Weight _words, _positions, _normWeight, _normBias;
+    private readonly Layer[] _layers;
+    private readonly TransformerBlock[] _blocks;
+
+    /// <summary>Loads the transformer.</summary>
+    /// <param name="config">Its sizes.</param>
+    /// <param name="imageWidth">Of an image's token.</param>
+    /// <param name="weights">A reader below <c>text_encoder</c> or <c>text_decoder.bert</c>.</param>
+    public BlipText(BlipTextConfig config, int imageWidth, WeightReader weights)
+    {
+        _config = config;
+        WeightReader embeddings = weights.Scope("embeddings");
+        _words = embeddings.Read("word_embeddings.weight", WeightRole.EmbeddingTable, config.VocabularySize, config.Width);
+        _positions = embeddings.Read("position_embeddings.weight", WeightRole.Tokens, config.ContextLength, config.Width);
+        _normWeight = embeddings.Read("LayerNorm.weight", WeightRole.Vector, config.Width);
+        _normBias = embeddings.Read("LayerNorm.bias", WeightRole.Vector, config.Width);
+        _layers = new Layer[config.Layers];
+        for (int layer = 0; layer < _layers.Length; layer++)
+            _layers[layer] = new Layer(config, imageWidth, weights.Scope($"encoder.layer.{layer}"));
+        _blocks = [.. _layers.Select(static layer => layer.Block)];
+    }
+
+    /// <summary>Projects an image's tokens to the keys and values of every layer and keeps them.</summary>
+    /// <param name="pass">A pass of <paramref name="backend"/>.</param>
+    /// <param name="backend">Where the stores are made.</param>
+    /// <param name="imageTokens"><c>[1, tokens, image width]</c>.</param>
+    public PreparedImage PrepareImage(IPass pass, IBackend backend, in Tensor imageTokens)
+    {
+        var stores = new List<TokenStore>();
+        try
+        {
+            foreach (Layer layer in _layers)
+            {
+                long mark = pass.EnterScope();
+                Tensor keys = pass.Linear(imageTokens, layer.CrossKeyWeight, layer.CrossKeyBias), values = pass.Linear(imageTokens, layer.CrossValueWeight, layer.CrossValueBias);
+                foreach (Tensor tokens in (ReadOnlySpan<Tensor>)[keys, values])
+                {
+                    stores.Add(backend.CreateTokenStore(tokens.Shape));
+                    pass.Store(stores[^1], tokens);
+                }
+
+                pass.LeaveScope(mark, keys);
+            }
+
+            return new PreparedImage(stores);
+        }
+        catch
+        {
+            foreach (TokenStore store in stores)
+                store.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Words and positions, normalised.</summary>
+    /// <param name="pass">The pass.</param>
+    /// <param name="ids"><c>[n, length]</c>.</param>
+    /// <param name="length">Ids of one sentence.</param>
+    /// <param name="firstPosition">The position of the first id.</param>
+    /// <returns><c>[n, length, width]</c>.</returns>
+    public Tensor Embed(IPass pass, ReadOnlySpan<int> ids, int length, int firstPosition = 0)
+    {
+        Tensor x = pass.TokenEmbedding(pass.Upload(ids, new Shape(ids.Length / length, length)), _words, appendedToken: null, _positions, firstPosition);
+        return pass.LayerNorm(x, _normWeight, _normBias, _config.Epsilon);
+    }
+
+    /// <summary>Sentences by themselves; of each the first token.</summary>
+    /// <param name="pass">The pass.</param>
+    /// <param name="sentences">Padded.</param>
+    /// <returns><c>[n, width]</c>.</returns>
+    public Tensor ForwardFirst(IPass pass, in BlipSentences sentences)
+    {
+        long mark = pass.EnterScope();
+        Tensor x = Embed(pass, sentences.Ids, sentences.Length);
+        Tensor first = pass.Upload(sentences.Zeros, new Shape(sentences.Count));
+        return pass.LeaveScope(mark, pass.TransformerStack(x, _blocks, Mask(pass, sentences), first));
+    }
+
+    /// <summary>Sentences with an image; of each the first token.</summary>
+    /// <param name="pass">The pass.</param>
+    /// <param name="image">From <see cref="PrepareImage"/>.</param>
+    /// <param name="sentences">Padded.</param>
+    /// <returns><c>[n, width]</c>.</returns>
+    public Tensor ForwardFirst(IPass pass, PreparedImage image, in BlipSentences sentences)
+    {
+        long mark = pass.EnterScope();
+        AttentionMask mask = Mask(pass, sentences);
+        Tensor x = Embed(pass, sentences.Ids, sentences.Length);
+        long inner = pass.EnterScope();
+        for (int layer = 0; layer < _layers.Length; layer++)
+        {
+            Layer own = _layers[layer];
+            Tensor queryKeyValue = pass.Linear(x, own.Block.InProjectionWeight, own.Block.InProjectionBias);
+            Tensor attended;
+            if (layer < _layers.Length - 1)
+            {
+                attended = pass.SelfAttention(queryKeyValue, _config.Heads, mask);
+            }
+            else
+            {
+                // Of the last layer one token is used.
+                queryKeyValue = queryKeyValue.Reshape(new Shape(sentences.Count, sentences.Length, 3 * _config.Width));
+                Tensor query = pass.SliceTokens(queryKeyValue, 0, 1);
+                attended = pass.Attention(new TokenView(query, 0, _config.Width), Part(queryKeyValue, 1), Part(queryKeyValue, 2), _config.Heads, mask);
+                x = pass.SliceTokens(x, 0, 1);
+            }
+
+            x = pass.ReleaseAllBut(inner, Finish(pass, own, image, layer, attended, x));
+        }
+
+        x = pass.LeaveScope(inner, x);
+        return pass.LeaveScope(mark, x.Reshape(new Shape(sentences.Count, _config.Width)));
+    }
+
+    /// <summary>One step of a sentence that is written: new tokens attend to what was stored of those before them, and to the image.</summary>
+    /// <param name="pass">The pass.</param>
+    /// <param name="image">From <see cref="PrepareImage"/>.</param>
+    /// <param name="ids"><c>[n, count]</c>: the new ids.</param>
+    /// <param name="count">New ids of one sentence.</param>
+    /// <param name="past">Keys and values of the tokens before, two stores for each layer; the new ones are added.</param>
+    /// <param name="position">How many tokens are stored.</param>
+    /// <param name="lengths">Ids of each sentence that are no padding; empty where there is none.</param>
+    /// <returns><c>[n, count, width]</c>.</returns>
+    public Tensor ForwardNext(IPass pass, PreparedImage image, ReadOnlySpan<int> ids, int count, IReadOnlyList<TokenStore> past, int position, ReadOnlySpan<int> lengths)
+    {
+        long mark = pass.EnterScope();
+        Tensor x = Embed(pass, ids, count, position);
+        var mask = new AttentionMask { Causal = true, Offset = position, KeyLengths = lengths.IsEmpty ? default : pass.Upload(lengths, new Shape(lengths.Length)) };
+        long inner = pass.EnterScope();
+        for (int layer = 0; layer < _layers.Length; layer++)
+        {
+            Layer own = _layers[layer];
+            Tensor queryKeyValue = pass.Linear(x, own.Block.InProjectionWeight, own.Block.InProjectionBias);
+            pass.Store(past[2 * layer], Part(queryKeyValue, 1), position);
+            pass.Store(past[(2 * layer) + 1], Part(queryKeyValue, 2), position);
+            Tensor attended = pass.Attention(Part(queryKeyValue, 0), pass.Load(past[2 * layer]), pass.Load(past[(2 * layer) + 1]), _config.Heads, mask);
+            x = pass.ReleaseAllBut(inner, Finish(pass, own, image, layer, attended, x));
+        }
+
+        return pass.LeaveScope(mark, pass.LeaveScope(inner, x));
+    }
+
+    /// <summary>Where the keys and values of sentences are kept while they are written.</summary>
+    public List<TokenStore> CreatePast(IBackend backend, int count, int capacity) =>
+        [.. Enumerable.Range(0, 2 * _layers.Length).Select(_ => backend.CreateTokenStore(new Shape(count, capacity, _config.Width)))];
+
+    /// <summary>What follows self-attention in a layer: its output, the image, the MLP.</summary>
+    private Tensor Finish(IPass pass, Layer own, PreparedImage image, int layer, in Tensor attended, in Tensor input)
+    {
+        TransformerBlock block = own.Block;
+        Tensor x = pass.Linear(attended, block.OutProjectionWeight, block.OutProjectionBias, new Epilogue { Residual = input });
+        x = pass.LayerNorm(x, block.Norm1Weight, block.Norm1Bias, _config.Epsilon);
+        Tensor query = pass.Linear(x, own.CrossQueryWeight, own.CrossQueryBias);
+        Tensor seen = pass.Attention(query, pass.Load(image.Stores[2 * layer]), pass.Load(image.Stores[(2 * layer) + 1]), _config.Heads);
+        x = pass.Linear(seen, own.CrossOutWeight, own.CrossOutBias, new Epilogue { Residual = x });
+        x = pass.LayerNorm(x, own.CrossNormWeight, own.CrossNormBias, _config.Epsilon);
+        Tensor hidden = pass.Linear(x, block.ExpandWeight, block.ExpandBias, new Epilogue { Activation = Activation.Gelu });
+        x = pass.Linear(hidden, block.ContractWeight, block.ContractBias, new Epilogue { Residual = x });
+        return pass.LayerNorm(x, block.Norm2Weight, block.Norm2Bias, _config.Epsilon);
+    }
+
+    private TokenView Part(in Tensor queryKeyValue, int part) => new(queryKeyValue, part * _config.Width, _config.Width);
+
+    private static AttentionMask Mask(IPass pass, in BlipSentences sentences) => new() { KeyLengths = pass.Upload(sentences.Lengths, new Shape(sentences.Count)) };
+
+    /// <summary>One layer: BERT's block, and the cross-attention in its middle.</summary>
+    private sealed class Layer
+    {
+        public Layer(BlipTextConfig config, int imageWidth, WeightReader weights)
+        {
+            int width = config.Width, hidden = config.HiddenWidth;
+            WeightReader self = weights.Scope("attention"), cross = weights.Scope("crossattention");
+            Block = new TransformerBlock
+            {
+                NormPlacement = NormPlacement.Behind,
+                InProjectionWeight = self.Read("self.qkv.weight", WeightRole.Linear, 3 * width, width),
+                InProjectionBias = self.Read("self.qkv.bias", WeightRole.Vector, 3 * width),
+                OutProjectionWeight = self.Read("output.dense.weight", WeightRole.Linear, width, width),
+                OutProjectionBias = self.Read("output.dense.bias", WeightRole.Vector, width),
+                Norm1Weight = self.Read("output.LayerNorm.weight", WeightRole.Vector, width),
+                Norm1Bias = self.Read("output.LayerNorm.bias", WeightRole.Vector, width),
+                ExpandWeight = weights.Read("intermediate.dense.weight", WeightRole.Linear, hidden, width),
+                ExpandBias = weights.Read("intermediate.dense.bias", WeightRole.Vector, hidden),
+                ContractWeight = weights.Read("output.dense.weight", WeightRole.Linear, width, hidden),
+                ContractBias = weights.Read("output.dense.bias", WeightRole.Vector, width),
+                Norm2Weight = weights.Read("output.LayerNorm.weight", WeightRole.Vector, width),
+                Norm2Bias = weights.Read("output.LayerNorm.bias", WeightRole.Vector, width),
+                Heads = config.Heads,
+                Activation = Activation.Gelu,
+                Epsilon = config.Epsilon,
+            };
+            CrossQueryWeight = cross.Read("self.query.weight", WeightRole.Linear, width, width);
+            CrossQueryBias = cross.Read("self.query.bias", WeightRole.Vector, width);
+            CrossKeyWeight = cross.Read("self.key.weight", WeightRole.Linear, width, imageWidth);
+            CrossKeyBias = cross.Read("self.key.bias", WeightRole.Vector, width);
+            CrossValueWeight = cross.Read("self.value.weight", WeightRole.Linear, width, imageWidth);
+            CrossValueBias = cross.Read("self.value.bias", WeightRole.Vector, width);
+            CrossOutWeight = cross.Read("output.dense.weight", WeightRole.Linear, width, width);
+            CrossOutBias = cross.Read("output.dense.bias", WeightRole.Vector, width);
+            CrossNormWeight = cross.Read("output.LayerNorm.weight", WeightRole.Vector, width);
+            CrossNormBias = cross.Read("output.LayerNorm.bias", WeightRole.Vector, width);
+        }
+
+        public TransformerBlock Block { get; }
+
+        public Weight CrossQueryWeight { get; }
+
+        public Weight CrossQueryBias { get; }
+
+        public Weight CrossKeyWeight { get; }
+
+        public Weight CrossKeyBias { get; }
+
+        public Weight CrossValueWeight { get; }
+
+        public Weight CrossValueBias { get; }
+
+        public Weight CrossOutWeight { get; }
+
+        public Weight CrossOutBias { get; }
+
+        public Weight CrossNormWeight { get; }
+
+        public Weight CrossNormBias { get; }
+    }
+}
+
+/// <summary>Sentences as they go into a pass: cut to the longest one, with the length of each. Padding behind a sentence is hidden, so cutting it changes nothing.</summary>
+internal readonly struct BlipSentences
+{
+    /// <summary>Cuts the padding.</summary>
+    /// <param name="ids"><c>[n, length]</c>.</param>
+    /// <param name="length">Ids of one sentence.</param>
+    /// <param name="config">Which id is padding, and how long a sentence may be.</param>
+    /// <exception cref="ArgumentException">The lengths do not fit each other or the model.</exception>
+    public BlipSentences(ReadOnlySpan<int> ids, int length, BlipTextConfig config)
+    {
+        if (length < 1 || length > config.ContextLength || ids.Length == 0 || ids.Length % length != 0)
+            throw new ArgumentException($"expected sentences of 1 to {config.ContextLength} ids, found {ids.Length} ids in sentences of {length}.", nameof(ids));
+        Count = ids.Length / length;
+        Lengths = new int[Count];
+        for (int n = 0; n < Count; n++)
+            Lengths[n] = Math.Max(1, ids.Slice(n * length, length).LastIndexOfAnyExcept(config.PaddingId) + 1);
+        Length = Lengths.Max();
+        Ids = new int[Count * Length];
+        for (int n = 0; n < Count; n++)
+            ids.Slice(n * length, Length).CopyTo(Ids.AsSpan(n * Length));
+        Zeros = new int[Count];
+    }
+
+    /// <summary>Sentences.</summary>
+    public int Count { get; }
+
+    /// <summary>Ids of the longest one.</summary>
+    public int Length { get; }
+
+    /// <summary><c>[Count, Length]</c>.</summary>
+    public int[] Ids { get; }
+
+    /// <summary>Ids of each.</summary>
+    public int[] Lengths { get; }
+
+    /// <summary>The index of the first token of each.</summary>
+    public int[] Zeros { get; }
+}
