@@ -74,6 +74,27 @@ internal sealed class ModelArguments
         }
     }
 
+    /// <summary>Loads a model that writes captions.</summary>
+    /// <param name="parsed">The command line.</param>
+    /// <param name="backend">Where it runs; released by the caller behind the model.</param>
+    /// <param name="preprocessing">What the user asks for in place of the model's own preprocessing.</param>
+    public CaptionModel LoadCaptioner(ParseResult parsed, out IBackend backend, PreprocessOverrides? preprocessing = null)
+    {
+        backend = OpenBackend(parsed.GetValue(_device)!, parsed.GetValue(_dtype)!, parsed.GetValue(_threads));
+        try
+        {
+            CaptionModel model = CaptionModel.Load(Name(parsed), new ClipModelOptions { ConfigurationPath = parsed.GetValue(_config), Backend = backend, Preprocessing = preprocessing });
+            foreach (string notice in model.Notices)
+                Console.Error.WriteLine($"clipengine: {notice}");
+            return model;
+        }
+        catch
+        {
+            backend.Dispose();
+            throw;
+        }
+    }
+
     /// <summary><c>--device</c> for verbs that run on one device.</summary>
     public static Option<string> DeviceOption() => new("--device") { Description = $"Where to compute: {Backends.DeviceNames}; nothing falls back.", DefaultValueFactory = _ => "cpu" };
 

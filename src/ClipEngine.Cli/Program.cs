@@ -18,6 +18,7 @@ internal static class Program
         ("preprocess", PreprocessCommand.Create),
         ("embed", EmbedCommand.Create),
         ("classify", ClassifyCommand.Create),
+        ("caption", CaptionCommand.Create),
         ("score", ScoreCommand.Create),
         ("audit", AuditCommand.Create),
         ("balance", BalanceCommand.Create),

@@ -15,9 +15,6 @@ public sealed class PairModel : IDisposable
     /// <summary>Images that are encoded at once.</summary>
     private const int ImageBatch = 4;
 
-    /// <summary>Sentences that are scored at once, unless <see cref="ClipModelOptions.BatchSize"/> says otherwise.</summary>
-    private const int SentenceBatch = 32;
-
     private readonly LoadedParts _parts;
     private readonly Lazy<ITokenizer> _tokenizer;
     private readonly int _sentenceBatch;
@@ -27,7 +24,7 @@ public sealed class PairModel : IDisposable
     {
         _parts = parts;
         _calls = new CallCounter(() => parts.Release(ownBackend));
-        _sentenceBatch = options.BatchSize ?? SentenceBatch;
+        _sentenceBatch = options.BatchSize ?? PairScoring.SentenceBatch;
         _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
         Preprocessor = options.Preprocessor ?? new ImagePreprocessor(options.Preprocessing?.Apply(parts.Model.Preprocess) ?? parts.Model.Preprocess);
         Scorer = (IPairScorer)parts.Model;
@@ -107,34 +104,11 @@ public sealed class PairModel : IDisposable
         using CallCounter.Call call = _calls.Enter(this);
         if (length < 1 || ids.Length % length != 0)
             throw new ArgumentException($"expected sentences of {length} ids, found {ids.Length} ids.", nameof(ids));
-        int images = pixels.Length / PixelCount, sentences = ids.Length / length;
-        if (pixels.Length % PixelCount != 0 || logits.Length != images * sentences * 2)
-            throw new ArgumentException($"expected room for {images} images, {sentences} sentences and 2 logits, found {logits.Length}.", nameof(logits));
-        for (int image = 0; image < images; image++)
-        {
-            using PreparedImage prepared = Prepare(pixels.Slice(image * PixelCount, PixelCount));
-            for (int first = 0; first < sentences; first += _sentenceBatch)
-            {
-                cancellationToken.ThrowIfCancellationRequested();
-                int count = Math.Min(_sentenceBatch, sentences - first);
-                using IPass pass = Backend.BeginPass();
-                pass.Read(Scorer.ScorePairs(pass, prepared, ids.Slice(first * length, count * length), length), logits.Slice(((image * sentences) + first) * 2, 2 * count));
-            }
-        }
+        PairScoring.Score(Scorer, pixels, ids, length, logits, _sentenceBatch, cancellationToken);
     }
 
     /// <summary>Releases the weights, and the backend where it is the model's own. May be called at any time: calls that are running finish, later ones throw <see cref="ObjectDisposedException"/>.</summary>
     public void Dispose() => _calls.Close();
 
     private int PixelCount => 3 * Scorer.Preprocess.Height * Scorer.Preprocess.Width;
-
-    private PreparedImage Prepare(ReadOnlySpan<float> pixels)
-    {
-        using IPass pass = Backend.BeginPass();
-        Tensor tokens = Scorer.EncodeImageTokens(pass, pass.Upload(pixels, new Shape(1, 3, Scorer.Preprocess.Height, Scorer.Preprocess.Width)));
-        PreparedImage prepared = Scorer.PrepareImage(pass, tokens);
-        // Reading is what runs a pass.
-        pass.Read(pass.SliceTokens(tokens, 0, 1), new float[tokens.Shape[2]]);
-        return prepared;
-    }
 }

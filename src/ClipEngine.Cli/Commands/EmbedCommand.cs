@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
+using System.Numerics.Tensors;
 using System.Text.Json;
 using ClipEngine.Checkpoints;
 using ClipEngine.Cli.Arguments;
@@ -82,7 +83,7 @@ internal static class EmbedCommand
     private static Command CreateRaw()
     {
         var model = new ModelArguments();
-        Option<string> input = new Option<string>("--input") { Description = "A safetensors file with \"pixels\" [n, 3, height, width], \"tokens\" [m, length], or both.", Required = true }.ReadsFile();
+        Option<string> input = new Option<string>("--input") { Description = "A safetensors file with \"pixels\" [n, 3, height, width], \"tokens\" [m, length], or both; \"pixel_values\", \"input_ids\" and \"attention_mask\" as transformers calls them.", Required = true }.ReadsFile();
         Option<string> output = OutputOption();
         Option<bool> json = JsonOption();
         var command = new Command("raw", "Features of preprocessed pixels and of token ids, for comparisons with other implementations.") { input, output, json };
@@ -95,49 +96,79 @@ internal static class EmbedCommand
     {
         if (!Path.GetExtension(path).Equals(".safetensors", StringComparison.OrdinalIgnoreCase))
             throw new BadInputException(path, "expected a name ending in .safetensors.");
-        using ICheckpoint file = Checkpoint.Open(input);
-        if (!file.Tensors.ContainsKey("pixels") && !file.Tensors.ContainsKey("tokens"))
-            throw new BadInputException(input, "expected a tensor 'pixels', 'tokens' or both; found neither.");
-        ModelTowers towers = !file.Tensors.ContainsKey("tokens") ? ModelTowers.Image : file.Tensors.ContainsKey("pixels") ? ModelTowers.Both : ModelTowers.Text;
+        using ICheckpoint file = Checkpoint.OpenAsStored(input);
+        string? pixelName = RawInput.Find(file, "pixels", "pixel_values"), tokenName = RawInput.Find(file, "tokens", "input_ids");
+        if (pixelName is null && tokenName is null)
+            throw new BadInputException(input, "expected a tensor 'pixels' (or 'pixel_values'), 'tokens' (or 'input_ids') or both; found neither.");
+        ModelTowers towers = tokenName is null ? ModelTowers.Image : pixelName is not null ? ModelTowers.Both : ModelTowers.Text;
         using LoadedModel loaded = model.Load(parsed, towers);
         ClipModel clip = loaded.Model;
         var writer = new SafetensorsWriter();
         var written = new List<FeatureMatrix>();
-        if (file.Tensors.TryGetValue("pixels", out StoredTensor pixels))
+        int[] ids = [];
+        int idsOfASentence = 0;
+        if (pixelName is not null)
         {
+            StoredTensor pixels = file.Tensors[pixelName];
             (int height, int width) = (clip.Encoder.Preprocess.Height, clip.Encoder.Preprocess.Width);
             if (pixels.Dimensions is not [var count, 3, var rows, var columns] || rows != height || columns != width)
-                throw new BadInputException(input, $"pixels: expected [n, 3, {height}, {width}], found {pixels}.");
+                throw new BadInputException(input, $"{pixelName}: expected [n, 3, {height}, {width}], found {pixels}.");
             Shape shape = clip.Encoder.ImageFeatureShape(checked((int)count));
             float[] features = new float[shape.ElementCount];
-            clip.EncodePixels(file.ReadSingles("pixels"), features, normalize: false);
+            clip.EncodePixels(file.ReadSingles(pixelName), features, normalize: false);
             written.Add(new FeatureMatrix(features, shape));
             FeatureFile.Add(writer, "image_features", written[^1], written[^1].Normalized());
         }
 
         cancellation.ThrowIfCancellationRequested();
-        if (file.Tensors.TryGetValue("tokens", out StoredTensor tokens))
+        if (tokenName is not null)
         {
+            StoredTensor tokens = file.Tensors[tokenName];
             if (tokens.Dimensions is not [var count, var length] || length < 1 || length > clip.Encoder.ContextLength)
-                throw new BadInputException(input, $"tokens: expected [m, 1 to {clip.Encoder.ContextLength}], found {tokens}.");
+                throw new BadInputException(input, $"{tokenName}: expected [m, 1 to {clip.Encoder.ContextLength}], found {tokens}.");
             Shape shape = clip.Encoder.TextFeatureShape(checked((int)count), (int)length);
             float[] features = new float[shape.ElementCount];
-            clip.EncodeTokens(ReadIds(file, clip.Encoder.VocabularySize), (int)length, features, normalize: false);
+            ids = RawInput.ReadIds(file, tokenName, clip.Encoder.VocabularySize);
+            idsOfASentence = (int)length;
+            if (clip.Encoder is IPairScorer masking)
+                Hide(ids, RawInput.ReadLengths(file, (int)count, idsOfASentence), idsOfASentence, masking.PaddingId);
+            clip.EncodeTokens(ids, idsOfASentence, features, normalize: false);
             written.Add(new FeatureMatrix(features, shape));
             FeatureFile.Add(writer, "text_features", written[^1], written[^1].Normalized());
+        }
+
+        if (pixelName is not null && tokenName is not null && written[0].Shape.Rank == 2 && written[1].Shape.Rank == 2)
+            AddScores(writer, clip.Encoder, written[0].Normalized(), written[1].Normalized());
+        if (clip.Encoder is IPairScorer scorer && pixelName is not null && tokenName is not null)
+        {
+            long images = written[0].Shape[0], sentences = written[1].Shape[0];
+            float[] logits = new float[images * sentences * 2];
+            PairScoring.Score(scorer, file.ReadSingles(pixelName), ids, idsOfASentence, logits, PairScoring.SentenceBatch, cancellation);
+            writer.Add("itm_logits", logits, images, sentences, 2);
         }
 
         writer.Write(path);
         return Report(json, path, clip, [.. written.Select(features => features.Shape)], []);
     }
 
-    private static int[] ReadIds(ICheckpoint file, int vocabulary)
+    /// <summary>The cosines as the model scales them; of a scorer of pairs, which scales nothing, under its own name.</summary>
+    private static void AddScores(SafetensorsWriter writer, IDualEncoder encoder, FeatureMatrix images, FeatureMatrix texts)
     {
-        long[] ids = file.ReadInt64s("tokens");
-        int wrong = Array.FindIndex(ids, id => id < 0 || id >= vocabulary);
-        return wrong < 0
-            ? Array.ConvertAll(ids, id => (int)id)
-            : throw new BadInputException(file.Path, $"tokens: expected ids from 0 to {vocabulary - 1}, found {ids[wrong]} at element {wrong}.");
+        float[] scores = new float[images.Shape[0] * texts.Shape[0]];
+        for (int image = 0; image < images.Shape[0]; image++)
+        {
+            for (int text = 0; text < texts.Shape[0]; text++)
+                scores[(image * texts.Shape[0]) + text] = (float)((encoder.LogitScale * TensorPrimitives.Dot(images[image], texts[text])) + (encoder.LogitBias ?? 0));
+        }
+
+        writer.Add(encoder is IPairScorer ? "itc" : "logits", scores, images.Shape[0], texts.Shape[0]);
+    }
+
+    /// <summary>Ids that a mask hides become padding, which the model hides.</summary>
+    private static void Hide(int[] ids, int[] lengths, int length, int padding)
+    {
+        for (int row = 0; row < lengths.Length; row++)
+            ids.AsSpan(row * length, length)[lengths[row]..].Fill(padding);
     }
 
     private static Option<string> OutputOption() => new Option<string>("--out") { Description = "The file of features: .npy (normalised) or .safetensors (both forms).", Required = true }.WritesFile();

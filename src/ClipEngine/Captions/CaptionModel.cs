@@ -10,14 +10,16 @@ public sealed class CaptionModel : IDisposable
 {
     private readonly LoadedParts _parts;
     private readonly Lazy<ITokenizer> _tokenizer;
+    private readonly Lazy<WordPieceText> _text;
     private readonly CallCounter _calls;
 
-    private CaptionModel(LoadedParts parts, IBackend? ownBackend, ClipModelOptions options)
+    private CaptionModel(LoadedParts parts, IBackend? ownBackend, ClipModelOptions options, string folder)
     {
         _parts = parts;
         _calls = new CallCounter(() => parts.Release(ownBackend));
         _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
         Preprocessor = options.Preprocessor ?? new ImagePreprocessor(options.Preprocessing?.Apply(parts.Model.Preprocess) ?? parts.Model.Preprocess);
+        _text = new Lazy<WordPieceText>(() => WordPieceText.Load(folder));
         Captioner = (ICaptioner)parts.Model;
     }
 
@@ -46,8 +48,33 @@ public sealed class CaptionModel : IDisposable
         ArgumentException.ThrowIfNullOrEmpty(path);
         options ??= new ClipModelOptions();
         return LoadedParts.Load(path, options, (parts, ownBackend) => parts.Model is ICaptioner
-            ? new CaptionModel(parts, ownBackend, options)
+            ? new CaptionModel(parts, ownBackend, options, Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!)
             : throw new BadInputException(path, $"{parts.Model.Architecture} writes no captions.", "clipengine inspect says what a model can do."));
+    }
+
+    /// <summary>The ids of a prompt, for <see cref="Generate"/>.</summary>
+    public int[] EncodePrompt(string text)
+    {
+        int[] ids = new int[Tokenizer.ContextLength];
+        return ids[..Tokenizer.Encode(text, ids).Count];
+    }
+
+    /// <summary>The text of generated ids, without the special ones.</summary>
+    /// <exception cref="BadInputException">The vocabulary does not lie beside the weights.</exception>
+    public string Decode(ReadOnlySpan<int> ids) => _text.Value.Decode(ids);
+
+    /// <summary>Writes a caption for an image file.</summary>
+    /// <param name="file">An image.</param>
+    /// <param name="prompt">From <see cref="EncodePrompt"/>, or empty.</param>
+    /// <param name="options">How; null for greedy search.</param>
+    /// <param name="cancellationToken">Stops between two ids.</param>
+    /// <returns>As <see cref="Generate"/>.</returns>
+    /// <exception cref="BadInputException">The image cannot be read.</exception>
+    public int[] Caption(string file, ReadOnlySpan<int> prompt = default, CaptionOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        float[] pixels = new float[3 * Captioner.Preprocess.Height * Captioner.Preprocess.Width];
+        ImageFile.Preprocess(Preprocessor, file, pixels);
+        return Generate(pixels, prompt, options, cancellationToken);
     }
 
     /// <summary>Writes a caption for one preprocessed image.</summary>
