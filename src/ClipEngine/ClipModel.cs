@@ -45,7 +45,7 @@ public sealed partial class ClipModel : IDisposable
         _logger = options.Logger ?? NullLogger.Instance;
         _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
         PreprocessOptions preprocess = (options.Preprocessing ?? new PreprocessOverrides()).Apply(parts.Model.Preprocess);
-        _preprocessor = new Lazy<IImagePreprocessor>(() => options.Preprocessor ?? new ImagePreprocessor(preprocess));
+        _preprocessor = new Lazy<IImagePreprocessor>(() => options.Preprocessor ?? parts.Model.CreatePreprocessor(preprocess));
         Encoder = (IDualEncoder)parts.Model;
         WeightBytes = parts.Weights.Sum(weight => weight.ByteLength);
     }

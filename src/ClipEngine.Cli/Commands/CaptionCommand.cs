@@ -4,6 +4,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using ClipEngine.Checkpoints;
 using ClipEngine.Cli.Arguments;
+using ClipEngine.Imaging;
 using ClipEngine.Tensors;
 
 namespace ClipEngine.Cli.Commands;
@@ -25,7 +26,9 @@ internal static class CaptionCommand
         command.Subcommands.Add(CreateRaw());
         command.SetAction((parsed, cancellation) => Task.Run(() =>
         {
-            IReadOnlyList<string> files = images.Find(parsed);
+            var leftOut = new LeftOutFiles();
+            IReadOnlyList<string> files = images.Find(parsed, leftOut);
+            var skipped = new SkippedImages(leftOut);
             CaptionOptions options = search.Read(parsed);
             using CaptionModel captioner = model.LoadCaptioner(parsed, out IBackend backend, images.Preprocessing(parsed));
             using (backend)
@@ -33,13 +36,25 @@ internal static class CaptionCommand
                 // Both at once: a missing vocabulary is said before anything is computed.
                 int[] ids = parsed.GetValue(prompt) is { } words ? captioner.EncodePrompt(words) : [];
                 captioner.Decode([]);
-                foreach (string file in files)
+                for (int image = 0; image < files.Count; image++)
                 {
-                    int[] written = captioner.Caption(file, ids, options, cancellation);
-                    Write(file, captioner.Decode(written), written, parsed.GetValue(json));
+                    int[] written;
+                    try
+                    {
+                        written = captioner.Caption(files[image], ids, options, cancellation);
+                    }
+                    catch (BadInputException refusal) when (images.SkipsBad(parsed))
+                    {
+                        skipped.Add(image, files[image], refusal);
+                        continue;
+                    }
+
+                    Write(files[image], captioner.Decode(written), written, parsed.GetValue(json));
                 }
             }
 
+            if (skipped.Summary() is { Length: > 0 } summary)
+                Console.Error.WriteLine($"clipengine: captioned {skipped.Kept(files).Length} images{summary}");
             return CommandRunner.Done;
         }, cancellation));
         return command;

@@ -109,13 +109,10 @@ internal static class EmbedCommand
         int idsOfASentence = 0;
         if (pixelName is not null)
         {
-            StoredTensor pixels = file.Tensors[pixelName];
-            (int height, int width) = (clip.Encoder.Preprocess.Height, clip.Encoder.Preprocess.Width);
-            if (pixels.Dimensions is not [var count, 3, var rows, var columns] || rows != height || columns != width)
-                throw new BadInputException(input, $"{pixelName}: expected [n, 3, {height}, {width}], found {pixels}.");
-            Shape shape = clip.Encoder.ImageFeatureShape(checked((int)count));
+            float[] values = clip.Encoder.Packing is { } packing ? RawInput.Pack(file, pixelName, packing, out long packed) : RawInput.ReadPixels(file, pixelName, clip.Encoder.Preprocess, out packed);
+            Shape shape = clip.Encoder.ImageFeatureShape(checked((int)packed));
             float[] features = new float[shape.ElementCount];
-            clip.EncodePixels(file.ReadSingles(pixelName), features, normalize: false);
+            clip.EncodePixels(values, features, normalize: false);
             written.Add(new FeatureMatrix(features, shape));
             FeatureFile.Add(writer, "image_features", written[^1], written[^1].Normalized());
         }

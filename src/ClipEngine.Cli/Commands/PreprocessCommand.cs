@@ -51,6 +51,8 @@ internal static class PreprocessCommand
             if (size is not null || mode is not null || interpolation is not null)
                 throw new BadInputException("preprocess", "--size, --mode and --interpolation come with the model; both were given.", "Leave out either --model or them.");
             ModelPlan plan = ModelConfiguration.Plan(model ?? configuration!, configuration);
+            if (plan.Packing is not null)
+                throw new BadInputException(model ?? configuration!, "takes images of any shape, in patches: there is no crop of one size.", "clipengine embed makes the patches itself.");
             return ModelArguments.ParseImageSize(imageSize) is { } other ? plan.PreprocessAt(other) : plan.Preprocess;
         }
 

@@ -15,6 +15,13 @@ public interface IModel
     /// <summary>The pixels that it was trained on: <c>[3, Height, Width]</c>, normalised.</summary>
     PreprocessOptions Preprocess { get; }
 
+    /// <summary>How images of any shape are packed into <see cref="Preprocess"/>'s size; null where every image is brought to one size.</summary>
+    PatchPacking? Packing => null;
+
+    /// <summary>What turns image files into the pixels of <see cref="Preprocess"/>.</summary>
+    /// <param name="options"><see cref="Preprocess"/>, with what the user changed.</param>
+    IImagePreprocessor CreatePreprocessor(PreprocessOptions options) => new ImagePreprocessor(options);
+
     /// <summary>The tokenizer that it was trained with.</summary>
     TokenizerConfig Tokenizer { get; }
 

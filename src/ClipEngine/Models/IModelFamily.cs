@@ -90,6 +90,9 @@ public abstract class ModelPlan
     /// <summary>The pixels that the model was trained on.</summary>
     public abstract PreprocessOptions Preprocess { get; }
 
+    /// <summary>How images of any shape are packed; null where every image is brought to one size.</summary>
+    public virtual PatchPacking? Packing => null;
+
     /// <summary>The pixels at another image size than the model was trained at.</summary>
     /// <param name="size">Height and width in pixels.</param>
     /// <exception cref="BadInputException">The model cannot run at that size.</exception>

@@ -46,19 +46,26 @@ internal static class PositionGrid
     }
 
     /// <summary>Resizes a map of vectors <c>[from.Height, from.Width, width]</c> into <c>[to.Height, to.Width, width]</c>, columns first, each direction by itself.</summary>
-    internal static void Resize(ReadOnlySpan<float> source, (int Height, int Width) from, Span<float> destination, (int Height, int Width) to, int width)
+    internal static void Resize(ReadOnlySpan<float> source, (int Height, int Width) from, Span<float> destination, (int Height, int Width) to, int width) =>
+        Resize(source, from, destination, to, width, 2, Cubic);
+
+    /// <summary>The same with triangles (<c>mode="bilinear", antialias=True</c>).</summary>
+    internal static void ResizeLinear(ReadOnlySpan<float> source, (int Height, int Width) from, Span<float> destination, (int Height, int Width) to, int width) =>
+        Resize(source, from, destination, to, width, 1, static x => Math.Max(0, 1 - Math.Abs(x)));
+
+    private static void Resize(ReadOnlySpan<float> source, (int Height, int Width) from, Span<float> destination, (int Height, int Width) to, int width, int reach, Func<double, double> filter)
     {
         float[] narrowed = new float[from.Height * to.Width * width];
-        ResizeMiddle(source, from.Height, from.Width, narrowed, to.Width, width);
-        ResizeMiddle(narrowed, 1, from.Height, destination, to.Height, to.Width * width);
+        ResizeMiddle(source, from.Height, from.Width, narrowed, to.Width, width, reach, filter);
+        ResizeMiddle(narrowed, 1, from.Height, destination, to.Height, to.Width * width, reach, filter);
     }
 
     /// <summary>Resizes the middle dimension of <c>[outer, from, inner]</c>.</summary>
-    private static void ResizeMiddle(ReadOnlySpan<float> source, int outer, int from, Span<float> destination, int to, int inner)
+    private static void ResizeMiddle(ReadOnlySpan<float> source, int outer, int from, Span<float> destination, int to, int inner, int reach, Func<double, double> filter)
     {
         for (int i = 0; i < to; i++)
         {
-            (int first, double[] taps) = Taps(from, to, i);
+            (int first, double[] taps) = Taps(from, to, i, reach, filter);
             for (int o = 0; o < outer; o++)
             {
                 for (int c = 0; c < inner; c++)
@@ -72,22 +79,23 @@ internal static class PositionGrid
         }
     }
 
-    /// <summary>The weights of one output sample: Keys' cubic with a = -0.5, widened by the scale where the map shrinks, cut at the border and normalised.</summary>
-    private static (int First, double[] Taps) Taps(int from, int to, int index)
+    /// <summary>The weights of one output sample: a filter widened by the scale where the map shrinks, cut at the border and normalised.</summary>
+    private static (int First, double[] Taps) Taps(int from, int to, int index, int reach, Func<double, double> filter)
     {
-        double scale = (double)from / to, stretch = Math.Max(scale, 1), support = 2 * stretch;
+        double scale = (double)from / to, stretch = Math.Max(scale, 1), support = reach * stretch;
         double centre = scale * (index + 0.5);
         int first = Math.Max((int)(centre - support + 0.5), 0);
         int end = Math.Min((int)(centre + support + 0.5), from);
         double[] taps = new double[end - first];
         double sum = 0;
         for (int tap = 0; tap < taps.Length; tap++)
-            sum += taps[tap] = Cubic((first + tap - centre + 0.5) / stretch);
+            sum += taps[tap] = filter((first + tap - centre + 0.5) / stretch);
         for (int tap = 0; tap < taps.Length; tap++)
             taps[tap] /= sum;
         return (first, taps);
     }
 
+    /// <summary>Keys' cubic with a = -0.5.</summary>
     private static double Cubic(double x)
     {
         const double A = -0.5;

@@ -1,4 +1,5 @@
 using ClipEngine.Checkpoints;
+using ClipEngine.Cli;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
 using ClipEngine.Testing;
@@ -16,7 +17,7 @@ public class FamilyGoldenTests
     // In tests/data; the others stand in the shared folder.
     private static readonly string[] s_copied = ["siglip-b16", "hf-siglip"];
 
-    private static readonly string[] s_families = ["siglip-b16", "siglip-so400m14", "siglip-so400m16-i18n", "siglip2-b16", "siglip2-gopt16", "hf-siglip"];
+    private static readonly string[] s_families = ["siglip-b16", "siglip-so400m14", "siglip-so400m16-i18n", "siglip2-b16", "siglip2-gopt16", "hf-siglip", "hf-siglip2-naflex"];
 
     public static TheoryData<string, string> Families()
     {
@@ -45,7 +46,9 @@ public class FamilyGoldenTests
     internal static void Check(IDualEncoder encoder, ICheckpoint golden)
     {
         (string pixels, string tokens, string logits) = golden.Tensors.ContainsKey("pixels") ? ("pixels", "tokens", "logits") : ("pixel_values", "input_ids", "logits_per_image");
-        float[] images = GoldenFeatures.Images(encoder, golden.ReadSingles(pixels), GoldenFeatures.ShapeOf(golden, pixels), normalize: false);
+        float[] images = encoder.Packing is { } packing
+            ? GoldenFeatures.Images(encoder, RawInput.Pack(golden, pixels, packing, out long count), new Shape(count, 3, packing.Size.Height, packing.Size.Width), normalize: false)
+            : GoldenFeatures.Images(encoder, golden.ReadSingles(pixels), GoldenFeatures.ShapeOf(golden, pixels), normalize: false);
         int[] ids = [.. golden.ReadInt64s(tokens).Select(static id => checked((int)id))];
         float[] texts = GoldenFeatures.Texts(encoder, ids, (int)GoldenFeatures.ShapeOf(golden, tokens)[1], normalize: false);
         GoldenFeatures.AssertClose(golden, "image_features", images, Tolerance);

@@ -37,7 +37,7 @@ internal sealed class BlipCaptioner : ICaptioner
 
     public PreprocessOptions Preprocess => _config.Preprocess;
 
-    public TokenizerConfig Tokenizer { get; } = new() { HubName = "bert-base-uncased" };
+    public TokenizerConfig Tokenizer { get; } = new() { ModelType = "blip" };
 
     public int ContextLength => _config.Text.ContextLength;
 

@@ -59,7 +59,7 @@ internal sealed class BlipPlan(string family, BlipConfig config) : ModelPlan
 
     public override PreprocessOptions Preprocess => config.Preprocess;
 
-    public override TokenizerConfig Tokenizer { get; } = new() { HubName = "bert-base-uncased" };
+    public override TokenizerConfig Tokenizer { get; } = new() { ModelType = "blip" };
 
     public override int ContextLength => config.Text.ContextLength;
 

@@ -58,6 +58,9 @@ internal sealed record SigLipConfig
     /// <summary>The pixels.</summary>
     public required PreprocessOptions Preprocess { get; init; }
 
+    /// <summary>How images of any shape are packed (SigLIP 2 NaFlex); null where every image is brought to one size.</summary>
+    public PatchPacking? Packing { get; init; }
+
     /// <summary>Whether the keys are those of transformers.</summary>
     public required bool IsTransformers { get; init; }
 
@@ -118,7 +121,10 @@ internal sealed record SigLipConfig
             vision.Problem("vision_use_head", "expected true: without its pool the image tower has no feature.");
         if (vision.Integer("num_channels", 3) != 3)
             vision.Problem("num_channels", "expected 3 (RGB).");
-        int size = vision.Integer("image_size", 224, 1, OpenClipConfigReader.LargestSide);
+        bool isNaFlex = files.ModelType == "siglip2";
+        int patch = vision.Integer("patch_size", 16, 1, OpenClipConfigReader.LargestSide);
+        // NaFlex has a square table of positions in place of a size.
+        int size = isNaFlex ? patch * Side(vision) : vision.Integer("image_size", 224, 1, OpenClipConfigReader.LargestSide);
         var config = new SigLipConfig
         {
             Source = files.Source,
@@ -127,7 +133,7 @@ internal sealed record SigLipConfig
             {
                 ImageHeight = size,
                 ImageWidth = size,
-                PatchSize = vision.Integer("patch_size", 16, 1, OpenClipConfigReader.LargestSide),
+                PatchSize = patch,
                 Width = visionWidth,
                 Layers = vision.Integer("num_hidden_layers", 12, 1, 1 << 10),
                 Heads = Heads(vision, visionWidth, 12),
@@ -153,10 +159,45 @@ internal sealed record SigLipConfig
             Preprocess = new PreprocessOptions { Height = size, Width = size, Mean = [0.5f, 0.5f, 0.5f], StandardDeviation = [0.5f, 0.5f, 0.5f], ResizeMode = ResizeMode.Squash },
             IsTransformers = true,
         };
+        if (isNaFlex)
+            return Checked(Packed(config, files, problems), files, problems);
         if (TransformersProcessor.Find(files.Source) is { } processor)
             config = config with { Preprocess = TransformersProcessor.ReadSquashing(processor.Steps, processor.File, config.Preprocess, files.Source, "Siglip") };
+        return Checked(config, files, problems);
+    }
+
+    private static SigLipConfig Checked(SigLipConfig config, ModelFiles files, List<string> problems)
+    {
         Refuse(files, problems, "Compare it with the config.json of the model's repository.");
         return config with { Preprocess = config.Preprocess.AsTransformers() };
+    }
+
+    /// <summary>Images of any shape: so many patches at most as the processor says, 256 unless it does.</summary>
+    private static SigLipConfig Packed(SigLipConfig config, ModelFiles files, List<string> problems)
+    {
+        const int UsualPatches = 256, MostPatches = 1 << 16;
+        int maximum = UsualPatches;
+        PreprocessOptions pixels = config.Preprocess with { Interpolation = Interpolation.Bilinear };
+        if (TransformersProcessor.Find(files.Source) is { } processor)
+        {
+            var steps = new ConfigSection(processor.Steps, $"{processor.File}: ", problems);
+            maximum = steps.Integer("max_num_patches", UsualPatches, 1, MostPatches);
+            if (steps.Integer("patch_size", config.Vision.PatchSize, 1, MostPatches) != config.Vision.PatchSize)
+                steps.Problem("patch_size", $"expected the model's {config.Vision.PatchSize}.");
+            pixels = TransformersProcessor.ReadSquashing(processor.Steps, processor.File, pixels, files.Source, "Siglip2");
+        }
+
+        var packing = new PatchPacking(config.Vision.PatchSize, maximum);
+        return config with { Packing = packing, Preprocess = pixels with { Height = packing.Size.Height, Width = packing.Size.Width } };
+    }
+
+    /// <summary>The side of the square table of positions.</summary>
+    private static int Side(ConfigSection vision)
+    {
+        int patches = vision.Integer("num_patches", 256, 1, 1 << 24), side = (int)Math.Round(Math.Sqrt(patches));
+        if (side * side != patches)
+            vision.Problem("num_patches", $"expected a square number, found {patches}.");
+        return side;
     }
 
     private static int Heads(ConfigSection section, int width, int otherwise)

@@ -7,14 +7,14 @@ using ClipEngine.Tensors;
 
 namespace ClipEngine.Models;
 
-/// <summary>SigLIP and SigLIP 2 of a fixed resolution, in open_clip's layout (timm's image tower) and in transformers'.</summary>
+/// <summary>SigLIP and SigLIP 2, in open_clip's layout (timm's image tower) and in transformers'; SigLIP 2 for images of any shape in the latter.</summary>
 internal sealed class SigLipFamily : IModelFamily
 {
     public string Name => "SigLIP";
 
     public bool Recognizes(ModelFiles files)
     {
-        if (files.ModelType == "siglip")
+        if (files.ModelType is "siglip" or "siglip2")
             return true;
         JsonElement model = OpenClipFamily.Model(files.Configuration);
         return model.ValueKind == JsonValueKind.Object && model.TryGetProperty("vision_cfg", out JsonElement vision) && vision.ValueKind == JsonValueKind.Object
@@ -22,7 +22,7 @@ internal sealed class SigLipFamily : IModelFamily
             && name.GetString()!.Contains("_siglip_", StringComparison.Ordinal) && !HasForeignText(model);
     }
 
-    public ModelPlan Plan(ModelFiles files) => new SigLipPlan(Name, files.ModelType == "siglip" ? SigLipConfig.ReadTransformers(files) : SigLipConfig.ReadOpenClip(files));
+    public ModelPlan Plan(ModelFiles files) => new SigLipPlan(Name, files.ModelType is "siglip" or "siglip2" ? SigLipConfig.ReadTransformers(files) : SigLipConfig.ReadOpenClip(files));
 
     /// <summary>NLLB-CLIP puts SigLIP's image tower beside a text tower of transformers.</summary>
     private static bool HasForeignText(JsonElement model) => model.TryGetProperty("text_cfg", out JsonElement text) && text.ValueKind == JsonValueKind.Object
@@ -70,6 +70,8 @@ internal sealed class SigLipPlan(string family, SigLipConfig config) : ModelPlan
 
     public override PreprocessOptions Preprocess => config.Preprocess;
 
+    public override PatchPacking? Packing => config.Packing;
+
     public override TokenizerConfig Tokenizer => config.Text.Tokenizer;
 
     public override int ContextLength => config.Text.ContextLength;
@@ -77,7 +79,7 @@ internal sealed class SigLipPlan(string family, SigLipConfig config) : ModelPlan
     public override int VocabularySize => config.Text.VocabularySize;
 
     public override string Outline => string.Create(CultureInfo.InvariantCulture,
-        $"image tower {config.Vision.Width} wide, {config.Vision.Layers} blocks, patch {config.Vision.PatchSize}, {config.Vision.ImageHeight} px, pooled by a learned query; text tower {config.Text.Width} wide, {config.Text.Layers} blocks, context {config.Text.ContextLength}, vocabulary {config.Text.VocabularySize}; features of {config.EmbedDimension}");
+        $"image tower {config.Vision.Width} wide, {config.Vision.Layers} blocks, patch {config.Vision.PatchSize}, {(config.Packing is { } packing ? $"images of any shape in at most {packing.Maximum} patches" : $"{config.Vision.ImageHeight} px")}, pooled by a learned query; text tower {config.Text.Width} wide, {config.Text.Layers} blocks, context {config.Text.ContextLength}, vocabulary {config.Text.VocabularySize}; features of {config.EmbedDimension}");
 
     public override ModelCost Cost => SigLipCost.Of(config);
 
@@ -87,6 +89,8 @@ internal sealed class SigLipPlan(string family, SigLipConfig config) : ModelPlan
     {
         if (options.ImageSize is not { } size)
             return new SigLipModel(config, weights, backend, options.Towers);
+        if (config.Packing is not null)
+            throw new BadInputException("image size", "the model takes images of any shape.", "Leave the image size out.");
         int patch = config.Vision.PatchSize;
         if (Math.Min(size.Height, size.Width) < patch || Math.Max(size.Height, size.Width) > OpenClipConfigReader.LargestSide)
             throw new BadInputException("image size", $"expected {patch} to {OpenClipConfigReader.LargestSide} pixels a side; found {size.Height} x {size.Width}.");

@@ -8,7 +8,7 @@ namespace ClipEngine.Models;
 internal sealed class SigLipModel : IDualEncoder
 {
     private readonly SigLipConfig _config;
-    private readonly SigLipVision _visual;
+    private readonly ISigLipVision _visual;
     private readonly TextTransformer _text;
     private readonly ModelTowers _towers;
 
@@ -19,7 +19,8 @@ internal sealed class SigLipModel : IDualEncoder
         Backend = backend;
         // The text tower first: its table is the largest tensor.
         _text = new TextTransformer(config.Text, config.EmbedDimension, (towers.HasFlag(ModelTowers.Text) ? weights : weights.CheckingOnly()).Scope("text"));
-        _visual = new SigLipVision(config.Vision, (towers.HasFlag(ModelTowers.Image) ? weights : weights.CheckingOnly()).Scope("visual.trunk"));
+        WeightReader visual = (towers.HasFlag(ModelTowers.Image) ? weights : weights.CheckingOnly()).Scope("visual.trunk");
+        _visual = config.Packing is { } packing ? new SigLipNaFlexVision(config.Vision, packing, visual) : new SigLipVision(config.Vision, visual);
         LogitScale = Math.Exp(weights.ReadScalar("logit_scale"));
         LogitBias = weights.ReadScalar("logit_bias");
     }
@@ -36,11 +37,15 @@ internal sealed class SigLipModel : IDualEncoder
 
     public int VocabularySize => _config.Text.VocabularySize;
 
+    public PatchPacking? Packing => _config.Packing;
+
+    public IImagePreprocessor CreatePreprocessor(PreprocessOptions options) => _config.Packing is { } packing ? new PatchPreprocessor(options, packing) : new ImagePreprocessor(options);
+
     public IReadOnlyList<string> Notices => [];
 
     public int EmbedDimension => _config.EmbedDimension;
 
-    public int ImageTokens => _config.Vision.GridHeight * _config.Vision.GridWidth;
+    public int ImageTokens => _visual.Tokens;
 
     public double LogitScale { get; }
 
@@ -53,7 +58,7 @@ internal sealed class SigLipModel : IDualEncoder
     public Tensor EncodeImages(IPass pass, in Tensor pixels)
     {
         Require(ModelTowers.Image);
-        Shape expected = new(pixels.Shape[0], 3, _config.Vision.ImageHeight, _config.Vision.ImageWidth);
+        Shape expected = new(pixels.Shape[0], 3, _config.Preprocess.Height, _config.Preprocess.Width);
         if (pixels.Shape != expected)
             throw new ArgumentException($"expected pixels {expected}, found {pixels.Shape}.", nameof(pixels));
         return _visual.Forward(pass, pixels);

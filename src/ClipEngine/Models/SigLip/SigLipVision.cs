@@ -3,13 +3,26 @@ using ClipEngine.Tensors;
 
 namespace ClipEngine.Models;
 
+/// <summary>An image tower of SigLIP's.</summary>
+internal interface ISigLipVision
+{
+    /// <summary>Patches that are worked on for one image.</summary>
+    int Tokens { get; }
+
+    /// <summary>Enqueues the tower.</summary>
+    /// <param name="pass">The pass.</param>
+    /// <param name="pixels"><c>[n, 3, height, width]</c> of the model's preprocessing.</param>
+    /// <returns><c>[n, width]</c>.</returns>
+    Tensor Forward(IPass pass, in Tensor pixels);
+}
+
 /// <summary>SigLIP's image tower: patches, positions, pre-norm blocks, a norm over all tokens, and a pool that attends to them with one learned query.</summary>
-internal sealed class SigLipVision
+internal sealed class SigLipVision : ISigLipVision
 {
     private readonly SigLipVisionConfig _config;
     private readonly Weight _patchKernel, _patchBias, _positions, _normWeight, _normBias;
     private readonly TransformerBlock[] _blocks;
-    private readonly MapPool _pool;
+    private readonly SigLipPool _pool;
 
     /// <summary>Loads the tower.</summary>
     /// <param name="config">Its sizes.</param>
@@ -26,13 +39,13 @@ internal sealed class SigLipVision
             _blocks[layer] = TimmBlock.Read(weights.Scope($"blocks.{layer}"), width, config.HiddenWidth, config.Heads, config.Activation, config.Epsilon);
         _normWeight = weights.Read("norm.weight", WeightRole.Vector, width);
         _normBias = weights.Read("norm.bias", WeightRole.Vector, width);
-        _pool = new MapPool(config, weights.Scope("attn_pool"));
+        _pool = new SigLipPool(config, weights.Scope("attn_pool"));
     }
 
-    /// <summary>Enqueues the tower.</summary>
-    /// <param name="pass">The pass.</param>
-    /// <param name="pixels"><c>[n, 3, height, width]</c>.</param>
-    /// <returns><c>[n, width]</c>.</returns>
+    /// <inheritdoc/>
+    public int Tokens => _config.GridHeight * _config.GridWidth;
+
+    /// <inheritdoc/>
     public Tensor Forward(IPass pass, in Tensor pixels)
     {
         long mark = pass.EnterScope();
@@ -59,56 +72,5 @@ internal sealed class SigLipVision
         float[] resized = new float[tokens * width];
         PositionGrid.Resize(values, ((int)side, (int)side), resized, (_config.GridHeight, _config.GridWidth), (int)width);
         return weights.CreateFromValues($"{Key} at {_config.GridHeight} x {_config.GridWidth}", WeightRole.Tokens, resized, tokens, width);
-    }
-
-    /// <summary>A learned query attends to all tokens; then x + mlp(norm(x)) (timm's <c>AttentionPoolLatent</c>, transformers' pooling head).</summary>
-    private sealed class MapPool
-    {
-        private readonly SigLipVisionConfig _config;
-        private readonly Weight _latent, _queryWeight, _queryBias, _keyValueWeight, _keyValueBias, _outWeight, _outBias;
-        private readonly Weight _normWeight, _normBias, _expandWeight, _expandBias, _contractWeight, _contractBias;
-
-        public MapPool(SigLipVisionConfig config, WeightReader weights)
-        {
-            _config = config;
-            int width = config.Width, hidden = config.HiddenWidth;
-            float[] latent = weights.ReadValues("latent", 1, 1, width);
-            _latent = weights.CreateFromValues("latent", WeightRole.Tokens, latent, 1, width);
-            if (weights.Contains("in_proj_weight"))
-            {
-                _queryWeight = weights.ReadRows("in_proj_weight", WeightRole.Linear, 0, width, 3 * width, width);
-                _queryBias = weights.ReadRows("in_proj_bias", WeightRole.Vector, 0, width, 3 * width);
-                _keyValueWeight = weights.ReadRows("in_proj_weight", WeightRole.Linear, width, 2 * width, 3 * width, width);
-                _keyValueBias = weights.ReadRows("in_proj_bias", WeightRole.Vector, width, 2 * width, 3 * width);
-            }
-            else
-            {
-                _queryWeight = weights.Read("q.weight", WeightRole.Linear, width, width);
-                _queryBias = weights.Read("q.bias", WeightRole.Vector, width);
-                _keyValueWeight = weights.Read("kv.weight", WeightRole.Linear, 2 * width, width);
-                _keyValueBias = weights.Read("kv.bias", WeightRole.Vector, 2 * width);
-            }
-
-            _outWeight = weights.Read("proj.weight", WeightRole.Linear, width, width);
-            _outBias = weights.Read("proj.bias", WeightRole.Vector, width);
-            _normWeight = weights.Read("norm.weight", WeightRole.Vector, width);
-            _normBias = weights.Read("norm.bias", WeightRole.Vector, width);
-            _expandWeight = weights.Read("mlp.fc1.weight", WeightRole.Linear, hidden, width);
-            _expandBias = weights.Read("mlp.fc1.bias", WeightRole.Vector, hidden);
-            _contractWeight = weights.Read("mlp.fc2.weight", WeightRole.Linear, width, hidden);
-            _contractBias = weights.Read("mlp.fc2.bias", WeightRole.Vector, width);
-        }
-
-        public Tensor Forward(IPass pass, in Tensor x)
-        {
-            int batch = (int)x.Shape[0], width = _config.Width;
-            Tensor query = pass.Linear(pass.BroadcastTokens(_latent, batch), _queryWeight, _queryBias);                    // [n, 1, width]
-            Tensor keyValue = pass.Linear(x, _keyValueWeight, _keyValueBias);                                              // [n, t, 2 width]
-            Tensor pooled = pass.Attention(query, new TokenView(keyValue, 0, width), new TokenView(keyValue, width, width), _config.Heads);
-            pooled = pass.Linear(pooled.Reshape(new Shape(batch, width)), _outWeight, _outBias);                            // [n, width]
-            Tensor hidden = pass.LayerNorm(pooled, _normWeight, _normBias, _config.Epsilon);
-            hidden = pass.Linear(hidden, _expandWeight, _expandBias, new Epilogue { Activation = _config.Activation });
-            return pass.Linear(hidden, _contractWeight, _contractBias, new Epilogue { Residual = pooled });                 // [n, width]
-        }
     }
 }

@@ -39,6 +39,16 @@ public class EmulatedCudaTests
     }
 
     [SkippableFact]
+    public void ImagesOfAnyShapeInFloat32EqualTheOriginal()
+    {
+        using CudaBackend backend = Open(ElementType.Float32);
+        string folder = TestData.SharedPath("goldens", "families", "hf-siglip2-naflex");
+        using LoadedModel model = LoadedModel.Load(folder, backend);
+        using ICheckpoint golden = Checkpoint.OpenAsStored(Path.Combine(folder, "golden.safetensors"));
+        FamilyGoldenTests.Check(model.Encoder, golden);
+    }
+
+    [SkippableFact]
     public void BlipInFloat32EqualsTheOriginal()
     {
         using CudaBackend backend = Open(ElementType.Float32);
