@@ -71,6 +71,12 @@ internal static class ClipModelLoader
                 "Such a model's features mean nothing: the training diverged, or the file is damaged. Use an earlier checkpoint, or get the file again.");
         }
 
+        if (reader.ListProblems().Count == 0 && model is IDualEncoder encoder && !double.IsFinite(encoder.LogitScale))
+        {
+            throw new CheckpointException(path, CheckpointError.NotFinite, "logit_scale: its exponential, by which cosines are multiplied, is infinite.",
+                "Such a model's scores mean nothing: the training diverged, or the file is damaged. Use an earlier checkpoint, or get the file again.");
+        }
+
         IReadOnlyList<Weight> weights = reader.Complete();
         string[] notices = [.. label is null ? Array.Empty<string>() : [$"{origin!.Name}: {label}"], .. checkpoint.Notices, .. UnusedAdapter(path), .. model.Notices, .. reader.Findings.Select(finding => $"{path}: {finding}")];
         return new LoadedParts(model, weights, notices, () => options.Tokenizer ?? ModelTokenizer.Choose(configurationPath, folder, model.Tokenizer, model.ContextLength, model.VocabularySize));

@@ -8,14 +8,21 @@ internal sealed class ShardedCheckpoint : ICheckpoint
 {
     private const int MaximumIndexLength = 100_000_000;
 
-    private readonly Dictionary<string, ICheckpoint> _shards;
-    private readonly Dictionary<string, StoredTensor> _tensors = [];
-    private readonly Dictionary<string, ICheckpoint> _shardOf = [];
+    // Hundreds of shards are usual, and so are limits of 1024 open files.
+    private const int MostOpen = 4;
 
-    private ShardedCheckpoint(string path, Dictionary<string, ICheckpoint> shards)
+    private readonly string _folder;
+    private readonly Dictionary<string, StoredTensor> _tensors = [];
+    private readonly Dictionary<string, string> _shardOf = [];
+    private readonly Dictionary<string, (long Length, DateTime WrittenAt)> _seen = [];
+    private readonly List<(string Name, ICheckpoint Checkpoint)> _open = []; // the last used comes last
+    private readonly Lock _gate = new();
+    private bool _isDisposed;
+
+    private ShardedCheckpoint(string path)
     {
         Path = path;
-        _shards = shards;
+        _folder = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!;
     }
 
     /// <inheritdoc/>
@@ -37,56 +44,92 @@ internal sealed class ShardedCheckpoint : ICheckpoint
     public static ShardedCheckpoint Open(string path)
     {
         (Dictionary<string, string> fileOf, double? totalSize) = ReadIndex(path);
-        string folder = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!;
-        var shards = new Dictionary<string, ICheckpoint>();
+        var checkpoint = new ShardedCheckpoint(path);
         try
         {
-            foreach (string name in fileOf.Values.Distinct().Order(StringComparer.Ordinal))
-            {
-                if (!SafeNames.IsFileName(name))
-                {
-                    throw new CheckpointException(path, CheckpointError.UnsafeName,
-                        $"names the shard '{BadInputException.Escape(name, 120)}'; a shard is a plain file name beside its index.", "Do not use this file.");
-                }
-
-                string shard = System.IO.Path.Combine(folder, name);
-                if (!FilePlace.IsFile(shard))
-                {
-                    throw new CheckpointException(path, CheckpointError.MissingShard, $"the shard {BadInputException.Escape(name, 120)} is not beside the index.",
-                        "Download the missing file into the same folder.");
-                }
-
-                shards.Add(name, Checkpoint.OpenShard(shard));
-            }
-
-            var checkpoint = new ShardedCheckpoint(path, shards);
             checkpoint.Merge(fileOf, totalSize);
             return checkpoint;
         }
         catch
         {
-            foreach (ICheckpoint shard in shards.Values)
-                shard.Dispose();
+            checkpoint.Dispose();
             throw;
         }
     }
 
     /// <inheritdoc/>
-    public TensorBytes Borrow(string name) => _shardOf[name].Borrow(name);
+    public TensorBytes Borrow(string name)
+    {
+        // What is lent outlives the closing of its file.
+        lock (_gate)
+            return OpenShard(_shardOf[name]).Borrow(name);
+    }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (ICheckpoint shard in _shards.Values)
-            shard.Dispose();
+        lock (_gate)
+        {
+            _isDisposed = true;
+            foreach ((_, ICheckpoint shard) in _open)
+                shard.Dispose();
+            _open.Clear();
+        }
+    }
+
+    /// <summary>A shard, opened where it is not; the one that was not used for the longest time is closed for it.</summary>
+    private ICheckpoint OpenShard(string name)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        int index = _open.FindIndex(shard => shard.Name == name);
+        if (index >= 0)
+        {
+            (string Name, ICheckpoint Checkpoint) found = _open[index];
+            _open.RemoveAt(index);
+            _open.Add(found);
+            return found.Checkpoint;
+        }
+
+        string path = System.IO.Path.Combine(_folder, name);
+        if (!FilePlace.IsFile(path))
+        {
+            throw new CheckpointException(Path, CheckpointError.MissingShard, $"the shard {BadInputException.Escape(name, 120)} is not beside the index.",
+                "Download the missing file into the same folder.");
+        }
+
+        ICheckpoint opened = Checkpoint.OpenShard(path);
+        var file = new FileInfo(File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path);
+        (long, DateTime) now = (file.Length, file.LastWriteTimeUtc);
+        if (!_seen.TryAdd(name, now) && _seen[name] != now)
+        {
+            opened.Dispose();
+            throw new CheckpointException(path, CheckpointError.Changed, "the file was written to while it was being read.", "Wait until whoever writes it is done, then try again.");
+        }
+
+        if (_open.Count == MostOpen)
+        {
+            _open[0].Checkpoint.Dispose();
+            _open.RemoveAt(0);
+        }
+
+        _open.Add((name, opened));
+        return opened;
     }
 
     private void Merge(Dictionary<string, string> fileOf, double? totalSize)
     {
-        long found = 0;
-        foreach ((string file, ICheckpoint shard) in _shards)
+        string[] files = [.. fileOf.Values.Distinct().Order(StringComparer.Ordinal)];
+        // All names before anything is opened.
+        if (Array.Find(files, static name => !SafeNames.IsFileName(name)) is { } unsafeName)
         {
-            foreach ((string key, StoredTensor tensor) in shard.Tensors)
+            throw new CheckpointException(Path, CheckpointError.UnsafeName,
+                $"names the shard '{BadInputException.Escape(unsafeName, 120)}'; a shard is a plain file name beside its index.", "Do not use this file.");
+        }
+
+        long found = 0;
+        foreach (string file in files)
+        {
+            foreach ((string key, StoredTensor tensor) in OpenShard(file).Tensors)
             {
                 string shown = BadInputException.Escape(key, 80);
                 if (!fileOf.TryGetValue(key, out string? named))
@@ -95,7 +138,7 @@ internal sealed class ShardedCheckpoint : ICheckpoint
                     throw new CheckpointException(Path, CheckpointError.DuplicateKey, $"tensor '{shown}' is in two shards.", "Download index and shards again, together.");
                 if (named != file)
                     throw Refuse($"tensor '{shown}' should be in {BadInputException.Escape(named, 80)}, but is in {BadInputException.Escape(file, 80)}.");
-                _shardOf.Add(key, shard);
+                _shardOf.Add(key, file);
                 found += tensor.ByteLength;
             }
         }

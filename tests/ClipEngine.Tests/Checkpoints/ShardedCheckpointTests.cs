@@ -60,6 +60,38 @@ public class ShardedCheckpointTests
         Assert.Equal(isMentioned ? 1 : 0, checkpoint.Notices.Count);
     }
 
+    /// <summary>More shards than a process may have open files; a shard that is written to meanwhile is refused when it is opened again.</summary>
+    [Fact]
+    public void ShardsAreOpenedAsTheyAreRead()
+    {
+        using var folder = new TemporaryFolder();
+        var map = new List<string>();
+        for (int i = 0; i < 40; i++)
+        {
+            var writer = new SafetensorsWriter();
+            writer.Add($"t{i}", new float[] { i }, 1);
+            writer.Write(folder.File($"s{i}.safetensors"));
+            map.Add($"\"t{i}\":\"s{i}.safetensors\"");
+        }
+
+        File.WriteAllText(folder.File("model.safetensors.index.json"), "{\"weight_map\":{" + string.Join(',', map) + "}}");
+        using ICheckpoint checkpoint = Checkpoint.Open(folder.File("model.safetensors.index.json"));
+        if (OperatingSystem.IsLinux())
+            Assert.InRange(Directory.EnumerateFileSystemEntries("/proc/self/fd").Count(link => new FileInfo(link).LinkTarget?.StartsWith(folder.Root, StringComparison.Ordinal) == true), 1, 8);
+        using (TensorBytes first = checkpoint.Borrow("t0"))
+        {
+            for (int i = 39; i >= 0; i--)
+                Assert.Equal([i], checkpoint.ReadSingles($"t{i}"));
+            Assert.Equal(0f, BitConverter.ToSingle(first.Slice(0, 4)));
+        }
+
+        var other = new SafetensorsWriter();
+        other.Add("t20", new float[] { 7 }, 1);
+        other.Write(folder.File("s20.safetensors"));
+        File.SetLastWriteTimeUtc(folder.File("s20.safetensors"), DateTime.UtcNow.AddDays(1));
+        Assert.Equal(CheckpointError.Changed, Assert.Throws<CheckpointException>(() => checkpoint.Borrow("t20")).Error);
+    }
+
     [Fact]
     public void St42ATensorInTwoShardsIsRefused()
     {

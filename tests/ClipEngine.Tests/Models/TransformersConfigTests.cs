@@ -165,6 +165,24 @@ public class TransformersConfigTests
         Assert.Contains("image 1 of the pixels", Assert.Throws<BadInputException>(() => model.EncodePixels(new float[3 * 32 * 32], new float[model.EmbedDimension])).Message, StringComparison.Ordinal);
     }
 
+    /// <summary>exp(1000) is no number that scores could be multiplied by.</summary>
+    [Fact]
+    public void AnInfiniteScaleIsRefusedByItsName()
+    {
+        using var folder = new TemporaryFolder();
+        File.Copy(TestData.Path("towers", "vit-gelu", "open_clip_config.json"), folder.File("open_clip_config.json"));
+        using (ICheckpoint original = Checkpoint.Open(TestData.Path("towers", "vit-gelu")))
+        {
+            var writer = new SafetensorsWriter();
+            foreach (StoredTensor tensor in original.Tensors.Values.Where(static tensor => tensor.Name != "logit_scale"))
+                writer.Add(original, tensor.Name);
+            writer.Add("logit_scale", new float[] { 1000 });
+            writer.Write(folder.File("open_clip_model.safetensors"));
+        }
+
+        Assert.Contains("logit_scale", Assert.Throws<CheckpointException>(() => ClipModel.Load(folder.Root)).Message, StringComparison.Ordinal);
+    }
+
     private static int CheckTypes(JsonElement section)
     {
         int read = 0;
