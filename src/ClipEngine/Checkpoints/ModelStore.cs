@@ -129,14 +129,16 @@ public sealed class ModelStore : IDisposable
         string name = SeenName(entry, weights.Path);
         string found = await HashAsync(weights.Path, cancellation);
         bool isRelease = IsRelease(entry, weights.Path);
-        string? stated = isRelease ? entry.ReleaseSha256 ?? entry.ReleaseSha256Prefix : HubCache.HashOf(weights.Path) is { Length: 64 } blob ? blob : null;
+        string? pinned = isRelease ? entry.ReleaseSha256 ?? entry.ReleaseSha256Prefix : entry.HubSha256.GetValueOrDefault(Path.GetFileName(weights.Path));
+        string? stated = pinned ?? (HubCache.HashOf(weights.Path) is { Length: 64 } blob ? blob : null);
         if (stated is not null && !found.StartsWith(stated, StringComparison.Ordinal))
-            throw Mismatch(entry, weights.Path, found, stated, isRelease ? "is published for it" : "is its name in the cache");
+            throw Mismatch(entry, weights.Path, found, stated, pinned is not null ? "is published for it" : "is its name in the cache");
         SeenFile? seen = _seen.Read(name);
         if (seen is { } before && before.Sha256 != found)
             throw Mismatch(entry, weights.Path, found, before.Sha256, $"was recorded on first use ({_seen.PathOf(name)})");
         _seen.TryWrite(name, SeenFile.Of(weights.Path, found));
         Verification verification = isRelease && entry.ReleaseHash != HashKnowledge.Unknown ? ReleaseVerification(entry)
+            : pinned is not null ? Verification.Pinned
             : seen is not null ? Verification.Recorded
             : stated is not null ? Verification.HubHash
             : Verification.Unverified;
@@ -224,8 +226,15 @@ public sealed class ModelStore : IDisposable
                 throw NoHash(entry, name);
             string seenName = HubSeenName(repository, name);
             SeenFile? seen = _seen.Read(seenName);
-            if (seen is null && IsPlain(_options.HubEndpoint))
+            string? pinned = entry.HubSha256.GetValueOrDefault(name);
+            if (pinned is null && seen is null && IsPlain(_options.HubEndpoint))
                 throw Insecure(entry, _options.HubEndpoint);
+            if (pinned is not null && pinned != file.Hash)
+            {
+                throw new DownloadException(entry.Name, DownloadError.HashMismatch, $"the hub states the SHA-256 {file.Hash} for {name}; {pinned} is known of it.",
+                    "The repository was changed, or this is another one.");
+            }
+
             if (isLarge && seen is { } before && before.Sha256 != file.Hash)
             {
                 throw new DownloadException(entry.Name, DownloadError.HashMismatch, $"the hub states the SHA-256 {file.Hash} for {name}; {before.Sha256} was recorded on first use.",
@@ -245,7 +254,7 @@ public sealed class ModelStore : IDisposable
 
             string path = _hub.Publish(repository, file.Commit, name, file.Hash);
             _seen.TryWrite(seenName, SeenFile.Of(path, found));
-            return new StoredWeights(entry, path, !isLarge ? Verification.Unverified : seen is null ? Verification.HubHash : Verification.Recorded, found);
+            return new StoredWeights(entry, path, !isLarge ? Verification.Unverified : pinned is not null ? Verification.Pinned : seen is null ? Verification.HubHash : Verification.Recorded, found);
         }
 
         return null;
@@ -300,6 +309,13 @@ public sealed class ModelStore : IDisposable
                     continue;
                 string? stated = HubCache.HashOf(path);
                 string found = await HashAsync(path, cancellation);
+                if (entry.HubSha256.GetValueOrDefault(name) is { } pinned)
+                {
+                    if (pinned == found)
+                        return new StoredWeights(entry, path, Verification.Pinned, found);
+                    continue;
+                }
+
                 if (_seen.Read(HubSeenName(repository, name)) is { } seen)
                 {
                     if (seen.Sha256 != found)

@@ -12,7 +12,7 @@ public sealed class ModelStoreTests : IDisposable
     private const string Repository = "org/model-x";
     private const string FileName = "open_clip_model.safetensors";
 
-    private static readonly CatalogueEntry s_hubEntry = ModelCatalogue.Find("ViT-B-32/laion2b_s34b_b79k") with { HubRepository = Repository };
+    private static readonly CatalogueEntry s_hubEntry = ModelCatalogue.Find("ViT-B-16/laion2b_s34b_b88k") with { HubRepository = Repository };
 
     private readonly TemporaryFolder _folder = new();
     private readonly byte[] _content = new byte[100_000];

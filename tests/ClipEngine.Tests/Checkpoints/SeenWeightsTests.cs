@@ -12,7 +12,7 @@ public sealed class SeenWeightsTests : IDisposable
     private const string Repository = "org/model-x";
     private const string FileName = "open_clip_model.safetensors";
 
-    private static readonly CatalogueEntry s_entry = ModelCatalogue.Find("ViT-B-32/laion2b_s34b_b79k") with { HubRepository = Repository };
+    private static readonly CatalogueEntry s_entry = ModelCatalogue.Find("ViT-B-16/laion2b_s34b_b88k") with { HubRepository = Repository };
 
     private readonly TemporaryFolder _folder = new();
     private readonly byte[] _content = RandomNumberGenerator.GetBytes(10_000);
@@ -100,6 +100,25 @@ public sealed class SeenWeightsTests : IDisposable
         Directory.Delete(_folder.File("hub"), recursive: true);
         Assert.Equal(Verification.Recorded, (await plain.PullAsync(s_entry)).Verification);
     }
+
+    [Fact]
+    public async Task AHubThatStatesAnotherHashThanIsKnownIsRefused()
+    {
+        string hash = Convert.ToHexStringLower(SHA256.HashData(_content));
+        CatalogueEntry Pinned(string sha256) => s_entry with { HubSha256 = s_entry.HubSha256.Add(FileName, sha256) };
+        Assert.Equal(DownloadError.HashMismatch, (await Assert.ThrowsAsync<DownloadException>(() => Store(_content).PullAsync(Pinned(new string('0', 64))))).Error);
+        Assert.Equal(Verification.Pinned, (await Store(_content).PullAsync(Pinned(hash))).Verification);
+        Assert.Equal(Verification.Pinned, (await Store(_content).VerifyAsync(Pinned(hash)))!.Verification);
+        Assert.Equal(DownloadError.HashMismatch, (await Assert.ThrowsAsync<DownloadException>(() => Store(_content).VerifyAsync(Pinned(new string('0', 64))))).Error);
+    }
+
+    [Fact]
+    public void PinnedHashesAreHashesOfFilesThatAreAskedFor() =>
+        Assert.All(ModelCatalogue.Entries.SelectMany(static entry => entry.HubSha256, static (entry, file) => (entry, file)), static pin =>
+        {
+            Assert.Contains(pin.file.Key, pin.entry.HubFileNames);
+            Assert.True(HubCache.IsHash(pin.file.Value) && pin.file.Value.Length == 64, pin.file.Value);
+        });
 
     private static SocketsHttpHandler Route(LoopbackServer server) => new()
     {

@@ -43,6 +43,9 @@ public sealed record CatalogueEntry
     /// <summary>File names to try in the repository, in order. The layout is then recognised by the keys inside, never by the name.</summary>
     public ImmutableArray<string> HubFileNames { get; init; } = ["open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"];
 
+    /// <summary>SHA-256 of files in the repository by their names, 64 lower-case digits, where several independent projects have published it; empty where none is known.</summary>
+    public ImmutableDictionary<string, string> HubSha256 { get; init; } = ImmutableDictionary<string, string>.Empty;
+
     /// <summary>The address of the file that was released outside the hub, or null.</summary>
     public Uri? ReleaseUrl { get; init; }
 

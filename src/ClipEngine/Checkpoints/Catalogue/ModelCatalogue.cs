@@ -123,6 +123,9 @@ public static class ModelCatalogue
         Model = entry.GetProperty("model").GetString()!,
         Tag = entry.GetProperty("tag").GetString()!,
         HubRepository = Text(entry, "hub"),
+        HubSha256 = entry.TryGetProperty("hubSha256", out JsonElement hashes)
+            ? hashes.EnumerateObject().ToImmutableDictionary(static file => file.Name, static file => file.Value.GetString()!)
+            : ImmutableDictionary<string, string>.Empty,
         ReleaseUrl = Text(entry, "url") is string url ? new Uri(url) : null,
         ReleaseSha256 = Text(entry, "sha256"),
         ReleaseSha256Prefix = Text(entry, "sha256Prefix"),
