@@ -1,11 +1,11 @@
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using ClipEngine.Imaging;
 using ClipEngine.Models;
 using ClipEngine.Native;
 using ClipEngine.Tensors;
 using ClipEngine.Tokenization;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ClipEngine;
 
@@ -30,7 +30,7 @@ public sealed partial class ClipModel : IDisposable
     private readonly Lazy<ITokenizer> _tokenizer;
     private readonly Lazy<IImagePreprocessor> _preprocessor;
     private readonly int? _batchSize;
-    private readonly ILogger _logger;
+    private readonly ILogger? _logger;
     private readonly CallCounter _calls;
 
     /// <summary>Takes over what was loaded.</summary>
@@ -42,7 +42,7 @@ public sealed partial class ClipModel : IDisposable
         _parts = parts;
         _calls = new CallCounter(() => Release(parts, ownBackend));
         _batchSize = options.BatchSize;
-        _logger = options.Logger ?? NullLogger.Instance;
+        _logger = options.Logger;
         _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
         PreprocessOptions preprocess = (options.Preprocessing ?? new PreprocessOverrides()).Apply(parts.Model.Preprocess);
         _preprocessor = new Lazy<IImagePreprocessor>(() => options.Preprocessor ?? parts.Model.CreatePreprocessor(preprocess));
@@ -134,7 +134,8 @@ public sealed partial class ClipModel : IDisposable
             Finish(pass, Encoder.EncodeImages(pass, input), features.Slice(start * length, n * length), normalize);
         }
 
-        ClipEngineLog.EncodedImages(_logger, count, Stopwatch.GetElapsedTime(from).TotalMilliseconds);
+        if (_logger is not null)
+            LogEncoded(images: true, count, from);
     }
 
     /// <summary>Encodes token ids. Allocates nothing managed once the backend's memory has grown to the batch.</summary>
@@ -170,7 +171,8 @@ public sealed partial class ClipModel : IDisposable
             Finish(pass, Encoder.EncodeTexts(pass, ids.Slice(start * length, n * length), length), features.Slice(start * rowLength, n * rowLength), normalize);
         }
 
-        ClipEngineLog.EncodedTexts(_logger, count, Stopwatch.GetElapsedTime(from).TotalMilliseconds);
+        if (_logger is not null)
+            LogEncoded(images: false, count, from);
     }
 
     /// <summary>Calls the towers as they are; the model is not released before the call returns.</summary>
@@ -207,15 +209,33 @@ public sealed partial class ClipModel : IDisposable
             var model = new ClipModel(parts, ownBackend, options);
             parts = null;
             ownBackend = null;
-            ClipEngineLog.Loaded(model._logger, source, model.Encoder.Architecture, model.Backend.Name, (long)Stopwatch.GetElapsedTime(start).TotalMilliseconds, model.WeightBytes);
-            foreach (string notice in model.Notices)
-                ClipEngineLog.Notice(model._logger, notice);
+            if (model._logger is not null)
+                model.LogLoaded(source, start);
             return model;
         }
         finally
         {
             Release(parts, ownBackend);
         }
+    }
+
+    // Apart, so that who does not log does not load the library for it.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void LogLoaded(string source, long start)
+    {
+        ClipEngineLog.Loaded(_logger!, source, Encoder.Architecture, Backend.Name, (long)Stopwatch.GetElapsedTime(start).TotalMilliseconds, WeightBytes);
+        foreach (string notice in Notices)
+            ClipEngineLog.Notice(_logger!, notice);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void LogEncoded(bool images, int count, long start)
+    {
+        double milliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+        if (images)
+            ClipEngineLog.EncodedImages(_logger!, count, milliseconds);
+        else
+            ClipEngineLog.EncodedTexts(_logger!, count, milliseconds);
     }
 
     private static void Finish(IPass pass, Tensor features, Span<float> destination, bool normalize)

@@ -9,10 +9,10 @@ internal sealed class FeatureRowQueue : IDisposable
     private const int Buffers = 3;
 
     private readonly FeatureRowHandler _handler;
-    private readonly Channel<float[]> _free = Channel.CreateBounded<float[]>(new BoundedChannelOptions(Buffers) { SingleReader = true, SingleWriter = true });
-    private readonly Channel<(float[] Rows, int First, int Length)> _filled = Channel.CreateBounded<(float[], int, int)>(new BoundedChannelOptions(Buffers) { SingleReader = true, SingleWriter = true });
+    private readonly Channel<Batch> _free = Channel.CreateBounded<Batch>(new BoundedChannelOptions(Buffers) { SingleReader = true, SingleWriter = true });
+    private readonly Channel<Batch> _filled = Channel.CreateBounded<Batch>(new BoundedChannelOptions(Buffers) { SingleReader = true, SingleWriter = true });
     private readonly Task _work;
-    private float[] _rented = [];
+    private Batch? _rented;
     private long _busyTicks;
     private volatile bool _isAbandoned;
 
@@ -23,7 +23,7 @@ internal sealed class FeatureRowQueue : IDisposable
     {
         _handler = handler;
         for (int i = 0; i < Buffers; i++)
-            _free.Writer.TryWrite(new float[capacity]);
+            _free.Writer.TryWrite(new Batch(new float[capacity]));
         _work = Task.Run(WorkAsync);
     }
 
@@ -38,12 +38,17 @@ internal sealed class FeatureRowQueue : IDisposable
             _work.GetAwaiter().GetResult();
         // Ends only with what the handler threw.
         Blocking.Wait(_free.Reader.WaitToReadAsync());
-        _free.Reader.TryRead(out _rented!);
-        return _rented.AsSpan(0, length);
+        _free.Reader.TryRead(out _rented);
+        return _rented!.Rows.AsSpan(0, length);
     }
 
     /// <summary>Hands on the buffer that was rented last.</summary>
-    public void Post(int first, int length) => _filled.Writer.TryWrite((_rented, first, length));
+    public void Post(int first, int length)
+    {
+        _rented!.First = first;
+        _rented.Length = length;
+        _filled.Writer.TryWrite(_rented);
+    }
 
     /// <summary>Waits until everything was taken.</summary>
     /// <exception cref="Exception">What the handler threw.</exception>
@@ -68,14 +73,14 @@ internal sealed class FeatureRowQueue : IDisposable
         {
             while (await _filled.Reader.WaitToReadAsync().ConfigureAwait(false))
             {
-                while (_filled.Reader.TryRead(out (float[] Rows, int First, int Length) batch))
+                while (_filled.Reader.TryRead(out Batch? batch))
                 {
                     if (_isAbandoned)
                         return;
                     long start = Stopwatch.GetTimestamp();
                     _handler(batch.First, batch.Rows.AsSpan(0, batch.Length));
                     Interlocked.Add(ref _busyTicks, Stopwatch.GetTimestamp() - start);
-                    _free.Writer.TryWrite(batch.Rows);
+                    _free.Writer.TryWrite(batch);
                 }
             }
         }
@@ -84,5 +89,14 @@ internal sealed class FeatureRowQueue : IDisposable
             _free.Writer.TryComplete(exception);
             throw;
         }
+    }
+
+    private sealed class Batch(float[] rows)
+    {
+        public float[] Rows { get; } = rows;
+
+        public int First { get; set; }
+
+        public int Length { get; set; }
     }
 }

@@ -6,7 +6,11 @@ using ClipEngine.Testing;
 
 namespace ClipEngine.PublicApi.Tests;
 
-/// <summary>The samples, each run as its own process with the demo checkpoint; the service on loopback.</summary>
+/// <summary>
+/// The samples, each run as its own process with the demo checkpoint; the service on loopback. Beside no other test: a process that is
+/// being started holds, for a moment, the locks of files that others have open for writing.
+/// </summary>
+[Collection(nameof(Alone))]
 public sealed class SampleTests
 {
     private static readonly string s_model = TestData.DemoPath("models", "small");

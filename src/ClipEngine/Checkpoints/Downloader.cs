@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ClipEngine.Checkpoints;
 
@@ -16,7 +15,6 @@ internal sealed class Downloader(DownloadSettings settings, HttpClient? client =
     private const int LongestRedirectChain = 10;
 
     private readonly HttpClient _client = client ?? new HttpClient(settings.Handler()) { Timeout = Timeout.InfiniteTimeSpan };
-    private readonly ILogger _logger = logger ?? NullLogger.Instance;
 
     public void Dispose()
     {
@@ -41,10 +39,12 @@ internal sealed class Downloader(DownloadSettings settings, HttpClient? client =
             {
                 try
                 {
-                    ClipEngineLog.Fetching(_logger, Path.GetFileName(target), address.AbsoluteUri, part.Length);
+                    if (logger is not null)
+                        ClipEngineLog.Fetching(logger, Path.GetFileName(target), address.AbsoluteUri, part.Length);
                     await ReceiveAsync(address, token, expected, part, Path.GetFileName(target), progress, cancellation);
                     Verify(address, expected, part);
-                    ClipEngineLog.Fetched(_logger, Path.GetFileName(target), part.Length);
+                    if (logger is not null)
+                        ClipEngineLog.Fetched(logger, Path.GetFileName(target), part.Length);
                     return part;
                 }
                 catch (Exception exception) when (!cancellation.IsCancellationRequested && exception is TryAgainException or HttpRequestException or OperationCanceledException)
@@ -53,7 +53,8 @@ internal sealed class Downloader(DownloadSettings settings, HttpClient? client =
                     bool isPointless = wanted > settings.LongestRetryAfter;
                     if (attempt >= settings.Tries || isPointless)
                         throw GiveUp(address, exception, attempt, isPointless ? wanted : null);
-                    ClipEngineLog.FetchingAgain(_logger, address.AbsoluteUri, attempt, exception.Message);
+                    if (logger is not null)
+                        ClipEngineLog.FetchingAgain(logger, address.AbsoluteUri, attempt, exception.Message);
                     await Task.Delay(wanted ?? settings.Delay(attempt + 1), cancellation);
                 }
             }
@@ -83,7 +84,8 @@ internal sealed class Downloader(DownloadSettings settings, HttpClient? client =
                 bool isPointless = wanted > settings.LongestRetryAfter;
                 if (attempt >= settings.Tries || isPointless)
                     throw GiveUp(address, exception, attempt, isPointless ? wanted : null);
-                ClipEngineLog.FetchingAgain(_logger, address.AbsoluteUri, attempt, exception.Message);
+                if (logger is not null)
+                    ClipEngineLog.FetchingAgain(logger, address.AbsoluteUri, attempt, exception.Message);
                 await Task.Delay(wanted ?? settings.Delay(attempt + 1), cancellation);
             }
         }

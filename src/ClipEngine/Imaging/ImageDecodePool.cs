@@ -26,8 +26,8 @@ internal sealed class ImageDecodePool : IDisposable
     private readonly CancellationTokenRegistration _registration;
     private readonly int _count, _batchSize, _imageLength;
     private readonly Slot[] _slots;
-    private readonly Channel<int> _images; // to be decoded, in order; written by whoever takes the batches
-    private readonly Channel<int> _finished; // batches, in the order in which they were finished
+    private readonly Channel<Slot> _images; // a slot once for each of its images, in order; written by whoever takes the batches
+    private readonly Channel<Slot> _finished; // in the order in which they were finished
     private readonly Task[] _workers;
     private int _nextBatch; // the next to be taken; those before it are free again but for the last
     private long _decodeTicks;
@@ -52,8 +52,8 @@ internal sealed class ImageDecodePool : IDisposable
         _cancellation = cancellation;
         int batches = (count + _batchSize - 1) / _batchSize;
         _slots = new Slot[Math.Min(batches, BatchesAhead + 1)];
-        _images = Channel.CreateBounded<int>(new BoundedChannelOptions(Math.Max(1, _slots.Length * _batchSize)) { SingleWriter = true });
-        _finished = Channel.CreateBounded<int>(new BoundedChannelOptions(BatchesAhead + 1) { SingleReader = true });
+        _images = Channel.CreateBounded<Slot>(new BoundedChannelOptions(Math.Max(1, _slots.Length * _batchSize)) { SingleWriter = true });
+        _finished = Channel.CreateBounded<Slot>(new BoundedChannelOptions(BatchesAhead + 1) { SingleReader = true });
         for (int batch = 0; batch < _slots.Length; batch++)
         {
             _slots[batch] = new Slot(new NativeArray<float>(checked(_batchSize * imageLength)), new BadInputException?[_batchSize]);
@@ -118,9 +118,11 @@ internal sealed class ImageDecodePool : IDisposable
             return;
         Slot slot = _slots[batch % _slots.Length];
         Array.Clear(slot.Refusals);
+        slot.First = batch * _batchSize;
+        slot.Next = 0;
         Volatile.Write(ref slot.Left, length);
         for (int i = 0; i < length; i++)
-            _images.Writer.TryWrite((batch * _batchSize) + i); // there is room for all images of all slots
+            _images.Writer.TryWrite(slot); // there is room for all images of all slots
     }
 
     private void Stop(Exception? failure)
@@ -134,9 +136,9 @@ internal sealed class ImageDecodePool : IDisposable
     {
         while (await _images.Reader.WaitToReadAsync().ConfigureAwait(false))
         {
-            while (!_isStopped && _images.Reader.TryRead(out int image))
+            while (!_isStopped && _images.Reader.TryRead(out Slot? slot))
             {
-                Decode(image);
+                Decode(slot, Interlocked.Increment(ref slot.Next) - 1);
                 await Task.Yield(); // other work of the process gets its turn between two images
             }
 
@@ -145,15 +147,13 @@ internal sealed class ImageDecodePool : IDisposable
         }
     }
 
-    private void Decode(int image)
+    private void Decode(Slot slot, int place)
     {
-        Slot slot = _slots[image / _batchSize % _slots.Length];
-        int place = image % _batchSize;
         Span<float> pixels = slot.Pixels.GetSpan().Slice(place * _imageLength, _imageLength);
         long start = Stopwatch.GetTimestamp();
         try
         {
-            _decode(image, pixels);
+            _decode(slot.First + place, pixels);
         }
         catch (BadInputException exception)
         {
@@ -171,13 +171,19 @@ internal sealed class ImageDecodePool : IDisposable
         }
 
         if (Interlocked.Decrement(ref slot.Left) == 0)
-            _finished.Writer.TryWrite(image / _batchSize); // where there is no room, the taker has signs to read before it waits, and looks again behind each
+            _finished.Writer.TryWrite(slot); // where there is no room, the taker has signs to read before it waits, and looks again behind each
     }
 
     private sealed class Slot(NativeArray<float> pixels, BadInputException?[] refusals)
     {
         /// <summary>Images of it that are still to be decoded.</summary>
         public int Left;
+
+        /// <summary>The place of the next one to be decoded.</summary>
+        public int Next;
+
+        /// <summary>The index of the image in its first place.</summary>
+        public int First { get; set; }
 
         public NativeArray<float> Pixels { get; } = pixels;
 
