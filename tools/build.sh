@@ -18,7 +18,7 @@ has_torchsharp_libraries() {
 
 # The names, sizes and times of all sources as one hash: any change, addition or removal shows, whatever direction its time goes.
 fingerprint() { # fingerprint PATH...
-  (cd "$root" && find "$@" CMakeLists.txt Directory.Build.props Directory.Packages.props .editorconfig tools/build-native.sh \
+  (cd "$root" && find "$@" CMakeLists.txt Directory.Build.props Directory.Build.targets Directory.Packages.props .editorconfig tools/build-native.sh \
     \( -name bin -o -name obj -o -path tests/data \) -prune -o -type f -printf '%p %s %T@\n' | LC_ALL=C sort | sha256sum)
 }
 

@@ -21,6 +21,7 @@ command -v make >/dev/null 2>&1 || command -v ninja >/dev/null 2>&1 || missing+=
 has_header jpeglib.h libjpeg-dev || missing+=(libjpeg-dev)
 has_header png.h libpng-dev || missing+=(libpng-dev)
 has_header webp/decode.h libwebp-dev || missing+=(libwebp-dev)
+has_header zlib.h zlib1g-dev || missing+=(zlib1g-dev)
 
 if ! { command -v dotnet >/dev/null 2>&1 && dotnet --list-sdks 2>/dev/null | grep -qE '^[1-9][0-9]\.'; }; then
   if apt-cache show dotnet-sdk-10.0 >/dev/null 2>&1; then

@@ -177,7 +177,7 @@ def products():
 
 def imaging():
     photos = [path("photos", name) for name in sorted(os.listdir(path("photos")))]
-    said = run(sys.executable, os.path.join(HERE, "preprocess.py"), "--library", LIBRARY, *photos, env=dict(environment, OMP_NUM_THREADS="1"))
+    said = run(sys.executable, os.path.join(HERE, "preprocess.py"), "--library", LIBRARY.replace("libclipengine", "libclipengine_image"), *photos, env=dict(environment, OMP_NUM_THREADS="1"))
     print(said, end="", flush=True)
 
 

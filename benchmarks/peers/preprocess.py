@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """JPEG file to model pixels on one thread: Pillow and torchvision against ClipEngine, alternating in one run.
 
-    preprocess.py --library artifacts/native/Release/libclipengine.so [--rounds 25] IMAGE...
+    preprocess.py --library artifacts/native/Release/libclipengine_image.so [--rounds 25] IMAGE...
 
 Both sides start from the file's bytes in memory and end with float32 [3, 224, 224], normalised (OpenAI's mean and deviation). Each
 round times every side once; medians of processor time are printed with their ratio, and the pixels are compared bit for bit. Draw the

@@ -16,6 +16,12 @@
 extern "C" {
 #endif
 
+/* These functions make a library of their own, libclipengine_image: its version (CLIPENGINE_ABI_VERSION), the size of a struct by its name
+ * (-1 where it has none), and the text of this thread's last error in it, as clipengine.h has them for libclipengine. */
+CLIPENGINE_API int32_t clipengine_image_abi_version(void) CLIPENGINE_NOEXCEPT;
+CLIPENGINE_API int64_t clipengine_image_struct_size(const char* name) CLIPENGINE_NOEXCEPT;
+CLIPENGINE_API int64_t clipengine_image_error_message(char* buffer, int64_t capacity) CLIPENGINE_NOEXCEPT;
+
 enum { CLIPENGINE_IMAGE_JPEG = 1, CLIPENGINE_IMAGE_PNG = 2, CLIPENGINE_IMAGE_WEBP = 3, CLIPENGINE_IMAGE_BMP = 4, CLIPENGINE_IMAGE_GIF = 5 };
 
 /* Why an image was refused: clipengine_image_problem. */

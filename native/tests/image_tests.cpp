@@ -235,7 +235,7 @@ CLIPENGINE_TEST(turned_bytes_and_cut_files_are_refused_or_decoded_but_never_cras
         CHECK_EQUAL(status, CLIPENGINE_BAD_INPUT);
         CHECK(clipengine_image_problem() >= 1 && clipengine_image_problem() <= 5);
         char message[1024];
-        CHECK(clipengine_error_message(message, sizeof message) > 10);
+        CHECK(clipengine_image_error_message(message, sizeof message) > 10);
         CHECK(std::strlen(message) < 400);
       }
     }

@@ -30,10 +30,6 @@ publish program src/ClipEngine.Cli/ClipEngine.Cli.csproj "$out/program"
 publish synthesizer tools/synthesize-checkpoint/SynthesizeCheckpoint.csproj "$out/synthesizer"
 rm -f "$out"/synthesizer/libclipengine*.so "$out"/synthesizer/libe_sqlite3.so
 
-# The image libraries: another distribution names them differently, and the machine may have none.
-mkdir -p "$out/program/lib"
-ldd "$out/program/libclipengine.so" | awk '$3 ~ /lib(jpeg|png|webp|webpdemux|sharpyuv|z)\./ { print $3 }' | while read -r library; do cp -L "$library" "$out/program/lib/"; done
-
 descriptions=${CLIPENGINE_TOWERS_FULL:-$root/../shared/goldens/towers-full}
 mkdir -p "$out/models"
 for model in ViT-B-32 ViT-L-14; do

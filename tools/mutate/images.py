@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Mutates image files and compares what ClipEngine makes of them with Pillow, the oracle.
 
-    images.py --library artifacts/native/Release/libclipengine.so [--count 2000] [--seed 1] [--case N] [--save DIR]
+    images.py --library artifacts/native/Release/libclipengine_image.so [--count 2000] [--seed 1] [--case N] [--save DIR]
 
 Needs Pillow and NumPy. Every mutant is a function of the seed and its number alone. Mutants are tried in child processes, a batch
 each, so that a crash is seen and pinned to its mutant. The verdicts:
@@ -53,7 +53,7 @@ class Engine:
 
     def message(self):
         buffer = ctypes.create_string_buffer(1024)
-        self.library.clipengine_error_message(buffer, ctypes.c_int64(1024))
+        self.library.clipengine_image_error_message(buffer, ctypes.c_int64(1024))
         return buffer.value.decode("utf-8", "replace")
 
     def decode(self, data):

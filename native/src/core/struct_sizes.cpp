@@ -13,8 +13,6 @@ struct StructSize {
 #define CLIPENGINE_STRUCT(type) {#type, static_cast<int64_t>(sizeof(type))}
 constexpr StructSize kStructSizes[] = {
     CLIPENGINE_STRUCT(clipengine_status),
-    CLIPENGINE_STRUCT(clipengine_image_info),
-    CLIPENGINE_STRUCT(clipengine_image_transform),
     CLIPENGINE_STRUCT(clipengine_sweep_total),
     CLIPENGINE_STRUCT(clipengine_sweep_plan),
     CLIPENGINE_STRUCT(clipengine_sweep_batch),

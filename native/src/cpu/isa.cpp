@@ -6,27 +6,11 @@
 
 namespace clipengine::cpu {
 
-extern const Kernels kPortableKernels;
-#if defined(__x86_64__)
-extern const Kernels kAvx2Kernels, kAvx512Kernels, kAvx512VnniKernels, kAvx512Bf16Kernels;
-#endif
-
 namespace {
 
 constexpr const char* kNames[CLIPENGINE_CPU_ISA_COUNT] = {"portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16"};
 
-const Kernels* table(int32_t isa) {
-  switch (isa) {
-    case CLIPENGINE_CPU_PORTABLE: return &kPortableKernels;
-#if defined(__x86_64__)
-    case CLIPENGINE_CPU_AVX2: return &kAvx2Kernels;
-    case CLIPENGINE_CPU_AVX512: return &kAvx512Kernels;
-    case CLIPENGINE_CPU_AVX512_VNNI: return &kAvx512VnniKernels;
-    case CLIPENGINE_CPU_AVX512_BF16: return &kAvx512Bf16Kernels;
-#endif
-    default: return nullptr;
-  }
-}
+}  // namespace
 
 // __builtin_cpu_supports also asks the operating system whether it saves the registers.
 bool processor_has(int32_t isa) {
@@ -47,8 +31,6 @@ bool processor_has(int32_t isa) {
   return isa == CLIPENGINE_CPU_PORTABLE;
 #endif
 }
-
-}  // namespace
 
 std::vector<int32_t> available_isas() {
   std::vector<int32_t> found;
@@ -74,11 +56,6 @@ int32_t default_isa() {
     return isa;
   }
   throw Error(CLIPENGINE_BAD_INPUT, "CLIPENGINE_CPU names no instruction set: expected portable, avx2, avx512, avx512_vnni or avx512_bf16.");
-}
-
-const Kernels& kernels_of(int32_t isa) {
-  if (!processor_has(isa) || table(isa) == nullptr) throw Error(CLIPENGINE_UNSUPPORTED, "this processor lacks the instruction set that was asked for");
-  return *table(isa);
 }
 
 }  // namespace clipengine::cpu

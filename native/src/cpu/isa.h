@@ -13,6 +13,9 @@ namespace clipengine::cpu {
 // The best set that processor, operating system and this build have.
 int32_t best_isa();
 
+// Whether processor and operating system have a set.
+bool processor_has(int32_t isa);
+
 // Every set that can run here, lowest first.
 std::vector<int32_t> available_isas();
 

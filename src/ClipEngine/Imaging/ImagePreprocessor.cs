@@ -40,7 +40,7 @@ public sealed class ImagePreprocessor : IImagePreprocessor
         }
 
         new PreprocessOverrides().Apply(options); // refuses what excludes each other
-        NativeLoader.EnsureLoaded();
+        NativeLoader.EnsureImagesLoaded();
         Options = options;
         _transform = new NativeImageTransform
         {
@@ -72,7 +72,7 @@ public sealed class ImagePreprocessor : IImagePreprocessor
     {
         get
         {
-            NativeLoader.EnsureLoaded();
+            NativeLoader.EnsureImagesLoaded();
             return System.Runtime.InteropServices.Marshal.PtrToStringUTF8(NativeMethods.ImageKernels())!;
         }
     }
@@ -83,7 +83,7 @@ public sealed class ImagePreprocessor : IImagePreprocessor
     /// <exception cref="ImageException">Not an image that can be read, or one beyond the limits.</exception>
     public static unsafe ImageHeader ReadHeader(ReadOnlySpan<byte> encoded, string name)
     {
-        NativeLoader.EnsureLoaded();
+        NativeLoader.EnsureImagesLoaded();
         NativeImageInfo info;
         fixed (byte* pointer = encoded)
             Check(NativeMethods.ImageProbe(pointer, encoded.Length, &info), name);
@@ -188,8 +188,19 @@ public sealed class ImagePreprocessor : IImagePreprocessor
     {
         // A refusal without a problem is not about the image.
         if (status == NativeStatus.BadInput && NativeMethods.ImageProblem() is not 0 and var problem)
-            throw new ImageException(name, (ImageProblem)problem, BadInputException.Escape(NativeStatusExtensions.LastMessage(), 400));
-        status.ThrowIfFailed(name);
+            throw new ImageException(name, (ImageProblem)problem, BadInputException.Escape(LastMessage(), 400));
+        if (status != NativeStatus.Ok)
+            throw NativeStatusExtensions.ToException(status, LastMessage(), name);
+    }
+
+    private static unsafe string LastMessage()
+    {
+        Span<byte> buffer = stackalloc byte[1024];
+        fixed (byte* pointer = buffer)
+        {
+            long length = NativeMethods.ImageErrorMessage(pointer, buffer.Length);
+            return System.Text.Encoding.UTF8.GetString(buffer[..(int)Math.Min(length, buffer.Length - 1)]);
+        }
     }
 
     private void CheckLength(int length, string parameter)

@@ -41,31 +41,45 @@ internal struct NativeImageTransform
 /// <summary>The part of the border that <c>clipengine_image.h</c> declares.</summary>
 internal static partial class NativeMethods
 {
-    [LibraryImport(Library, EntryPoint = "clipengine_image_probe")]
+    internal const string ImageLibrary = "clipengine_image";
+
+    [LibraryImport(ImageLibrary, EntryPoint = "clipengine_image_abi_version")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ImageAbiVersion();
+
+    [LibraryImport(ImageLibrary, EntryPoint = "clipengine_image_struct_size", StringMarshalling = StringMarshalling.Utf8)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial long ImageStructSize(string name);
+
+    [LibraryImport(ImageLibrary, EntryPoint = "clipengine_image_error_message")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static unsafe partial long ImageErrorMessage(byte* buffer, long capacity);
+
+    [LibraryImport(ImageLibrary, EntryPoint = "clipengine_image_probe")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static unsafe partial NativeStatus ImageProbe(byte* encoded, long size, NativeImageInfo* info);
 
-    [LibraryImport(Library, EntryPoint = "clipengine_image_decode")]
+    [LibraryImport(ImageLibrary, EntryPoint = "clipengine_image_decode")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static unsafe partial NativeStatus ImageDecode(byte* encoded, long size, byte* rgb, long capacity);
 
-    [LibraryImport(Library, EntryPoint = "clipengine_image_crop")]
+    [LibraryImport(ImageLibrary, EntryPoint = "clipengine_image_crop")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static unsafe partial NativeStatus ImageCrop(byte* encoded, long size, NativeImageTransform* transform, byte* crop);
 
-    [LibraryImport(Library, EntryPoint = "clipengine_image_preprocess")]
+    [LibraryImport(ImageLibrary, EntryPoint = "clipengine_image_preprocess")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static unsafe partial NativeStatus ImagePreprocess(byte* encoded, long size, NativeImageTransform* transform, float* pixels);
 
-    [LibraryImport(Library, EntryPoint = "clipengine_image_preprocess_pixels")]
+    [LibraryImport(ImageLibrary, EntryPoint = "clipengine_image_preprocess_pixels")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static unsafe partial NativeStatus ImagePreprocessPixels(byte* decoded, int width, int height, long stride, int layout, NativeImageTransform* transform, float* pixels);
 
-    [LibraryImport(Library, EntryPoint = "clipengine_image_problem")]
+    [LibraryImport(ImageLibrary, EntryPoint = "clipengine_image_problem")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial int ImageProblem();
 
-    [LibraryImport(Library, EntryPoint = "clipengine_image_kernels")]
+    [LibraryImport(ImageLibrary, EntryPoint = "clipengine_image_kernels")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial nint ImageKernels();
 }

@@ -36,7 +36,7 @@ internal sealed class ScriptTree : IDisposable
     {
         foreach (string script in (string[])["clipengine", "tools/build.sh", "tools/setup.sh", "tools/build-native.sh"])
             Put(script, File.ReadAllText(Path.Combine(TestData.RepositoryRoot, script)));
-        foreach (string source in (string[])["src/a.cs", "src/ClipEngine.Cli/b.cs", "native/c.cpp", "CMakeLists.txt", "Directory.Build.props", "Directory.Packages.props", ".editorconfig"])
+        foreach (string source in (string[])["src/a.cs", "src/ClipEngine.Cli/b.cs", "native/c.cpp", "CMakeLists.txt", "Directory.Build.props", "Directory.Build.targets", "Directory.Packages.props", ".editorconfig"])
             Put(source, "first");
         Put("path/dotnet", FakeDotnet);
         Put("path/id", "#!/usr/bin/env bash\necho \"${FAKE_USER:-1000}\"\n");

@@ -17,7 +17,7 @@ public class ImageMutationTests(ITestOutputHelper output)
         _ = ImagePreprocessor.Kernels; // the library stands beside the test
 
         (int exitCode, string text) = Run(python!, Path.Combine(TestData.RepositoryRoot, "tools", "mutate", "images.py"),
-            "--library", Path.Combine(AppContext.BaseDirectory, "libclipengine.so"), "--count", count.ToString());
+            "--library", Path.Combine(AppContext.BaseDirectory, "libclipengine_image.so"), "--count", count.ToString());
 
         output.WriteLine(text);
         Assert.True(exitCode == 0, text);

@@ -5,12 +5,16 @@ namespace ClipEngine.Tests.Native;
 public class NativeLoaderTests
 {
     [Fact]
-    public void The_library_that_was_built_speaks_our_abi() => NativeLoader.EnsureLoaded();
+    public void The_libraries_that_were_built_speak_our_abi()
+    {
+        NativeLoader.EnsureLoaded();
+        NativeLoader.EnsureImagesLoaded();
+    }
 
     [Fact]
     public void Another_version_is_refused_with_both_numbers()
     {
-        NativeLibraryException exception = Assert.Throws<NativeLibraryException>(() => NativeLoader.Compare(99, NativeMethods.StructSize));
+        NativeLibraryException exception = Assert.Throws<NativeLibraryException>(() => NativeLoader.Compare("libclipengine.so", 99, NativeMethods.StructSize, NativeLoader.StructSizes));
         Assert.Contains("99", exception.Message, StringComparison.Ordinal);
         Assert.Contains("dotnet build", exception.Message, StringComparison.Ordinal);
     }
@@ -18,7 +22,7 @@ public class NativeLoaderTests
     [Fact]
     public void Another_struct_size_is_refused_by_name()
     {
-        NativeLibraryException exception = Assert.Throws<NativeLibraryException>(() => NativeLoader.Compare(NativeLoader.AbiVersion, _ => 3));
+        NativeLibraryException exception = Assert.Throws<NativeLibraryException>(() => NativeLoader.Compare("libclipengine.so", NativeLoader.AbiVersion, _ => 3, NativeLoader.StructSizes));
         Assert.Contains("clipengine_status", exception.Message, StringComparison.Ordinal);
     }
 

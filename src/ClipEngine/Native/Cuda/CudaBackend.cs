@@ -107,7 +107,7 @@ public sealed class CudaBackend : IBackend
             throw new NotSupportedException($"tf32 is a way to multiply Float32; asked for {options.ComputeType}.");
         if (options.Fp8 && options.ComputeType != ElementType.BFloat16)
             throw new NotSupportedException($"fp8 is a way to multiply BFloat16; asked for {options.ComputeType}.");
-        CudaLibrary library = CudaLibrary.Open(options.LibraryPath ?? CudaLibrary.DefaultPath);
+        CudaLibrary library = CudaLibrary.Open(options.LibraryPath);
         CudaDevice device = CudaDevice.Open(library, options.Device, CudaDevice.KernelFolder(options.KernelFolder));
         try
         {

@@ -41,7 +41,7 @@ public sealed class CudaDevices : IDisposable
 
     internal static CudaDevices Open(IReadOnlyCollection<int>? ordinals, string? libraryPath)
     {
-        CudaLibrary library = CudaLibrary.Open(libraryPath ?? CudaLibrary.DefaultPath);
+        CudaLibrary library = CudaLibrary.Open(libraryPath);
         ImmutableArray<int> chosen = ordinals is null ? [.. Enumerable.Range(0, CudaDevice.Count(library))] : [.. ordinals];
         if (ordinals is null && chosen.IsEmpty)
             throw new NotSupportedException("The CUDA driver sees no device.");

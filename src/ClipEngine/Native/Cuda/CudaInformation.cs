@@ -11,7 +11,7 @@ public static class CudaInformation
         var devices = new List<(string, string)>();
         try
         {
-            CudaLibrary library = CudaLibrary.Open(CudaLibrary.DefaultPath);
+            CudaLibrary library = CudaLibrary.Open(path: null);
             int count = CudaDevice.Count(library);
             for (int ordinal = 0; ordinal < count; ordinal++)
             {

@@ -4,7 +4,7 @@ using System.Text;
 namespace ClipEngine.Native;
 
 /// <summary>
-/// <c>libclipengine_cuda.so</c>: opened on demand, by path, because a test opens its emulated twin beside it. The functions
+/// <c>libclipengine_cuda.so</c>: opened on demand, and function by function, because a test opens its emulated twin beside it. The functions
 /// stand in <c>clipengine_cuda.h</c>.
 /// </summary>
 internal sealed unsafe class CudaLibrary
@@ -14,19 +14,20 @@ internal sealed unsafe class CudaLibrary
 
     private readonly delegate* unmanaged<byte*, long, long> _errorMessage;
 
-    private CudaLibrary(string path)
+    private CudaLibrary(string? chosen)
     {
+        string path = chosen ?? FileName;
         nint library;
         try
         {
-            library = NativeLibrary.Load(path);
+            library = chosen is null ? NativeLibrary.Load("clipengine_cuda", typeof(CudaLibrary).Assembly, searchPath: null) : NativeLibrary.Load(path);
             int found = ((delegate* unmanaged<int>)NativeLibrary.GetExport(library, "clipengine_cuda_abi_version"))();
             if (found != AbiVersion)
                 throw new NativeLibraryException($"{path} is of another version: expected ABI {AbiVersion}, found {found}. Build it with 'dotnet build'.");
         }
         catch (Exception exception) when (exception is DllNotFoundException or EntryPointNotFoundException or BadImageFormatException)
         {
-            throw new NativeLibraryException($"{path} could not be loaded. Build it with 'dotnet build', or copy the one of this ClipEngine beside ClipEngine.dll. ({exception.Message})", exception);
+            throw new NativeLibraryException($"{path} could not be loaded. Build it with 'dotnet build', or add the package ClipEngine.Cuda of this version. ({exception.Message})", exception);
         }
 
         nint Export(string name) => NativeLibrary.GetExport(library, "clipengine_cuda_" + name);
@@ -97,12 +98,10 @@ internal sealed unsafe class CudaLibrary
     /// <summary>Whether a profiler listens to ranges.</summary>
     internal bool RecordsRanges { get; }
 
-    /// <summary>Opens a library by path.</summary>
+    /// <summary>Opens a library.</summary>
+    /// <param name="path">Null for the one that the build or the package ClipEngine.Cuda brings.</param>
     /// <exception cref="NativeLibraryException">It is missing or another version.</exception>
-    internal static CudaLibrary Open(string path) => new(path);
-
-    /// <summary>The library beside this assembly.</summary>
-    internal static string DefaultPath => Path.Combine(AppContext.BaseDirectory, FileName);
+    internal static CudaLibrary Open(string? path) => new(path);
 
     /// <summary>Throws what a status stands for; call it right behind the native call, on the same thread.</summary>
     internal void Check(NativeStatus status, string? source = null)

@@ -1,0 +1,11 @@
+# portable_library(TARGET PATTERN): the library needs nothing but glibc 2.31 or newer and libgcc_s, which .NET needs as well. libstdc++
+# is linked statically, and of what is linked statically nothing is exported: another copy in the same process must not meet it.
+# Only symbols whose names match PATTERN are exported.
+function(portable_library target pattern)
+  if(CLIPENGINE_SANITIZE OR NOT CMAKE_SYSTEM_NAME STREQUAL Linux)
+    return()
+  endif()
+  file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/${target}.exports "{ global: ${pattern}; local: *; };\n")
+  target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/native/src/core/older_glibc.cpp)
+  target_link_options(${target} PRIVATE -static-libstdc++ -Wl,--exclude-libs,ALL -Wl,-z,defs -Wl,--version-script,${CMAKE_CURRENT_BINARY_DIR}/${target}.exports)
+endfunction()
