@@ -9,6 +9,9 @@ namespace ClipEngine.Tokenization;
 /// </summary>
 internal sealed class CharacterMap
 {
+    /// <summary>Real tables have 33 bytes at most (U+FDFA).</summary>
+    private const int LongestReplacement = 256;
+
     private readonly uint[] _units;
     private readonly byte[] _replacements;
 
@@ -102,8 +105,8 @@ internal sealed class CharacterMap
             path.Push((step.Node, label));
             uint unit = _units[step.Node ^ (uint)label];
             uint next = Enter(step.Node ^ (uint)label ^ Offset(unit));
-            if (HasLeaf(unit) && Value(_units[next]) > _replacements.Length)
-                throw new FormatException($"the table of replacements points behind its {_replacements.Length} bytes.");
+            if (HasLeaf(unit))
+                CheckReplacement(Value(_units[next]));
             if (states[next] == Open)
                 throw new FormatException("the table of replacements has a cycle.");
             if (states[next] != Closed)
@@ -112,6 +115,15 @@ internal sealed class CharacterMap
         }
 
         uint Enter(uint node) => node < (uint)_units.Length ? node : throw new FormatException($"the table of replacements points outside of its {_units.Length} units.");
+    }
+
+    private void CheckReplacement(int value)
+    {
+        if (value > _replacements.Length)
+            throw new FormatException($"the table of replacements points behind its {_replacements.Length} bytes.");
+        ReadOnlySpan<byte> rest = _replacements.AsSpan(value);
+        if (rest.Length > LongestReplacement && !rest[..LongestReplacement].Contains((byte)0))
+            throw new FormatException($"the table of replacements has one of more than {LongestReplacement} bytes.");
     }
 
     private bool HasChild(uint node, uint label)

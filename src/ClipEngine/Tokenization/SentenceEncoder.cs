@@ -41,9 +41,6 @@ internal sealed class TokenizerScratch
 /// </summary>
 internal sealed class PipelineEncoder : SentenceEncoder
 {
-    /// <summary>How much longer than what was asked for a text may become by normalizing; real tables make at most 18 characters of one.</summary>
-    private const int LongestGrowth = 64;
-
     private readonly TextNormalizer? _normalizer;
     private readonly TextSplitter[] _splitters;
     private readonly TokenModel _model;
@@ -59,7 +56,7 @@ internal sealed class PipelineEncoder : SentenceEncoder
         _model = model;
         AddedToken[] all = [.. added];
         AddedToken[] normalized = [.. all.Where(static token => token.IsNormalized)
-            .Select(token => token with { Content = normalizer?.Normalize(token.Content) ?? token.Content }).Where(static token => token.Content.Length > 0)];
+            .Select(token => token with { Content = Normalize(token.Content) }).Where(static token => token.Content.Length > 0)];
         _written = all.Any(static token => !token.IsNormalized) ? new AddedTokens(all.Where(static token => !token.IsNormalized)) : null;
         _normalized = normalized.Length > 0 ? new AddedTokens(normalized) : null;
     }
@@ -82,9 +79,7 @@ internal sealed class PipelineEncoder : SentenceEncoder
         if (start >= end)
             return;
         string section = start == 0 && end == text.Length ? text : text[start..end];
-        string normalized = _normalizer?.Normalize(section) ?? section;
-        if (normalized.Length > (LongestGrowth * (long)section.Length) + 1024)
-            throw new BadInputException(_source, $"its normalizer makes {normalized.Length} characters of {section.Length}.", "Get the file again.");
+        string normalized = Normalize(section);
         int done = 0;
         while (_normalized is not null && _normalized.TryFind(normalized, done, out AddedTokens.Match match))
         {
@@ -94,6 +89,18 @@ internal sealed class PipelineEncoder : SentenceEncoder
         }
 
         EncodeNormalized(normalized.AsSpan(done), start == 0 && done == 0, scratch);
+    }
+
+    private string Normalize(string text)
+    {
+        try
+        {
+            return _normalizer?.Normalize(text) ?? text;
+        }
+        catch (FormatException exception)
+        {
+            throw new BadInputException(_source, exception.Message, "Get the file again.", exception);
+        }
     }
 
     private void EncodeNormalized(ReadOnlySpan<char> text, bool startsSentence, TokenizerScratch scratch)

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 
 namespace ClipEngine.Tokenization;
@@ -12,10 +11,20 @@ internal abstract class TextNormalizer
 /// <summary>Several normalizers, one after the other.</summary>
 internal sealed class NormalizerSequence(params TextNormalizer[] steps) : TextNormalizer
 {
+    /// <summary>How many times as long a text may become; real tables make at most 18 characters of one.</summary>
+    private const int LargestGrowth = 64;
+
+    /// <exception cref="FormatException">The text has grown out of all proportion.</exception>
     public override string Normalize(string text)
     {
+        int length = text.Length;
         foreach (TextNormalizer step in steps)
+        {
             text = step.Normalize(text);
+            if (text.Length > (LargestGrowth * (long)length) + 1024)
+                throw new FormatException($"its normalizer makes {text.Length} characters of {length}.");
+        }
+
         return text;
     }
 }
@@ -26,12 +35,6 @@ internal sealed class ComposedForm : TextNormalizer
     public override string Normalize(string text) => UnicodeComposition.Compose(text);
 }
 
-/// <summary>Unicode's decomposed form, NFD.</summary>
-internal sealed class DecomposedForm : TextNormalizer
-{
-    public override string Normalize(string text) => UnicodeComposition.Decompose(text);
-}
-
 /// <summary>Lower case, letter by letter: no final sigma.</summary>
 internal sealed class LowerCase : TextNormalizer
 {
@@ -40,13 +43,6 @@ internal sealed class LowerCase : TextNormalizer
         string lower = UnicodeCase.Lower(text, knowsFinalSigma: false);
         return lower == text ? text : lower;
     }
-}
-
-/// <summary>Leaves out combining marks of all kinds.</summary>
-internal sealed class WithoutMarks : TextNormalizer
-{
-    public override string Normalize(string text) => CharacterFilter.Keep(text, static code =>
-        CharUnicodeInfo.GetUnicodeCategory(code) is not (UnicodeCategory.NonSpacingMark or UnicodeCategory.SpacingCombiningMark or UnicodeCategory.EnclosingMark));
 }
 
 /// <summary>Takes white space off the ends.</summary>

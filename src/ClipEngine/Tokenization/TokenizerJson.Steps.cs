@@ -23,14 +23,8 @@ internal sealed partial class TokenizerJson
                 case "NFC":
                     steps.Add(new ComposedForm());
                     break;
-                case "NFD":
-                    steps.Add(new DecomposedForm());
-                    break;
                 case "Lowercase":
                     steps.Add(new LowerCase());
-                    break;
-                case "StripAccents":
-                    steps.Add(new WithoutMarks());
                     break;
                 case "Strip":
                     steps.Add(new StripEnds(FlagOr(step, "strip_left", true), FlagOr(step, "strip_right", true)));
@@ -73,8 +67,8 @@ internal sealed partial class TokenizerJson
     {
         string content = Text(step, "content");
         JsonElement pattern = Member(step, "pattern", JsonValueKind.Object);
-        if (content.Length > 32)
-            throw Refuse($"normalizer Replace puts {content.Length} characters in a place; at most 32 are read.");
+        if (content.Length > 8)
+            throw Refuse($"normalizer Replace puts {content.Length} characters in a place; at most 8 are read.");
         if (!pattern.TryGetProperty("Regex", out JsonElement expression))
         {
             string literal = Text(pattern, "String");

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 
 namespace ClipEngine.Tokenization;
@@ -61,7 +62,7 @@ internal sealed partial class TokenizerJson : IDisposable
     /// <summary>The whole file, as the tokenizers library runs it.</summary>
     public TokenizerParts ReadWhole()
     {
-        Vocabulary vocabulary = ReadVocabulary();
+        Vocabulary vocabulary = ReadVocabulary(roundsScores: true);
         List<AddedToken> added = ReadAddedTokens(vocabulary);
         int size = SizeOf(vocabulary, added);
         (int[] prefix, int[] suffix) = ReadEnds(size) ?? ([], []);
@@ -95,7 +96,9 @@ internal sealed partial class TokenizerJson : IDisposable
             : throw Refuse("model.type is missing.");
     }
 
-    public Vocabulary ReadVocabulary()
+    /// <summary>The vocabulary with its merges or scores.</summary>
+    /// <param name="roundsScores">Read scores as the tokenizers library does, one unit in the last place off now and then: that decides between cuts of equal sums.</param>
+    public Vocabulary ReadVocabulary(bool roundsScores = false)
     {
         string type = ModelType();
         switch (type)
@@ -106,7 +109,7 @@ internal sealed partial class TokenizerJson : IDisposable
                 Dictionary<string, int> ids = ReadIds();
                 return new Vocabulary { Ids = ids, Merges = ReadMerges(ids) };
             case "Unigram":
-                return ReadScored();
+                return ReadScored(roundsScores);
             default:
                 throw Unsupported("model.type", type);
         }
@@ -260,7 +263,7 @@ internal sealed partial class TokenizerJson : IDisposable
         return ids.Count > 0 ? ids : throw Refuse("model.vocab is empty.");
     }
 
-    private Vocabulary ReadScored()
+    private Vocabulary ReadScored(bool rounds)
     {
         JsonElement list = Member(Model, "vocab", JsonValueKind.Array);
         var scored = new List<(string, double)>(list.GetArrayLength());
@@ -269,7 +272,7 @@ internal sealed partial class TokenizerJson : IDisposable
         {
             if (entry.ValueKind != JsonValueKind.Array || entry.GetArrayLength() != 2 || entry[0].ValueKind != JsonValueKind.String || entry[1].ValueKind != JsonValueKind.Number)
                 throw Refuse($"model.vocab[{scored.Count}] is {Show(entry.GetRawText())}; a piece with its score was expected.");
-            double score = entry[1].GetDouble();
+            double score = rounds ? RoundedTwice(entry[1].GetRawText()) : entry[1].GetDouble();
             if (!double.IsFinite(score))
                 throw Refuse($"the score of model.vocab[{scored.Count}] is {score}.");
             string piece = entry[0].GetString()!;
@@ -278,6 +281,41 @@ internal sealed partial class TokenizerJson : IDisposable
         }
 
         return scored.Count is > 0 and <= LargestId ? new Vocabulary { Ids = ids, Scored = scored } : throw Refuse($"model.vocab has {scored.Count} pieces.");
+    }
+
+    /// <summary>A number as Rust's serde_json reads it by default: its digits as a whole number, divided or multiplied by a power of ten, each step rounded.</summary>
+    private static double RoundedTwice(string text)
+    {
+        ulong digits = 0;
+        int exponent = 0, at = text[0] == '-' ? 1 : 0;
+        bool isFraction = false;
+        for (; at < text.Length && text[at] is not ('e' or 'E'); at++)
+        {
+            if (text[at] == '.')
+            {
+                isFraction = true;
+            }
+            else if (digits > (ulong.MaxValue - 9) / 10)
+            {
+                // What no longer fits is left out, as there.
+                exponent += isFraction ? 0 : 1;
+            }
+            else
+            {
+                digits = (10 * digits) + (ulong)(text[at] - '0');
+                exponent -= isFraction ? 1 : 0;
+            }
+        }
+
+        if (at < text.Length)
+            exponent += Math.Clamp(int.Parse(text.AsSpan(at + 1), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture), -1000, 1000);
+        double value = digits;
+        for (; exponent < -308; exponent += 308)
+            value /= 1e308;
+        // Powers of ten are read from text: those above 22 that Math.Pow gives need not be the nearest ones.
+        double power = double.Parse($"1e{Math.Min(Math.Abs(exponent), 308)}", NumberStyles.Float, CultureInfo.InvariantCulture);
+        value = exponent < 0 ? value / power : value * power;
+        return text[0] == '-' ? -value : value;
     }
 
     private PairMerges ReadMerges(Dictionary<string, int> ids)

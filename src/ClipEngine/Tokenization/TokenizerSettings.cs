@@ -40,13 +40,37 @@ internal sealed class TokenizerSettings
         try
         {
             using JsonDocument document = JsonDocument.Parse(TokenizerFiles.ReadBytes(path, LargestLength));
-            return document.RootElement.ValueKind == JsonValueKind.Object
-                ? document.RootElement.Clone()
-                : throw new BadInputException(path, "a JSON object was expected.");
+            if (document.RootElement.ValueKind != JsonValueKind.Object)
+                throw new BadInputException(path, "a JSON object was expected.");
+            Touch(document.RootElement);
+            return document.RootElement.Clone();
         }
-        catch (JsonException exception)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
             throw new BadInputException(path, $"the file is not JSON: {BadInputException.Escape(exception.Message, 300)}", "Download it again.", exception);
+        }
+    }
+
+    /// <summary>Reads every name and string once: what is not Unicode throws here, and nowhere later.</summary>
+    private static void Touch(JsonElement element)
+    {
+        switch (element.ValueKind)
+        {
+            case JsonValueKind.String:
+                _ = element.GetString();
+                break;
+            case JsonValueKind.Array:
+                foreach (JsonElement inner in element.EnumerateArray())
+                    Touch(inner);
+                break;
+            case JsonValueKind.Object:
+                foreach (JsonProperty entry in element.EnumerateObject())
+                {
+                    _ = entry.Name;
+                    Touch(entry.Value);
+                }
+
+                break;
         }
     }
 
