@@ -28,25 +28,30 @@ uint8_t to_byte(int32_t sum, int bits) { return static_cast<uint8_t>(std::clamp(
 int16_t low_half(int32_t weight, bool narrow) { return static_cast<int16_t>(narrow ? weight : weight & 0x7FFF); }
 int16_t high_half(int32_t weight, bool narrow) { return static_cast<int16_t>(narrow ? 0 : weight >> 15); }
 
-void horizontal_plain(const HorizontalPass& pass, const uint8_t* rows, size_t stride, int count, uint8_t* out, size_t out_stride) {
-  const size_t channels = static_cast<size_t>(pass.channels);
+template <size_t Channels>
+void horizontal_channels(const HorizontalPass& pass, const uint8_t* rows, size_t stride, int count, uint8_t* out, size_t out_stride) {
   for (int y = 0; y < count; ++y, rows += stride, out += out_stride) {
     for (size_t x = 0; x < static_cast<size_t>(pass.outputs); ++x) {
       const int32_t* weight = pass.value + x * static_cast<size_t>(pass.taps);
-      const uint8_t* pixel = rows + static_cast<size_t>(pass.first[x]) * channels;
+      const uint8_t* pixel = rows + static_cast<size_t>(pass.first[x]) * Channels;
       const int32_t half = 1 << (pass.bits - 1);
       int32_t sum[4] = {half, half, half, half};
-      for (int i = 0; i < pass.count[x]; ++i, pixel += channels) {
-        for (size_t c = 0; c < channels; ++c) sum[c] += pixel[c] * weight[i];
+      for (int i = 0; i < pass.count[x]; ++i, pixel += Channels) {
+        for (size_t c = 0; c < Channels; ++c) sum[c] += pixel[c] * weight[i];
       }
-      for (size_t c = 0; c < channels; ++c) out[channels * x + c] = to_byte(sum[c], pass.bits);
+      for (size_t c = 0; c < Channels; ++c) out[Channels * x + c] = to_byte(sum[c], pass.bits);
     }
   }
 }
 
+void horizontal_plain(const HorizontalPass& pass, const uint8_t* rows, size_t stride, int count, uint8_t* out, size_t out_stride) {
+  (pass.channels == 3 ? horizontal_channels<3> : horizontal_channels<4>)(pass, rows, stride, count, out, out_stride);
+}
+
 void vertical_plain(const VerticalPass& pass, const uint8_t* rows, size_t stride, uint8_t* out, size_t bytes) {
+  const int32_t half = 1 << (pass.bits - 1);
   for (size_t i = 0; i < bytes; ++i) {
-    int32_t sum = 1 << (pass.bits - 1);
+    int32_t sum = half;
     for (int k = 0; k < pass.count; ++k) sum += rows[static_cast<size_t>(k) * stride + i] * pass.value[k];
     out[i] = to_byte(sum, pass.bits);
   }

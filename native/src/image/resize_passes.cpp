@@ -58,15 +58,23 @@ void BytePasses::vertical(size_t output, const uint8_t* rows, size_t stride, uin
 }
 
 void Gray16Passes::horizontal(const uint8_t* rows, size_t stride, int count, uint8_t* out, size_t out_stride) const {
+  // A row's sum must be added up in order; several rows are summed beside each other instead.
+  constexpr int kRows = 4;
+  for (; count >= kRows; count -= kRows, rows += kRows * stride, out += kRows * out_stride) horizontal_rows<kRows>(rows, stride, out, out_stride);
+  for (; count > 0; --count, rows += stride, out += out_stride) horizontal_rows<1>(rows, stride, out, out_stride);
+}
+
+template <int Rows>
+void Gray16Passes::horizontal_rows(const uint8_t* rows, size_t stride, uint8_t* out, size_t out_stride) const {
   const Weights& weights = columns_.weights;
-  for (int y = 0; y < count; ++y, rows += stride, out += out_stride) {
-    for (size_t x = 0; x < weights.first.size(); ++x) {
-      const double* weight = weights.exact.data() + x * static_cast<size_t>(weights.taps);
-      const uint8_t* pixel = rows + static_cast<size_t>(weights.first[x] - columns_.first) * 2;
-      double sum = 0.0;
-      for (int k = 0; k < weights.count[x]; ++k, pixel += 2) sum += load(pixel) * weight[k];
-      store(sum, out + 2 * x);
+  for (size_t x = 0; x < weights.first.size(); ++x) {
+    const double* weight = weights.exact.data() + x * static_cast<size_t>(weights.taps);
+    const uint8_t* pixel = rows + static_cast<size_t>(weights.first[x] - columns_.first) * 2;
+    double sum[Rows] = {};
+    for (int k = 0; k < weights.count[x]; ++k, pixel += 2) {
+      for (size_t r = 0; r < Rows; ++r) sum[r] += load(pixel + r * stride) * weight[k];
     }
+    for (size_t r = 0; r < Rows; ++r) store(sum[r], out + r * out_stride + 2 * x);
   }
 }
 

@@ -64,6 +64,9 @@ class Gray16Passes final : public ResizePasses {
   void vertical(size_t output, const uint8_t* rows, size_t stride, uint8_t* out, size_t pixels) const override;
 
  private:
+  template <int Rows>
+  void horizontal_rows(const uint8_t* rows, size_t stride, uint8_t* out, size_t out_stride) const;
+
   const Axis& columns_;
   const Axis& rows_;
   mutable std::vector<double> sums_;
