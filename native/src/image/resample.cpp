@@ -57,7 +57,7 @@ void vertical_plain(const VerticalPass& pass, const uint8_t* rows, size_t stride
   }
 }
 
-// For one output: which inputs, and their weights in double precision.
+// For one output: which inputs, and their weights in double precision, to be divided by their sum.
 class ExactWeights {
  public:
   ExactWeights(Filter filter, int input_size, int64_t output_size)
@@ -72,8 +72,8 @@ class ExactWeights {
 
   int taps() const { return static_cast<int>(std::ceil(support_)) * 2 + 1; }
 
-  // weight [taps] is filled up to count.
-  void compute(int64_t output, int* first, int* count, double* weight) const {
+  // weight [taps] is filled up to count. Returns their sum; 1 where that is 0.
+  double compute(int64_t output, int* first, int* count, double* weight) const {
     const double center = (static_cast<double>(output) + 0.5) * scale_;
     *first = std::max(0, static_cast<int>(center - support_ + 0.5));
     *count = std::min(input_size_, static_cast<int>(center + support_ + 0.5)) - *first;
@@ -82,8 +82,7 @@ class ExactWeights {
       weight[k] = function_((k + *first - center + 0.5) * inverse_);
       total += weight[k];
     }
-    if (total == 0.0) return;
-    for (int k = 0; k < *count; ++k) weight[k] /= total;
+    return total != 0.0 ? total : 1.0;
   }
 
  private:
@@ -103,8 +102,8 @@ int narrow_bits(const ExactWeights& exact, int64_t output_size) {
   for (int64_t output = 0; output < output_size && bits > kFewest; ++output) {
     int first;
     int count;
-    exact.compute(output, &first, &count, weight.data());
-    const double largest = *std::max_element(weight.begin(), weight.begin() + count);
+    const double total = exact.compute(output, &first, &count, weight.data());
+    const double largest = *std::max_element(weight.begin(), weight.begin() + count) / total;
     while (bits > kFewest && static_cast<int>(0.5 + largest * (1 << bits)) >= 1 << 15) --bits;
   }
   return bits;
@@ -205,12 +204,19 @@ Weights make_weights(Filter filter, Rounding rounding, int input_size, int64_t o
     weights.value.resize(outputs * taps);
   }
   std::vector<double> one(taps);
+  const double unit = 1 << weights.bits;
   for (size_t i = 0; i < outputs; ++i) {
     double* weight = rounding == Rounding::kNone ? weights.exact.data() + i * taps : one.data();
-    exact.compute(begin + static_cast<int64_t>(i), &weights.first[i], &weights.count[i], weight);
-    if (rounding == Rounding::kNone) continue;
-    for (int k = 0; k < weights.count[i]; ++k) {
-      weights.value[i * taps + static_cast<size_t>(k)] = static_cast<int32_t>((weight[k] < 0 ? -0.5 : 0.5) + weight[k] * (1 << weights.bits));
+    const double total = exact.compute(begin + static_cast<int64_t>(i), &weights.first[i], &weights.count[i], weight);
+    const int count = weights.count[i];
+    if (rounding == Rounding::kNone) {
+      for (int k = 0; k < count; ++k) weight[k] /= total;
+      continue;
+    }
+    int32_t* value = weights.value.data() + i * taps;
+    for (int k = 0; k < count; ++k) {
+      const double part = weight[k] / total;
+      value[k] = static_cast<int32_t>((part < 0 ? -0.5 : 0.5) + part * unit);
     }
   }
   return weights;

@@ -1,5 +1,6 @@
 using System.Text;
 using ClipEngine.Audit.Specs;
+using ClipEngine.Imaging;
 
 namespace ClipEngine.Audit.Tests.Specs;
 
@@ -21,6 +22,9 @@ public class SpecReaderTests
     [InlineData("{ \"text\": \"y\" }", "{ \"text\": \"y\", \"gruop\": \"A\" }", "unknown key 'gruop'")]
     [InlineData("\"key\": \"m\", ", "", "key")]
     [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"scale\": \"-1\", \"elementType\": \"fp8\"", "scale is '-1'; a number from 1E-06 to 1000000 with a decimal point, or 'checkpoint', was expected; elementType is 'fp8'")]
+    [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"resampler\": \"pillow\"", "resampler: expected pillow-13, pillow-12 or torchvision, found 'pillow'")]
+    [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"rgb\": \"never\"", "rgb: expected last or first, found 'never'")]
+    [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"alpha\": \"\"", "alpha: expected drop or white, found ''")]
     [InlineData("{ \"text\": \"y\" }", "{ \"text\": \"x\" }", "'x' is there more than once")]
     [InlineData("\"model\": \"m\"", "\"architecture\": \"a\"", "needs exactly one of model, scores")]
     public void UnknownKeysAndContradictionsAreRefusedTogether(string old, string replacement, string message)
@@ -38,5 +42,12 @@ public class SpecReaderTests
         Assert.Equal(["ViT-B-32/laion2b_e16", "ViT-B-32/laion2b_s34b_b79k"], scaling.Second.Models);
         FamilySpec primary = Assert.Single(spec.Families);
         Assert.Equal((3, "criminal"), (primary.Comparisons.Count, Assert.Single(primary.Labels)));
+    }
+
+    [Fact]
+    public void ThePublishedStudyIsRunWithThePillowThatItsAuthorsHad()
+    {
+        Assert.Equal(new PreprocessOverrides { Resampler = Resampler.Pillow12 }, SpecReader.Preprocessing(SpecReader.Paper()));
+        Assert.Equal(new PreprocessOverrides(), SpecReader.Preprocessing(SpecReader.Parse("spec.json", Encoding.UTF8.GetBytes(Minimal))));
     }
 }
