@@ -21,25 +21,29 @@ internal static class ComparisonFigures
     /// <summary>What was declared primary; where nothing could be tested (published tables without faces), everything that was asked for.</summary>
     private static bool IsHeadline(ArmComparison comparison) => comparison.Kind == "scaling" && (comparison.RateTest is null || comparison.RateTest.IsPrimary);
 
+    /// <summary>The corrected test decides; where no test could be made, the interval.</summary>
+    private static bool IsClear(ArmComparison comparison) => comparison.RateTest is { } test
+        ? test.Holm < 1 - (comparison.RateDifference.Interval?.Level ?? 0.95)
+        : comparison.RateDifference.Interval is { } interval && (interval.Lower > 0 || interval.Upper < 0);
+
     private static AuditFigure Forest(string experiment, string label, ArmComparison[] comparisons, string[] groups)
     {
         var rows = new List<ForestRow>();
         foreach (var named in comparisons.GroupBy(comparison => comparison.Name))
         {
-            rows.Add(new ForestRow(named.Key, double.NaN, double.NaN, double.NaN, "", IsHeading: true));
+            rows.Add(new ForestRow(named.Key, double.NaN, double.NaN, double.NaN, "", IsClear: false, IsHeading: true));
             foreach (ArmComparison comparison in named.OrderBy(comparison => Array.IndexOf(groups, comparison.Group)))
             {
                 IntervalBar bar = FigureSet.Bar(comparison.RateDifference);
                 string note = comparison.RateTest is { } test ? (test.Holm < 0.001 ? "p < 0.001" : $"p = {test.Holm:0.000}") + " (Holm)" : "";
-                rows.Add(new ForestRow($"{comparison.Group} (n = {comparison.RateDifference.Count})", bar.Estimate, bar.Low, bar.High, note));
+                rows.Add(new ForestRow($"{comparison.Group} (n = {comparison.RateDifference.Count})", bar.Estimate, bar.Low, bar.High, note, IsClear(comparison)));
             }
         }
 
-        var clear = rows.Where(row => !row.IsHeading && (row.Low > 0 || row.High < 0)).ToList();
-        string words = $"{clear.Count} of {rows.Count(row => !row.IsHeading)} intervals exclude zero. " +
+        string words = $"{rows.Count(row => row.IsClear)} of {rows.Count(row => !row.IsHeading)} differences stand after correction. " +
             string.Join("; ", rows.Where(row => !row.IsHeading && double.IsFinite(row.Estimate)).Select(row => $"{row.Label} {row.Estimate:+0.0;-0.0;0.0}")) + " points.";
         return new AuditFigure(FigureSet.Slug("forest", experiment, label), FigureSection.Comparisons,
-            $"Scaling effect on '{label}': difference of the share of images given this label, {comparisons[0].Second.Name} minus {comparisons[0].First.Name}, the same images in both. Filled points: the interval excludes zero. p-values are corrected after Holm.",
+            $"Scaling effect on '{label}': difference of the share of images given this label, {comparisons[0].Second.Name} minus {comparisons[0].First.Name}, the same images in both. Filled points: the test stands after Holm's correction within its family; intervals are not corrected.",
             new ForestPlot
             {
                 Title = $"Scaling effect on '{label}'",

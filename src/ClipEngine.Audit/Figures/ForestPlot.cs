@@ -1,7 +1,7 @@
 namespace ClipEngine.Audit.Figures;
 
-/// <summary>One row of a forest plot: an effect with its interval, or a heading where <paramref name="Estimate"/> is NaN and the label ends the matter.</summary>
-internal readonly record struct ForestRow(string Label, double Estimate, double Low, double High, string Note, bool IsHeading = false);
+/// <summary>One row of a forest plot: an effect with its interval, its point filled where <paramref name="IsClear"/>; or a heading, where <paramref name="Estimate"/> is NaN.</summary>
+internal readonly record struct ForestRow(string Label, double Estimate, double Low, double High, string Note, bool IsClear, bool IsHeading = false);
 
 /// <summary>Effects with intervals around a line of no effect.</summary>
 internal sealed record ForestPlot
@@ -51,8 +51,7 @@ internal sealed record ForestPlot
             {
                 if (double.IsFinite(row.Low) && double.IsFinite(row.High))
                     svg.Line(axis.Position(row.Low), y, axis.Position(row.High), y, Palette.Category(0), 2.5);
-                bool isClear = row.Low > 0 || row.High < 0;
-                svg.Circle(axis.Position(row.Estimate), y, 4.5, isClear ? Palette.Category(0) : "#fff", Palette.Category(0), $"{row.Label}: {value}");
+                svg.Circle(axis.Position(row.Estimate), y, 4.5, row.IsClear ? Palette.Category(0) : "#fff", Palette.Category(0), $"{row.Label}: {value}");
             }
 
             svg.Text(left + plotWidth + 16, y + 4, value);

@@ -29,7 +29,7 @@ internal sealed record PersonHeatmap
         double left = 24 + RowGroups.Max(group => SvgDocument.TextWidth($"{group.Name} ({group.Count})"));
         double longest = ColumnGroups.Max(group => SvgDocument.TextWidth(group.Name));
         double header = 14 + (0.574 * longest);
-        double plotWidth = Math.Max(360, ColumnGroups.Count * 48), plotHeight = Math.Clamp(rows * 1.1, 16 * RowGroups.Count, 640);
+        double plotWidth = Math.Max(360, ColumnGroups.Count * 48), plotHeight = Math.Max(16 * RowGroups.Count, Math.Min(rows * 1.1, 640));
         double width = Math.Max(left + plotWidth + Math.Max(16, (0.82 * longest) - 20), 32 + SvgDocument.TextWidth(Title, 14));
         double top = 40 + header;
         var svg = new SvgDocument(width, top + plotHeight + 52, Title, Description);

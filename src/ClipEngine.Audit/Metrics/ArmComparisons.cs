@@ -56,9 +56,7 @@ internal sealed class ArmComparisons(Probe probe, AuditSpec spec, IReadOnlyList<
         var builder = new FrameBuilder(grouping, options);
         Estimate firstRate = builder.Share(group, before);
         Estimate secondRate = builder.Share(group, after);
-        Estimate rateDifference = builder.Mean(persons, rates, name);
-        if (rateDifference is { Value: double difference, Interval: null })
-            rateDifference = rateDifference with { Interval = Degenerate(difference, firstRate.Value!.Value, secondRate.Value!.Value, persons.Length) };
+        Estimate rateDifference = builder.RateDifference(group, rates);
         double[] personRates = ByPerson(persons, rates);
         double[] personMeans = ByPerson(persons, means);
         return new ArmComparison
@@ -81,13 +79,6 @@ internal sealed class ArmComparisons(Probe probe, AuditSpec spec, IReadOnlyList<
             MeanTest = Uncorrected(personMeans, name + "|mean"),
             EffectSize = HypothesisTests.PairedEffectSize(personMeans),
         };
-    }
-
-    /// <summary>Where all faces changed alike, resampling them shows no spread; the two shares are then taken as independent, which is wider than the truth.</summary>
-    private Interval Degenerate(double difference, double first, double second, int persons)
-    {
-        Interval interval = Proportions.Newcombe(second * persons, persons, first * persons, persons, options.Level);
-        return interval with { Lower = Math.Min(interval.Lower, difference), Upper = Math.Max(interval.Upper, difference), Method = "Newcombe, as if independent" };
     }
 
     private TestResult? Uncorrected(double[] differences, string stream) => differences.Length == 0

@@ -11,12 +11,12 @@ internal static class AuditNotes
         var notes = new List<Note>
         {
             new(NoteKind.Method, "Intervals of this run",
-                $"Every interval has a nominal coverage of {percent} %. Shares carry Wilson's score interval where each person is shown once, else a bootstrap over persons (and Wilson's over persons where all images agree); differences of shares between groups carry Newcombe's. Means and their differences carry a bootstrap over persons with {result.Provenance.Resamples} resamples and seed {result.Provenance.Seed}, bias-corrected and accelerated where the corrections exist, and a normal interval beyond {Resampled.LargestResampled} persons. The tables name the method beside each interval. A group without images has no value: it is undefined, not zero."),
+                $"Every interval has a nominal coverage of {percent} %. Shares carry Wilson's score interval and their differences between groups Newcombe's, on the number of images where each person of a group is shown once, else on the effective number over persons; groups with persons in common are paired. Mean probabilities and their gaps carry Gaffke's interval for bounded values; other means and differences of means between arms carry a bootstrap over persons, bias-corrected and accelerated where the corrections exist, and a normal interval beyond {Resampled.LargestResampled} persons ({result.Provenance.Resamples} resamples, seed {result.Provenance.Seed}). The tables name the method beside each interval. A group without images has no value: it is undefined, not zero."),
         };
         if (result.Comparisons.Count > 0)
         {
             notes.Add(new Note(NoteKind.Method, "Comparisons of this run",
-                "Two arms are compared on the same images: each image's outcome is averaged over an arm's checkpoints, and the differences image by image carry a bootstrap interval over persons and a permutation test that swaps their signs. Where each arm is one checkpoint, McNemar's exact test is given too. Tests are corrected within the families that the spec declares; that it was written before the data were seen is for its authors to show; what is in no primary family is exploratory."));
+                "Two arms are compared on the same images: each image's outcome is averaged over an arm's checkpoints, and the differences of rates carry Tango's score interval (on the effective number over persons where persons have several images or arms several checkpoints) and a permutation test that swaps their signs. Where each arm is one checkpoint, McNemar's exact test is given too. Tests are corrected within the families that the spec declares; that it was written before the data were seen is for its authors to show; what is in no primary family is exploratory."));
         }
 
         if (result.Sensitivity.Count > 0)

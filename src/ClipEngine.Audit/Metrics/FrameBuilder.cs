@@ -21,11 +21,10 @@ public sealed record IntervalOptions
 }
 
 /// <summary>
-/// Makes group frames. Shares get Wilson's interval where every person has one image, else the bootstrap over persons; means
-/// get the bootstrap over persons; gaps of shares get Newcombe's interval, gaps of means the bootstrap with both groups drawn
-/// independently. Where a bootstrap of shares shows no spread because all images agree, the score intervals over as many persons
-/// take its place: nothing is certain because it was seen in all of few. A single person has no interval, and groups without
-/// images stay undefined.
+/// Makes group frames. Shares get Wilson's interval and their gaps Newcombe's, on the number of images where every person of a group has one and else
+/// on the effective number over persons; gaps of groups with persons in common are paired. Means of probabilities get an interval for bounded values
+/// (<see cref="BoundedMean"/>), other means the bootstrap over persons. A single person has no interval, and groups without images stay undefined.
+/// docs/statistics.md has the coverage of each.
 /// </summary>
 internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
 {
@@ -36,51 +35,21 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
     /// <summary>A frame of the share of images that have something.</summary>
     public GroupMetricFrame Share(Metric metric, string subject, ReadOnlySpan<bool> hasIt, bool withGaps = true)
     {
-        if (!OnePersonAnImage)
-        {
-            var values = new double[hasIt.Length];
-            for (int row = 0; row < values.Length; row++)
-                values[row] = hasIt[row] ? 1 : 0;
-            GroupMetricFrame frame = Means(metric, MetricUnit.Proportion, [subject], values, withGaps)[0];
-            return frame with
-            {
-                Groups = [.. frame.Groups.Select((entry, group) => entry with { Estimate = OverPersons(entry.Estimate, grouping.Persons[group].Length) })],
-                Overall = OverPersons(frame.Overall, grouping.AllPersons.Length),
-                Gaps = [.. frame.Gaps.Select(gap => gap with { Difference = OverPersons(gap, frame) })],
-            };
-        }
-
         int groups = grouping.Keys.Count;
-        var successes = new int[groups];
-        for (int row = 0; row < hasIt.Length; row++)
-        {
-            if (hasIt[row])
-                successes[grouping.GroupOf[row]]++;
-        }
-
-        var entries = new GroupEstimate[groups];
+        var outcomes = new double[hasIt.Length];
+        for (int row = 0; row < outcomes.Length; row++)
+            outcomes[row] = hasIt[row] ? 1 : 0;
+        var shares = new PersonShare?[groups];
         for (int group = 0; group < groups; group++)
-            entries[group] = new GroupEstimate(grouping.Keys[group], Share(successes[group], grouping.Images[group].Length));
-        var gaps = new List<GroupGap>();
-        foreach ((int first, int second) in Pairs(withGaps ? groups : 0))
-        {
-            int firstCount = grouping.Images[first].Length;
-            int secondCount = grouping.Images[second].Length;
-            Estimate gap = firstCount == 0 || secondCount == 0
-                ? new Estimate(firstCount + secondCount, null, null)
-                : new Estimate(firstCount + secondCount, ((double)successes[first] / firstCount) - ((double)successes[second] / secondCount),
-                    Proportions.Newcombe(successes[first], firstCount, successes[second], secondCount, options.Level));
-            gaps.Add(new GroupGap(grouping.Keys[first], grouping.Keys[second], gap));
-        }
-
+            shares[group] = PersonShare.Of(grouping.Persons[group], grouping.PersonOf, outcomes);
         return new GroupMetricFrame
         {
             Metric = metric,
             Unit = MetricUnit.Proportion,
             Subject = subject,
-            Groups = entries,
-            Overall = Share(successes.Sum(), hasIt.Length),
-            Gaps = gaps,
+            Groups = [.. shares.Select((share, group) => new GroupEstimate(grouping.Keys[group], share?.Estimate(options.Level) ?? Estimate.Undefined))],
+            Overall = PersonShare.Of(grouping.AllPersons, grouping.PersonOf, outcomes)?.Estimate(options.Level) ?? Estimate.Undefined,
+            Gaps = [.. Pairs(withGaps ? groups : 0).Select(pair => new GroupGap(grouping.Keys[pair.First], grouping.Keys[pair.Second], PersonShare.Gap(shares[pair.First], shares[pair.Second], options.Level)))],
         };
     }
 
@@ -96,8 +65,8 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
         int groups = grouping.Keys.Count;
         var samples = new Resampled[groups];
         for (int group = 0; group < groups; group++)
-            samples[group] = new Resampled(Sample(grouping.Persons[group], values, columns), options, grouping.Keys[group]);
-        var overall = new Resampled(Sample(grouping.AllPersons, values, columns), options, "overall");
+            samples[group] = Resample(grouping.Persons[group], values, columns, unit, grouping.Keys[group]);
+        Resampled overall = Resample(grouping.AllPersons, values, columns, unit, "overall");
         var frames = new GroupMetricFrame[columns];
         for (int column = 0; column < columns; column++)
         {
@@ -132,18 +101,19 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
     /// <summary>A group's share, as the frames of <see cref="Share(Metric, string, ReadOnlySpan{bool}, bool)"/> have it.</summary>
     /// <param name="group">The group's index.</param>
     /// <param name="outcomes">For every image of the probe 0 or 1, or a fraction where outcomes were averaged over checkpoints.</param>
-    public Estimate Share(int group, double[] outcomes)
-    {
-        int[] images = grouping.Images[group];
-        int[][] persons = grouping.Persons[group];
-        return OnePersonAnImage
-            ? Share(images.Sum(row => outcomes[row]), images.Length)
-            : OverPersons(Mean(persons, outcomes, grouping.Keys[group]), persons.Length);
-    }
+    public Estimate Share(int group, double[] outcomes) => PersonShare.Of(grouping.Persons[group], grouping.PersonOf, outcomes)?.Estimate(options.Level) ?? Estimate.Undefined;
+
+    /// <summary>The mean difference of two rates over a group's images, second minus first.</summary>
+    /// <param name="group">The group's index.</param>
+    /// <param name="differences">For every image of the probe, from −1 to 1.</param>
+    public Estimate RateDifference(int group, double[] differences) => PairedRates.Difference(grouping.Persons[group], differences, options.Level);
 
     /// <summary>The mean of one column over some persons, with its bootstrap interval.</summary>
     public Estimate Mean(int[][] persons, double[] values, string stream) =>
         new Resampled(Sample(persons, values, 1), options, stream).Mean(0, options);
+
+    private Resampled Resample(int[][] persons, double[] values, int columns, MetricUnit unit, string stream) =>
+        new(Sample(persons, values, columns), options, stream, unit == MetricUnit.Proportion ? [.. persons.Select(rows => grouping.PersonOf[rows[0]])] : null);
 
     internal static PersonSample Sample(int[][] persons, double[] values, int columns)
     {
@@ -160,23 +130,6 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
         }
 
         return new PersonSample(columns, sums, counts);
-    }
-
-    private bool OnePersonAnImage => grouping.AllPersons.Length == grouping.RowCount;
-
-    private Estimate OverPersons(Estimate estimate, int persons) => estimate is not { Value: double share, Interval: null } || persons < 2 ? estimate
-        : estimate with { Interval = Proportions.Wilson(share * persons, persons, options.Level) with { Method = "Wilson, over persons" } };
-
-    private Estimate OverPersons(GroupGap gap, GroupMetricFrame frame)
-    {
-        if (gap.Difference is not { Value: not null, Interval: null } difference)
-            return gap.Difference;
-        int first = grouping.Persons[Array.IndexOf([.. grouping.Keys], gap.First)].Length;
-        int second = grouping.Persons[Array.IndexOf([.. grouping.Keys], gap.Second)].Length;
-        if (first < 2 || second < 2)
-            return difference;
-        Interval interval = Proportions.Newcombe(frame[gap.First].Value!.Value * first, first, frame[gap.Second].Value!.Value * second, second, options.Level);
-        return difference with { Interval = interval with { Method = "Newcombe, over persons" } };
     }
 
     private static IEnumerable<(int First, int Second)> Pairs(int count)

@@ -13,11 +13,20 @@ internal sealed class Resampled
     private readonly double[][]? _distributions;
     private readonly int _images;
 
-    public Resampled(PersonSample sample, IntervalOptions options, string stream)
+    private readonly BoundedMean? _bounded;
+
+    /// <summary>Draws.</summary>
+    /// <param name="sample">Sums and counts of persons.</param>
+    /// <param name="options">Resamples and seed.</param>
+    /// <param name="stream">The sample's name.</param>
+    /// <param name="numbers">Where values lie in [0, 1]: a number for each person, the same wherever the person stands. Null for other values.</param>
+    public Resampled(PersonSample sample, IntervalOptions options, string stream, int[]? numbers = null)
     {
         _sample = sample;
         _images = sample.Counts.Sum();
-        if (sample.Persons is > 1 and <= LargestResampled)
+        if (numbers is not null && sample.Persons is > 1 and <= LargestResampled)
+            _bounded = BoundedMean.Draw(sample, numbers, options.Resamples, options.Seed, stream);
+        else if (sample.Persons is > 1 and <= LargestResampled)
             _distributions = Bootstrap.Means(sample, options.Resamples, Bootstrap.Seeded(sample.Persons, options.Seed, stream));
     }
 
@@ -28,7 +37,9 @@ internal sealed class Resampled
             return Estimate.Undefined;
         double mean = _sample.Mean(column);
         Interval? interval = null;
-        if (_distributions is not null)
+        if (_bounded is not null)
+            interval = _bounded.Interval(column, mean, options.Level);
+        else if (_distributions is not null)
             interval = Bootstrap.Interval(_distributions[column], mean, [Bootstrap.Jackknife(_sample, column)], options.Level, options.Method);
         else if (_sample.Persons > 1)
             interval = Normal(mean, Variance(column), options.Level);
@@ -46,6 +57,8 @@ internal sealed class Resampled
         double gap = firstMean - secondMean;
         if (first._sample.Persons < 2 || second._sample.Persons < 2)
             return new Estimate(count, gap, null);
+        if (first._bounded is not null && second._bounded is not null)
+            return new Estimate(count, gap, BoundedMean.Gap(first._bounded, second._bounded, column, gap, options.Level));
         if (first._distributions is null || second._distributions is null)
             return new Estimate(count, gap, Normal(gap, first.Variance(column) + second.Variance(column), options.Level));
 

@@ -61,6 +61,8 @@ internal static class ScoreAnalysis
         };
     }
 
+    private static double Square(double value) => value * value;
+
     private static bool[] Equal(int[] winners, int column) => Array.ConvertAll(winners, winner => winner == column);
 
     /// <summary>Summed probabilities of the merged labels, <c>[images, merged]</c>.</summary>
@@ -142,7 +144,8 @@ internal static class ScoreAnalysis
                 double reach = 1.5 * (upper - lower);
                 distributions.Add(new Distribution(
                     grouping.Keys[group], labels[column], sorted.Length, sorted[0], sorted.First(value => value >= lower - reach), lower,
-                    Bootstrap.Quantile(sorted, 0.5), upper, sorted.Last(value => value <= upper + reach), sorted[^1], sorted.Average()));
+                    Bootstrap.Quantile(sorted, 0.5), upper, sorted.Last(value => value <= upper + reach), sorted[^1], sorted.Average(),
+                    sorted[^1] > 0 ? Square(sorted.Sum()) / sorted.Sum(Square) : null, sorted[^1] > 0 ? sorted[^1] / sorted.Sum() : null));
             }
         }
 

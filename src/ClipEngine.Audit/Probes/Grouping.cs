@@ -21,6 +21,12 @@ internal sealed class Grouping
         }
 
         AllPersons = ByPerson(images, Enumerable.Range(0, images.Count));
+        PersonOf = new int[images.Count];
+        for (int person = 0; person < AllPersons.Length; person++)
+        {
+            foreach (int row in AllPersons[person])
+                PersonOf[row] = person;
+        }
     }
 
     /// <summary>The groups' keys.</summary>
@@ -40,6 +46,9 @@ internal sealed class Grouping
 
     /// <summary>The group of each row.</summary>
     public int[] GroupOf { get; }
+
+    /// <summary>The person of each row, numbered as in <see cref="AllPersons"/>: the same number in every group.</summary>
+    public int[] PersonOf { get; }
 
     private static int[][] ByPerson(IReadOnlyList<ProbeImage> images, IEnumerable<int> rows) =>
         [.. rows.GroupBy(row => images[row].Person).Select(person => person.ToArray())];

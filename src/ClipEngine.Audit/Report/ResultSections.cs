@@ -159,7 +159,9 @@ internal static class ResultSections
             page.Paragraph(reason);
         page.BeginDetails("Tables with n and intervals");
         WriteFrames(page, $"{model.Model}: share of images given each label", model.ArgmaxFrequency, groups);
-        WriteFrames(page, $"{model.Model}: mean probability of each label", model.MeanProbability, groups);
+        WriteFrames(page, $"{model.Model}: mean probability of each label", model.MeanProbability, groups, (label, group) => model.Distributions.Any(part => part.Label == label && part.Group == group && part.EffectiveImages < Distribution.FewImages) ? " *" : "");
+        page.Table($"{model.Model}: how many images carry each mean (of equal probability), and the largest image's share; under {Distribution.FewImages} the mean is marked *", ["group", .. experiment.Labels.Select(label => label.Text)],
+            groups.Select(group => (IReadOnlyList<string>)[group, .. experiment.Labels.Select(label => Carried(model.Distributions.FirstOrDefault(part => part.Label == label.Text && part.Group == group)))]));
         if (model.MergedArgmaxFrequency.Count > 0)
         {
             foreach (MergedLabel merged in experiment.MergedLabels)
@@ -192,10 +194,14 @@ internal static class ResultSections
         }
     }
 
-    private static void WriteFrames(HtmlWriter page, string caption, IReadOnlyList<GroupMetricFrame> frames, string[] groups)
+    private static string Carried(Distribution? part) => part is { EffectiveImages: double images, LargestShare: double share }
+        ? FormattableString.Invariant($"{images:0.0} ({100 * share:0} %)")
+        : "–";
+
+    private static void WriteFrames(HtmlWriter page, string caption, IReadOnlyList<GroupMetricFrame> frames, string[] groups, Func<string, string, string>? mark = null)
     {
         string[] columns = ["group", "n", .. frames.Select(frame => frame.Subject.Length > 0 ? frame.Subject : "all")];
-        var rows = groups.Select(group => (string[])[group, frames[0][group].Count.ToString(), .. frames.Select(frame => Wording.Percent2(frame[group]))]).ToList();
+        var rows = groups.Select(group => (string[])[group, frames[0][group].Count.ToString(), .. frames.Select(frame => Wording.Percent2(frame[group]) + mark?.Invoke(frame.Subject, group))]).ToList();
         rows.Add(["all", frames[0].Overall.Count.ToString(), .. frames.Select(frame => Wording.Percent2(frame.Overall))]);
         page.Table(caption, columns, rows);
     }

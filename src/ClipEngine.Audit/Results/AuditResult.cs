@@ -224,9 +224,15 @@ public sealed record ModelExperimentResult
 /// <param name="UpperWhisker">Largest value that is no outlier.</param>
 /// <param name="Maximum">Largest value.</param>
 /// <param name="Mean">Mean.</param>
+/// <param name="EffectiveImages">(Σ p)² / Σ p²: how many images of equal probability would make this mean. Null in results of earlier versions.</param>
+/// <param name="LargestShare">The share of the sum that the image with the largest probability has. Null in results of earlier versions.</param>
 public sealed record Distribution(
     string Group, string Label, int Count, double Minimum, double LowerWhisker, double LowerQuartile, double Median,
-    double UpperQuartile, double UpperWhisker, double Maximum, double Mean);
+    double UpperQuartile, double UpperWhisker, double Maximum, double Mean, double? EffectiveImages = null, double? LargestShare = null)
+{
+    /// <summary>A mean that fewer images carry than this is a statement about those few images.</summary>
+    public const double FewImages = 10;
+}
 
 /// <summary>What a numeric error could change: an image flips if its top two cosines are closer than twice the error.</summary>
 /// <param name="CosineError">The stated largest error of one cosine.</param>

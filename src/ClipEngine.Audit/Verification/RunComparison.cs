@@ -20,7 +20,7 @@ public sealed record ModelChange(
 /// <param name="Group">The group.</param>
 /// <param name="First">The first run's share; null in an empty group.</param>
 /// <param name="Second">The second run's.</param>
-/// <param name="Difference">Second minus first, with its bootstrap interval over persons; no interval where no image changed.</param>
+/// <param name="Difference">Second minus first, with Tango's score interval, over persons where they have several images.</param>
 /// <param name="McNemar">Images that only one of the runs gave the label, and the exact test.</param>
 public sealed record RateChange(string Label, string Group, double? First, double? Second, Estimate Difference, McNemarCounts McNemar);
 
@@ -85,7 +85,7 @@ public static class RunComparison
                 double? Share(int[] winners) => rows.Length == 0 ? null : (double)rows.Count(row => winners[row] == column) / rows.Length;
                 rates.Add(new RateChange(
                     experiment.Labels[column].Text, builder.Grouping.Keys[group], Share(before), Share(after),
-                    builder.Mean(builder.Grouping.Persons[group], differences, $"{experiment.Key}|{column}|{group}"),
+                    builder.RateDifference(group, differences),
                     new McNemarCounts(lost, gained, HypothesisTests.McNemar(lost, gained))));
             }
         }

@@ -126,7 +126,7 @@ public class ScoreAuditTests
         ModelExperimentResult model = ScoreAudit.Run(request with { Columns = request.Columns with { Person = "who" } }).Experiments[0].Models[0];
 
         Assert.Equal(2 / 3.0, model.ArgmaxFrequency[0]["A"].Value!.Value, 12);
-        Assert.StartsWith("bootstrap", model.ArgmaxFrequency[0]["A"].Interval!.Method, StringComparison.Ordinal);
+        Assert.Equal("Wilson, over persons", model.ArgmaxFrequency[0]["A"].Interval!.Method);
         // Both images of B are one person's: no interval can be had of one person.
         Assert.Null(model.ArgmaxFrequency[0]["B"].Interval);
     }
