@@ -6,16 +6,13 @@ using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.NoEmit;
 using ClipEngine.Benchmarks;
 
-// towers FOLDER image|text|prompts THREADS BATCH[,BATCH...] [fp32|bf16|fp16|int8] [SECONDS]: a whole tower, in the format of benchmarks/peers/ort_towers.js.
+// towers FOLDER image|text|prompts THREADS BATCH[,BATCH...] [fp32|bf16|fp16|int8] [SECONDS]: a whole tower, in the format of benchmarks/peers/towers.
 // load FOLDER [both|image|text] [THREADS] [ROUNDS]: loading against one read() of the file into a fresh buffer.
 // Anything else goes to BenchmarkDotNet.
 if (args is ["towers", .. string[] rest])
     return TowerRun.Execute(rest);
 if (args is ["load", .. string[] others])
     return LoadRun.Execute(others);
-// torch-towers: the towers on libtorch's processor.
-if (args is ["torch-towers", .. string[] torch])
-    return TowerRun.ExecuteOnTorch(torch);
 // In this process: a child would have to be built first, and nothing here depends on the other benchmarks' state.
 IConfig config = ManualConfig.Create(DefaultConfig.Instance).AddColumn(new RateColumn(), new ShareColumn(), StatisticColumn.Median)
     .AddJob(Job.Default.WithToolchain(InProcessNoEmitToolchain.Instance).WithWarmupCount(2).WithIterationCount(9).AsDefault())

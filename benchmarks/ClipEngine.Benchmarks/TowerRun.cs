@@ -3,7 +3,6 @@ using ClipEngine.Checkpoints;
 using ClipEngine.Models;
 using ClipEngine.Native;
 using ClipEngine.Tensors;
-using ClipEngine.TorchSharp;
 
 namespace ClipEngine.Benchmarks;
 
@@ -12,9 +11,6 @@ internal static class TowerRun
 {
     internal static int Execute(string[] arguments) =>
         Execute("towers", arguments, static (threads, type) => CpuBackend.Create(new CpuBackendOptions { Threads = threads, ComputeType = type }));
-
-    internal static int ExecuteOnTorch(string[] arguments) =>
-        Execute("torch-towers", arguments, static (threads, type) => TorchBackend.Create(new TorchBackendOptions { Threads = threads, ComputeType = type }));
 
     private static int Execute(string verb, string[] arguments, Func<int, ElementType, IBackend> open)
     {
@@ -62,7 +58,7 @@ internal static class TowerRun
     }
 
     /// <summary>
-    /// Runs as standard input says, in the words of benchmarks/peers/ort_towers.js: 'BATCH SECONDS' is answered by the milliseconds of every
+    /// Runs as standard input says, in the words of benchmarks/peers/towers: 'BATCH SECONDS' is answered by the milliseconds of every
     /// run after one that does not count. Also 'operations 0' by those of one item, 0 where what follows the end of the text is left out; and
     /// 'ceiling SECONDS' by the operations a second that the processor reaches in that type, 0 where it has no instruction for it.
     /// </summary>

@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""ClipEngine beside ONNX Runtime, Pillow with torchvision, numpy and oneDNN in one go, alternating, with ratios.
+"""ClipEngine beside ONNX Runtime, TorchSharp, Pillow with torchvision, numpy and oneDNN in one go, alternating, with ratios.
 
     ORT_DIR=<folder that holds node_modules> benchmarks/peers/compare.py --work /tmp/peers [--threads 2] [--rounds 3]
         [--parts start,towers,products,imaging,sweep,load] [--program dotnet .../ClipEngine.Cli.dll]
         [--models ViT-B-32,ViT-L-14] [--towers image,text,prompts] [--types fp32,int8] [--batches 1,8,32]
+        [--peers onnx,torchsharp-fp32,torchsharp-bf16]
 
 WORK holds what is made once and reused: onnx/ (export_towers.py), photos/ (make_photos.py), and for every model, ViT-B-32/ for one, a folder
 with the same shapes (tools/synthesize-checkpoint). A peer that is not there is said to be missing and its part left out; nothing is fetched:
-    npm install --ignore-scripts onnxruntime-node@1.30.0        in the folder that ORT_DIR names, outside the tree
+    npm install --ignore-scripts onnxruntime-node@1.30.0        for start, in the folder that ORT_DIR names, outside the tree
     apt-get install libdnnl-dev                                 or unpacked anywhere: CPLUS_INCLUDE_PATH and LIBRARY_PATH name it
 Python needs numpy, and PyTorch, torchvision and Pillow for imaging. Wall times; run it on a quiet machine. A ratio is the peer's time
-over ours: above 1 we are faster.
+over ours: above 1 we are faster. The towers' peers are ONNX Runtime and TorchSharp eager from C# (towers/, whose build fetches both packages);
+where TorchSharp cannot be loaded, root runs it in a Debian 13 root (tools/in-debian13.sh).
 """
 import argparse
 import os
@@ -26,6 +28,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 LIBRARY = os.path.join(ROOT, "artifacts", "native", "Release", "libclipengine.so")
 BENCHMARKS = os.path.join(ROOT, "benchmarks", "ClipEngine.Benchmarks", "bin", "Release", "net10.0", "ClipEngine.Benchmarks.dll")
+TOWERS = os.path.join(HERE, "towers", "bin", "Release", "net10.0", "Towers.dll")
 PROGRAM = ["dotnet", os.path.join(ROOT, "src", "ClipEngine.Cli", "bin", "Release", "net10.0", "ClipEngine.Cli.dll")]
 
 parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
@@ -36,13 +39,14 @@ parser.add_argument("--parts", default="start,towers,products,imaging,sweep,load
 parser.add_argument("--models", default="ViT-B-32")
 parser.add_argument("--towers", default="image,text", help="image, text (whole contexts) and prompts (short ones on our side, padded on the peer's)")
 parser.add_argument("--types", default="fp32", help="what ClipEngine computes in: fp32, bf16, fp16, int8")
+parser.add_argument("--peers", default="onnx,torchsharp-fp32,torchsharp-bf16", help="whose towers")
 parser.add_argument("--batches", default="1,8,32")
 parser.add_argument("--seconds", type=float, default=0.7, help="length of one tower's turn")
 parser.add_argument("--program", nargs="+", default=PROGRAM)
 options = parser.parse_args()
 environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads), OPENBLAS_NUM_THREADS=str(options.threads))
 table, turns = [], []  # whole commands; turns of a tower
-TURN = "{:42}{:10.2f} ms{:10.2f} ms{:8.2f} ({:.2f} to {:.2f})  {}"
+TURN = "{:58}{:10.2f} ms{:10.2f} ms{:8.2f} ({:.2f} to {:.2f})  {}"
 
 
 def path(*parts):
@@ -133,35 +137,49 @@ def quartiles(values):
     return statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
 
 
+def peer_command(name, onnx):
+    """The command of a tower's peer, or None with the reason said."""
+    if name == "onnx":
+        return ["dotnet", TOWERS, "onnx", onnx, str(options.threads)]
+    command = ["dotnet", TOWERS, "torchsharp", onnx, str(options.threads), name.removeprefix("torchsharp-")]
+    library = subprocess.run("ldconfig -p | awk '/libstdc\\+\\+\\.so\\.6 .*x86-64/ { print $NF; exit }' | xargs -r grep -q GLIBCXX_3.4.32", shell=True)
+    if library.returncode == 0:
+        return command
+    if os.getuid() != 0:
+        return missing(f"{name}: libstdc++ lacks GLIBCXX_3.4.32, and only root can run it in a Debian 13 root")
+    return [os.path.join(ROOT, "tools", "in-debian13.sh"), "--packages", "libgomp1,libjpeg62-turbo,libpng16-16t64,libwebp7,libwebpdemux2", *command]
+
+
 def towers():
     """Turns of --seconds in every round: the ratio of a round is that of the medians of two turns within a few seconds of each other."""
-    if not has_ort():
-        return missing("towers: onnxruntime-node is not in ORT_DIR")
+    run("dotnet", "build", os.path.join(HERE, "towers"), "-c", "Release", "-v", "quiet", "-nologo")
     for model in options.models.split(","):
         for tower in options.towers.split(","):
             onnx = path("onnx", f"{model}.{tower.replace('prompts', 'text')}.onnx")
             if not os.path.exists(onnx) or not os.path.isdir(path(model)):
                 missing(f"{model} {tower}: {onnx} and {path(model)} are both needed")
                 continue
-            peer = Contender("ONNX Runtime", "node", os.path.join(HERE, "ort_towers.js"), onnx, str(options.threads))
+            commands = {name: peer_command(name, onnx) for name in options.peers.split(",")}
+            peers = {name: Contender(name, *command) for name, command in commands.items() if command}
             ours = {kind: Contender(kind, "dotnet", BENCHMARKS, "towers", path(model), tower, str(options.threads), "-", kind) for kind in options.types.split(",")}
             operations = next(iter(ours.values())).ask("operations 0")[0]
             for batch in map(int, options.batches.split(",")):
-                times, shares = {kind: [] for kind in ("peer", *ours)}, {kind: [] for kind in ours}
+                times, shares = {kind: [] for kind in (*peers, *ours)}, {kind: [] for kind in ours}
                 for turn in range(options.rounds):
-                    order = [("peer", peer), *ours.items()]
+                    order = [*peers.items(), *ours.items()]
                     for kind, contender in order if turn % 2 == 0 else reversed(order):
                         times[kind].append(statistics.median(contender.ask(f"{batch} {options.seconds}")))
-                        if kind != "peer":
+                        if kind in ours:
                             ceiling = contender.ask("ceiling 0.1")[0]
                             if ceiling > 0 and operations > 0:
                                 shares[kind].append(operations * batch / times[kind][-1] * 1000 / ceiling)
                 for kind in ours:
-                    low, ratio, high = quartiles([theirs / own for theirs, own in zip(times["peer"], times[kind])])
                     share = f"{100 * statistics.median(shares[kind]):.0f} % of the ceiling" if shares[kind] else ""
-                    turns.append((f"{model} {tower}, batch {batch}, {kind}", statistics.median(times["peer"]), statistics.median(times[kind]), ratio, low, high, share))
-                    print("   " + TURN.format(*turns[-1]), flush=True)
-            for contender in (peer, *ours.values()):
+                    for name in peers:
+                        low, ratio, high = quartiles([theirs / own for theirs, own in zip(times[name], times[kind])])
+                        turns.append((f"{model} {tower}, batch {batch}, {kind} / {name}", statistics.median(times[name]), statistics.median(times[kind]), ratio, low, high, share))
+                        print("   " + TURN.format(*turns[-1]), flush=True)
+            for contender in (*peers.values(), *ours.values()):
                 contender.end()
 
 
@@ -196,7 +214,7 @@ for part in options.parts.split(","):
     print(f"== {part}", flush=True)
     globals()[part]()
 if turns:
-    print(f"\n{'medians of turns; ratios: median and quartiles':42}{'peer':>10}{'ClipEngine':>16}   ratio")
+    print(f"\n{'medians of turns; ratios: median and quartiles':58}{'peer':>10}{'ClipEngine':>16}   ratio")
     for row in turns:
         print(TURN.format(*row))
 if table:

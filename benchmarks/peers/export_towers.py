@@ -3,7 +3,7 @@ projection, exact GELU, pre-norm blocks) and random weights, which cost what tra
 
     python3 export_towers.py OUTDIR [NAME...]        NAME: ViT-B-32 ViT-B-16 ViT-L-14; the text tower goes with ViT-B-32
 
-Beside NAME.TOWER.onnx lie .in.bin, .ref.bin (PyTorch's own output) and .json for ort_towers.js. Needs PyTorch 1.13 or later.
+Beside NAME.TOWER.onnx lie .in.bin, .ref.bin (PyTorch's own output), .weights.bin and .json for towers/. Needs PyTorch 1.13 or later.
 """
 import json
 import os
@@ -85,8 +85,13 @@ def export(folder, name, module, example, operand):
         expected = module(example)
     example.numpy().tofile(base + ".in.bin")
     expected.numpy().astype(numpy.float32).tofile(base + ".ref.bin")
+    weights = {key: value for key, value in module.state_dict().items() if key != "mask"}
+    with open(base + ".weights.bin", "wb") as file:
+        for value in weights.values():
+            value.numpy().astype(numpy.float32).tofile(file)
     with open(base + ".json", "w", encoding="utf-8") as file:
-        json.dump({"input": operand, "shape": list(example.shape), "dtype": "int64" if example.dtype == torch.int64 else "float32"}, file)
+        json.dump({"input": operand, "shape": list(example.shape), "dtype": "int64" if example.dtype == torch.int64 else "float32", "heads": module.blocks[0].heads,
+                   "weights": [{"name": key, "shape": list(value.shape)} for key, value in weights.items()]}, file)
     print(name, os.path.getsize(base + ".onnx") >> 20, "MiB", flush=True)
 
 
