@@ -80,7 +80,7 @@ public sealed partial class ClipModel
     /// memory does not grow with the number of images.
     /// </summary>
     /// <param name="images">Files and members of tar shards.</param>
-    /// <param name="rows">Takes the features, batch after batch, in order.</param>
+    /// <param name="rows">Takes the features, batch after batch, in order; of a single image on the calling thread.</param>
     /// <param name="normalize">Scale each feature to length 1.</param>
     /// <param name="progress">Told after each batch, with the times of the stages.</param>
     /// <param name="skipped">Told of each image that cannot be read, with its number among <paramref name="images"/>, in order; it then has no row. Null: the first one ends the call.</param>
@@ -94,23 +94,31 @@ public sealed partial class ClipModel
         ArgumentNullException.ThrowIfNull(rows);
         IImagePreprocessor preprocessor = Preprocessor;
         int rowLength = (int)Encoder.ImageFeatureShape(1).ElementCount;
-        using var queue = new FeatureRowQueue(Math.Min(images.Count, ImageBatchSize) * rowLength, rows);
-        EncodeTimes times = EncodeImages(
-            images.Count,
-            (i, pixels) => images.Preprocess(i, preprocessor, pixels),
-            i => images[i],
-            (_, count) => queue.Rent(count * rowLength),
-            (first, count) =>
+        void Decode(int i, Span<float> pixels) => images.Preprocess(i, preprocessor, pixels);
+        string NameOf(int i) => images[i];
+        if (images.Count <= 1)
+        {
+            float[] features = new float[rowLength];
+            return EncodeImages(images.Count, Decode, NameOf, (_, count) => features.AsSpan(0, count * rowLength), Take, normalize, progress, skipped, cancellationToken);
+
+            TimeSpan Take(int first, int count)
             {
-                queue.Post(first, count * rowLength);
-                return queue.BusyTime;
-            },
-            normalize,
-            progress,
-            skipped,
-            cancellationToken);
+                long start = Stopwatch.GetTimestamp();
+                rows(first, features.AsSpan(0, count * rowLength));
+                return Stopwatch.GetElapsedTime(start);
+            }
+        }
+
+        using var queue = new FeatureRowQueue(Math.Min(images.Count, ImageBatchSize) * rowLength, rows);
+        EncodeTimes times = EncodeImages(images.Count, Decode, NameOf, (_, count) => queue.Rent(count * rowLength), Post, normalize, progress, skipped, cancellationToken);
         queue.Complete();
         return times with { Write = queue.BusyTime };
+
+        TimeSpan Post(int first, int count)
+        {
+            queue.Post(first, count * rowLength);
+            return queue.BusyTime;
+        }
     }
 
     /// <summary>Where the features of a batch are to go.</summary>

@@ -3,13 +3,13 @@ namespace ClipEngine;
 /// <summary>The stages that images pass through, all at work at once.</summary>
 public enum EncodeStage
 {
-    /// <summary>Reading, decoding and resizing, on threads of its own.</summary>
+    /// <summary>Reading, decoding and resizing, on the thread pool.</summary>
     Decode,
 
     /// <summary>The image tower.</summary>
     Encode,
 
-    /// <summary>Whatever takes the features, normally a file, on a thread of its own.</summary>
+    /// <summary>Whatever takes the features, normally a file, on the thread pool.</summary>
     Write,
 }
 
@@ -63,7 +63,7 @@ public readonly record struct EncodeProgress(int Done, int Total)
     public EncodeTimes? Times { get; init; }
 }
 
-/// <summary>Takes features as they are finished, in order, on a thread of its own while the next ones are being made.</summary>
+/// <summary>Takes features as they are finished, in order and never twice at a time, on the thread pool while the next ones are being made.</summary>
 /// <param name="first">The first image's index.</param>
 /// <param name="rows">Whole features, row-major; valid during the call.</param>
 public delegate void FeatureRowHandler(int first, ReadOnlySpan<float> rows);

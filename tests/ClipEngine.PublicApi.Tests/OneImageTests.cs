@@ -24,6 +24,11 @@ public sealed class OneImageTests : IDisposable
         DecodedImage decoded = ImagePreprocessor.Decode(encoded, _file);
         float[] features = new float[_model.EmbedDimension];
         Measure(() => _model.EncodeImages([_file]));
+        Measure(() =>
+        {
+            using var images = ImageCollection.Open([_file]);
+            _model.EncodeImages(images, (_, rows) => Assert.Equal(_model.EmbedDimension, rows.Length));
+        });
         Measure(() => _model.EncodeImages([ImageInput.FromBytes(encoded)]));
         Measure(() => _model.EncodeImage(_file));
         Measure(() => _model.EncodeImage(ImageInput.FromStream(new MemoryStream(encoded))));
