@@ -135,11 +135,12 @@ internal static class CommandRunner
 
         public Interruption()
         {
-            // What the caller has the process ignore stays ignored: SIGHUP under nohup, SIGINT of a script's background job.
-            ulong ignored = Linux.IgnoredSignals();
-            foreach ((PosixSignal signal, int number) in ((PosixSignal, int)[])[(PosixSignal.SIGHUP, 1), (PosixSignal.SIGINT, 2), (PosixSignal.SIGTERM, 15)])
+            // Under nohup a process outlives its terminal.
+            const ulong Hangup = 1;
+            bool outlives = (Linux.IgnoredSignals() & Hangup) != 0;
+            foreach (PosixSignal signal in (PosixSignal[])[PosixSignal.SIGINT, PosixSignal.SIGTERM, PosixSignal.SIGHUP])
             {
-                if ((ignored >> (number - 1) & 1) != 0)
+                if (signal == PosixSignal.SIGHUP && outlives)
                     continue;
                 _registrations.Add(PosixSignalRegistration.Create(signal, context =>
                 {
