@@ -84,5 +84,30 @@ public sealed class TokenizeCommandTests : IDisposable
     public void WhatHasNoClipTokenizerIsRefusedByName(string model, string named) =>
         Assert.Contains(named, Assert.Throws<BadInputException>(() => ModelTokenizer.Load(model)).Message, StringComparison.Ordinal);
 
+    [Fact]
+    public async Task ATokenizersFolderIsReadAsAskedFor()
+    {
+        string folder = TestData.Path("tokenizer", "families", "bert-uncased");
+        ProcessOutcome outcome = await CommandLine.RunAsync("tokenize", "--tokenizer", folder, "--like", "open_clip", "--strip-sep", "--context", "4", "--clean", "lower", "a", "a b c d");
+        Assert.Equal(0, outcome.ExitCode);
+        TextTokenizer tokenizer = TokenizerFolder.Load(folder, new TokenizerOptions { Like = TokenizerStyle.OpenClip, StripSeparator = true, ContextLength = 4, Clean = TextClean.Lower });
+        Assert.StartsWith($"{{\"text\":\"a\",\"ids\":[{string.Join(',', tokenizer.Encode("a", out _))}]}}\n", outcome.Output, StringComparison.Ordinal);
+        Assert.Contains("\"truncated\":true", outcome.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--model", "--model", "ViT-B-32", "--like", "open_clip")]
+    [InlineData("--tokenizer", "--like", "file")]
+    [InlineData("--clean", "--like", "transformers", "--clean", "lower")]
+    [InlineData("--like", "--like", "other")]
+    [InlineData("nowhere", "--tokenizer", "nowhere")]
+    public async Task OptionsThatContradictEachOtherAreWrongUsage(string named, params string[] options)
+    {
+        ProcessOutcome outcome = await CommandLine.RunAsync(["tokenize", .. options, "a"]);
+        Assert.Equal(2, outcome.ExitCode);
+        Assert.Contains(named, outcome.Error, StringComparison.Ordinal);
+        Assert.Empty(outcome.Output);
+    }
+
     private string[] Lines() => Encoding.UTF8.GetString(_output.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
 }
