@@ -1,6 +1,7 @@
 // What the CPU tests share: seeded values, buffers with canaries, weights and passes that clean up behind themselves.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -29,7 +30,7 @@ inline std::vector<float> random_values(int64_t count, uint32_t seed, float scal
 class Guarded {
  public:
   explicit Guarded(int64_t count) : count_(count), memory_(static_cast<size_t>(count + 2 * kGuard), kCanary) {}
-  Guarded(const std::vector<float>& values) : Guarded(static_cast<int64_t>(values.size())) { std::memcpy(data(), values.data(), values.size() * sizeof(float)); }
+  Guarded(const std::vector<float>& values) : Guarded(static_cast<int64_t>(values.size())) { std::copy(values.begin(), values.end(), data()); }
   ~Guarded() {
     for (int64_t i = 0; i < kGuard; ++i) {
       CHECK_EQUAL(memory_[static_cast<size_t>(i)], kCanary);
