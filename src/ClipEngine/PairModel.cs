@@ -17,6 +17,7 @@ public sealed class PairModel : IDisposable
 
     private readonly LoadedParts _parts;
     private readonly Lazy<ITokenizer> _tokenizer;
+    private readonly Lazy<IImagePreprocessor> _preprocessor;
     private readonly int _sentenceBatch;
     private readonly CallCounter _calls;
 
@@ -26,7 +27,7 @@ public sealed class PairModel : IDisposable
         _calls = new CallCounter(() => parts.Release(ownBackend));
         _sentenceBatch = options.BatchSize ?? PairScoring.SentenceBatch;
         _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
-        Preprocessor = options.Preprocessor ?? new ImagePreprocessor(options.Preprocessing?.Apply(parts.Model.Preprocess) ?? parts.Model.Preprocess);
+        _preprocessor = new Lazy<IImagePreprocessor>(() => options.Preprocessor ?? parts.Model.CreatePreprocessor(options.Preprocessing?.Apply(parts.Model.Preprocess) ?? parts.Model.Preprocess));
         Scorer = (IPairScorer)parts.Model;
     }
 
@@ -44,7 +45,7 @@ public sealed class PairModel : IDisposable
     public ITokenizer Tokenizer => _tokenizer.Value;
 
     /// <summary>The model's preprocessing.</summary>
-    public IImagePreprocessor Preprocessor { get; }
+    public IImagePreprocessor Preprocessor => _preprocessor.Value;
 
     /// <summary>Loads a model.</summary>
     /// <param name="path">A folder in a layout that a family knows, or a file of weights with its configuration beside it.</param>

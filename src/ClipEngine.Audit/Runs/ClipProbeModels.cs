@@ -1,3 +1,4 @@
+using System.Globalization;
 using ClipEngine.Checkpoints;
 using ClipEngine.Devices;
 using ClipEngine.Files;
@@ -83,7 +84,10 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
 
         public string Device => $"{model.Backend.Name}: {model.Backend.Description}";
 
-        public IReadOnlyList<string> Notices => model.Notices;
+        /// <summary>What was said while loading, and what a softmax is to a model that was trained without one.</summary>
+        public IReadOnlyList<string> Notices => model.Encoder.LogitBias is { } bias
+            ? [.. model.Notices, string.Create(CultureInfo.InvariantCulture, $"{model.Encoder.Architecture} was trained with a sigmoid of each pair by itself (scale {model.Encoder.LogitScale:0.##}, bias {bias:0.##}); the probabilities of this run are a softmax over the labels, which is another reading of the same scores.")]
+            : model.Notices;
 
         public string Preprocessing => PreprocessNames.Describe(model.Preprocessor.Options);
 

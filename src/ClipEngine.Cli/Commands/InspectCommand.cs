@@ -200,7 +200,7 @@ internal static class InspectCommand
         _ => "unknown",
     };
 
-    private static string Describe(ModelAbilities abilities) => string.Join(", ", new (ModelAbilities Ability, string Words)[]
+    internal static string Describe(ModelAbilities abilities) => string.Join(", ", new (ModelAbilities Ability, string Words)[]
     {
         (ModelAbilities.Embed, "make features of images and sentences (embed, classify, audit)"),
         (ModelAbilities.ScorePairs, "score an image and a sentence together"),

@@ -70,13 +70,13 @@ internal static class ModelsCommand
             return;
         }
 
-        Dictionary<string, ModelCost> costs = ModelCatalogue.Models.ToDictionary(model => model.Name, CostOf);
-        output.WriteLine($"{"weights",-50} {"M params",9} {"GFLOP",8}  {"activation",-11} here");
+        Dictionary<string, ModelPlan> plans = ModelCatalogue.Models.ToDictionary(static model => model.Name, PlanOf);
+        output.WriteLine($"{"weights",-50} {"M params",9} {"GFLOP",8}  {"activation",-11} {"family",-10} here");
         foreach (CatalogueEntry entry in entries)
         {
-            ModelCost cost = costs[entry.Model];
+            ModelCost? cost = plans[entry.Model].Cost;
             string here = store.Find(entry)?.Path ?? "-";
-            output.WriteLine($"{entry.Name,-50} {Millions(cost),9} {GigaOperations(cost),8}  {(entry.ActivationOfWeights == WeightsActivation.Gelu ? "GELU" : "QuickGELU"),-11} {here}");
+            output.WriteLine($"{entry.Name,-50} {Millions(cost),9} {GigaOperations(cost),8}  {(entry.ActivationOfWeights == WeightsActivation.Gelu ? "GELU" : "QuickGELU"),-11} {plans[entry.Model].Family,-10} {here}");
         }
     }
 
@@ -89,6 +89,7 @@ internal static class ModelsCommand
             {
                 json.WriteStartObject();
                 json.WriteString("name", model.Name);
+                WriteFamily(json, PlanOf(model));
                 json.WriteNumber("parameters", cost.Parameters);
                 json.WriteNumber("gflop", cost.Operations / 1e9);
                 json.WriteNumber("image_gflop", cost.Image.Operations / 1e9);
@@ -105,6 +106,8 @@ internal static class ModelsCommand
         }
 
         output.WriteLine($"{model.Name}: {Millions(cost)} M parameters, {GigaOperations(cost)} GFLOP for one image and one sentence (a multiply-add is two)");
+        ModelPlan plan = PlanOf(model);
+        output.WriteLine($"family: {plan.Family}, which can {InspectCommand.Describe(plan.Abilities)}");
         output.WriteLine($"configuration: {model.ConfigurationJson}");
         if (weights.IsEmpty)
             output.WriteLine("No weights were published for this configuration.");
@@ -227,12 +230,23 @@ internal static class ModelsCommand
         return ModelCatalogue.Find(name);
     }
 
-    private static ModelCost CostOf(CatalogueModel model) =>
-        ModelCost.Of(OpenClipConfig.Parse(System.Text.Encoding.UTF8.GetBytes(model.ConfigurationJson), model.Name));
+    private static void WriteFamily(Utf8JsonWriter json, ModelPlan plan)
+    {
+        json.WriteString("family", plan.Family);
+        json.WriteStartArray("abilities");
+        foreach (ModelAbilities ability in Enum.GetValues<ModelAbilities>().Where(ability => plan.Abilities.HasFlag(ability)))
+            json.WriteStringValue(ability.ToString());
+        json.WriteEndArray();
+    }
 
-    private static string Millions(ModelCost cost) => (cost.Parameters / 1e6).ToString("0.00", CultureInfo.InvariantCulture);
+    private static ModelPlan PlanOf(CatalogueModel model) =>
+        ModelFamilies.Plan(new ModelFiles(ConfigFile.ParseRoot(System.Text.Encoding.UTF8.GetBytes(model.ConfigurationJson), model.Name), model.Name));
 
-    private static string GigaOperations(ModelCost cost) => (cost.Operations / 1e9).ToString("0.00", CultureInfo.InvariantCulture);
+    private static ModelCost CostOf(CatalogueModel model) => PlanOf(model).Cost ?? throw new InvalidOperationException($"The cost of {model.Name} is not counted.");
+
+    private static string Millions(ModelCost? cost) => cost is null ? "-" : (cost.Parameters / 1e6).ToString("0.00", CultureInfo.InvariantCulture);
+
+    private static string GigaOperations(ModelCost? cost) => cost is null ? "-" : (cost.Operations / 1e9).ToString("0.00", CultureInfo.InvariantCulture);
 
     private static string Numbers(ImmutableArray<float> values) => string.Join(' ', values.Select(value => value.ToString(CultureInfo.InvariantCulture)));
 

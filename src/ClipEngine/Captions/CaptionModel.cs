@@ -10,6 +10,7 @@ public sealed class CaptionModel : IDisposable
 {
     private readonly LoadedParts _parts;
     private readonly Lazy<ITokenizer> _tokenizer;
+    private readonly Lazy<IImagePreprocessor> _preprocessor;
     private readonly Lazy<WordPieceText> _text;
     private readonly CallCounter _calls;
 
@@ -18,7 +19,7 @@ public sealed class CaptionModel : IDisposable
         _parts = parts;
         _calls = new CallCounter(() => parts.Release(ownBackend));
         _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
-        Preprocessor = options.Preprocessor ?? new ImagePreprocessor(options.Preprocessing?.Apply(parts.Model.Preprocess) ?? parts.Model.Preprocess);
+        _preprocessor = new Lazy<IImagePreprocessor>(() => options.Preprocessor ?? parts.Model.CreatePreprocessor(options.Preprocessing?.Apply(parts.Model.Preprocess) ?? parts.Model.Preprocess));
         _text = new Lazy<WordPieceText>(() => WordPieceText.Load(folder));
         Captioner = (ICaptioner)parts.Model;
     }
@@ -37,7 +38,7 @@ public sealed class CaptionModel : IDisposable
     public ITokenizer Tokenizer => _tokenizer.Value;
 
     /// <summary>The model's preprocessing.</summary>
-    public IImagePreprocessor Preprocessor { get; }
+    public IImagePreprocessor Preprocessor => _preprocessor.Value;
 
     /// <summary>Loads a model.</summary>
     /// <param name="path">A folder in a layout that a family knows, or a file of weights with its configuration beside it.</param>
