@@ -33,7 +33,9 @@ internal sealed unsafe partial class CudaPass : IPass
     }
 
     /// <summary>A pass that nobody disposed gives its memory and weights back too; the device could not close otherwise.</summary>
+#pragma warning disable MA0055 // the analyzer finds finalizers on some systems only; this one is wanted
     ~CudaPass() => Free();
+#pragma warning restore MA0055
 
     /// <summary>Elements of a row of a product's operand: whole 16-byte pieces.</summary>
     internal static long Padded(long depth) => (depth + 7) / 8 * 8;
