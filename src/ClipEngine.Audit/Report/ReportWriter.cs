@@ -10,6 +10,7 @@ public sealed class ReportWriter : IReportWriter
     /// <inheritdoc/>
     public void Write(AuditResult result, string directory)
     {
+        using var culture = InvariantCulture.Begin();
         ArgumentNullException.ThrowIfNull(result);
         ArgumentException.ThrowIfNullOrEmpty(directory);
         IReadOnlyList<AuditFigure> figures = FigureSet.Make(result);

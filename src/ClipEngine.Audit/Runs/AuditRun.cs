@@ -43,6 +43,7 @@ public sealed class AuditRun
     /// <exception cref="BadInputException">The spec cannot be used.</exception>
     public AuditRun(string specFile, string directory, IProbeModelSource source, IReportWriter report, Action<string>? progress = null)
     {
+        using var culture = InvariantCulture.Begin();
         _spec = SpecReader.Read(specFile);
         _specFile = specFile;
         _directory = directory;
@@ -58,6 +59,7 @@ public sealed class AuditRun
     /// <exception cref="IOException">The folder cannot be written.</exception>
     public AuditResult Execute(CancellationToken cancellationToken = default)
     {
+        using var culture = InvariantCulture.Begin();
         ResultDirectory.RefuseForeign(_directory);
         ResultDirectory.RefuseInputs(_directory, NamedInputs());
         using FileStream held = Hold();

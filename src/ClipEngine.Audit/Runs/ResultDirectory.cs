@@ -75,6 +75,7 @@ public static class ResultDirectory
     /// <exception cref="IOException">It cannot be written.</exception>
     public static void Write(AuditResult result, string directory)
     {
+        using var culture = InvariantCulture.Begin();
         ArgumentNullException.ThrowIfNull(result);
         ArgumentException.ThrowIfNullOrEmpty(directory);
         foreach (ExperimentResult experiment in result.Experiments)
@@ -96,6 +97,7 @@ public static class ResultDirectory
     /// <exception cref="BadInputException">The folder holds no finished run, or one whose files contradict each other.</exception>
     public static AuditResult Read(string directory)
     {
+        using var culture = InvariantCulture.Begin();
         ArgumentException.ThrowIfNullOrEmpty(directory);
         string path = Path.Combine(directory, ResultFile);
         if (!FilePlace.IsFile(path))

@@ -2,6 +2,7 @@ using ClipEngine.Audit.Metrics;
 using ClipEngine.Audit.Probes;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Runs;
+using ClipEngine.Files;
 
 namespace ClipEngine.Audit.Scores;
 
@@ -40,6 +41,7 @@ public static class ScoreAudit
     /// <exception cref="BadInputException">A file is missing or cannot be what it is said to be; nothing was written.</exception>
     public static AuditResult Run(ScoreAuditRequest request)
     {
+        using var culture = InvariantCulture.Begin();
         ArgumentNullException.ThrowIfNull(request);
         if (request.CosineError is not null && request.Scale is null)
             throw new BadInputException("--cosine-error", "margins in cosine need the scale that the probabilities were made with.", "Give --scale too.");

@@ -33,6 +33,7 @@ public sealed class FrequencyTable
     /// <exception cref="BadInputException">Missing, no such table, a cell outside [0, 100], or rows that do not add up to 100; names them.</exception>
     public static FrequencyTable Read(string path)
     {
+        using var culture = InvariantCulture.Begin();
         CsvTable table = CsvTable.Read(path);
         int model = table.Column("model_name");
         int dataset = table.Column("dataset_name");

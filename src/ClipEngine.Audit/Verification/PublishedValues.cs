@@ -47,6 +47,7 @@ public static partial class PublishedValues
     /// <exception cref="BadInputException">Missing, no JSON, or without any value.</exception>
     public static IReadOnlyList<VerifiedValue> Verify(AuditResult result, string path)
     {
+        using var culture = InvariantCulture.Begin();
         ArgumentNullException.ThrowIfNull(result);
         var values = new List<VerifiedValue>();
         try

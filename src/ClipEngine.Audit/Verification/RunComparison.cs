@@ -2,6 +2,7 @@ using ClipEngine.Audit.Metrics;
 using ClipEngine.Audit.Probes;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Statistics;
+using ClipEngine.Files;
 
 namespace ClipEngine.Audit.Verification;
 
@@ -33,6 +34,7 @@ public static class RunComparison
     /// <exception cref="BadInputException">The runs have other images, groups or labels, or no model in common.</exception>
     public static IReadOnlyList<ModelChange> Compare(AuditResult first, AuditResult second)
     {
+        using var culture = InvariantCulture.Begin();
         ArgumentNullException.ThrowIfNull(first);
         ArgumentNullException.ThrowIfNull(second);
         if (!first.Probe.Images.SequenceEqual(second.Probe.Images))
