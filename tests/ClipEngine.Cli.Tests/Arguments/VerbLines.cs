@@ -35,6 +35,10 @@ internal static class VerbLines
         ["audit compare"] = "FIRST={audit} SECOND={audit}",
         ["audit frequencies"] = "TABLE.csv={frequencies}",
         ["audit spec"] = "",
+        ["audit accuracy"] = "--images={images} --texts={texts} --metadata={three} --group=group --classes={classes} --truth=class --out={new}/accuracy",
+        ["audit retrieval"] = "--images={images} --texts={texts} --metadata={three} --group=group --captions={captions} --out={new}/retrieval",
+        ["audit curation"] = "--images={images} --texts={images} --metadata={three} --group=group --out={new}/curation",
+        ["caption raw"] = "--input={patches} --model={captioner} --out={new}/captions.safetensors",
         ["convert"] = "in={model} --to=openclip --out={new}/converted",
         ["bench"] = "",
         ["balance"] = "TABLE={attributes} --sensitive=s --labels=l --target=0.5 --out={new}/balance",
@@ -122,6 +126,13 @@ internal static class VerbLines
                 """);
             File.WriteAllText(Name("published", "published.json"), """{"group_counts": {"x": 2, "y": 2}}""");
             File.WriteAllText(Name("frequencies", "frequencies.csv"), "model_name,dataset_name,cat,dog\nm,d,25,75\n");
+            File.WriteAllText(Name("three", "three.csv"), "id,group,class\na,x,cat\nb,y,dog\nc,x,cat\n");
+            File.WriteAllText(Name("classes", "classes.csv"), "class\ncat\ndog\n");
+            File.WriteAllText(Name("captions", "captions.csv"), "image\na\nb\n");
+            Directory.CreateDirectory(Name("captioner", "captioner"));
+            foreach (string file in Directory.EnumerateFiles(TestData.Path("blip", "transformers-caption-tiny")).Where(static file => !Path.GetFileName(file).StartsWith("golden", StringComparison.Ordinal)))
+                File.Copy(file, Path.Combine(_names["{captioner}"], Path.GetFileName(file)));
+            File.Copy(TestData.Path("blip", "transformers-caption-tiny", "golden.safetensors"), Name("patches", "patches.safetensors"));
             File.WriteAllText(Name("attributes", "attributes.csv"), "s,l\n1,1\n1,0\n0,1\n0,0\n1,1\n0,0\n1,0\n0,1\n");
             Name("audit", "audit");
         }
