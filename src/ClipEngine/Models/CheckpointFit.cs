@@ -32,6 +32,7 @@ public sealed record CheckpointFit(string ConfigurationPath, string? Architectur
     /// <summary>Walks through the model as loading would.</summary>
     /// <param name="checkpoint">As stored, or with OpenCLIP's keys.</param>
     /// <param name="configurationPath">The model's JSON file.</param>
+    /// <exception cref="UnsupportedFamilyException">It is that of a family that cannot be run: there is nothing to fit.</exception>
     public static CheckpointFit Check(ICheckpoint checkpoint, string configurationPath) =>
         Check(checkpoint, configurationPath, () => ConfigFile.Read(configurationPath));
 
@@ -54,7 +55,7 @@ public sealed record CheckpointFit(string ConfigurationPath, string? Architectur
             plan.Build(reader, backend, new ModelOptions());
             return new CheckpointFit(configurationPath, plan.Family, reader.ListProblems()) { Plan = plan };
         }
-        catch (BadInputException exception)
+        catch (BadInputException exception) when (exception is not UnsupportedFamilyException)
         {
             return new CheckpointFit(configurationPath, Architecture: null, [exception.Message]);
         }

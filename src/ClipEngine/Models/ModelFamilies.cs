@@ -29,13 +29,20 @@ public static class ModelFamilies
     }
 
     /// <summary>Reads a model's configuration by the family that knows it.</summary>
+    /// <exception cref="UnsupportedFamilyException">It is a known family that cannot be run.</exception>
     /// <exception cref="BadInputException">No family does, or the configuration is refused.</exception>
     public static ModelPlan Plan(ModelFiles files)
     {
         ArgumentNullException.ThrowIfNull(files);
-        IModelFamily family = Known.FirstOrDefault(family => family.Recognizes(files))
-            ?? throw new BadInputException(files.Source, $"describes no model that is built ({string.Join(", ", Known.Select(static known => known.Name))}).",
+        IModelFamily? family = Known.FirstOrDefault(family => family.Recognizes(files));
+        if (family is null && UnsupportedFamilies.NameOf(files) is { } name)
+            throw new UnsupportedFamilyException(files.Source, name);
+        if (family is null)
+        {
+            throw new BadInputException(files.Source, $"describes no model that is built ({string.Join(", ", Known.Select(static known => known.Name))}).",
                 "An OpenCLIP configuration has vision_cfg and text_cfg, itself or below model_cfg; one of transformers has a model_type.");
+        }
+
         return family.Plan(files);
     }
 

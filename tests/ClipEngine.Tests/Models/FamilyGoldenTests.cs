@@ -1,5 +1,6 @@
 using ClipEngine.Checkpoints;
 using ClipEngine.Cli;
+using ClipEngine.Cli.Commands;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
 using ClipEngine.Testing;
@@ -17,7 +18,21 @@ public class FamilyGoldenTests
     // In tests/data; the others stand in the shared folder.
     private static readonly string[] s_copied = ["siglip-b16", "hf-siglip"];
 
-    private static readonly string[] s_families = ["siglip-b16", "siglip-so400m14", "siglip-so400m16-i18n", "siglip2-b16", "siglip2-gopt16", "hf-siglip", "hf-siglip2-naflex"];
+    private static readonly string[] s_families =
+    [
+        "siglip-b16", "siglip-so400m14", "siglip-so400m16-i18n", "siglip2-b16", "siglip2-gopt16", "hf-siglip", "hf-siglip2-naflex",
+        "clipa-h14", "worldwide-h14", "worldwide-l14-quickgelu", "coca-b32", "coca-base", "hf-clip", "hf-clip-legacy-eos", "hf-metaclip2",
+    ];
+
+    // What the refusal of each of the other folders must call its family.
+    private static readonly (string Folder, string Family)[] s_unsupported =
+    [
+        ("coca-roberta-b32", "CoCa, CLIP with a RoBERTa text tower"), ("convnext-base-w", "ConvNeXt"), ("convnext-large-d-320", "ConvNeXt"), ("convnext-xxlarge", "ConvNeXt"),
+        ("eva01-g14", "EVA"), ("eva02-b16", "EVA02"), ("eva02-e14", "EVA02"), ("hf-altclip", "AltCLIP"), ("hf-chinese-clip", "Chinese-CLIP"), ("mobileclip-b", "MobileCLIP"),
+        ("mobileclip2-l14", "vit_large_patch14_clip_224"), ("mobileclip2-s0", "MobileCLIP (FastViT)"), ("mobileclip2-s3", "MobileCLIP (FastViT)"), ("mt5-b32", "mT5"), ("nllb-clip-b32", "NLLB-CLIP"),
+        ("nllb-clip-siglip", "NLLB-CLIP"), ("pe-core-b16", "Perception Encoder (PE)"), ("pe-core-bigg14", "Perception Encoder (PE)"), ("roberta-b32", "RoBERTa"),
+        ("vit-medium-gap", "vit_medium_patch16_gap_256"), ("vitamin-s", "ViTamin"), ("vitamin-xl", "ViTamin"), ("xlm-roberta-b32", "XLM-RoBERTa"),
+    ];
 
     public static TheoryData<string, string> Families()
     {
@@ -40,6 +55,36 @@ public class FamilyGoldenTests
         using LoadedModel model = LoadedModel.Load(folder, backend);
         using ICheckpoint golden = Checkpoint.OpenAsStored(Path.Combine(folder, "golden.safetensors"));
         Check(model.Encoder, golden);
+    }
+
+    public static TheoryData<string, string> Unsupported()
+    {
+        var data = new TheoryData<string, string>();
+        foreach ((string folder, string family) in s_unsupported)
+            data.Add(folder, family);
+        return data;
+    }
+
+    [SkippableTheory]
+    [MemberData(nameof(Unsupported))]
+    public void AFamilyThatIsNotBuiltIsRefusedByNameInOneLine(string folder, string family)
+    {
+        string path = TestData.SharedPath("goldens", "families", folder);
+        using var output = new StringWriter();
+        var exception = Assert.Throws<UnsupportedFamilyException>(() => InspectCommand.Run(path, configurationPath: null, asJson: false, output));
+        Assert.Contains($"the family {exception.Family}, which is not supported", exception.Message, StringComparison.Ordinal);
+        Assert.Contains(family, exception.Family, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', exception.Message);
+        Assert.Empty(output.ToString());
+        using IBackend backend = BackendsUnderTest.Create(BackendsUnderTest.Names[0]);
+        Assert.Throws<UnsupportedFamilyException>(() => LoadedModel.Load(path, backend));
+    }
+
+    [SkippableFact]
+    public void EveryGoldenFolderIsInOneOfTheLists()
+    {
+        string[] folders = [.. Directory.GetDirectories(TestData.SharedPath("goldens", "families")).Select(static path => Path.GetFileName(path)!).Order(StringComparer.Ordinal)];
+        Assert.Equal(folders, s_families.Concat(s_unsupported.Select(static entry => entry.Folder)).Order(StringComparer.Ordinal));
     }
 
     /// <summary>Compares everything that a golden of either library holds.</summary>

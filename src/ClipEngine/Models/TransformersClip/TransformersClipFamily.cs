@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace ClipEngine.Models;
 
-/// <summary>CLIP as transformers publishes it: the same model as OpenCLIP's, its configuration and its keys in other words.</summary>
+/// <summary>CLIP and MetaCLIP 2 as transformers publishes them: the same model as OpenCLIP's, its configuration and its keys in other words.</summary>
 internal sealed class TransformersClipFamily : IModelFamily
 {
     public string Name => "transformers CLIP";
@@ -18,7 +18,7 @@ internal sealed class TransformersClipFamily : IModelFamily
         return config with
         {
             Preprocess = config.Preprocess.AsTransformers(),
-            Text = config.Text with { Tokenizer = new TokenizerConfig { ModelType = "clip" } },
+            Text = config.Text with { Tokenizer = new TokenizerConfig { ModelType = TransformersConfig.TypeOf(configuration) } },
         };
     }
 

@@ -7,19 +7,25 @@ using ClipEngine.Tensors;
 namespace ClipEngine.Models;
 
 /// <summary>
-/// CLIP's configuration as transformers writes it (<c>config.json</c> and <c>preprocessor_config.json</c>) and OpenCLIP's, each
-/// from the other. Defaults are those of transformers' <c>CLIPTextConfig</c> and <c>CLIPVisionConfig</c>.
+/// CLIP's and MetaCLIP 2's configuration as transformers writes it (<c>config.json</c> and <c>preprocessor_config.json</c>) and
+/// OpenCLIP's, each from the other. Defaults are those of transformers' <c>CLIPTextConfig</c> and <c>CLIPVisionConfig</c>, which
+/// MetaCLIP 2 shares.
 /// </summary>
 public static class TransformersConfig
 {
     private const string TextSection = "text_config";
     private const string VisionSection = "vision_config";
+    private const string MetaClip2 = "metaclip_2";
 
-    /// <summary>Whether a JSON file is the configuration of a CLIP model of transformers. Looks at keys only and never throws.</summary>
+    /// <summary>Whether a JSON file is the configuration of a CLIP or MetaCLIP 2 model of transformers. Looks at keys only and never throws.</summary>
     /// <param name="configuration">The file's root object.</param>
-    public static bool Recognizes(JsonElement configuration) =>
-        configuration.ValueKind == JsonValueKind.Object
-        && configuration.TryGetProperty("model_type", out JsonElement type) && type.ValueKind == JsonValueKind.String && type.ValueEquals("clip");
+    public static bool Recognizes(JsonElement configuration) => TypeOf(configuration) is "clip" or MetaClip2;
+
+    /// <summary>The value of <c>model_type</c>, or null.</summary>
+    internal static string? TypeOf(JsonElement configuration) =>
+        configuration.ValueKind == JsonValueKind.Object && configuration.TryGetProperty("model_type", out JsonElement type) && type.ValueKind == JsonValueKind.String
+            ? type.GetString()
+            : null;
 
     /// <summary>OpenCLIP's configuration for a model of transformers.</summary>
     /// <param name="configuration">The root of <c>config.json</c>.</param>
@@ -34,7 +40,7 @@ public static class TransformersConfig
     internal static byte[] ToOpenClip(JsonElement configuration, (JsonElement Steps, string File)? processor, string source)
     {
         if (!Recognizes(configuration))
-            throw new BadInputException(source, "is not the configuration of a CLIP model of transformers (model_type clip).");
+            throw new BadInputException(source, "is not the configuration of a CLIP model of transformers (model_type clip or metaclip_2).");
         JsonElement text = Section(configuration, TextSection, source);
         JsonElement vision = Section(configuration, VisionSection, source);
         RefuseWhatChangesTheModel(configuration, text, vision, source);
@@ -49,7 +55,7 @@ public static class TransformersConfig
             if (activation == "quick_gelu")
                 json.WriteBoolean("quick_gelu", true);
             WriteVision(json, vision, activation, source);
-            WriteText(json, text, activation, source);
+            WriteText(json, text, activation, TypeOf(configuration) == MetaClip2, source);
             json.WriteEndObject();
             if (processor is { } found)
                 TransformersProcessor.Write(json, found.Steps, found.File, Integer(vision, "image_size", 224, source), source);
@@ -175,7 +181,7 @@ public static class TransformersConfig
         json.WriteEndObject();
     }
 
-    private static void WriteText(Utf8JsonWriter json, JsonElement text, string activation, string source)
+    private static void WriteText(Utf8JsonWriter json, JsonElement text, string activation, bool isMetaClip2, string source)
     {
         const int Legacy = 2;
         const int UsualEndOfText = 49407;
@@ -196,8 +202,8 @@ public static class TransformersConfig
         json.WriteNumber("width", width);
         json.WriteNumber("heads", heads);
         json.WriteNumber("layers", Integer(text, "num_hidden_layers", 12, source));
-        // The end of text is the largest id in CLIP's own vocabulary; there the two poolings are one.
-        if (endOfText != Legacy && endOfText != vocabulary - 1)
+        // The end of text is the largest id in CLIP's own vocabulary; there the two poolings are one. MetaCLIP 2 has no legacy rule for 2.
+        if (isMetaClip2 || (endOfText != Legacy && endOfText != vocabulary - 1))
         {
             json.WriteString("pool_type", "eos");
             json.WriteNumber("eos_id", endOfText);
