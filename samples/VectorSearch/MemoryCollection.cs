@@ -5,6 +5,8 @@ using System.Runtime.CompilerServices;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.VectorData;
 
+namespace VectorSearch;
+
 /// <summary>
 /// The smallest collection that Microsoft.Extensions.VectorData can be shown with: a dictionary that compares a search with every record.
 /// It keeps nothing, has no index and reads no attributes. For a few ten thousand records in a demonstration; no database.

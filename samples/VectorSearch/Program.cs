@@ -4,6 +4,7 @@ using ClipEngine;
 using ClipEngine.Imaging;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.VectorData;
+using VectorSearch;
 
 if (args.Length != 3)
 {
@@ -30,13 +31,3 @@ foreach (string path in Directory.EnumerateFiles(args[1]).Where(ImageCollection.
 await foreach (VectorSearchResult<Picture> found in pictures.SearchAsync(args[2], top: 3))
     Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{found.Score:F4} {found.Record.Path}"));
 return 0;
-
-/// <summary>A record of the store. The number of dimensions is the model's: 16 for the demo checkpoint, 512 for ViT-B-32.</summary>
-internal sealed class Picture
-{
-    [VectorStoreKey]
-    public required string Path { get; init; }
-
-    [VectorStoreVector(16, DistanceFunction = DistanceFunction.CosineSimilarity)]
-    public required ReadOnlyMemory<float> Embedding { get; init; }
-}

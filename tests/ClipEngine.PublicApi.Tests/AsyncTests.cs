@@ -54,7 +54,7 @@ public sealed class AsyncTests : IDisposable
         Assert.Equal(answer.Probabilities.ToArray(), _model.Classify(files, labels, templates).Probabilities.ToArray());
         using ZeroShotClassifier classifier = await _model.CreateClassifierAsync(labels, templates);
         Assert.Equal(answer.Probabilities.ToArray(), classifier.Classify(images).Probabilities.ToArray());
-        Assert.Equal(0, classifier.Classify([]).Count);
+        Assert.Empty(classifier.Classify([]));
     }
 
     [Fact]

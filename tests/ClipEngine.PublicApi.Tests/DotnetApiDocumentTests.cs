@@ -22,7 +22,7 @@ public sealed partial class DotnetApiDocumentTests
         {
             string[] compiled = block.Value.Contains("torch.", StringComparison.Ordinal) ? torch : examples;
             int at = 0;
-            foreach (string line in Lines(block.Groups[1].Value))
+            foreach (string line in Lines(block.Groups["code"].Value))
             {
                 int found = Array.IndexOf(compiled, line, at);
                 Assert.True(found >= 0, $"this line of docs/dotnet-api.md is not in the tests, or not behind the lines before it: {line}");
@@ -35,7 +35,7 @@ public sealed partial class DotnetApiDocumentTests
     public void ItsLinksLeadSomewhere()
     {
         string docs = Path.Combine(TestData.RepositoryRoot, "docs");
-        string[] targets = [.. Link().Matches(File.ReadAllText(Path.Combine(docs, "dotnet-api.md"))).Select(match => match.Groups[1].Value)];
+        string[] targets = [.. Link().Matches(File.ReadAllText(Path.Combine(docs, "dotnet-api.md"))).Select(match => match.Groups["target"].Value)];
         Assert.NotEmpty(targets);
         Assert.All(targets, target => Assert.True(File.Exists(Path.Combine(docs, target)), target));
     }
@@ -43,7 +43,7 @@ public sealed partial class DotnetApiDocumentTests
     private static string[] Lines(string code) =>
         [.. code.Split('\n').Select(line => Text().Replace(Comment().Replace(line, ""), "\"\"").Trim()).Where(line => line.Length > 0)];
 
-    [GeneratedRegex("```csharp\n(.*?)```", RegexOptions.Singleline | RegexOptions.CultureInvariant, 1000)]
+    [GeneratedRegex("```csharp\n(?<code>.*?)```", RegexOptions.Singleline | RegexOptions.CultureInvariant, 1000)]
     private static partial Regex Block();
 
     [GeneratedRegex(@"\$?""[^""]*""", RegexOptions.CultureInvariant, 1000)]
@@ -52,6 +52,6 @@ public sealed partial class DotnetApiDocumentTests
     [GeneratedRegex(@"\s+// .*$", RegexOptions.CultureInvariant, 1000)]
     private static partial Regex Comment();
 
-    [GeneratedRegex(@"\]\(([^)#:]+)\)", RegexOptions.CultureInvariant, 1000)]
+    [GeneratedRegex(@"\]\((?<target>[^)#:]+)\)", RegexOptions.CultureInvariant, 1000)]
     private static partial Regex Link();
 }

@@ -148,6 +148,7 @@ public sealed class SampleTests
             RedirectStandardOutput = true,
             RedirectStandardError = true,
             RedirectStandardInput = true,
+            UseShellExecute = false,
         };
         return Process.Start(start)!;
     }

@@ -227,11 +227,11 @@ internal static class BalanceSolver
     }
 
     /// <summary>What a pass adds up, as means over the rows.</summary>
-    private sealed class Sums(int moments)
+    private sealed class Sums(int count)
     {
-        public readonly double[] Values = new double[moments];
-        public readonly double[] Firsts = new double[moments];
-        public readonly double[] Products = new double[moments * moments];
+        public readonly double[] Values = new double[count];
+        public readonly double[] Firsts = new double[count];
+        public readonly double[] Products = new double[count * count];
         public double Mean, Slope, Dual;
 
         public void Add(Sums other)

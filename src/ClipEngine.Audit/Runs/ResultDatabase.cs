@@ -47,7 +47,7 @@ internal static class ResultDatabase
         Execute(connection, "COMMIT");
         nint address = raw.sqlite3_serialize(connection.Handle, "main", out long size, 0);
         if (address == 0)
-            throw new OutOfMemoryException($"{FileName} would take {size} bytes of memory.");
+            throw new IOException($"{FileName} would take {size} bytes of memory.");
         try
         {
             byte[] bytes = new byte[size];

@@ -8,7 +8,7 @@ internal sealed class OpenShards : IDisposable
     /// <summary>Shards that stay open although nobody reads from them: images follow one another.</summary>
     private const int Idle = 2;
 
-    private readonly object _lock = new();
+    private readonly Lock _lock = new();
     private readonly Dictionary<TarShard, (SafeFileHandle Handle, int Readers)> _open = [];
     private readonly List<TarShard> _idle = new(Idle + 1); // the one that was left last comes last
 

@@ -185,9 +185,9 @@ internal sealed class SentencePieceFile
         {
             return TokenizerFiles.StrictUtf8.GetString(bytes);
         }
-        catch (DecoderFallbackException)
+        catch (DecoderFallbackException exception)
         {
-            throw new FormatException("a piece is not UTF-8.");
+            throw new FormatException("a piece is not UTF-8.", exception);
         }
     }
 

@@ -14,6 +14,7 @@ internal sealed class NormalizerSequence(params TextNormalizer[] steps) : TextNo
     /// <summary>How many times as long a text may become; real tables make at most 18 characters of one.</summary>
     private const int LargestGrowth = 64;
 
+    /// <summary>Takes all steps.</summary>
     /// <exception cref="FormatException">The text has grown out of all proportion.</exception>
     public override string Normalize(string text)
     {

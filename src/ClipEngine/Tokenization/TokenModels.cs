@@ -77,6 +77,7 @@ internal sealed class CharacterPairModel : TokenModel
     private readonly int[] _bytes = new int[256];
     private readonly PairMerges _merges;
 
+    /// <summary>A model of these pieces.</summary>
     /// <param name="vocabulary">Pieces and their ids.</param>
     /// <param name="merges">Which neighbours join.</param>
     public CharacterPairModel(Dictionary<string, int> vocabulary, PairMerges merges)
@@ -171,6 +172,7 @@ internal sealed class UnigramModel : TokenModel
     private readonly int _unknown;
     private readonly bool _fallsBackToBytes;
 
+    /// <summary>A model of these pieces.</summary>
     /// <param name="pieces">Each piece with the logarithm of its probability; its place is its id.</param>
     /// <param name="unknown">The id of what the pieces do not cover; -1 leaves it out.</param>
     /// <param name="fallsBackToBytes">Whether unknown characters become their bytes.</param>

@@ -19,16 +19,16 @@ public partial class NativeDependencyTests
     {
         // Names in an ELF file's string table end in a zero.
         string text = Encoding.Latin1.GetString(File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, library)));
-        Version[] versions = [.. VersionNames().Matches(text).Select(static match => Version.Parse(match.Groups[1].Value + ".0"))];
+        Version[] versions = [.. VersionNames().Matches(text).Select(static match => Version.Parse(match.Groups["version"].Value + ".0"))];
         Assert.NotEmpty(versions);
         Assert.True(versions.Max() <= new Version(2, 31, 0), $"{library} asks for glibc {versions.Max()}");
-        string[] needed = [.. LibraryNames().Matches(text).Select(static match => match.Groups[1].Value).Distinct()];
-        Assert.Empty(needed.Except(Allowed).Where(static name => !OpenedAtRunTime.Any(opened => name.StartsWith(opened, StringComparison.Ordinal))));
+        string[] needed = [.. LibraryNames().Matches(text).Select(static match => match.Groups["name"].Value).Distinct()];
+        Assert.DoesNotContain(needed.Except(Allowed), static name => !OpenedAtRunTime.Any(opened => name.StartsWith(opened, StringComparison.Ordinal)));
     }
 
-    [GeneratedRegex(@"\0GLIBC_(\d+\.\d+)(?:\.\d+)?(?=\0)")]
+    [GeneratedRegex(@"\0GLIBC_(?<version>\d+\.\d+)(?:\.\d+)?(?=\0)", RegexOptions.None, 60_000)]
     private static partial Regex VersionNames();
 
-    [GeneratedRegex(@"\0(lib[a-zA-Z0-9_+-]+\.so(?:\.\d+)*|ld-linux[a-z0-9-]*\.so\.\d)(?=\0)")]
+    [GeneratedRegex(@"\0(?<name>lib[a-zA-Z0-9_+-]+\.so(?:\.\d+)*|ld-linux[a-z0-9-]*\.so\.\d)(?=\0)", RegexOptions.None, 60_000)]
     private static partial Regex LibraryNames();
 }
