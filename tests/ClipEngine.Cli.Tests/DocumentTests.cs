@@ -1,0 +1,162 @@
+using System.CommandLine;
+using System.Text.RegularExpressions;
+using ClipEngine.Cli.Tests.Arguments;
+using ClipEngine.Testing;
+
+namespace ClipEngine.Cli.Tests;
+
+/// <summary>
+/// README and docs: their links lead somewhere, their command lines are understood by the command line's definition, every verb and option is
+/// on a page, and the commands of docs/getting-started.md do what the page says with the files that it shows.
+/// </summary>
+public sealed partial class DocumentTests
+{
+    private static readonly string s_root = TestData.RepositoryRoot;
+    private static readonly string s_program = Path.Combine(AppContext.BaseDirectory, "ClipEngine.Cli.dll");
+
+    /// <summary>All pages, by their paths below the repository.</summary>
+    private static string[] Pages { get; } =
+        [.. new[] { "README.md", "CHANGELOG.md", "samples/README.md" }
+            .Concat(Directory.GetFiles(Path.Combine(s_root, "docs"), "*.md", SearchOption.AllDirectories).Select(static file => Path.GetRelativePath(s_root, file)))
+            .Order(StringComparer.Ordinal)];
+
+    [Fact]
+    public void ReadmeHas120LinesAtMost() => Assert.InRange(File.ReadLines(Path.Combine(s_root, "README.md")).Count(), 1, 120);
+
+    [Fact]
+    public void TheIndexNamesEveryPage()
+    {
+        string index = Text("docs/README.md");
+        Assert.All(Directory.GetFiles(Path.Combine(s_root, "docs"), "*.md"), page =>
+            Assert.True(Path.GetFileName(page) == "README.md" || index.Contains($"]({Path.GetFileName(page)})", StringComparison.Ordinal), $"docs/README.md does not name {Path.GetFileName(page)}"));
+    }
+
+    [Fact]
+    public void LinksLeadSomewhere()
+    {
+        var broken = new List<string>();
+        foreach (string page in Pages)
+        {
+            foreach (string target in Link().Matches(Text(page)).Select(static match => match.Groups["text"].Value).Where(static target => !target.Contains("://", StringComparison.Ordinal)))
+            {
+                string[] parts = target.Split('#', 2);
+                string file = parts[0].Length == 0 ? page : Path.GetRelativePath(s_root, Path.GetFullPath(Path.Combine(s_root, Path.GetDirectoryName(page)!, parts[0])));
+                bool isThere = Path.Exists(Path.Combine(s_root, file));
+                if (!isThere || (parts.Length == 2 && !Anchors(file).Contains(parts[1])))
+                    broken.Add($"{page}: {target}");
+            }
+        }
+
+        Assert.Empty(broken);
+    }
+
+    [Fact]
+    public void CommandLinesAreUnderstood()
+    {
+        var lines = Pages.SelectMany(static page => CommandLines(page).Select(line => (page, line))).ToList();
+        Assert.True(lines.Count > 20, "command lines were not found in the pages");
+        var problems = new List<string>();
+        foreach ((string page, string line) in lines)
+        {
+            string[] words = Words(line);
+            if (words is ["VERB", "--help"]) // any verb
+                continue;
+            ParseResult result = Program.Definition().Parse(words);
+            bool isSynopsis = line.Contains('[', StringComparison.Ordinal) || line.Contains('|', StringComparison.Ordinal);
+            HashSet<string> options = [.. Options(result.CommandResult.Command)];
+            problems.AddRange(words.Where(static word => word.StartsWith("--", StringComparison.Ordinal)).Select(static word => word.Split('=')[0])
+                .Where(word => !options.Contains(word)).Select(word => $"{page}: {line}: {word} is no option"));
+            if (!isSynopsis)
+                problems.AddRange(result.Errors.Select(error => $"{page}: {line}: {error.Message}"));
+        }
+
+        // Inline mentions name a verb and its options, not always all that it needs.
+        foreach ((string page, string line) in Pages.SelectMany(static page => Mention().Matches(Text(page)).Select(match => (page, match.Groups["text"].Value))))
+        {
+            string[] words = Words(line);
+            Command command = Program.Definition().Parse(words).CommandResult.Command;
+            if (words[0] != "VERB" && (command.Name == "clipengine" && !words[0].StartsWith('-') || words.Any(word => word.StartsWith("--", StringComparison.Ordinal) && !Options(command).Contains(word))))
+                problems.Add($"{page}: `clipengine {line}` names no verb or option");
+        }
+
+        Assert.Empty(problems);
+    }
+
+    [Fact]
+    public void EveryVerbAndOptionIsOnAPage()
+    {
+        string pages = string.Concat(Pages.Where(static page => page != "CHANGELOG.md").Select(Text));
+        string[] verbs = Table(Text("README.md"));
+        Assert.All(VerbLines.Verbs(), verb => Assert.True(verb.Name.Split(' ').All(verbs.Contains), $"README's table lacks {verb.Name}"));
+        Assert.All(VerbLines.Verbs().SelectMany(static verb => Options(verb.Command).Select(option => (verb.Name, option))), pair =>
+            Assert.True(Regex.IsMatch(pages, Regex.Escape(pair.option) + @"(?![\w-])", RegexOptions.None, TimeSpan.FromSeconds(10)), $"no page mentions {pair.option} of {pair.Name}"));
+    }
+
+    [Fact]
+    public async Task GettingStartedWorksAsItIsWritten()
+    {
+        using var folder = new TemporaryFolder();
+        Directory.CreateSymbolicLink(folder.File("src"), Path.Combine(s_root, "src"));
+        string page = Text("docs/getting-started.md");
+        await File.WriteAllTextAsync(folder.File("people.csv"), Fence(page, "csv"));
+        await File.WriteAllTextAsync(folder.File("spec.json"), Fence(page, "json"));
+        var outputs = new List<string>();
+        foreach (string line in CommandLines("docs/getting-started.md").Where(static line => !line.Contains("ViT-B-32/", StringComparison.Ordinal))) // weights to download
+        {
+            ProcessOutcome outcome = await ProcessRunner.RunAsync("dotnet", [s_program, .. Words(line)], folder.Root);
+            Assert.True(outcome.ExitCode == 0, $"{line}\n{outcome}");
+            outputs.Add(outcome.Output);
+        }
+
+        Assert.Contains(outputs, static output => output.Contains("\tdrum ", StringComparison.Ordinal)); // the tiles of scene 6
+        Assert.All(["demo/report.html", "images.npy", "texts.npy", "scores.npy", "my-audit/report.html", "my-audit/results.sqlite"], file => Assert.True(File.Exists(folder.File(file)), file));
+    }
+
+    private static string Text(string page) => File.ReadAllText(Path.Combine(s_root, page));
+
+    /// <summary>What comes behind <c>clipengine</c> in the lines of a page that begin with it, comments left out.</summary>
+    private static IEnumerable<string> CommandLines(string page) => Line().Matches(Text(page)).Select(static match => Comment().Replace(match.Groups["text"].Value, "").Trim());
+
+    /// <summary>The words of a line as a shell splits them; double quotes are all that the pages use.</summary>
+    private static string[] Words(string line) => [.. Word().Matches(line).Select(static match => match.Value.Replace("\"", "", StringComparison.Ordinal))];
+
+    private static IEnumerable<string> Options(Command command)
+    {
+        IEnumerable<Option> above = command.Parents.OfType<Command>().SelectMany(static parent => parent.Options.Where(static option => option.Recursive));
+        return command.Options.Concat(above).SelectMany(static option => option.Aliases.Append(option.Name)).Where(static name => name.StartsWith("--", StringComparison.Ordinal)).Append("--help").Append("--version");
+    }
+
+    /// <summary>The words in code of the first column of README's table of verbs.</summary>
+    private static string[] Table(string readme) =>
+        [.. readme.Split('\n').Where(static line => line.StartsWith("| `", StringComparison.Ordinal))
+            .SelectMany(static line => Code().Matches(line.Split('|')[1]).SelectMany(static match => match.Groups["text"].Value.Split(' ')))];
+
+    private static string Fence(string page, string language) =>
+        Regex.Match(page, $"```{language}\n(?<text>.*?)```", RegexOptions.Singleline, TimeSpan.FromSeconds(10)) is { Success: true } match ? match.Groups["text"].Value : throw new InvalidOperationException($"no block of {language}");
+
+    /// <summary>The anchors of a page's headings, as GitHub makes them.</summary>
+    private static HashSet<string> Anchors(string page) =>
+        [.. Text(page).Split('\n').Where(static line => line.StartsWith('#'))
+            .Select(static line => NoAnchor().Replace(line.TrimStart('#').Trim().ToLowerInvariant(), "").Replace(' ', '-'))];
+
+    [GeneratedRegex(@"\]\((?<text>[^)\s]+)\)", RegexOptions.CultureInvariant, 1000)]
+    private static partial Regex Link();
+
+    [GeneratedRegex(@"^ *(?:\./)?clipengine +(?<text>\S.*)$", RegexOptions.Multiline | RegexOptions.CultureInvariant, 1000)]
+    private static partial Regex Line();
+
+    [GeneratedRegex(@"`(?:\./)?clipengine (?<text>[^`\n]+)`", RegexOptions.CultureInvariant, 1000)]
+    private static partial Regex Mention();
+
+    [GeneratedRegex(@"\s+# .*$", RegexOptions.CultureInvariant, 1000)]
+    private static partial Regex Comment();
+
+    [GeneratedRegex(@"(?:[^\s""]|""[^""]*"")+", RegexOptions.CultureInvariant, 1000)]
+    private static partial Regex Word();
+
+    [GeneratedRegex("`(?<text>[^`]+)`", RegexOptions.CultureInvariant, 1000)]
+    private static partial Regex Code();
+
+    [GeneratedRegex(@"[^\w\- ]", RegexOptions.CultureInvariant, 1000)]
+    private static partial Regex NoAnchor();
+}
