@@ -28,6 +28,7 @@ public class FullSizeGoldenTests
     [InlineData("RN50-quickgelu", true)]
     [InlineData("coca_ViT-B-32", true)]
     [InlineData("ViT-B-16-SigLIP", true)]
+    [InlineData("EVA02-B-16", true)]
     public void FeaturesEqualThoseOfOpenClip(string name, bool isLong)
     {
         string description = TestData.SharedPath("goldens", "towers-full", $"{name}.json");
