@@ -7,7 +7,7 @@ namespace ClipEngine.Cli.Tests;
 
 /// <summary>
 /// README and docs: their links lead somewhere, their command lines are understood by the command line's definition, every verb and option is
-/// on a page, and the commands of docs/getting-started.md do what the page says with the files that it shows.
+/// on a page, and commands that need neither network nor libtorch are run: those of docs/getting-started.md with the files that the page shows.
 /// </summary>
 public sealed partial class DocumentTests
 {
@@ -110,6 +110,54 @@ public sealed partial class DocumentTests
 
         Assert.Contains(outputs, static output => output.Contains("\tdrum ", StringComparison.Ordinal)); // the tiles of scene 6
         Assert.All(["demo/report.html", "images.npy", "texts.npy", "scores.npy", "my-audit/report.html", "my-audit/results.sqlite"], file => Assert.True(File.Exists(folder.File(file)), file));
+    }
+
+    /// <summary>The commands of docs/bias.md, with small tables under the names that the page uses; the two models stand for BEFORE and AFTER.</summary>
+    [Fact]
+    public async Task TheCommandsOfTheBiasPageWork()
+    {
+        using var folder = new TemporaryFolder();
+        string[] pictures = [.. Directory.GetFiles(TestData.DemoPath("probe", "images")).Order(StringComparer.Ordinal).Take(24).Select(static file => Path.GetFileName(file))];
+        string[] classes = ["anchor", "drum"];
+        void Write(string name, IEnumerable<string> lines) => File.WriteAllLines(folder.File(name), lines);
+        Directory.CreateSymbolicLink(folder.File("images"), TestData.DemoPath("probe", "images"));
+        Write("pictures.txt", pictures.Select(static name => $"images/{name}"));
+        Write("sentences.txt", pictures.Select((_, i) => $"a photo of a {classes[i % 2]}"));
+        Write("table.csv", Enumerable.Range(0, 60).Select(static i => $"{i % 2},{i / 2 % 2},{(i % 5 == 0 ? 1 : 0)},{(i % 7 == 0 ? 1 : 0)}").Prepend("woman,dark,nurse,boss"));
+        Write("m.csv", pictures.Select((name, i) => $"{name},{(i % 3 == 0 ? "woman" : "man")},{classes[i / 2 % 2]}").Prepend("id,gender,label"));
+        Write("prompts.csv", pictures.Select((_, i) => classes[i % 2]).Prepend("class"));
+        Write("captions.csv", pictures.Prepend("image"));
+        Write("images.csv", pictures.Select(static (name, i) => $"{name},{i},{new[] { "men", "women", "surfboard", "car" }[i % 4]}").Prepend("file,person,set"));
+        await File.WriteAllTextAsync(folder.File("drift.json"), Fence(Text("docs/bias.md"), "json"));
+
+        string[] lines =
+        [
+            $"embed image --model {TestData.DemoPath("models", "large")} --file pictures.txt --out i.npy",
+            $"embed text --model {TestData.DemoPath("models", "large")} --file sentences.txt --out t.npy",
+            .. CommandLines("docs/bias.md").Select(static line => line
+                .Replace("BEFORE", TestData.DemoPath("models", "small"), StringComparison.Ordinal).Replace("AFTER", TestData.DemoPath("models", "large"), StringComparison.Ordinal)),
+        ];
+        foreach (string line in lines)
+        {
+            ProcessOutcome outcome = await ProcessRunner.RunAsync("dotnet", [s_program, .. Words(line)], folder.Root);
+            Assert.True(outcome.ExitCode == 0, $"{line}\n{outcome}");
+        }
+
+        Assert.All(["balanced", "drift", "accuracy", "retrieval", "curation"], run => Assert.True(File.Exists(folder.File(run, "report.html")), run));
+    }
+
+    [Fact]
+    public async Task TheCatalogueCommandsWorkOffline()
+    {
+        using var folder = new TemporaryFolder();
+        var nothingHere = new Dictionary<string, string?> { ["HF_HOME"] = folder.File("hub"), ["HF_HUB_CACHE"] = null, ["HUGGINGFACE_HUB_CACHE"] = null, ["CLIPENGINE_RELEASE_CACHE"] = folder.File("releases"), ["HF_HUB_OFFLINE"] = "1" };
+        string[] lines = [.. CommandLines("docs/models.md").Where(static line => !line.StartsWith("models pull", StringComparison.Ordinal))]; // needs the network
+        Assert.True(lines.Length >= 4);
+        foreach (string line in lines)
+        {
+            ProcessOutcome outcome = await ProcessRunner.RunAsync("dotnet", [s_program, .. Words(line)], folder.Root, nothingHere);
+            Assert.True(outcome.ExitCode == 0, $"{line}\n{outcome}");
+        }
     }
 
     private static string Text(string page) => File.ReadAllText(Path.Combine(s_root, page));
