@@ -54,7 +54,7 @@ public static class ModelFamilies
     }
 
     /// <summary>The catalogue of families: one line each. Those whose files look like another's come first.</summary>
-    private static IModelFamily[] BuiltIn() => [new SigLipFamily(), new BlipFamily(), new TimmTransformerFamily(), new TransformersClipFamily(), new OpenClipFamily()];
+    private static IModelFamily[] BuiltIn() => [new SigLipFamily(), new BlipFamily(), new TimmTransformerFamily(), new RobertaTextFamily(), new TransformersClipFamily(), new OpenClipFamily()];
 
     private sealed class Registration(IModelFamily family) : IDisposable
     {

@@ -84,7 +84,8 @@ internal static class OpenClipConfigReader
         }
     }
 
-    private static VisionConfig ReadVision(ConfigSection? section, string name, ConfigSection model, int embedDimension, bool quickGelu)
+    /// <summary>An image tower of open_clip's own, whichever text tower stands beside it.</summary>
+    internal static VisionConfig ReadVision(ConfigSection? section, string name, ConfigSection model, int embedDimension, bool quickGelu)
     {
         var otherwise = new VisionConfig { ImageHeight = 1, ImageWidth = 1, Width = 1, Layers = [1], Heads = 1, PatchSize = 1 };
         if (section is null)
@@ -239,7 +240,7 @@ internal static class OpenClipConfigReader
         return config;
     }
 
-    private static TokenizerConfig ReadTokenizer(ConfigSection section)
+    internal static TokenizerConfig ReadTokenizer(ConfigSection section)
     {
         string? name = section.Text("hf_tokenizer_name");
         string? mode = section.Text("tokenizer_mode") is { Length: > 0 } named ? named : null;
