@@ -1,0 +1,68 @@
+using System.Text.Json;
+using ClipEngine.Models;
+
+namespace ClipEngine.Tests.Models;
+
+/// <summary>open_clip's configurations with a tower of another library: what a name means, and what is refused.</summary>
+public class ForeignTowerConfigTests
+{
+    private const string Text = """ "text_cfg": { "context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12 } """;
+
+    [Theory]
+    [InlineData("eva_giant_patch14_224", "token", "EVA", 224, 1408, 40)]
+    [InlineData("eva02_base_patch16_clip_224", "token", "EVA02", 224, 768, 12)]
+    [InlineData("eva02_large_patch14_clip_336", "token", "EVA02", 336, 1024, 24)]
+    [InlineData("eva02_enormous_patch14_clip_224", "token", "EVA02", 224, 1792, 64)]
+    [InlineData("vit_pe_core_tiny_patch16_384", "map", "Perception Encoder", 384, 192, 12)]
+    [InlineData("vit_pe_core_gigantic_patch14_448", "map", "Perception Encoder", 448, 1536, 50)]
+    [InlineData("vit_base_mci_224", "token", "MobileCLIP", 224, 768, 12)]
+    [InlineData("vit_large_patch14_clip_224", "token", "timm CLIP ViT", 224, 1024, 24)]
+    public void ANameOfTimmFixesTheTower(string name, string pool, string family, int size, int width, int layers)
+    {
+        ModelPlan plan = Plan($$"""{ "embed_dim": 512, "custom_text": true, "vision_cfg": { "image_size": {{size}}, "timm_model_name": "{{name}}", "timm_pool": "{{pool}}", "timm_proj": null }, {{Text}} }""");
+        Assert.Equal(family, plan.Family);
+        Assert.StartsWith($"image tower {width} wide, {layers} blocks", plan.Outline, StringComparison.Ordinal);
+        Assert.Equal((size, size), (plan.Preprocess.Height, plan.Preprocess.Width));
+        var exception = Assert.Throws<BadInputException>(() => plan.PreprocessAt((160, 160)));
+        Assert.Contains(family, exception.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("xlm-roberta-base", 768, 250002)]
+    [InlineData("FacebookAI/xlm-roberta-large", 1024, 250002)]
+    [InlineData("roberta-base", 768, 50265)]
+    public void ANameOfTheHubFixesTheTextTower(string name, int width, int vocabulary)
+    {
+        ModelPlan plan = Plan($$"""{ "embed_dim": 512, "vision_cfg": { "image_size": 224, "layers": 12, "width": 768, "patch_size": 32 }, "text_cfg": { "hf_model_name": "{{name}}", "hf_tokenizer_name": "{{name}}", "hf_pooler_type": "mean_pooler" } }""");
+        Assert.Equal((77, vocabulary, name), (plan.ContextLength, plan.VocabularySize, plan.Tokenizer.HubName));
+        Assert.Contains($"text tower {width} wide", plan.Outline, StringComparison.Ordinal);
+        Assert.Equal((256, 256), (plan.PreprocessAt((256, 256)).Height, plan.PreprocessAt((256, 256)).Width));
+    }
+
+    [Theory]
+    [InlineData(""" "timm_model_name": "eva02_base_patch16_clip_224", "timm_pool": "avg" """, "vision_cfg.timm_pool")]
+    [InlineData(""" "timm_model_name": "eva02_base_patch16_clip_224", "timm_proj": "mlp" """, "vision_cfg.timm_proj")]
+    [InlineData(""" "timm_model_name": "eva02_base_patch16_clip_224", "image_size": 336 """, "vision_cfg.image_size")]
+    [InlineData(""" "timm_model_name": "vit_base_mci_224", "colour": 1 """, "vision_cfg.colour")]
+    public void WhatATimmTowerWasNotPublishedWithIsRefused(string vision, string key)
+    {
+        var exception = Assert.Throws<BadInputException>(() => Plan($$"""{ "embed_dim": 512, "vision_cfg": { {{vision}} }, {{Text}} }"""));
+        Assert.Contains(key, exception.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(""" "hf_pooler_type": "cls_pooler" """, "text_cfg.hf_pooler_type")]
+    [InlineData(""" "hf_proj_type": "linear" """, "text_cfg.hf_proj_type")]
+    [InlineData(""" "colour": 1 """, "text_cfg.colour")]
+    public void WhatARobertaTowerIsNotBuiltWithIsRefused(string text, string key)
+    {
+        var exception = Assert.Throws<BadInputException>(() => Plan($$"""{ "embed_dim": 512, "vision_cfg": { "patch_size": 32 }, "text_cfg": { "hf_model_name": "roberta-base", {{text}} } }"""));
+        Assert.Contains(key, exception.Message, StringComparison.Ordinal);
+    }
+
+    private static ModelPlan Plan(string json)
+    {
+        using JsonDocument document = JsonDocument.Parse(json);
+        return ModelFamilies.Plan(new ModelFiles(document.RootElement, "model.json"));
+    }
+}
