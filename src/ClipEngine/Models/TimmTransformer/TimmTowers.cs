@@ -70,7 +70,14 @@ internal static class TimmTowers
 
     private static TimmTower Sized(string family, int size, int patch, int width, int layers, int heads, double ratio) => new()
     {
-        Family = family, ImageHeight = size, ImageWidth = size, PatchSize = patch, Width = width, Layers = layers, Heads = heads, MlpRatio = ratio,
+        Family = family,
+        ImageHeight = size,
+        ImageWidth = size,
+        PatchSize = patch,
+        Width = width,
+        Layers = layers,
+        Heads = heads,
+        MlpRatio = ratio,
     };
 
     /// <summary>EVA02: rows first, coordinates scaled to a grid of 16 x 16 whatever the image's.</summary>
