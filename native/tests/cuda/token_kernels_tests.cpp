@@ -225,4 +225,93 @@ CLIPENGINE_TEST(tokens_are_joined_added_repeated_and_activated) {
   }
 }
 
+template <typename T, typename Kernel>
+void check_store(Kernel kernel) {
+  const int n = 3, count = 2, width = 5, row = 12, start = 4, capacity = 6, position = 3;
+  auto x = random_buffer<T>((size_t)n * count * row);
+  auto sources = indices({2, 0, 0});
+  for (const bool has_sources : {false, true}) {
+    Buffer<T> stored((size_t)n * capacity * width);
+    run_elements((int64_t)n * count * width, kernel, x.data(), has_sources ? sources.data() : nullptr, stored.data(), (int64_t)n * count * width, count, row, start, width, capacity, position);
+    CHECK(stored.guards_are_intact());
+    for (int i = 0; i < n; ++i)
+      for (int t = 0; t < count; ++t)
+        for (int c = 0; c < width; ++c)
+          CHECK_EQUAL(to_float(stored[(size_t)(i * capacity + position + t) * width + c]), to_float(x[(size_t)((has_sources ? sources[i] : i) * count + t) * row + start + c]));
+  }
+}
+
+CLIPENGINE_TEST(tokens_are_stored_behind_others_in_every_type) {
+  check_store<float>(store_tokens_fp32);
+  check_store<bf16>(store_tokens_bf16);
+  check_store<fp16>(store_tokens_fp16);
+}
+
+template <typename T, typename Kernel>
+void check_rotation(Kernel kernel) {
+  const int n = 2, count = 3, heads = 2, head_width = 6, width = heads * head_width, row = width + 5, start = 2, pairs = head_width / 2;
+  auto x = random_buffer<T>((size_t)n * count * row);
+  auto cosines = random_buffer<float>((size_t)count * pairs), sines = random_buffer<float>((size_t)count * pairs);
+  for (const int is_half_split : {0, 1}) {
+    Buffer<float> turned((size_t)n * count * width);
+    const int64_t total = (int64_t)n * count * heads * pairs;
+    run_elements(total, kernel, x.data(), cosines.data(), sines.data(), turned.data(), total, count, row, start, width, head_width, is_half_split);
+    CHECK(turned.guards_are_intact());
+    for (int line = 0; line < n * count; ++line)
+      for (int head = 0; head < heads; ++head)
+        for (int pair = 0; pair < pairs; ++pair) {
+          const int first = head * head_width + (is_half_split ? pair : 2 * pair), second = is_half_split ? first + pairs : first + 1;
+          const double angle_cosine = cosines[(size_t)(line % count) * pairs + pair], angle_sine = sines[(size_t)(line % count) * pairs + pair];
+          const double a = to_float(x[(size_t)line * row + start + first]), b = to_float(x[(size_t)line * row + start + second]);
+          CHECK_NEAR(turned[(size_t)line * width + first], a * angle_cosine - b * angle_sine, 1e-6);
+          CHECK_NEAR(turned[(size_t)line * width + second], b * angle_cosine + a * angle_sine, 1e-6);
+        }
+  }
+}
+
+CLIPENGINE_TEST(pairs_of_channels_are_turned_in_every_type) {
+  check_rotation<float>(rotate_fp32);
+  check_rotation<bf16>(rotate_bf16);
+  check_rotation<fp16>(rotate_fp16);
+}
+
+CLIPENGINE_TEST(elements_are_multiplied) {
+  const size_t total = 204;
+  auto x = random_buffer<float>(total), factor = random_buffer<float>(total), residual = random_buffer<float>(total);
+  for (const bool has_residual : {false, true}) {
+    Buffer<float> product(total);
+    run_elements((int64_t)total, multiply_fp32, x.data(), factor.data(), has_residual ? residual.data() : nullptr, product.data(), (int64_t)total);
+    CHECK(product.guards_are_intact());
+    for (size_t i = 0; i < total; ++i) CHECK_NEAR(product[i], (double)x[i] * factor[i] + (has_residual ? residual[i] : 0), 1e-6);
+  }
+}
+
+CLIPENGINE_TEST(channels_are_convolved_one_by_one) {
+  const int n = 2, channels = 3, outputs = 6, height = 5, width = 4, kernel_height = 3, kernel_width = 2, stride = 2, padding = 1;
+  const int out_height = (height + 2 * padding - kernel_height) / stride + 1, out_width = (width + 2 * padding - kernel_width) / stride + 1;
+  const size_t total = (size_t)n * outputs * out_height * out_width;
+  auto x = random_buffer<float>((size_t)n * channels * height * width), kernel = random_buffer<float>((size_t)outputs * kernel_height * kernel_width);
+  auto bias = random_buffer<float>(outputs), residual = random_buffer<float>(total);
+  for (const bool has_both : {false, true}) {
+    Buffer<float> y(total);
+    run_elements((int64_t)total, depthwise_convolution, x.data(), kernel.data(), has_both ? bias.data() : nullptr, has_both ? residual.data() : nullptr, y.data(), (int64_t)total, channels,
+                 outputs, height, width, kernel_height, kernel_width, stride, padding, out_height, out_width, (int)kNone);
+    CHECK(y.guards_are_intact());
+    size_t at = 0;
+    for (int i = 0; i < n; ++i)
+      for (int out = 0; out < outputs; ++out)
+        for (int row = 0; row < out_height; ++row)
+          for (int column = 0; column < out_width; ++column, ++at) {
+            double sum = has_both ? (double)bias[out] + residual[at] : 0;
+            for (int r = 0; r < kernel_height; ++r)
+              for (int c = 0; c < kernel_width; ++c) {
+                const int top = row * stride - padding + r, left = column * stride - padding + c;
+                if (top >= 0 && top < height && left >= 0 && left < width)
+                  sum += (double)kernel[(size_t)(out * kernel_height + r) * kernel_width + c] * x[(size_t)((i * channels + out / 2) * height + top) * width + left];
+              }
+            CHECK_NEAR(y[at], sum, 1e-5);
+          }
+  }
+}
+
 CLIPENGINE_TEST_MAIN()
