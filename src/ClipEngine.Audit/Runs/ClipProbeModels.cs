@@ -89,7 +89,7 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
             ? [.. model.Notices, string.Create(CultureInfo.InvariantCulture, $"{model.Encoder.Architecture} was trained with a sigmoid of each pair by itself (scale {model.Encoder.LogitScale:0.##}, bias {bias:0.##}); the probabilities of this run are a softmax over the labels, which is another reading of the same scores.")]
             : model.Notices;
 
-        public string Preprocessing => PreprocessNames.Describe(model.Preprocessor.Options);
+        public string Preprocessing => $"{PreprocessNames.Describe(model.Preprocessor.Options)}; {model.Encoder.Tokenizer.Describe()}";
 
         public float[] EncodeImages(IReadOnlyList<string> files, CancellationToken cancellationToken) =>
             model.EncodeImages(files, normalize: true, progress: null, cancellationToken).Values;

@@ -11,7 +11,7 @@ public interface IProbeModel : IDisposable
     /// <summary>What a user should know about this load.</summary>
     IReadOnlyList<string> Notices { get; }
 
-    /// <summary>How image files become pixels, in a line for run records: features depend on it.</summary>
+    /// <summary>How image files become pixels, and whose ids sentences become, in a line for run records: features depend on it.</summary>
     string Preprocessing { get; }
 }
 

@@ -82,6 +82,15 @@ public sealed record TokenizerConfig
 
     /// <summary>transformers' <c>model_type</c> where the model lies in its layout: the tokenizer's files are then read as transformers does. Null in open_clip's layout.</summary>
     public string? ModelType { get; init; }
+
+    /// <summary>Whose ids sentences become, in words for run records: <c>sentences as open_clip, CLIP's own tokenizer, clean lower</c>.</summary>
+    internal string Describe()
+    {
+        if (ModelType is not null)
+            return $"sentences as transformers, {ModelType}";
+        string name = HubName ?? "CLIP's own tokenizer", language = Language is null ? "" : $", language {Language}";
+        return $"sentences as open_clip, {name}, clean {Clean ?? (HubName is null ? "lower" : "whitespace")}{(StripSeparator ? ", separator stripped" : "")}{language}";
+    }
 }
 
 /// <summary>An image tower as <c>vision_cfg</c> describes it; the names of the JSON keys stand in each comment.</summary>
