@@ -55,12 +55,8 @@ internal static class BalanceReport
     private static string Page(BalanceRequest request, BalanceResult result)
     {
         const string Title = "Balancing report";
-        var page = new HtmlWriter();
-        page.Raw("<!doctype html>").Raw("<html lang=\"en\">").Raw("<head>").Raw("<meta charset=\"utf-8\">")
-            .Raw("<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">")
-            .Raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">")
-            .Raw($"<title>{Title}</title>").Raw($"<style>{ReportStyle.Css}</style>").Raw("</head>").Raw("<body>")
-            .Raw("<header>").Heading(1, Title).Paragraph(result.Verdict, "question").Raw("</header>").Raw("<main>");
+        HtmlWriter page = HtmlWriter.Page(Title);
+        page.Raw("<header>").Heading(1, Title).Paragraph(result.Verdict, "question").Raw("</header>").Raw("<main>");
         page.BeginSection("summary", "Summary").Table(
             "Bias of the table, without and with the weights", ["", "before", "after"],
             [

@@ -136,12 +136,8 @@ internal static class DriftReport
 
     private static string Page(DriftResult result, DriftSpec spec, AuditFigure[] figures)
     {
-        var page = new HtmlWriter();
-        page.Raw("<!doctype html>").Raw("<html lang=\"en\">").Raw("<head>").Raw("<meta charset=\"utf-8\">")
-            .Raw("<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">")
-            .Raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">")
-            .Raw($"<title>{HtmlWriter.Escape(result.Title)}</title>").Raw($"<style>{ReportStyle.Css}</style>").Raw("</head>").Raw("<body>")
-            .Raw("<header>").Heading(1, result.Title).Paragraph($"Before: {result.Before}. After: {result.After}.", "question").Raw("</header>").Raw("<main>");
+        HtmlWriter page = HtmlWriter.Page(result.Title);
+        page.Raw("<header>").Heading(1, result.Title).Paragraph($"Before: {result.Before}. After: {result.After}.", "question").Raw("</header>").Raw("<main>");
         foreach (DriftMeasureResult measure in result.Measures)
         {
             page.BeginSection(measure.Measure, measure.Measure == "features" ? "Image features" : "Zero-shot scores").Paragraph(Meaning(result, measure));

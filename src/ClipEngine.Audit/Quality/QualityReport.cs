@@ -93,15 +93,7 @@ internal static class QualityReport
         return new AuditFigure("kept-curve", FigureSection.Features, "Share of each group's pairs that a threshold keeps; numbers with intervals in tables/curve.csv.", svg.ToString());
     }
 
-    private static HtmlWriter Begin(string title)
-    {
-        var page = new HtmlWriter();
-        return page.Raw("<!doctype html>").Raw("<html lang=\"en\">").Raw("<head>").Raw("<meta charset=\"utf-8\">")
-            .Raw("<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">")
-            .Raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">")
-            .Raw($"<title>{HtmlWriter.Escape(title)}</title>").Raw($"<style>{ReportStyle.Css}</style>").Raw("</head>").Raw("<body>")
-            .Raw("<header>").Heading(1, title).Raw("</header>").Raw("<main>");
-    }
+    private static HtmlWriter Begin(string title) => HtmlWriter.Page(title).Raw("<header>").Heading(1, title).Raw("</header>").Raw("<main>");
 
     private static void GapSection(HtmlWriter page, IReadOnlyList<QualityGap> gaps) =>
         page.BeginSection("gaps", "Gaps between groups").Table("The first group minus the second", ["Measure", "first", "second", "gap"], gaps.Select(gap => (IReadOnlyList<string>)[gap.Measure, gap.First, gap.Second, Cell(gap.Gap)])).EndSection();

@@ -10,6 +10,17 @@ internal sealed class HtmlWriter
 
     public static string Escape(string text) => SvgDocument.Escape(text);
 
+    /// <summary>A page up to and with the tag of its body.</summary>
+    public static HtmlWriter Page(string title)
+    {
+        var page = new HtmlWriter();
+        return page.Raw("<!doctype html>").Raw("<html lang=\"en\">").Raw("<head>").Raw("<meta charset=\"utf-8\">")
+            .Raw("<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">")
+            // Nothing may be loaded or run: the page carries names out of data files.
+            .Raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">")
+            .Raw($"<title>{Escape(title)}</title>").Raw($"<style>{ReportStyle.Css}</style>").Raw("</head>").Raw("<body>");
+    }
+
     /// <summary>Markup that was written in this assembly, never text from data.</summary>
     public HtmlWriter Raw(string markup)
     {

@@ -26,13 +26,8 @@ public sealed class ReportWriter : IReportWriter
     internal static string Compose(AuditResult result, IReadOnlyList<AuditFigure> figures)
     {
         IReadOnlyList<Note> notes = StandingNotes.With(result);
-        var page = new HtmlWriter();
-        page.Raw("<!doctype html>").Raw("<html lang=\"en\">").Raw("<head>").Raw("<meta charset=\"utf-8\">")
-            .Raw("<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">")
-            // Nothing may be loaded or run: the page carries names out of data files.
-            .Raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">")
-            .Raw($"<title>{HtmlWriter.Escape(result.Title)}</title>").Raw($"<style>{ReportStyle.Css}</style>").Raw("</head>").Raw("<body>")
-            .Raw("<a class=\"skip\" href=\"#summary\">Skip to the summary</a>")
+        HtmlWriter page = HtmlWriter.Page(result.Title);
+        page.Raw("<a class=\"skip\" href=\"#summary\">Skip to the summary</a>")
             .Raw("<header>").Heading(1, result.Title);
         if (result.Question.Length > 0)
             page.Paragraph(result.Question, "question");
