@@ -70,7 +70,7 @@ public sealed class ServiceTests
         var handler = new Counting { InnerHandler = new SocketsHttpHandler { AllowAutoRedirect = false } };
         using var client = new HttpClient(handler);
         var options = new ModelStoreOptions { HubCacheFolder = folder.File("hub"), ReleaseFolder = folder.File("release"), HubEndpoint = server.Address, HttpClient = client, Logger = log };
-        CatalogueEntry entry = ModelCatalogue.Find("ViT-B-32/laion2b_s34b_b79k") with { HubRepository = "org/model-x" };
+        CatalogueEntry entry = ModelCatalogue.Find("ViT-B-32/laion2b_e16") with { HubRepository = "org/model-x" };
         using (var store = new ModelStore(options))
             Assert.Equal(content, File.ReadAllBytes((await store.PullAsync(entry)).Path));
         Assert.Equal(server.Requests.Count, handler.Count);
