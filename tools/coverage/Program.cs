@@ -36,7 +36,7 @@ foreach (int n in new[] { 20, 52, 93 })
     {
         int[][] persons = [.. Enumerable.Range(0, n).Select(row => new[] { row })];
         Report("paired difference of rates", string.Create(CultureInfo.InvariantCulture, $"n = {n}, lost {lost:0.00}, gained {gained:0.00}"), gained - lost, random =>
-            PairedRates.Difference(persons, [.. Enumerable.Range(0, n).Select(_ => random.NextDouble() is var draw && draw < lost ? -1.0 : draw < lost + gained ? 1 : 0)], Level));
+            Change(persons, [.. Enumerable.Range(0, n).Select(_ => random.NextDouble() is var draw && draw < lost ? -1.0 : draw < lost + gained ? 1 : 0)]));
     }
 }
 
@@ -96,6 +96,9 @@ GroupMetricFrame Means(ProbeImage[] images, double[] values) =>
 
 Estimate Rates(List<ProbeImage> images, List<bool> outcomes) =>
     Builder([.. images]).Share(Metric.ArgmaxFrequency, "x", [.. outcomes]).Gaps[0].Difference;
+
+Estimate Change(int[][] persons, double[] differences) =>
+    PersonChange.Of(persons, [.. Enumerable.Range(0, differences.Length)], [.. Enumerable.Repeat(1.0, differences.Length)], differences, Level)!.Estimate;
 
 FrameBuilder Builder(ProbeImage[] images) =>
     new(new Grouping([.. images.Select(image => image.Group).Distinct().Order(StringComparer.Ordinal)], images), new IntervalOptions { Resamples = 999 });

@@ -54,11 +54,7 @@ internal sealed class ArmComparisons(Probe probe, AuditSpec spec, IReadOnlyList<
 
         string name = $"{comparison.Name}|{experiment.Key}|{experiment.Labels[column].Text}|{probe.GroupKeys[group]}";
         var builder = new FrameBuilder(grouping, options);
-        Estimate firstRate = builder.Share(group, before);
-        Estimate secondRate = builder.Share(group, after);
-        Estimate rateDifference = builder.RateDifference(group, rates);
-        double[] personRates = ByPerson(persons, rates);
-        double[] personMeans = ByPerson(persons, means);
+        PersonSample personRates = FrameBuilder.Sample(persons, grouping.Weights, rates, 1), personMeans = FrameBuilder.Sample(persons, grouping.Weights, means, 1);
         return new ArmComparison
         {
             Name = comparison.Name,
@@ -70,18 +66,18 @@ internal sealed class ArmComparisons(Probe probe, AuditSpec spec, IReadOnlyList<
             Experiment = experiment.Key,
             Label = experiment.Labels[column].Text,
             Group = probe.GroupKeys[group],
-            FirstRate = firstRate,
-            SecondRate = secondRate,
-            RateDifference = rateDifference,
+            FirstRate = builder.Share(group, before)?.Estimate(options.Level) ?? Estimate.Undefined,
+            SecondRate = builder.Share(group, after)?.Estimate(options.Level) ?? Estimate.Undefined,
+            RateDifference = builder.Change(group, rates)?.Estimate ?? Estimate.Undefined,
             McNemar = first.Length == 1 && second.Length == 1 && persons.Length == count && count > 0 ? Discordant(grouping.Images[group], rates) : null,
             RateTest = Uncorrected(personRates, name + "|rate"),
-            MeanDifference = builder.Mean(persons, means, name),
+            MeanDifference = builder.Resample(group, means, MetricUnit.Cosine, name).Mean(0, options),
             MeanTest = Uncorrected(personMeans, name + "|mean"),
             EffectSize = HypothesisTests.PairedEffectSize(personMeans),
         };
     }
 
-    private TestResult? Uncorrected(double[] differences, string stream) => differences.Length == 0
+    private TestResult? Uncorrected(PersonSample differences, string stream) => differences.Persons == 0
         ? null
         : new TestResult("", false, 0, HypothesisTests.PairedPermutation(differences, options.Resamples, options.Seed, stream), 0, 0);
 
@@ -150,8 +146,6 @@ internal sealed class ArmComparisons(Probe probe, AuditSpec spec, IReadOnlyList<
             sum += matrix[row, column];
         return sum / arm.Length;
     }
-
-    private static double[] ByPerson(int[][] persons, double[] values) => Array.ConvertAll(persons, rows => rows.Average(row => values[row]));
 
     private sealed record Entry(ComparisonSpec Comparison, LabelExperiment Experiment, int Column, int Group, ScoreMatrix[] First, ScoreMatrix[] Second);
 }

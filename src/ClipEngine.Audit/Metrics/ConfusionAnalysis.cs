@@ -16,7 +16,7 @@ internal static class ConfusionAnalysis
             int[] rows = grouping.Images[group];
             shares[group] = new double?[named.Length];
             for (int column = 0; column < named.Length && rows.Length > 0; column++)
-                shares[group][column] = (double)rows.Count(row => winners[row] == column) / rows.Length;
+                shares[group][column] = rows.Where(row => winners[row] == column).Sum(row => grouping.Weights[row]) / rows.Sum(row => grouping.Weights[row]);
         }
 
         bool[] wrong = Array.ConvertAll([.. Enumerable.Range(0, winners.Length)], row => named[winners[row]] != probe.Images[row].Group);

@@ -41,14 +41,15 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
             outcomes[row] = hasIt[row] ? 1 : 0;
         var shares = new PersonShare?[groups];
         for (int group = 0; group < groups; group++)
-            shares[group] = PersonShare.Of(grouping.Persons[group], grouping.PersonOf, outcomes);
+            shares[group] = PersonShare.Of(grouping.Persons[group], grouping.PersonOf, grouping.Weights, outcomes);
         return new GroupMetricFrame
         {
             Metric = metric,
             Unit = MetricUnit.Proportion,
             Subject = subject,
             Groups = [.. shares.Select((share, group) => new GroupEstimate(grouping.Keys[group], share?.Estimate(options.Level) ?? Estimate.Undefined))],
-            Overall = PersonShare.Of(grouping.AllPersons, grouping.PersonOf, outcomes)?.Estimate(options.Level) ?? Estimate.Undefined,
+            Average = groups > 1 ? PersonShare.Average(shares, options.Level) : null,
+            Overall = PersonShare.Of(grouping.AllPersons, grouping.PersonOf, grouping.AllWeights, outcomes)?.Estimate(options.Level) ?? Estimate.Undefined,
             Gaps = [.. Pairs(withGaps ? groups : 0).Select(pair => new GroupGap(grouping.Keys[pair.First], grouping.Keys[pair.Second], PersonShare.Gap(shares[pair.First], shares[pair.Second], options.Level)))],
         };
     }
@@ -65,8 +66,8 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
         int groups = grouping.Keys.Count;
         var samples = new Resampled[groups];
         for (int group = 0; group < groups; group++)
-            samples[group] = Resample(grouping.Persons[group], values, columns, unit, grouping.Keys[group]);
-        Resampled overall = Resample(grouping.AllPersons, values, columns, unit, "overall");
+            samples[group] = Resample(grouping.Persons[group], grouping.Weights, values, columns, unit, grouping.Keys[group]);
+        Resampled overall = Resample(grouping.AllPersons, grouping.AllWeights, values, columns, unit, "overall");
         var frames = new GroupMetricFrame[columns];
         for (int column = 0; column < columns; column++)
         {
@@ -85,6 +86,7 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
                 Unit = unit,
                 Subject = subjects[column],
                 Groups = [.. Enumerable.Range(0, groups).Select(group => new GroupEstimate(grouping.Keys[group], samples[group].Mean(current, options)))],
+                Average = groups > 1 ? Resampled.Average(samples, current, options) : null,
                 Overall = overall.Mean(column, options),
                 Gaps = gaps,
             };
@@ -93,43 +95,42 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
         return frames;
     }
 
-    /// <summary>A share of a number of images, each of another person.</summary>
-    public Estimate Share(double successes, int count) => count == 0
-        ? Estimate.Undefined
-        : new Estimate(count, successes / count, Proportions.Wilson(successes, count, options.Level));
-
-    /// <summary>A group's share, as the frames of <see cref="Share(Metric, string, ReadOnlySpan{bool}, bool)"/> have it.</summary>
+    /// <summary>A group's share, as the frames of <see cref="Share(Metric, string, ReadOnlySpan{bool}, bool)"/> have it; null over no images.</summary>
     /// <param name="group">The group's index.</param>
     /// <param name="outcomes">For every image of the probe 0 or 1, or a fraction where outcomes were averaged over checkpoints.</param>
-    public Estimate Share(int group, double[] outcomes) => PersonShare.Of(grouping.Persons[group], grouping.PersonOf, outcomes)?.Estimate(options.Level) ?? Estimate.Undefined;
+    public PersonShare? Share(int group, ReadOnlySpan<double> outcomes) => PersonShare.Of(grouping.Persons[group], grouping.PersonOf, grouping.Weights, outcomes);
 
-    /// <summary>The mean difference of two rates over a group's images, second minus first.</summary>
+    /// <summary>The mean difference of two rates over a group's images, second minus first; null over no images.</summary>
     /// <param name="group">The group's index.</param>
     /// <param name="differences">For every image of the probe, from −1 to 1.</param>
-    public Estimate RateDifference(int group, double[] differences) => PairedRates.Difference(grouping.Persons[group], differences, options.Level);
+    public PersonChange? Change(int group, ReadOnlySpan<double> differences) => PersonChange.Of(grouping.Persons[group], grouping.PersonOf, grouping.Weights, differences, options.Level);
 
-    /// <summary>The mean of one column over some persons, with its bootstrap interval.</summary>
-    public Estimate Mean(int[][] persons, double[] values, string stream) =>
-        new Resampled(Sample(persons, values, 1), options, stream).Mean(0, options);
+    /// <summary>One column over a group's persons, resampled.</summary>
+    /// <param name="group">The group's index.</param>
+    /// <param name="values">For every image of the probe.</param>
+    /// <param name="unit">Their unit: proportions are bounded.</param>
+    /// <param name="stream">The sample's name.</param>
+    public Resampled Resample(int group, double[] values, MetricUnit unit, string stream) => Resample(grouping.Persons[group], grouping.Weights, values, 1, unit, stream);
 
-    private Resampled Resample(int[][] persons, double[] values, int columns, MetricUnit unit, string stream) =>
-        new(Sample(persons, values, columns), options, stream, unit == MetricUnit.Proportion ? [.. persons.Select(rows => grouping.PersonOf[rows[0]])] : null);
+    private Resampled Resample(int[][] persons, double[] weights, double[] values, int columns, MetricUnit unit, string stream) => new(
+        Sample(persons, weights, values, columns), persons.Sum(rows => rows.Length), options, stream, [.. persons.Select(rows => grouping.PersonOf[rows[0]])],
+        unit == MetricUnit.Proportion, grouping.HasSharedPersons ? grouping.AllPersons.Length : null);
 
-    internal static PersonSample Sample(int[][] persons, double[] values, int columns)
+    internal static PersonSample Sample(int[][] persons, double[] weights, double[] values, int columns)
     {
         var sums = new double[persons.Length * columns];
-        var counts = new int[persons.Length];
+        var totals = new double[persons.Length];
         for (int person = 0; person < persons.Length; person++)
         {
-            counts[person] = persons[person].Length;
             foreach (int row in persons[person])
             {
+                totals[person] += weights[row];
                 for (int column = 0; column < columns; column++)
-                    sums[(person * columns) + column] += values[((long)row * columns) + column];
+                    sums[(person * columns) + column] += weights[row] * values[((long)row * columns) + column];
             }
         }
 
-        return new PersonSample(columns, sums, counts);
+        return new PersonSample(columns, sums, totals);
     }
 
     private static IEnumerable<(int First, int Second)> Pairs(int count)

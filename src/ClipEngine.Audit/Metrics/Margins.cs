@@ -49,14 +49,16 @@ internal static class Margins
         for (int group = 0; group < builder.Grouping.Keys.Count; group++)
         {
             int[] rows = builder.Grouping.Images[group];
+            double total = rows.Sum(row => builder.Grouping.Weights[row]);
             for (int column = 0; column < columns; column++)
             {
-                int measured = rows.Count(row => winners[row] == column);
-                int kept = rows.Count(row => winners[row] == column && !flippable[row]);
-                int reached = rows.Count(row => winners[row] == column || behind[(row * columns) + column] <= reach);
-                double? Of(int count) => rows.Length == 0 ? null : (double)count / rows.Length;
-                ranges.Add(new FlipRange(builder.Grouping.Keys[group], labels[column], Of(kept), Of(measured), Of(reached)));
+                double? measured = Of(row => winners[row] == column);
+                double? kept = Of(row => winners[row] == column && !flippable[row]);
+                double? reached = Of(row => winners[row] == column || behind[(row * columns) + column] <= reach);
+                ranges.Add(new FlipRange(builder.Grouping.Keys[group], labels[column], kept, measured, reached));
             }
+
+            double? Of(Func<int, bool> has) => rows.Length == 0 ? null : rows.Where(has).Sum(row => builder.Grouping.Weights[row]) / total;
         }
 
         return new FlipReport(error, builder.Share(Metric.FlippableShare, "", flippable), ranges);

@@ -12,76 +12,87 @@ internal sealed class Resampled
     private readonly PersonSample _sample;
     private readonly double[][]? _distributions;
     private readonly int _images;
-
     private readonly BoundedMean? _bounded;
 
     /// <summary>Draws.</summary>
-    /// <param name="sample">Sums and counts of persons.</param>
+    /// <param name="sample">Sums and weights of persons.</param>
+    /// <param name="images">How many images they are made of.</param>
     /// <param name="options">Resamples and seed.</param>
     /// <param name="stream">The sample's name.</param>
-    /// <param name="numbers">Where values lie in [0, 1]: a number for each person, the same wherever the person stands. Null for other values.</param>
-    public Resampled(PersonSample sample, IntervalOptions options, string stream, int[]? numbers = null)
+    /// <param name="numbers">A number for each person, the same wherever the person stands.</param>
+    /// <param name="isBounded">Whether values lie in [0, 1].</param>
+    /// <param name="drawnTogether">Where persons stand in several samples that are compared: how many there are in all. They are then drawn together, and one that is drawn is drawn in all samples.</param>
+    public Resampled(PersonSample sample, int images, IntervalOptions options, string stream, int[] numbers, bool isBounded, int? drawnTogether = null)
     {
         _sample = sample;
-        _images = sample.Counts.Sum();
-        if (numbers is not null && sample.Persons is > 1 and <= LargestResampled)
+        _images = images;
+        if (sample.Persons is < 2 or > LargestResampled)
+            return;
+        if (isBounded)
             _bounded = BoundedMean.Draw(sample, numbers, options.Resamples, options.Seed, stream);
-        else if (sample.Persons is > 1 and <= LargestResampled)
+        else if (drawnTogether is int all)
+            _distributions = Bootstrap.Means(sample, options.Resamples, Bootstrap.SeededTogether(numbers, all, options.Seed, stream), all);
+        else
             _distributions = Bootstrap.Means(sample, options.Resamples, Bootstrap.Seeded(sample.Persons, options.Seed, stream));
     }
 
     /// <summary>The mean of a column; without interval over a single person, undefined over none.</summary>
-    public Estimate Mean(int column, IntervalOptions options)
+    public Estimate Mean(int column, IntervalOptions options) => Combination([this], [1], column, options);
+
+    /// <summary>The first sample's mean minus the second's.</summary>
+    public static Estimate Gap(Resampled first, Resampled second, int column, IntervalOptions options) => first._images == 0 || second._images == 0
+        ? new Estimate(first._images + second._images, null, null)
+        : Combination([first, second], [1, -1], column, options);
+
+    /// <summary>The average of the samples' means, each sample counting the same; samples without images are left out.</summary>
+    public static Estimate Average(IEnumerable<Resampled> samples, int column, IntervalOptions options)
     {
-        if (_images == 0)
-            return Estimate.Undefined;
-        double mean = _sample.Mean(column);
-        Interval? interval = null;
-        if (_bounded is not null)
-            interval = _bounded.Interval(column, mean, options.Level);
-        else if (_distributions is not null)
-            interval = Bootstrap.Interval(_distributions[column], mean, [Bootstrap.Jackknife(_sample, column)], options.Level, options.Method);
-        else if (_sample.Persons > 1)
-            interval = Normal(mean, Variance(column), options.Level);
-        return new Estimate(_images, mean, interval);
+        Resampled[] filled = [.. samples.Where(sample => sample._images > 0)];
+        return Combination(filled, [.. filled.Select(_ => 1.0 / filled.Length)], column, options);
     }
 
-    /// <summary>The difference of two independent samples' means.</summary>
-    public static Estimate Gap(Resampled first, Resampled second, int column, IntervalOptions options)
+    /// <summary>Σ c · mean over samples of different persons, or of the same drawn together.</summary>
+    private static Estimate Combination(Resampled[] samples, double[] coefficients, int column, IntervalOptions options)
     {
-        int count = first._images + second._images;
-        if (first._images == 0 || second._images == 0)
-            return new Estimate(count, null, null);
-        double firstMean = first._sample.Mean(column);
-        double secondMean = second._sample.Mean(column);
-        double gap = firstMean - secondMean;
-        if (first._sample.Persons < 2 || second._sample.Persons < 2)
-            return new Estimate(count, gap, null);
-        if (first._bounded is not null && second._bounded is not null)
-            return new Estimate(count, gap, BoundedMean.Gap(first._bounded, second._bounded, column, gap, options.Level));
-        if (first._distributions is null || second._distributions is null)
-            return new Estimate(count, gap, Normal(gap, first.Variance(column) + second.Variance(column), options.Level));
+        int images = samples.Sum(sample => sample._images);
+        if (images == 0)
+            return Estimate.Undefined;
+        double[] means = [.. samples.Select(sample => sample._sample.Mean(column))];
+        double value = means.Zip(coefficients, (mean, coefficient) => mean * coefficient).Sum();
+        if (samples.Any(sample => sample._sample.Persons < 2))
+            return new Estimate(images, value, null);
+        if (samples.All(sample => sample._bounded is not null))
+            return new Estimate(images, value, BoundedMean.Combination([.. samples.Select(sample => sample._bounded!)], coefficients, column, value, options.Level));
+        if (samples.Any(sample => sample._distributions is null))
+            return new Estimate(images, value, Normal(value, samples.Zip(coefficients, (sample, coefficient) => coefficient * coefficient * sample.Variance(column)).Sum(), options.Level));
 
         var distribution = new double[options.Resamples];
-        for (int resample = 0; resample < distribution.Length; resample++)
-            distribution[resample] = first._distributions[column][resample] - second._distributions[column][resample];
-        double[] firstOut = [.. Bootstrap.Jackknife(first._sample, column).Select(mean => mean - secondMean)];
-        double[] secondOut = [.. Bootstrap.Jackknife(second._sample, column).Select(mean => firstMean - mean)];
-        return new Estimate(count, gap, Bootstrap.Interval(distribution, gap, [firstOut, secondOut], options.Level, options.Method));
+        var left = new double[samples.Length][];
+        for (int index = 0; index < samples.Length; index++)
+        {
+            double coefficient = coefficients[index], mean = means[index];
+            double[] own = samples[index]._distributions![column];
+            for (int resample = 0; resample < distribution.Length; resample++)
+                distribution[resample] += coefficient * own[resample];
+            left[index] = [.. Bootstrap.Jackknife(samples[index]._sample, column).Select(without => value + (coefficient * (without - mean)))];
+        }
+
+        return new Estimate(images, value, Bootstrap.Interval(distribution, value, left, options.Level, options.Method));
     }
 
     /// <summary>The mean's variance over persons (the linearised ratio's: with one image a person, the sample variance over n).</summary>
     private double Variance(int column)
     {
         double mean = _sample.Mean(column);
-        double squares = 0;
+        double squares = 0, total = 0;
         for (int person = 0; person < _sample.Persons; person++)
         {
-            double residual = _sample.Row(person)[column] - (mean * _sample.Counts[person]);
+            double residual = _sample.Row(person)[column] - (mean * _sample.Weights[person]);
             squares += residual * residual;
+            total += _sample.Weights[person];
         }
 
-        return squares * _sample.Persons / (_sample.Persons - 1.0) / ((double)_images * _images);
+        return squares * _sample.Persons / (_sample.Persons - 1.0) / (total * total);
     }
 
     private static Interval? Normal(double estimate, double variance, double level)

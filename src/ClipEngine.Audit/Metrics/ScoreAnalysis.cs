@@ -141,11 +141,12 @@ internal static class ScoreAnalysis
                 Array.Sort(sorted);
                 double lower = Bootstrap.Quantile(sorted, 0.25);
                 double upper = Bootstrap.Quantile(sorted, 0.75);
+                double total = rows.Sum(row => grouping.Weights[row]), sum = rows.Sum(row => grouping.Weights[row] * probabilities[row, current]);
                 double reach = 1.5 * (upper - lower);
                 distributions.Add(new Distribution(
                     grouping.Keys[group], labels[column], sorted.Length, sorted[0], sorted.First(value => value >= lower - reach), lower,
-                    Bootstrap.Quantile(sorted, 0.5), upper, sorted.Last(value => value <= upper + reach), sorted[^1], sorted.Average(),
-                    sorted[^1] > 0 ? Square(sorted.Sum()) / sorted.Sum(Square) : null, sorted[^1] > 0 ? sorted[^1] / sorted.Sum() : null));
+                    Bootstrap.Quantile(sorted, 0.5), upper, sorted.Last(value => value <= upper + reach), sorted[^1], sum / total,
+                    sum > 0 ? sum * sum / rows.Sum(row => Square(grouping.Weights[row] * probabilities[row, current])) : null, sum > 0 ? rows.Max(row => grouping.Weights[row] * probabilities[row, current]) / sum : null));
             }
         }
 

@@ -23,20 +23,25 @@ internal static class Similarity
         return cosines;
     }
 
-    /// <summary>Mean cosine of unit rows of two groups, a row never with itself. From the groups' sums: the mean over pairs of dot products is the dot product of means.</summary>
+    /// <summary>Mean cosine of unit rows of two groups, a row never with itself, weighted as all else. From the groups' sums: the mean over pairs of dot products is the dot product of means.</summary>
     public static IReadOnlyList<IReadOnlyList<double?>> Groups(float[] features, int width, Grouping grouping)
     {
         int groups = grouping.Keys.Count;
         var sums = new double[groups][];
         var squares = new double[groups];
+        var weights = new double[groups];
+        var squaredWeights = new double[groups];
         for (int group = 0; group < groups; group++)
         {
             sums[group] = new double[width];
             foreach (int row in grouping.Images[group])
             {
+                double weight = grouping.Weights[row];
+                weights[group] += weight;
+                squaredWeights[group] += weight * weight;
                 for (int k = 0; k < width; k++)
                 {
-                    double value = features[((long)row * width) + k];
+                    double value = weight * features[((long)row * width) + k];
                     sums[group][k] += value;
                     squares[group] += value * value;
                 }
@@ -52,8 +57,9 @@ internal static class Similarity
                 double dot = 0;
                 for (int k = 0; k < width; k++)
                     dot += sums[i][k] * sums[j][k];
-                double pairs = (double)grouping.Images[i].Length * (grouping.Images[j].Length - (i == j ? 1 : 0));
-                means[i][j] = pairs > 0 ? (dot - (i == j ? squares[i] : 0)) / pairs : null;
+                double pairs = (weights[i] * weights[j]) - (i == j ? squaredWeights[i] : 0);
+                bool hasPairs = grouping.Images[i].Length > (i == j ? 1 : 0) && grouping.Images[j].Length > 0;
+                means[i][j] = hasPairs ? (dot - (i == j ? squares[i] : 0)) / pairs : null;
             }
         }
 

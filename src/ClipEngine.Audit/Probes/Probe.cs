@@ -16,6 +16,9 @@ public sealed record ProbeColumns
     /// <summary>The image's file, relative to the images' folder. Null: the id stands for it.</summary>
     public string? File { get; init; }
 
+    /// <summary>What counts the same in every number.</summary>
+    public Weighting Weighting { get; init; }
+
     /// <summary>What groups are made of: one column, or several whose combinations are the groups.</summary>
     public required IReadOnlyList<string> Group { get; init; }
 }
@@ -27,16 +30,17 @@ public sealed class Probe
 
     internal Probe(
         string name, string source, string groupAttribute, IReadOnlyList<ProbeImage> images, Dictionary<string, string[]> attributes,
-        IReadOnlyList<string> warnings)
+        IReadOnlyList<string> warnings, Weighting weighting = Weighting.Person)
     {
         Name = name;
         Source = source;
         GroupAttribute = groupAttribute;
         Images = images;
         Warnings = warnings;
+        Weighting = weighting;
         _attributes = attributes;
         GroupKeys = [.. images.Select(image => image.Group).Distinct().Order(StringComparer.Ordinal)];
-        Grouping = new Grouping(GroupKeys, images);
+        Grouping = new Grouping(GroupKeys, images, weighting);
     }
 
     /// <summary>What the probe is called.</summary>
@@ -53,6 +57,9 @@ public sealed class Probe
 
     /// <summary>The groups' keys in ordinal order.</summary>
     public IReadOnlyList<string> GroupKeys { get; }
+
+    /// <summary>What counts the same in every number.</summary>
+    public Weighting Weighting { get; }
 
     /// <summary>Oddities that were found and left alone.</summary>
     public IReadOnlyList<string> Warnings { get; }
@@ -100,6 +107,7 @@ public sealed class Probe
         Groups = [.. GroupKeys.Select((key, group) => new GroupSummary(key, descriptions.GetValueOrDefault(key, key), Grouping.Images[group].Length, Grouping.Persons[group].Length))],
         Images = Images,
         PersonCount = Images.Select(image => image.Person).Distinct().Count(),
+        Weighting = Weighting,
         Warnings = Warnings,
     };
 }

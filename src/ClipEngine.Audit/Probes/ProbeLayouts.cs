@@ -73,6 +73,7 @@ internal static class ProbeLayouts
 
     private static ProbeColumns Columns(ProbeSpec spec, string? id, string? person, string? file, params string[] group) => new()
     {
+        Weighting = spec.Weighting,
         Id = spec.Id ?? id,
         Person = spec.Person ?? person,
         File = spec.File ?? file,
@@ -123,7 +124,7 @@ internal static class ProbeLayouts
             throw new BadInputException(spec.Images!, $"no picture of the expressions {string.Join(", ", spec.Expressions)} was found.", "Names look like CFD-AF-200-228-N.jpg.");
         var attributes = neutral.AttributeNames.ToDictionary(attribute => attribute, attribute => rows.Select(row => neutral.Attribute(attribute)[row]).ToArray());
         attributes["expression"] = [.. expressions];
-        return new Probe(name, table.Path, neutral.GroupAttribute, images, attributes, neutral.Warnings);
+        return new Probe(name, table.Path, neutral.GroupAttribute, images, attributes, neutral.Warnings, spec.Weighting);
     }
 
     /// <summary>Everything is in the names: <c>age_gender_race_date.jpg</c>.</summary>
@@ -155,7 +156,7 @@ internal static class ProbeLayouts
         if (images.Count == 0)
             throw new BadInputException(folder, "no file is named age_gender_race_date.jpg.", "Name the folder that holds the UTKFace images.");
         string[] warnings = odd.Count == 0 ? [] : [$"{odd.Count} images are left out because their names do not say age, gender and race: {string.Join(", ", odd.Take(10).Select(file => BadInputException.Escape(file, 80)))}."];
-        return new Probe(spec.Name ?? "UTKFace", folder, string.Join(" x ", wanted), images, attributes.ToDictionary(entry => entry.Key, entry => entry.Value.ToArray()), warnings);
+        return new Probe(spec.Name ?? "UTKFace", folder, string.Join(" x ", wanted), images, attributes.ToDictionary(entry => entry.Key, entry => entry.Value.ToArray()), warnings, spec.Weighting);
     }
 
     private static bool Index(string text, string[] names, out string name)

@@ -72,7 +72,7 @@ internal static class SummarySection
     private static void WriteOfWhom(HtmlWriter page, AuditResult result)
     {
         page.Heading(3, "Of whom");
-        page.Paragraph($"{result.Probe.Name}: {Wording.Count(result.Probe.Images.Count, "image")} of {Wording.Count(result.Probe.PersonCount, "person")}, grouped by '{result.Probe.GroupAttribute}'.");
+        page.Paragraph($"{result.Probe.Name}: {Wording.Count(result.Probe.Images.Count, "image")} of {Wording.Count(result.Probe.PersonCount, "person")}, grouped by '{result.Probe.GroupAttribute}'. {Wording.Weighting(result)}");
         page.Table("Groups of the probe", ["group", "meaning", "images", "persons"],
             result.Probe.Groups.Select(group => new[] { group.Key, group.Description, group.ImageCount.ToString(), group.PersonCount.ToString() }));
         foreach (string warning in result.Probe.Warnings)

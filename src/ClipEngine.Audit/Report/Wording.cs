@@ -44,6 +44,12 @@ internal static class Wording
         return group is null || group.Description == key ? key : $"{group.Description} ({key})";
     }
 
+    /// <summary>What counts the same, in a sentence; empty where every image shows another person, so that there is nothing to weigh.</summary>
+    public static string Weighting(AuditResult result) => result.Probe.PersonCount == result.Probe.Images.Count ? ""
+        : result.Probe.Weighting == Results.Weighting.Person
+            ? "Every person of a group counts the same, with however many images: in every rate, mean, difference and test."
+            : "Every image counts the same, so that a person with many images counts as many times: in every rate, mean, difference and test.";
+
     /// <summary><c>1 model</c>, <c>3 models</c>.</summary>
     public static string Count(int number, string noun) => $"{number} {noun}{(number == 1 ? "" : "s")}";
 

@@ -57,6 +57,9 @@ public sealed record ProbeSummary
     /// <summary>Persons; less than the images where somebody is shown more than once.</summary>
     public required int PersonCount { get; init; }
 
+    /// <summary>What counts the same in every number of the run.</summary>
+    public Weighting Weighting { get; set; } = Weighting.Image;
+
     /// <summary>Oddities of the metadata that were found and not touched: labels that differ by case or spaces, and their like.</summary>
     public required IReadOnlyList<string> Warnings { get; init; }
 }

@@ -90,6 +90,9 @@ public sealed record GroupMetricFrame
     /// <summary>Over all images together.</summary>
     public required Estimate Overall { get; init; }
 
+    /// <summary>The average over the groups that have images, each group counting the same. Null where there is one group, and in results of earlier versions.</summary>
+    public Estimate? Average { get; init; }
+
     /// <summary>All pairs of groups (i before j in <see cref="Groups"/>), the first minus the second. Empty in leave-one-label-out frames.</summary>
     public required IReadOnlyList<GroupGap> Gaps { get; init; }
 

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using ClipEngine.Audit.Results;
 
 namespace ClipEngine.Audit.Specs;
 
@@ -98,6 +99,9 @@ public sealed record ProbeSpec
 
     /// <summary>The column with the image's path below the images' folder; absent: the layout's own, or the id.</summary>
     public string? File { get; set; }
+
+    /// <summary><c>person</c>: every person of a group counts the same, with however many images; <c>image</c>: every image does.</summary>
+    public Weighting Weighting { get; set; }
 
     /// <summary>The columns whose combinations are the groups; absent: the layout's own.</summary>
     public IReadOnlyList<string> Group { get; set; } = [];

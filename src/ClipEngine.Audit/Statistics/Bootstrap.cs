@@ -18,7 +18,7 @@ internal delegate void PersonResampler(int resample, Span<int> indices);
 
 /// <summary>
 /// The bootstrap over persons. A person is the unit that is drawn, with all images of it: images of one face are no independent
-/// evidence. A mean is the sum of the drawn persons' sums over the sum of their counts.
+/// evidence. A mean is the sum of the drawn persons' weighted sums over the sum of their weights.
 /// </summary>
 /// <remarks>Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapters 13, 14 and 15 (BCa: eq. 14.10, 14.15; several samples: eq. 15.36).</remarks>
 internal static class Bootstrap
@@ -38,35 +38,66 @@ internal static class Bootstrap
         };
     }
 
+    /// <summary>The resampler of a sample whose persons stand in other samples too: all persons are drawn, and those that are not in this sample are −1.</summary>
+    /// <param name="numbers">A number for each person of the sample.</param>
+    /// <param name="all">How many persons there are in all; equal numbers of them get equal draws in all samples.</param>
+    /// <param name="seed">The run's seed.</param>
+    /// <param name="stream">The sample's name, for draws that hold nobody of it.</param>
+    public static PersonResampler SeededTogether(int[] numbers, int all, long seed, string stream)
+    {
+        var places = new int[all];
+        Array.Fill(places, -1);
+        for (int person = 0; person < numbers.Length; person++)
+            places[numbers[person]] = person;
+        PersonResampler together = Seeded(all, seed, "persons of several groups"), alone = Seeded(numbers.Length, seed, stream);
+        return (resample, indices) =>
+        {
+            together(resample, indices);
+            bool isEmpty = true;
+            foreach (ref int index in indices)
+            {
+                index = places[index];
+                isEmpty &= index < 0;
+            }
+
+            if (isEmpty)
+                alone(resample, indices[..numbers.Length]);
+        };
+    }
+
     /// <summary>The bootstrap distributions of the means of several columns, with the same draws for all.</summary>
     /// <param name="sample">The persons' sums and counts.</param>
     /// <param name="resamples">How many times to draw.</param>
-    /// <param name="resampler">The draws.</param>
+    /// <param name="resampler">The draws; a negative index is a person who is not in this sample.</param>
+    /// <param name="drawn">How many persons a resample draws; null: as many as the sample has.</param>
     /// <returns><c>[columns][resamples]</c>.</returns>
-    public static double[][] Means(PersonSample sample, int resamples, PersonResampler resampler)
+    public static double[][] Means(PersonSample sample, int resamples, PersonResampler resampler, int? drawn = null)
     {
+        int draws = drawn ?? sample.Persons;
         int columns = sample.Columns;
         var distributions = new double[columns][];
         for (int column = 0; column < columns; column++)
             distributions[column] = new double[resamples];
 
         // Each resample writes its own slots and sums in a fixed order: the outcome does not depend on the threads.
-        Parallel.For(0, resamples, () => (new int[sample.Persons], new double[columns]), (resample, _, buffers) =>
+        Parallel.For(0, resamples, () => (new int[draws], new double[columns]), (resample, _, buffers) =>
         {
             (int[] indices, double[] sums) = buffers;
             resampler(resample, indices);
             Array.Clear(sums);
-            long images = 0;
+            double total = 0;
             foreach (int person in indices)
             {
-                images += sample.Counts[person];
+                if (person < 0)
+                    continue;
+                total += sample.Weights[person];
                 ReadOnlySpan<double> row = sample.Row(person);
                 for (int column = 0; column < row.Length; column++)
                     sums[column] += row[column];
             }
 
             for (int column = 0; column < columns; column++)
-                distributions[column][resample] = sums[column] / images;
+                distributions[column][resample] = sums[column] / total;
             return buffers;
         }, _ => { });
         return distributions;
@@ -76,16 +107,16 @@ internal static class Bootstrap
     public static double[] Jackknife(PersonSample sample, int column)
     {
         double total = 0;
-        long images = 0;
+        double weight = 0;
         for (int person = 0; person < sample.Persons; person++)
         {
             total += sample.Row(person)[column];
-            images += sample.Counts[person];
+            weight += sample.Weights[person];
         }
 
         var values = new double[sample.Persons];
         for (int person = 0; person < values.Length; person++)
-            values[person] = (total - sample.Row(person)[column]) / (images - sample.Counts[person]);
+            values[person] = (total - sample.Row(person)[column]) / (weight - sample.Weights[person]);
         return values;
     }
 
@@ -172,47 +203,47 @@ internal static class Bootstrap
     }
 }
 
-/// <summary>Sums and counts of a sample's persons over several columns.</summary>
+/// <summary>Sums and weights of a sample's persons over several columns.</summary>
 internal sealed class PersonSample
 {
     private readonly double[] _sums;
 
     /// <summary>Takes over the arrays.</summary>
     /// <param name="columns">Columns.</param>
-    /// <param name="sums"><c>[persons, columns]</c>, row-major: each person's sum over its images.</param>
-    /// <param name="counts">Each person's images.</param>
-    public PersonSample(int columns, double[] sums, int[] counts)
+    /// <param name="sums"><c>[persons, columns]</c>, row-major: each person's weighted sum over its images.</param>
+    /// <param name="weights">What each person counts: the sum of the weights of its images.</param>
+    public PersonSample(int columns, double[] sums, double[] weights)
     {
-        if (sums.Length != columns * counts.Length)
-            throw new ArgumentException($"{counts.Length} persons x {columns} columns expected, {sums.Length} sums found", nameof(sums));
+        if (sums.Length != columns * weights.Length)
+            throw new ArgumentException($"{weights.Length} persons x {columns} columns expected, {sums.Length} sums found", nameof(sums));
         Columns = columns;
         _sums = sums;
-        Counts = counts;
+        Weights = weights;
     }
 
     /// <summary>Columns.</summary>
     public int Columns { get; }
 
     /// <summary>Persons.</summary>
-    public int Persons => Counts.Length;
+    public int Persons => Weights.Length;
 
-    /// <summary>Images of each person.</summary>
-    public int[] Counts { get; }
+    /// <summary>What each person counts.</summary>
+    public double[] Weights { get; }
 
     /// <summary>A person's sums.</summary>
     public ReadOnlySpan<double> Row(int person) => _sums.AsSpan(person * Columns, Columns);
 
-    /// <summary>The mean over all images of one column.</summary>
+    /// <summary>The weighted mean of one column.</summary>
     public double Mean(int column)
     {
         double total = 0;
-        long images = 0;
+        double weight = 0;
         for (int person = 0; person < Persons; person++)
         {
             total += Row(person)[column];
-            images += Counts[person];
+            weight += Weights[person];
         }
 
-        return total / images;
+        return total / weight;
     }
 }

@@ -11,7 +11,7 @@ namespace ClipEngine.Audit.Statistics;
 /// for the upper. For bits it is Clopper and Pearson's interval; it is conservative, and by less the more persons there are. Gaffke (2005), three
 /// test statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative variable; Learned-Miller and Thomas (2019), a new
 /// confidence interval for the mean of a bounded random variable. A person draws the same weight in all groups and columns, so that gaps between
-/// groups with the same persons are paired. Persons with several images weigh as many; the unseen one as many as the largest.
+/// groups with the same persons are paired. The unseen person counts as much as the one that counts most.
 /// </remarks>
 internal sealed class BoundedMean
 {
@@ -25,7 +25,7 @@ internal sealed class BoundedMean
     }
 
     /// <summary>Draws.</summary>
-    /// <param name="sample">Sums and counts of persons.</param>
+    /// <param name="sample">Sums and weights of persons.</param>
     /// <param name="numbers">A number for each of them, the same wherever the person stands.</param>
     /// <param name="resamples">Draws.</param>
     /// <param name="seed">The run's seed.</param>
@@ -35,7 +35,7 @@ internal sealed class BoundedMean
         int columns = sample.Columns;
         double[][] lower = [.. Enumerable.Range(0, columns).Select(_ => new double[resamples])], upper = [.. Enumerable.Range(0, columns).Select(_ => new double[resamples])];
         ulong persons = SplitMix64.Stream("persons of a bounded mean"), unseen = SplitMix64.Stream(stream);
-        int largest = sample.Counts.Max();
+        double largest = sample.Weights.Max();
         Parallel.For(0, resamples, () => new double[columns], (resample, _, sums) =>
         {
             Array.Clear(sums);
@@ -43,7 +43,7 @@ internal sealed class BoundedMean
             for (int person = 0; person < sample.Persons; person++)
             {
                 double weight = Exponential(SplitMix64.For(seed, persons + (ulong)numbers[person], resample));
-                total += weight * sample.Counts[person];
+                total += weight * sample.Weights[person];
                 ReadOnlySpan<double> row = sample.Row(person);
                 for (int column = 0; column < columns; column++)
                     sums[column] += weight * row[column];
@@ -61,18 +61,37 @@ internal sealed class BoundedMean
     }
 
     /// <summary>The interval of a column's mean.</summary>
-    public Interval Interval(int column, double mean, double level) => Ends(_lower[column], _upper[column], mean, level, "Gaffke, over persons");
+    public Interval Interval(int column, double mean, double level) => Combination([this], [1], column, mean, level);
 
-    /// <summary>The interval of the first's mean minus the second's, draw by draw.</summary>
-    public static Interval Gap(BoundedMean first, BoundedMean second, int column, double gap, double level) =>
-        Ends([.. first._lower[column].Zip(second._upper[column], (one, two) => one - two)], [.. first._upper[column].Zip(second._lower[column], (one, two) => one - two)], gap, level, "Gaffke, over persons");
+    /// <summary>The interval of Σ c · mean over several samples, draw by draw; a person in several of them has one weight.</summary>
+    /// <param name="samples">The samples.</param>
+    /// <param name="coefficients">c.</param>
+    /// <param name="column">The column.</param>
+    /// <param name="value">The sum itself.</param>
+    /// <param name="level">The nominal coverage.</param>
+    public static Interval Combination(IReadOnlyList<BoundedMean> samples, ReadOnlySpan<double> coefficients, int column, double value, double level)
+    {
+        int resamples = samples[0]._lower[column].Length;
+        double[] lower = new double[resamples], upper = new double[resamples];
+        for (int index = 0; index < samples.Count; index++)
+        {
+            double coefficient = coefficients[index];
+            double[] down = coefficient > 0 ? samples[index]._lower[column] : samples[index]._upper[column], up = coefficient > 0 ? samples[index]._upper[column] : samples[index]._lower[column];
+            for (int resample = 0; resample < resamples; resample++)
+            {
+                lower[resample] += coefficient * down[resample];
+                upper[resample] += coefficient * up[resample];
+            }
+        }
+
+        return Ends(lower, upper, value, level, "Gaffke, over persons");
+    }
 
     private static Interval Ends(double[] lower, double[] upper, double estimate, double level, string method)
     {
-        double[] low = [.. lower], high = [.. upper];
-        Array.Sort(low);
-        Array.Sort(high);
-        return new Interval(Math.Min(estimate, Bootstrap.Quantile(low, (1 - level) / 2)), Math.Max(estimate, Bootstrap.Quantile(high, (1 + level) / 2)), level, method);
+        Array.Sort(lower);
+        Array.Sort(upper);
+        return new Interval(Math.Min(estimate, Bootstrap.Quantile(lower, (1 - level) / 2)), Math.Max(estimate, Bootstrap.Quantile(upper, (1 + level) / 2)), level, method);
     }
 
     private static double Exponential(SplitMix64 generator) => -Math.Log(((generator.Next() >> 11) + 0.5) * (1.0 / (1UL << 53)));

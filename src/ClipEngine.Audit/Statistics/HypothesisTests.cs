@@ -32,17 +32,17 @@ internal static class HypothesisTests
     /// share of sign patterns whose mean is at least as far from zero. Exact up to <see cref="LargestExact"/> differences that
     /// are not zero (those change nothing); else drawn, with the observed pattern counted as one of them (Phipson and Smyth, 2010).
     /// </summary>
-    /// <param name="differences">One for each person.</param>
+    /// <param name="persons">Each person's weighted sum of differences: what it adds to the mean.</param>
     /// <param name="draws">Sign patterns to draw where there are too many to enumerate.</param>
     /// <param name="seed">The run's seed.</param>
     /// <param name="stream">The test's name.</param>
-    public static double PairedPermutation(ReadOnlySpan<double> differences, int draws, long seed, string stream)
+    public static double PairedPermutation(PersonSample persons, int draws, long seed, string stream)
     {
-        var values = new List<double>(differences.Length);
-        foreach (double difference in differences)
+        var values = new List<double>(persons.Persons);
+        for (int person = 0; person < persons.Persons; person++)
         {
-            if (difference != 0)
-                values.Add(difference);
+            if (persons.Row(person)[0] is not 0 and var sum)
+                values.Add(sum);
         }
 
         if (values.Count == 0)
@@ -93,19 +93,23 @@ internal static class HypothesisTests
         return (extreme + 1.0) / (draws + 1.0);
     }
 
-    /// <summary>Cohen's d of paired differences: their mean over their standard deviation. Null under two pairs or without spread.</summary>
-    public static double? PairedEffectSize(ReadOnlySpan<double> differences)
+    /// <summary>
+    /// Cohen's d of paired differences: their weighted mean over the weighted standard deviation of the persons' mean differences. Null under two
+    /// persons or without spread.
+    /// </summary>
+    public static double? PairedEffectSize(PersonSample persons)
     {
-        if (differences.Length < 2)
+        if (persons.Persons < 2)
             return null;
-        double mean = 0;
-        foreach (double difference in differences)
-            mean += difference;
-        mean /= differences.Length;
-        double squares = 0;
-        foreach (double difference in differences)
-            squares += (difference - mean) * (difference - mean);
-        double deviation = Math.Sqrt(squares / (differences.Length - 1));
+        double mean = persons.Mean(0), squares = 0, total = 0;
+        for (int person = 0; person < persons.Persons; person++)
+        {
+            double weight = persons.Weights[person], apart = (persons.Row(person)[0] / weight) - mean;
+            squares += weight * apart * apart;
+            total += weight;
+        }
+
+        double deviation = Math.Sqrt(squares / total * persons.Persons / (persons.Persons - 1));
         return deviation > 1e-15 ? mean / deviation : null;
     }
 }

@@ -39,52 +39,6 @@ internal static class PairedRates
         }
     }
 
-    /// <summary>
-    /// The interval of a mean difference over persons with any number of images, of outcomes that may be averages over checkpoints: Tango's on the
-    /// number of images whose difference would vary as this one does, its variance linearised over persons. With one image a person and whole
-    /// outcomes it is Tango's own.
-    /// </summary>
-    /// <param name="persons">Each person's images.</param>
-    /// <param name="differences">For every image second minus first, from −1 to 1.</param>
-    /// <param name="level">The nominal coverage.</param>
-    public static Estimate Difference(int[][] persons, ReadOnlySpan<double> differences, double level)
-    {
-        int images = persons.Sum(rows => rows.Length);
-        if (images == 0)
-            return Estimate.Undefined;
-        double gained = 0, lost = 0, squares = 0;
-        bool isPlain = persons.Length == images;
-        foreach (int row in persons.SelectMany(rows => rows))
-        {
-            double difference = differences[row];
-            gained += Math.Max(0, difference);
-            lost += Math.Max(0, -difference);
-            squares += difference * difference;
-            isPlain &= difference is -1 or 0 or 1;
-        }
-
-        double mean = (gained - lost) / images;
-        if (persons.Length < 2)
-            return new Estimate(images, mean, null);
-        if (isPlain)
-            return new Estimate(images, mean, Tango(gained, lost, images, level));
-        double variance = 0;
-        foreach (int[] rows in persons)
-        {
-            double apart = 0;
-            foreach (int row in rows)
-                apart += differences[row] - mean;
-            variance += apart * apart;
-        }
-
-        variance *= persons.Length / (persons.Length - 1.0) / ((double)images * images);
-        double own = ((gained + lost) / images) - (mean * mean);
-        // Averages over checkpoints vary less than whole outcomes do, and count for more of them, but for no more than that.
-        double most = squares > 0 ? images * (gained + lost) / squares : persons.Length;
-        double effective = variance > 0 ? Math.Min(own / variance, most) : persons.Length;
-        return new Estimate(images, mean, Tango(effective * gained / images, effective * lost / images, effective, level) with { Method = "Tango, over persons" });
-    }
-
     private static double Score(double gained, double lost, double count, double difference)
     {
         double a = 2 * count, b = -gained - lost + (((2 * count) - gained + lost) * difference), c = -lost * difference * (1 - difference);

@@ -10,63 +10,85 @@ internal sealed class PersonShare
 {
     private readonly Dictionary<int, double> _influence;
 
-    private PersonShare(double share, double effective, int images, Dictionary<int, double> influence)
+    private PersonShare(double share, double effective, int images, bool isPlain, Dictionary<int, double> influence)
     {
         Share = share;
         Effective = effective;
         Images = images;
+        IsPlain = isPlain;
         _influence = influence;
     }
 
-    /// <summary>The share.</summary>
+    /// <summary>The share: Σ w x / Σ w.</summary>
     public double Share { get; }
 
     /// <summary>
-    /// p(1 − p)/v, with v = K/(K − 1) · Σ_person (Σ_image (x − p))² / n² the variance linearised over K persons, and at most n. With one image a
-    /// person it is n; where nothing varies it is the number of persons.
+    /// p(1 − p)/v, with v = K/(K − 1) · Σ_person (Σ_image w (x − p))² / (Σ w)² the variance linearised over K persons, and at most the number of
+    /// images that equal weights would need, (Σ w)² / Σ w². With one image a person and equal weights it is n; where nothing varies it is the same
+    /// expression over persons.
     /// </summary>
     public double Effective { get; }
 
     /// <summary>Images.</summary>
     public int Images { get; }
 
+    /// <summary>Every person has one image, and all count the same.</summary>
+    public bool IsPlain { get; }
+
+    /// <summary>What each person adds to the share's error.</summary>
+    public IReadOnlyDictionary<int, double> Influence => _influence;
+
+    private bool HasInterval => _influence.Count > 1 || Images == 1;
+
     /// <summary>Measures a share.</summary>
     /// <param name="persons">Each person's images.</param>
     /// <param name="personOf">The person of every image, the same number in all groups.</param>
+    /// <param name="weights">What every image counts.</param>
     /// <param name="outcomes">For every image from 0 to 1.</param>
-    public static PersonShare? Of(int[][] persons, int[] personOf, ReadOnlySpan<double> outcomes)
+    public static PersonShare? Of(int[][] persons, int[] personOf, ReadOnlySpan<double> weights, ReadOnlySpan<double> outcomes)
     {
         int images = persons.Sum(rows => rows.Length);
         if (images == 0)
             return null;
-        double sum = 0;
-        foreach (int row in persons.SelectMany(rows => rows))
-            sum += outcomes[row];
-        double share = sum / images, squares = 0;
+        double sum = 0, total = 0, squaredWeights = 0, squaredPersons = 0;
+        foreach (int[] rows in persons)
+        {
+            double own = 0;
+            foreach (int row in rows)
+            {
+                sum += weights[row] * outcomes[row];
+                own += weights[row];
+                squaredWeights += weights[row] * weights[row];
+            }
+
+            total += own;
+            squaredPersons += own * own;
+        }
+
+        double share = Math.Clamp(sum / total, 0, 1), squares = 0;
         var influence = new Dictionary<int, double>(persons.Length);
         foreach (int[] rows in persons)
         {
             double apart = 0;
             foreach (int row in rows)
-                apart += outcomes[row] - share;
-            influence[personOf[rows[0]]] = apart / images;
-            squares += apart * apart / ((double)images * images);
+                apart += weights[row] * (outcomes[row] - share);
+            influence[personOf[rows[0]]] = apart / total;
+            squares += apart * apart / (total * total);
         }
 
-        double effective = images;
-        if (persons.Length < images)
+        double most = total * total / squaredWeights, effective = images;
+        bool isPlain = persons.Length == images && most > images * (1 - 1e-12);
+        if (!isPlain)
         {
             double variance = persons.Length > 1 ? squares * persons.Length / (persons.Length - 1.0) : 0;
-            effective = variance > 0 ? Math.Min(share * (1 - share) / variance, images) : persons.Length;
+            effective = variance > 1e-24 ? Math.Min(share * (1 - share) / variance, most) : total * total / squaredPersons;
         }
 
-        return new PersonShare(share, effective, images, influence);
+        return new PersonShare(share, effective, images, isPlain, influence);
     }
 
     /// <summary>The share with Wilson's interval on the effective number; a single person has none.</summary>
-    public Estimate Estimate(double level) => _influence.Count < 2 && Images > 1
-        ? new Estimate(Images, Share, null)
-        : new Estimate(Images, Share, Proportions.Wilson(Share * Effective, Effective, level) with { Method = _influence.Count == Images ? "Wilson" : "Wilson, over persons" });
+    public Estimate Estimate(double level) => HasInterval ? new Estimate(Images, Share, Wilson(level)) : new Estimate(Images, Share, null);
 
     /// <summary>
     /// The first share minus the second, with Newcombe's interval on the effective numbers. Where persons stand in both groups, it takes the
@@ -79,25 +101,68 @@ internal sealed class PersonShare
             return new Estimate((first?.Images ?? 0) + (second?.Images ?? 0), null, null);
         int count = first.Images + second.Images;
         double gap = first.Share - second.Share;
-        if ((first._influence.Count < 2 && first.Images > 1) || (second._influence.Count < 2 && second.Images > 1))
+        if (!first.HasInterval || !second.HasInterval)
             return new Estimate(count, gap, null);
-        double product = 0;
-        bool isPaired = false;
-        foreach ((int person, double influence) in first._influence)
-        {
-            if (!second._influence.TryGetValue(person, out double other))
-                continue;
-            isPaired = true;
-            product += influence * other;
-        }
-
-        double scale = Math.Sqrt(first._influence.Values.Sum(value => value * value) * second._influence.Values.Sum(value => value * value));
-        double correlation = scale > 0 ? Math.Clamp(product / scale, -1, 1) : 0;
-        Interval one = Proportions.Wilson(first.Share * first.Effective, first.Effective, level), two = Proportions.Wilson(second.Share * second.Effective, second.Effective, level);
-        double lower = gap - Half(first.Share - one.Lower, two.Upper - second.Share, correlation), upper = gap + Half(one.Upper - first.Share, second.Share - two.Lower, correlation);
-        string method = isPaired ? "Newcombe, paired over persons" : first._influence.Count == first.Images && second._influence.Count == second.Images ? "Newcombe" : "Newcombe, over persons";
-        return new Estimate(count, gap, new Interval(Math.Max(-1, Math.Min(lower, gap)), Math.Min(1, Math.Max(upper, gap)), level, method));
+        (double correlation, bool isPaired) = LinearCombination.Correlation(first._influence, second._influence);
+        string method = isPaired ? "Newcombe, paired over persons" : first.IsPlain && second.IsPlain ? "Newcombe" : "Newcombe, over persons";
+        Interval interval = LinearCombination.Interval([1, -1], [first.Share, second.Share], [first.Wilson(level), second.Wilson(level)], (_, _) => correlation, level, method);
+        return new Estimate(count, gap, interval with { Lower = Math.Max(-1, interval.Lower), Upper = Math.Min(1, interval.Upper) });
     }
 
-    private static double Half(double one, double two, double correlation) => Math.Sqrt(Math.Max(0, (one * one) - (2 * correlation * one * two) + (two * two)));
+    /// <summary>The average of several groups' shares, each group counting the same; groups without images are left out.</summary>
+    public static Estimate Average(IEnumerable<PersonShare?> groups, double level)
+    {
+        PersonShare[] shares = [.. groups.OfType<PersonShare>()];
+        if (shares.Length == 0)
+            return Results.Estimate.Undefined;
+        int count = shares.Sum(share => share.Images);
+        double average = shares.Average(share => share.Share);
+        if (shares.Any(share => !share.HasInterval))
+            return new Estimate(count, average, null);
+        Interval interval = LinearCombination.Interval(
+            [.. shares.Select(_ => 1.0 / shares.Length)], [.. shares.Select(share => share.Share)], [.. shares.Select(share => share.Wilson(level))],
+            (one, two) => LinearCombination.Correlation(shares[one]._influence, shares[two]._influence).Value, level, "MOVER over groups, Wilson");
+        return new Estimate(count, average, interval);
+    }
+
+    /// <summary>
+    /// The first share over the second: the ratios R for which the interval of p₁ − R p₂ holds zero, made from the two Wilson intervals and the
+    /// correlation of persons in both groups (MOVER-R). Undefined where the second share is zero.
+    /// </summary>
+    /// <remarks>Donner and Zou (2012), Statistical Methods in Medical Research 21, 347-359; Newcombe (2016), the same 25, 1774-1778.</remarks>
+    public static Estimate Ratio(PersonShare? first, PersonShare? second, double level)
+    {
+        int count = (first?.Images ?? 0) + (second?.Images ?? 0);
+        if (first is null || second is null || second.Share <= 0)
+            return new Estimate(count, null, null);
+        double ratio = first.Share / second.Share;
+        if (!first.HasInterval || !second.HasInterval)
+            return new Estimate(count, ratio, null);
+        double correlation = LinearCombination.Correlation(first._influence, second._influence).Value;
+        Interval one = first.Wilson(level), two = second.Wilson(level);
+        Interval Difference(double by) => LinearCombination.Interval([1, -by], [first.Share, second.Share], [one, two], (_, _) => correlation, level, "");
+        double high = Math.Max(1, 2 * ratio);
+        while (Difference(high).Upper > 0 && high < 1e12)
+            high *= 2;
+        return new Estimate(count, ratio, new Interval(
+            Turn(0, ratio, by => Difference(by).Lower > 0), Turn(ratio, high, by => Difference(by).Upper > 0), level, "MOVER-R, Wilson"));
+    }
+
+    private Interval Wilson(double level) =>
+        Proportions.Wilson(Share * Effective, Effective, level) with { Method = IsPlain ? "Wilson" : "Wilson, over persons" };
+
+    /// <summary>Where a condition that holds at the lower end stops to hold.</summary>
+    private static double Turn(double low, double high, Func<double, bool> holds)
+    {
+        for (int step = 0; step < 100; step++)
+        {
+            double middle = 0.5 * (low + high);
+            if (holds(middle))
+                low = middle;
+            else
+                high = middle;
+        }
+
+        return 0.5 * (low + high);
+    }
 }

@@ -43,7 +43,7 @@ public static class RunComparison
             throw new BadInputException(second.Title, $"the runs have other images: {first.Probe.Images.Count} and {second.Probe.Images.Count}, the first difference at row {row}.", "Only runs on the same probe, in the same order, can be compared image by image.");
         }
 
-        var grouping = new Grouping([.. first.Probe.Groups.Select(group => group.Key)], first.Probe.Images);
+        var grouping = new Grouping([.. first.Probe.Groups.Select(group => group.Key)], first.Probe.Images, first.Probe.Weighting);
         var options = new IntervalOptions { Level = first.Provenance.ConfidenceLevel, Resamples = first.Provenance.Resamples, Seed = first.Provenance.Seed };
         var builder = new FrameBuilder(grouping, options);
         var changes = new List<ModelChange>();
@@ -84,15 +84,15 @@ public static class RunComparison
                 int[] rows = builder.Grouping.Images[group];
                 int gained = rows.Count(row => differences[row] > 0);
                 int lost = rows.Count(row => differences[row] < 0);
-                double? Share(int[] winners) => rows.Length == 0 ? null : (double)rows.Count(row => winners[row] == column) / rows.Length;
+                double? Share(int[] winners) => builder.Share(group, Array.ConvertAll(winners, winner => winner == column ? 1.0 : 0))?.Share;
                 rates.Add(new RateChange(
                     experiment.Labels[column].Text, builder.Grouping.Keys[group], Share(before), Share(after),
-                    builder.RateDifference(group, differences),
+                    builder.Change(group, differences)?.Estimate ?? Estimate.Undefined,
                     new McNemarCounts(lost, gained, HypothesisTests.McNemar(lost, gained))));
             }
         }
 
-        int same = before.Zip(after).Count(pair => pair.First == pair.Second);
-        return new ModelChange(experiment.Key, first.Model, second.Model, builder.Share(same, one.Rows), largest, rates);
+        bool[] same = [.. before.Zip(after, (was, isNow) => was == isNow)];
+        return new ModelChange(experiment.Key, first.Model, second.Model, builder.Share(Metric.ArgmaxFrequency, "", same, withGaps: false).Overall, largest, rates);
     }
 }

@@ -42,8 +42,11 @@ public class BootstrapTests
     {
         // 20 equal differences: only the two patterns without a change are as extreme; p = 2 / 2^20.
         double[] equal = [.. Enumerable.Repeat(0.5, 20)];
-        Assert.Equal(1.0 / 10000, HypothesisTests.PairedPermutation(equal, 9999, 3, "t"), 12);
+        Assert.Equal(1.0 / 10000, HypothesisTests.PairedPermutation(Persons(equal), 9999, 3, "t"), 12);
         double[] balanced = [.. Enumerable.Range(0, 40).Select(i => i % 2 == 0 ? 1.0 : -1.0)];
-        Assert.Equal(1, HypothesisTests.PairedPermutation(balanced, 9999, 3, "t"));
+        Assert.Equal(1, HypothesisTests.PairedPermutation(Persons(balanced), 9999, 3, "t"));
     }
+
+    /// <summary>One image a person.</summary>
+    internal static PersonSample Persons(double[] values) => new(1, values, [.. Enumerable.Repeat(1, values.Length)]);
 }

@@ -131,8 +131,46 @@ public class CoverageTests
     {
         double[] differences = [1, 1, 1, 1, 0, 0, 0, 0, -1, -1, 0, 0];
         int[][] pairs = [.. Enumerable.Range(0, 6).Select(person => new[] { 2 * person, (2 * person) + 1 })];
-        Interval clustered = PairedRates.Difference(pairs, differences, 0.95).Interval!, alone = PairedRates.Difference([.. Enumerable.Range(0, 12).Select(row => new[] { row })], differences, 0.95).Interval!;
+        int[][] strangers = [.. Enumerable.Range(0, 12).Select(row => new[] { row })];
+        double[] weights = [.. Enumerable.Repeat(1.0, 12)];
+        Interval clustered = PersonChange.Of(pairs, [.. Enumerable.Range(0, 12).Select(row => row / 2)], weights, differences, 0.95)!.Interval!;
+        Interval alone = PersonChange.Of(strangers, [.. Enumerable.Range(0, 12)], weights, differences, 0.95)!.Interval!;
         Assert.Equal(PairedRates.Tango(4, 2, 12, 0.95), alone);
         Assert.True(clustered.Upper - clustered.Lower > 1.2 * (alone.Upper - alone.Lower));
+    }
+
+    /// <summary>20 persons with one image gained the label, 5 persons with 20 images each lost it: estimate, interval, test and effect size speak of one thing.</summary>
+    [Theory]
+    [InlineData(Weighting.Person, 0.6, true)]
+    [InlineData(Weighting.Image, -80.0 / 120, false)]
+    public void EstimateAndTestAnswerOneQuestion(Weighting weighting, double expected, bool isClear)
+    {
+        ProbeImage[] images = [.. Enumerable.Range(0, 120).Select(row => new ProbeImage($"{row}", "f", row < 20 ? $"one{row}" : $"many{(row - 20) / 20}", "A"))];
+        double[] differences = [.. Enumerable.Range(0, 120).Select(row => row < 20 ? 1.0 : -1)];
+        var grouping = new Grouping(["A"], images, weighting);
+        PersonChange change = new FrameBuilder(grouping, new IntervalOptions()).Change(0, differences)!;
+        PersonSample persons = FrameBuilder.Sample(grouping.Persons[0], grouping.Weights, differences, 1);
+        double p = HypothesisTests.PairedPermutation(persons, 9999, 1, "x"), effect = HypothesisTests.PairedEffectSize(persons)!.Value;
+
+        Assert.Equal(expected, change.Mean, 12);
+        Assert.Equal(expected, persons.Mean(0), 12);
+        Assert.Equal(Math.Sign(expected), Math.Sign(effect));
+        Assert.Equal(isClear, p < 0.05);
+        if (isClear)
+            Assert.True(change.Interval!.Lower > 0);
+    }
+
+    /// <summary>A person's images count one together: three images of one and one of another give one half each.</summary>
+    [Fact]
+    public void EveryPersonCountsTheSame()
+    {
+        ProbeImage[] images = [new("0", "f", "p", "A"), new("1", "f", "p", "A"), new("2", "f", "p", "A"), new("3", "f", "q", "A")];
+        bool[] outcomes = [true, true, false, false];
+        GroupMetricFrame Frame(Weighting weighting) => new FrameBuilder(new Grouping(["A"], images, weighting), new IntervalOptions { Resamples = 99 }).Share(Metric.ArgmaxFrequency, "x", outcomes);
+        Assert.Equal(1.0 / 3, Frame(Weighting.Person)["A"].Value!.Value, 12);
+        Assert.Equal(0.5, Frame(Weighting.Image)["A"].Value);
+        var means = new FrameBuilder(new Grouping(["A"], images), new IntervalOptions { Resamples = 99 }).Means(Metric.MeanProbability, MetricUnit.Proportion, ["x"], [1, 1, 0, 0]);
+        Assert.Equal(1.0 / 3, means[0]["A"].Value!.Value, 12);
+        Assert.Equal(1.0 / 3, means[0].Overall.Value!.Value, 12);
     }
 }
