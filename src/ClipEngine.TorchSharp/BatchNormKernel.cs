@@ -35,7 +35,7 @@ internal sealed class BatchNormKernel(ParameterTree tree, string kernel, string 
         if (updates)
         {
             using (torch.no_grad())
-                tree.Find(norm + ".num_batches_tracked")?.add_(1);
+                tree.Find(norm + ".num_batches_tracked")?.AddInPlace(1L);
         }
         else if (mode.UsesBatch)
         {

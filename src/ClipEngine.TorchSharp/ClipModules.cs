@@ -134,7 +134,7 @@ public sealed partial class ClipModules : torch.nn.Module<TorchTensor, TorchTens
     {
         using (torch.no_grad())
         using (torch.NewDisposeScope())
-            LogitScale.clamp_(0, Math.Log(100));
+            LogitScale.ClampInPlace(0, Math.Log(100));
     }
 
     /// <summary>Whether running statistics of batch norms follow the batches; off for a second pass over the same images.</summary>

@@ -55,7 +55,7 @@ public sealed partial class ClipTrainer
         double scale = Number(saved, LossScaleKey, double.Parse);
         // All is compared before anything is changed. libtorch's own copy would spread a smaller tensor over a larger one.
         var expected = new Dictionary<string, long[]>();
-        foreach ((string name, TorchTensor mean, TorchTensor square) in States())
+        foreach ((string name, _, TorchTensor mean, TorchTensor square) in _optimizer.States)
         {
             expected.Add(MeanPrefix + name, mean.shape);
             expected.Add(SquarePrefix + name, square.shape);
@@ -72,22 +72,20 @@ public sealed partial class ClipTrainer
             throw new BadInputException(path, $"does not belong to this model: {string.Join("; ", problems.Order(StringComparer.Ordinal).Take(10))}.", "Load the model from the same folder.");
         using (torch.no_grad())
         {
-            foreach ((string name, TorchTensor mean, TorchTensor square) in States())
+            foreach ((string name, _, TorchTensor mean, TorchTensor square) in _optimizer.States)
             {
                 Fill(mean, saved, MeanPrefix + name);
                 Fill(square, saved, SquarePrefix + name);
             }
         }
 
-        foreach (OptimizerState state in _optimizer.state_dict().State)
-            ((AdamW.State)state).step = updates;
-        (Steps, LossScale, _finiteSteps) = (steps, scale, checked((int)finite));
+        (_optimizer.Steps, Steps, LossScale, _finiteSteps) = (updates, steps, scale, checked((int)finite));
     }
 
     private void WriteState(string path)
     {
         var tensors = new Dictionary<string, TorchTensor>();
-        foreach ((string name, TorchTensor mean, TorchTensor square) in States())
+        foreach ((string name, _, TorchTensor mean, TorchTensor square) in _optimizer.States)
         {
             tensors.Add(MeanPrefix + name, mean);
             tensors.Add(SquarePrefix + name, square);
@@ -96,7 +94,7 @@ public sealed partial class ClipTrainer
         var numbers = new Dictionary<string, string>
         {
             [StepsKey] = Steps.ToString(CultureInfo.InvariantCulture),
-            [UpdatesKey] = ((AdamW.State)_optimizer.state_dict().State[0]).step.ToString(CultureInfo.InvariantCulture),
+            [UpdatesKey] = _optimizer.Steps.ToString(CultureInfo.InvariantCulture),
             [LossScaleKey] = LossScale.ToString("R", CultureInfo.InvariantCulture),
             [FiniteStepsKey] = _finiteSteps.ToString(CultureInfo.InvariantCulture),
         };
@@ -106,10 +104,6 @@ public sealed partial class ClipTrainer
             writer.Add(state, key);
         writer.Write(path);
     }
-
-    /// <summary>AdamW's tensors by their parameters' keys.</summary>
-    private IEnumerable<(string Name, TorchTensor Mean, TorchTensor Square)> States() =>
-        _parameters.Zip(_optimizer.state_dict().State, static (parameter, state) => (parameter.Name, ((AdamW.State)state).exp_avg, ((AdamW.State)state).exp_avg_sq));
 
     private static void Fill(TorchTensor target, ICheckpoint saved, string key)
     {

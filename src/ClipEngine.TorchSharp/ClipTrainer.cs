@@ -28,7 +28,6 @@ public sealed partial class ClipTrainer : IDisposable
     private readonly ClipModules _clip;
     private readonly ClipTrainerOptions _options;
     private readonly AdamW _optimizer;
-    private readonly (string Name, Parameter Value)[] _parameters;
     private int _accumulated, _finiteSteps;
 
     /// <summary>Prepares training; the model is put in the state <c>train()</c>.</summary>
@@ -41,15 +40,10 @@ public sealed partial class ClipTrainer : IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(options.PairsAtOnce ?? 1, 1, nameof(options));
         _clip = clip;
         _options = options;
-        // In the order in which the optimiser keeps them: those that decay first.
-        (string name, Parameter parameter)[] all = [.. clip.named_parameters()];
-        _parameters = [.. all.Where(static pair => Decays(pair.parameter)), .. all.Where(static pair => !Decays(pair.parameter))];
-        AdamW.ParamGroup Group(bool decays) => new(_parameters.Where(pair => Decays(pair.Value) == decays).Select(static pair => pair.Value),
-            new AdamW.Options { LearningRate = options.LearningRate, beta1 = options.Beta1, beta2 = options.Beta2, eps = options.Epsilon, weight_decay = decays ? options.WeightDecay : 0, amsgrad = false, maximize = false });
-        _optimizer = torch.optim.AdamW([Group(true), Group(false)], options.LearningRate, options.Beta1, options.Beta2, options.Epsilon, weight_decay: 0);
+        _optimizer = new AdamW(clip.named_parameters(), options);
         LossScale = clip.ComputeType == ElementType.Float16 ? 65536 : 1;
         clip.train();
-        _optimizer.zero_grad();
+        _optimizer.ZeroGradients();
     }
 
     /// <summary>Steps so far, those before a <see cref="Resume"/> and those that fp16 left out included: how many batches (or groups of batches) were used.</summary>
@@ -58,12 +52,8 @@ public sealed partial class ClipTrainer : IDisposable
     /// <summary>The size of the next step.</summary>
     public double LearningRate
     {
-        get => _optimizer.ParamGroups.First().LearningRate;
-        set
-        {
-            foreach (var group in _optimizer.ParamGroups)
-                group.LearningRate = value;
-        }
+        get => _optimizer.LearningRate;
+        set => _optimizer.LearningRate = value;
     }
 
     /// <summary>The factor on fp16's gradients on their way through the towers; 1 in other types.</summary>
@@ -98,15 +88,15 @@ public sealed partial class ClipTrainer : IDisposable
         if (ids.shape[0] != count || count == 0)
             throw new ArgumentException($"expected as many sentences as images, found {ids.shape[0]} and {count}.", nameof(ids));
         TorchTensor images = Encode(pixels, piece, _clip.EncodeImages), texts = Encode(ids, piece, _clip.EncodeTexts);
-        double scale = Math.Exp(_clip.LogitScale.ToDouble());
+        double scale = Math.Exp(_clip.LogitScale.Number());
         LossGradients loss = _clip.LogitBias is { } bias
-            ? SigmoidLoss.ComputeGradients(images, texts, scale, bias.ToDouble(), weights, _options.LogitRows)
+            ? SigmoidLoss.ComputeGradients(images, texts, scale, bias.Number(), weights, _options.LogitRows)
             : ContrastiveLoss.ComputeGradients(images, texts, scale, weights, _options.LogitRows);
         Backward(pixels, piece, _clip.EncodeImages, images, loss.Images);
         Backward(ids, piece, _clip.EncodeTexts, texts, loss.Texts);
-        (_clip.LogitScale.exp() * (loss.Scale * LossScale)).sum().backward();
+        _clip.LogitScale.exp().Times(loss.Scale * LossScale).sum().backward();
         if (_clip.LogitBias is { } shift)
-            (shift * (loss.Bias * LossScale)).sum().backward();
+            shift.Times(loss.Bias * LossScale).sum().backward();
         _accumulated++;
         return loss.Value;
     }
@@ -122,14 +112,14 @@ public sealed partial class ClipTrainer : IDisposable
         bool isFinite = Unscale(1 / (LossScale * _accumulated));
         if (isFinite)
         {
-            _optimizer.step();
+            _optimizer.Step();
             _clip.ClampLogitScale();
         }
 
         Steps++;
         if (_clip.ComputeType == ElementType.Float16)
             Rescale(isFinite);
-        _optimizer.zero_grad();
+        _optimizer.ZeroGradients();
         _accumulated = 0;
         return isFinite;
     }
@@ -138,8 +128,6 @@ public sealed partial class ClipTrainer : IDisposable
     public void Dispose() => _optimizer.Dispose();
 
     /// <summary>As open_clip: <c>p.ndim &lt; 2 or "bn" in n or "ln" in n or "bias" in n or "logit_scale" in n</c> does not decay, and all that this names has less than two dimensions.</summary>
-    private static bool Decays(Parameter parameter) => parameter.dim() >= 2;
-
     /// <summary>Features of a whole batch. With a tape where it passes in one piece, else without, for the loss alone.</summary>
     private TorchTensor Encode(TorchTensor input, long piece, Func<TorchTensor, bool, TorchTensor> encode)
     {
@@ -164,7 +152,7 @@ public sealed partial class ClipTrainer : IDisposable
 
     private void Backward(TorchTensor input, long piece, Func<TorchTensor, bool, TorchTensor> encode, TorchTensor features, TorchTensor gradient)
     {
-        TorchTensor scaled = LossScale == 1 ? gradient : gradient * LossScale;
+        TorchTensor scaled = LossScale == 1 ? gradient : gradient.Times(LossScale);
         if (features.requires_grad)
         {
             features.backward([scaled]);
@@ -182,16 +170,16 @@ public sealed partial class ClipTrainer : IDisposable
             return true;
         using var noTape = torch.no_grad();
         TorchTensor? sum = null;
-        foreach ((_, Parameter parameter) in _parameters)
+        foreach (AdamW.Moments moments in _optimizer.States)
         {
-            if (parameter.grad is not { } gradient)
+            if (moments.Parameter.grad is not { } gradient)
                 continue;
-            gradient.mul_(factor);
+            gradient.MultiplyInPlace(factor);
             if (LossScale != 1)
-                sum = sum is null ? gradient.sum() : sum + gradient.sum(); // not finite where any element is not
+                sum = sum is null ? gradient.sum() : sum.Plus(gradient.sum()); // not finite where any element is not
         }
 
-        return sum is null || double.IsFinite(sum.ToDouble());
+        return sum is null || double.IsFinite(sum.Number());
     }
 
     private void Rescale(bool isFinite)

@@ -30,7 +30,7 @@ public static class ContrastiveLoss
         TorchTensor matches = scale * (images * texts).sum(1);             // [n]
         TorchTensor w = PairLoss.Weights(weights, images);
         TorchTensor counts = w.log(); // of zero: negative infinity, a term that is not there
-        TorchTensor each = (0.5 * ((logits + counts.unsqueeze(0)).logsumexp(1) + (logits + counts.unsqueeze(1)).logsumexp(0))) - matches;
+        TorchTensor each = logits.Plus(counts.unsqueeze(0)).logsumexp(1).Plus(logits.Plus(counts.unsqueeze(1)).logsumexp(0)).Times(0.5) - matches;
         return ((w * each).sum() / w.sum()).MoveToOuterDisposeScope();
     }
 
@@ -55,30 +55,31 @@ public static class ContrastiveLoss
         using DisposeScope scope = torch.NewDisposeScope();
         (images, texts) = (images.detach(), texts.detach());
         TorchTensor w = PairLoss.Weights(weights, images), counts = w.log();
-        double total = w.sum().ToDouble(), value = 0, byScale = 0;
+        double total = w.sum().Number(), value = 0, byScale = 0;
         long n = images.shape[0];
         TorchTensor transposed = texts.transpose(0, 1);
         TorchTensor byRow = torch.empty(n, images.dtype, images.device);                                      // r
-        TorchTensor byColumn = torch.full(n, double.NegativeInfinity, images.dtype, images.device);           // c
+        TorchTensor byColumn = Arithmetic.Full([n], double.NegativeInfinity, images.dtype, images.device);           // c
         PairLoss.InPieces(n, rows, (first, count) =>
         {
-            TorchTensor logits = scale * images.narrow(0, first, count).matmul(transposed);                   // [count, n]
-            byRow.narrow(0, first, count).copy_((logits + counts.unsqueeze(0)).logsumexp(1));
-            byColumn.copy_(torch.logaddexp(byColumn, (logits + counts.narrow(0, first, count).unsqueeze(1)).logsumexp(0)));
+            TorchTensor logits = images.narrow(0, first, count).matmul(transposed).Times(scale);                   // [count, n]
+            byRow.narrow(0, first, count).copy_(logits.Plus(counts.unsqueeze(0)).logsumexp(1));
+            byColumn.copy_(torch.logaddexp(byColumn, logits.Plus(counts.narrow(0, first, count).unsqueeze(1)).logsumexp(0)));
         });
         TorchTensor byImages = torch.empty_like(images), byTexts = torch.zeros_like(texts);
         PairLoss.InPieces(n, rows, (first, count) =>
         {
-            TorchTensor some = images.narrow(0, first, count), cosines = some.matmul(transposed), logits = scale * cosines;
+            TorchTensor some = images.narrow(0, first, count), cosines = some.matmul(transposed), logits = cosines.Times(scale);
             TorchTensor own = w.narrow(0, first, count), r = byRow.narrow(0, first, count);
             // The weights go into the exponents: of a pair that is not there l may be far above r, and 0 times infinity is no number.
-            TorchTensor gradient = ((own.unsqueeze(1) * (logits + counts.unsqueeze(0) - r.unsqueeze(1)).exp())
-                + (w.unsqueeze(0) * (logits + counts.narrow(0, first, count).unsqueeze(1) - byColumn.unsqueeze(0)).exp())) / (2 * total);
-            gradient.diagonal(first).sub_(own / total);
-            value += (own * ((0.5 * (r + byColumn.narrow(0, first, count))) - logits.diagonal(first))).sum().ToDouble();
-            byScale += (gradient * cosines).sum().ToDouble();
-            byImages.narrow(0, first, count).copy_(scale * gradient.matmul(texts));
-            byTexts.add_(scale * gradient.transpose(0, 1).matmul(some));
+            TorchTensor gradient = (own.unsqueeze(1) * (logits.Plus(counts.unsqueeze(0)) - r.unsqueeze(1)).exp())
+                .Plus(w.unsqueeze(0) * (logits.Plus(counts.narrow(0, first, count).unsqueeze(1)) - byColumn.unsqueeze(0)).exp())
+                .DividedBy(2 * total);
+            gradient.diagonal(first).sub_(own.DividedBy(total));
+            value += (own * (r.Plus(byColumn.narrow(0, first, count)).Times(0.5) - logits.diagonal(first))).sum().Number();
+            byScale += (gradient * cosines).sum().Number();
+            byImages.narrow(0, first, count).copy_(gradient.matmul(texts).Times(scale));
+            byTexts.AddInPlace(gradient.transpose(0, 1).matmul(some), scale);
         });
         return new LossGradients(value / total, byImages.MoveToOuterDisposeScope(), byTexts.MoveToOuterDisposeScope(), byScale, 0);
     }

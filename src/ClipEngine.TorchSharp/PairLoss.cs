@@ -32,7 +32,7 @@ internal static class PairLoss
         if (weights.dim() != 1 || weights.shape[0] != count)
             throw new ArgumentException($"expected {count} weights, found [{string.Join(", ", weights.shape)}].", nameof(weights));
         TorchTensor values = weights.detach().to(torch.ScalarType.Float64).cpu();
-        double smallest = values.min().ToDouble(), sum = values.sum().ToDouble();
+        double smallest = values.min().Number(), sum = values.sum().Number();
         if (!(smallest >= 0) || !(sum > 0) || double.IsInfinity(sum))
             throw new ArgumentException($"expected weights of at least 0 and not all 0, found {smallest} as the smallest and {sum} as their sum.", nameof(weights));
         return weights.detach().to(features.dtype, features.device);

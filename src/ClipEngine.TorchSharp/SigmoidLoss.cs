@@ -29,12 +29,12 @@ public static class SigmoidLoss
         ArgumentNullException.ThrowIfNull(bias);
         using DisposeScope scope = torch.NewDisposeScope();
         TorchTensor w = PairLoss.Weights(weights, images);
-        TorchTensor logits = (scale * images.matmul(texts.transpose(0, 1))) + bias;
+        TorchTensor logits = (scale * images.matmul(texts.transpose(0, 1))).Plus(bias);
         TorchTensor pairs = w.unsqueeze(1) * w.unsqueeze(0);
         pairs.diagonal().copy_(w);
         TorchTensor signs = torch.ones_like(logits).detach();
-        signs.diagonal().fill_(-1);
-        return ((pairs * torch.nn.functional.softplus(signs * logits)).sum() / w.sum()).MoveToOuterDisposeScope();
+        signs.diagonal().FillInPlace(-1);
+        return ((pairs * (signs * logits).Softplus()).sum() / w.sum()).MoveToOuterDisposeScope();
     }
 
     /// <summary>
@@ -58,21 +58,21 @@ public static class SigmoidLoss
         using DisposeScope scope = torch.NewDisposeScope();
         (images, texts) = (images.detach(), texts.detach());
         TorchTensor w = PairLoss.Weights(weights, images), transposed = texts.transpose(0, 1);
-        double total = w.sum().ToDouble(), value = 0, byScale = 0, byBias = 0;
+        double total = w.sum().Number(), value = 0, byScale = 0, byBias = 0;
         TorchTensor byImages = torch.empty_like(images), byTexts = torch.zeros_like(texts);
         PairLoss.InPieces(images.shape[0], rows, (first, count) =>
         {
             TorchTensor some = images.narrow(0, first, count), own = w.narrow(0, first, count), cosines = some.matmul(transposed);
-            TorchTensor signed = (scale * cosines) + bias, pairs = own.unsqueeze(1) * w.unsqueeze(0);
+            TorchTensor signed = cosines.Times(scale).Plus(bias), pairs = own.unsqueeze(1) * w.unsqueeze(0);
             signed.diagonal(first).neg_();
             pairs.diagonal(first).copy_(own);
-            value += (pairs * torch.nn.functional.softplus(signed)).sum().ToDouble();
-            TorchTensor gradient = pairs * signed.sigmoid() / total;
+            value += (pairs * signed.Softplus()).sum().Number();
+            TorchTensor gradient = (pairs * signed.sigmoid()).DividedBy(total);
             gradient.diagonal(first).neg_();
-            byScale += (gradient * cosines).sum().ToDouble();
-            byBias += gradient.sum().ToDouble();
-            byImages.narrow(0, first, count).copy_(scale * gradient.matmul(texts));
-            byTexts.add_(scale * gradient.transpose(0, 1).matmul(some));
+            byScale += (gradient * cosines).sum().Number();
+            byBias += gradient.sum().Number();
+            byImages.narrow(0, first, count).copy_(gradient.matmul(texts).Times(scale));
+            byTexts.AddInPlace(gradient.transpose(0, 1).matmul(some), scale);
         });
         return new LossGradients(value / total, byImages.MoveToOuterDisposeScope(), byTexts.MoveToOuterDisposeScope(), byScale, byBias);
     }

@@ -22,7 +22,7 @@ internal sealed partial class TorchPass
         if (epilogue.Multiplier.Exists)
             y = y * Value(epilogue.Multiplier, nameof(epilogue));
         if (epilogue.Residual.Exists)
-            y = y + Value(epilogue.Residual, nameof(epilogue));
+            y = y.Plus(Value(epilogue.Residual, nameof(epilogue)));
         return Keep(y, shape);
     }
 
@@ -55,7 +55,7 @@ internal sealed partial class TorchPass
         TorchTensor a = x.select(turned, 0), b = x.select(turned, 1); // [n, t, heads, pairs]
         TorchTensor Angles(Weight table) => Value(table).reshape(-1, 1, pairs).narrow(0, firstPosition, shape[1]);
         TorchTensor cosine = Angles(cosines), sine = Angles(sines);
-        return Keep(torch.stack([(a * cosine) - (b * sine), (b * cosine) + (a * sine)], turned).reshape(TorchTensors.Sizes(shape)), shape);
+        return Keep(torch.stack([(a * cosine) - (b * sine), (b * cosine).Plus(a * sine)], turned).reshape(TorchTensors.Sizes(shape)), shape);
     }
 
     /// <inheritdoc/>
@@ -84,9 +84,9 @@ internal sealed partial class TorchPass
         if (kernel is BatchNormKernel norm)
             y = norm.Normalize(y);
         else if (bias is not null)
-            y = y + Value(bias).reshape(1, result[1], 1, 1);
+            y = y.Plus(Value(bias).reshape(1, result[1], 1, 1));
         if (options.Residual.Exists)
-            y = y + Value(options.Residual, nameof(options));
+            y = y.Plus(Value(options.Residual, nameof(options)));
         return Keep(Activated(y, options.Activation), result);
     }
 
@@ -129,7 +129,7 @@ internal sealed partial class TorchPass
     {
         Shape shape = OperationShapes.Elementwise(left, right);
         using DisposeScope scope = Begin();
-        return Keep(Value(left, nameof(left)) + Value(right, nameof(right)), shape);
+        return Keep(Value(left, nameof(left)).Plus(Value(right, nameof(right))), shape);
     }
 
     /// <inheritdoc/>
@@ -149,7 +149,7 @@ internal sealed partial class TorchPass
     }
 
     /// <summary>x / max(||x||, 1e-12) over the last dimension.</summary>
-    internal static TorchTensor Normalized(TorchTensor x) => x / x.norm(-1, true, 2f).clamp_min(1e-12);
+    internal static TorchTensor Normalized(TorchTensor x) => x / x.norm(-1, true, 2f).AtLeast(1e-12);
 
     /// <summary>x w^T + bias. Where the weight is kept in a lower type x is rounded to it too; everything else is the stream's.</summary>
     private TorchTensor Product(TorchTensor x, TorchTensor w, TorchTensor? bias)
@@ -157,7 +157,7 @@ internal sealed partial class TorchPass
         if (w.dtype == Stream)
             return torch.nn.functional.linear(x, w, bias);
         TorchTensor y = Cast(torch.nn.functional.linear(Operand(x), Operand(w)), Stream);
-        return bias is null ? y : y + bias;
+        return bias is null ? y : y.Plus(bias);
     }
 
     /// <summary>Values rounded to the compute type, in the type that the device multiplies them in.</summary>
@@ -167,23 +167,23 @@ internal sealed partial class TorchPass
     {
         long batch = query.shape[0], queries = query.shape[1], keys = key.shape[1], width = query.shape[2], head = width / heads;
         TorchTensor Heads(TorchTensor x) => x.reshape(x.shape[0], x.shape[1], heads, head).transpose(1, 2); // [n, heads, count, head]
-        TorchTensor scores = Heads(query).matmul(Heads(key).transpose(2, 3)) * (1 / Math.Sqrt(head));
+        TorchTensor scores = Heads(query).matmul(Heads(key).transpose(2, 3)).Times(1 / Math.Sqrt(head));
         if (mask.Causal)
-            scores = scores + torch.full([queries, keys], float.NegativeInfinity, Stream, _backend.Device).triu(mask.Offset + 1);
+            scores = scores.Plus(Arithmetic.Full([queries, keys], double.NegativeInfinity, Stream, _backend.Device).triu(mask.Offset + 1));
         if (mask.Additive.Exists)
-            scores = scores + Value(mask.Additive, nameof(mask)).unsqueeze(1);
+            scores = scores.Plus(Value(mask.Additive, nameof(mask)).unsqueeze(1));
         if (mask.KeyLengths.Exists)
         {
             TorchTensor lengths = RequireIndices(mask.KeyLengths, nameof(mask)).Value.reshape(batch, 1, 1, 1);
-            TorchTensor hidden = torch.arange(keys, torch.ScalarType.Int64, _backend.Device).reshape(1, 1, 1, keys) >= lengths;
-            scores = scores.masked_fill(hidden, float.NegativeInfinity);
+            TorchTensor hidden = Arithmetic.Range(keys, _backend.Device).reshape(1, 1, 1, keys) >= lengths;
+            scores = scores.FilledWhere(hidden, double.NegativeInfinity);
         }
 
         if (!mask.KeyLengths.Exists && !mask.Additive.Exists)
             return Joined(scores.softmax(-1));
         // A query that sees no key: zeros, and no NaN on the tape.
-        TorchTensor sightless = scores.amax([-1], keepdim: true) == float.NegativeInfinity;
-        return Joined(scores.masked_fill(sightless, 0).softmax(-1).masked_fill(sightless, 0));
+        TorchTensor sightless = scores.amax([-1], keepdim: true).EqualTo(double.NegativeInfinity);
+        return Joined(scores.FilledWhere(sightless, 0).softmax(-1).FilledWhere(sightless, 0));
 
         TorchTensor Joined(TorchTensor weights) => weights.matmul(Heads(value)).transpose(1, 2).reshape(batch, queries, width); // [n, heads, queries, head] before
     }
@@ -192,8 +192,8 @@ internal sealed partial class TorchPass
     {
         Activation.None => x,
         Activation.Gelu => torch.nn.functional.gelu(x),
-        Activation.GeluTanh => 0.5 * x * (1 + (Math.Sqrt(2 / Math.PI) * (x + (0.044715 * x * x * x))).tanh()),
-        Activation.QuickGelu => x * (1.702 * x).sigmoid(),
+        Activation.GeluTanh => x.Times(0.5) * x.Plus((x * x * x).Times(0.044715)).Times(Math.Sqrt(2 / Math.PI)).tanh().Plus(1),
+        Activation.QuickGelu => x * x.Times(1.702).sigmoid(),
         Activation.Relu => x.relu(),
         Activation.Silu => x * x.sigmoid(),
         _ => throw new ArgumentOutOfRangeException(nameof(activation), activation, "Unknown activation."),

@@ -16,7 +16,7 @@ internal sealed partial class TorchPass
         if (firstToken is not null)
             y = torch.cat([Value(firstToken).reshape(1, 1, shape[2]).expand(shape[0], 1, shape[2]), y], 1);
         if (positions is not null)
-            y = y + Value(positions).reshape(shape[1], shape[2]);
+            y = y.Plus(Value(positions).reshape(shape[1], shape[2]));
         return Keep(y, shape);
     }
 
@@ -37,7 +37,7 @@ internal sealed partial class TorchPass
         if (appendedToken is not null)
             y = torch.cat([y, Value(appendedToken).reshape(1, 1, width).expand(shape[0], 1, width)], 1);
         if (positions is not null)
-            y = y + Value(positions).reshape(-1, width).narrow(0, firstPosition, result[1]);
+            y = y.Plus(Value(positions).reshape(-1, width).narrow(0, firstPosition, result[1]));
         return Keep(y, result);
     }
 

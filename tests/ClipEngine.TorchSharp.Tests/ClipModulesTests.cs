@@ -98,8 +98,8 @@ public class ClipModulesTests
         {
             double[] channel = values[(c * each)..((c + 1) * each)];
             double mean = channel.Average(), variance = channel.Sum(value => (value - mean) * (value - mean)) / (each - 1);
-            Assert.Equal((0.9 * before[c]) + (0.1 * mean), state["visual.bn1.running_mean"][c].ToDouble(), 1e-9);
-            Assert.Equal((0.9 * beforeVariance[c]) + (0.1 * variance), state["visual.bn1.running_var"][c].ToDouble(), 1e-9);
+            Assert.Equal((0.9 * before[c]) + (0.1 * mean), state["visual.bn1.running_mean"][c].Number(), 1e-9);
+            Assert.Equal((0.9 * beforeVariance[c]) + (0.1 * variance), state["visual.bn1.running_var"][c].Number(), 1e-9);
         }
 
         Assert.Equal(tracked + 1, state["visual.bn1.num_batches_tracked"].ToInt64());
@@ -118,7 +118,7 @@ public class ClipModulesTests
         TorchTensor Objective()
         {
             (TorchTensor images, TorchTensor texts) = modules.call(pixels, ids);
-            return Weighted(images, 1) + Weighted(texts, 2) + modules.LogitScale.exp();
+            return Weighted(images, 1).Plus(Weighted(texts, 2)).Plus(modules.LogitScale.exp());
         }
 
         Objective().backward();
@@ -132,16 +132,16 @@ public class ClipModulesTests
             }
 
             TorchTensor along = Numbers(parameter.shape, name.Length);
-            double found = (gradient * along).sum().ToDouble();
+            double found = (gradient * along).sum().Number();
             double expected;
             using (torch.no_grad())
             using (torch.NewDisposeScope())
             {
-                parameter.add_(along * step);
-                double above = Objective().ToDouble();
-                parameter.sub_(along * (2 * step));
-                expected = (above - Objective().ToDouble()) / (2 * step);
-                parameter.add_(along * step);
+                parameter.AddInPlace(along, step);
+                double above = Objective().Number();
+                parameter.AddInPlace(along, -2 * step);
+                expected = (above - Objective().Number()) / (2 * step);
+                parameter.AddInPlace(along, step);
             }
 
             Assert.True(Math.Abs(expected - found) <= (trains ? 1e-4 : 3e-6) * Math.Max(1, Math.Abs(expected)), $"{name}: {found:R}, by differences {expected:R}");
@@ -168,7 +168,7 @@ public class ClipModulesTests
             {
                 // As if trained: every parameter somewhere else.
                 foreach ((string name, Parameter parameter) in modules.named_parameters())
-                    parameter.add_(0.02 * Numbers(parameter.shape, name.Length).to(torch.ScalarType.Float32));
+                    parameter.AddInPlace(Numbers(parameter.shape, name.Length).to(torch.ScalarType.Float32), 0.02);
             }
 
             modules.SaveCheckpoint(folder.File("tuned"));
@@ -241,7 +241,7 @@ public class ClipModulesTests
             loss.backward();
             optimizer.step();
             modules.ClampLogitScale();
-            last = loss.ToDouble();
+            last = loss.Number();
             if (step == 0)
                 first = last;
         }
@@ -255,9 +255,9 @@ public class ClipModulesTests
         using ClipModules modules = ClipModules.Load(DemoModel());
         using DisposeScope scope = torch.NewDisposeScope();
         using (torch.no_grad())
-            modules.LogitScale.fill_(9);
+            modules.LogitScale.FillInPlace(9);
         modules.ClampLogitScale();
-        Assert.Equal(Math.Log(100), modules.LogitScale.ToDouble(), 1e-6);
+        Assert.Equal(Math.Log(100), modules.LogitScale.Number(), 1e-6);
         Assert.True(modules.LogitScale.requires_grad);
     }
 

@@ -45,7 +45,7 @@ public class ContrastiveLossTests
         ContrastiveLoss.Compute(images, texts, torch.tensor(Scale), torch.tensor(new double[] { 1, 0, 2 })).backward();
         foreach (TorchTensor gradient in new[] { images.grad!, texts.grad! })
         {
-            double[] sizes = [.. Enumerable.Range(0, 3).Select(i => gradient.select(0, i).abs().sum().ToDouble())];
+            double[] sizes = [.. Enumerable.Range(0, 3).Select(i => gradient.select(0, i).abs().sum().Number())];
             Assert.Equal(0, sizes[1]);
             Assert.All([sizes[0], sizes[2]], size => Assert.InRange(size, 1e-6, 1e6));
         }
@@ -79,10 +79,10 @@ public class ContrastiveLossTests
         TorchTensor whole = ContrastiveLoss.Compute(images, texts, scale, weights);
         whole.backward();
         LossGradients found = ContrastiveLoss.ComputeGradients(images, texts, factor, weights, rows);
-        Assert.Equal(whole.ToDouble(), found.Value, 1e-12);
+        Assert.Equal(whole.Number(), found.Value, 1e-12);
         AssertSame(images.grad!, found.Images);
         AssertSame(texts.grad!, found.Texts);
-        Assert.Equal(scale.grad!.ToDouble(), found.Scale, 1e-12);
+        Assert.Equal(scale.grad!.Number(), found.Scale, 1e-12);
         Assert.Equal(0, found.Bias);
     }
 
@@ -113,9 +113,9 @@ public class ContrastiveLossTests
         }
 
         using DisposeScope scope = torch.NewDisposeScope();
-        Assert.Equal(expected / 4.5, SigmoidLoss.Compute(Matrix(images), Matrix(texts), torch.tensor(Scale), torch.tensor(-3.0), torch.tensor(weights)).ToDouble(), 1e-12);
-        Assert.Equal(SigmoidLoss.Compute(Matrix(images), Matrix(texts), torch.tensor(Scale), torch.tensor(-3.0)).ToDouble(),
-            SigmoidLoss.Compute(Matrix(images), Matrix(texts), torch.tensor(Scale), torch.tensor(-3.0), torch.ones(5)).ToDouble(), 1e-12);
+        Assert.Equal(expected / 4.5, SigmoidLoss.Compute(Matrix(images), Matrix(texts), torch.tensor(Scale), torch.tensor(-3.0), torch.tensor(weights)).Number(), 1e-12);
+        Assert.Equal(SigmoidLoss.Compute(Matrix(images), Matrix(texts), torch.tensor(Scale), torch.tensor(-3.0)).Number(),
+            SigmoidLoss.Compute(Matrix(images), Matrix(texts), torch.tensor(Scale), torch.tensor(-3.0), torch.ones(5)).Number(), 1e-12);
     }
 
     [Theory]
@@ -131,11 +131,11 @@ public class ContrastiveLossTests
         TorchTensor whole = SigmoidLoss.Compute(images, texts, scale, bias, weights);
         whole.backward();
         LossGradients found = SigmoidLoss.ComputeGradients(images, texts, Scale, -4, weights, rows);
-        Assert.Equal(whole.ToDouble(), found.Value, 1e-12);
+        Assert.Equal(whole.Number(), found.Value, 1e-12);
         AssertSame(images.grad!, found.Images);
         AssertSame(texts.grad!, found.Texts);
-        Assert.Equal(scale.grad!.ToDouble(), found.Scale, 1e-12);
-        Assert.Equal(bias.grad!.ToDouble(), found.Bias, 1e-12);
+        Assert.Equal(scale.grad!.Number(), found.Scale, 1e-12);
+        Assert.Equal(bias.grad!.Number(), found.Bias, 1e-12);
     }
 
     [Fact]
@@ -151,10 +151,10 @@ public class ContrastiveLossTests
     private static double Loss(double[][] images, double[][] texts, double[]? weights = null)
     {
         using DisposeScope scope = torch.NewDisposeScope();
-        return ContrastiveLoss.Compute(Matrix(images), Matrix(texts), torch.tensor(Scale), weights is null ? null : torch.tensor(weights)).ToDouble();
+        return ContrastiveLoss.Compute(Matrix(images), Matrix(texts), torch.tensor(Scale), weights is null ? null : torch.tensor(weights)).Number();
     }
 
-    private static void AssertSame(TorchTensor expected, TorchTensor found) => Assert.InRange((expected - found).abs().max().ToDouble(), 0, 1e-12);
+    private static void AssertSame(TorchTensor expected, TorchTensor found) => Assert.InRange((expected - found).abs().max().Number(), 0, 1e-12);
 
     private static TorchTensor Matrix(double[][] rows) => torch.tensor(rows.SelectMany(row => row).ToArray()).reshape(rows.Length, Width);
 

@@ -55,6 +55,37 @@ public partial class PackageTrapsTests
     }
 
     [Fact]
+    public void NumbersLiveUntilTheyAreRead()
+    {
+        // The trap: TorchSharp keeps no reference to a Scalar while libtorch reads it, and one that was made on the fly may be finalized
+        // by then. With collections in an endless row a training showed it within a second.
+        using var done = new CancellationTokenSource();
+        var collector = new Thread(() =>
+        {
+            while (!done.IsCancellationRequested)
+            {
+                GC.Collect(0);
+                GC.WaitForPendingFinalizers();
+            }
+        });
+        collector.Start();
+        try
+        {
+            using ClipModules clip = ClipModules.Load(TestData.Path("towers", "vit-gelu"));
+            using var trainer = new ClipTrainer(clip, new ClipTrainerOptions { LearningRate = 1e-3, WeightDecay = 0.1 });
+            using DisposeScope scope = torch.NewDisposeScope();
+            TorchTensor pixels = torch.zeros(2, 3, clip.Preprocessor.Options.Height, clip.Preprocessor.Options.Width), ids = torch.ones(2, clip.Encoder.ContextLength, torch.ScalarType.Int64);
+            for (int step = 0; step < 8; step++)
+                Assert.True(double.IsFinite(trainer.Step(pixels, ids)));
+        }
+        finally
+        {
+            done.Cancel();
+            collector.Join();
+        }
+    }
+
+    [Fact]
     public void NeitherRAdamNorTheGaussianLossNorTorchVisionIsUsed()
     {
         // RAdam hardly moves from its sixth step on; gaussian_nll_loss divides by rows alone; TorchVision's bicubic on bytes wraps around and
