@@ -35,17 +35,17 @@ public sealed record ModelCost
     public static ModelCost Of(OpenClipConfig config)
     {
         ArgumentNullException.ThrowIfNull(config);
-        if (!IsCounted(config))
+        if (!IsCounted(config.Vision) || config.CaptionDecoder is not null)
             throw new NotSupportedException("The cost is computed for plain vision and text transformers only.");
         TowerCost image = OfImageTower(config.Vision, config.EmbedDimension);
         TowerCost text = OfTextTower(config.Text, config.EmbedDimension);
         return new ModelCost { Image = image, Text = text, Parameters = image.Parameters + text.Parameters + 1 + (config.HasLogitBias ? 1 : 0) };
     }
 
-    /// <summary>Whether the cost of such a model is computed.</summary>
-    internal static bool IsCounted(OpenClipConfig config) => !config.Vision.IsResNet && config.Vision.AttentionalPool == AttentionalPooling.None && config.CaptionDecoder is null;
+    /// <summary>Whether the cost of such a tower is computed.</summary>
+    internal static bool IsCounted(VisionConfig vision) => !vision.IsResNet && vision.AttentionalPool == AttentionalPooling.None;
 
-    private static TowerCost OfImageTower(VisionConfig vision, long embedDimension)
+    internal static TowerCost OfImageTower(VisionConfig vision, long embedDimension)
     {
         long width = vision.Width, patches = (long)vision.GridHeight * vision.GridWidth, tokens = patches + 1;
         long patchWeights = 3L * vision.PatchSize * vision.PatchSize * width;

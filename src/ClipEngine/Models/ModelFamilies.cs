@@ -53,8 +53,8 @@ public static class ModelFamilies
         return Known.Any(family => family.Recognizes(files));
     }
 
-    /// <summary>The catalogue of families: one line each. Those whose files look like another's come first.</summary>
-    private static IModelFamily[] BuiltIn() => [new SigLipFamily(), new BlipFamily(), new TimmTransformerFamily(), new RobertaTextFamily(), new TransformersClipFamily(), new OpenClipFamily()];
+    /// <summary>The families, one line each. Towers that OpenCLIP opens by a name are listed in <see cref="NamedTowers"/>.</summary>
+    private static IModelFamily[] BuiltIn() => [new SigLipFamily(), new BlipFamily(), new TransformersClipFamily(), new OpenClipFamily()];
 
     private sealed class Registration(IModelFamily family) : IDisposable
     {

@@ -8,7 +8,7 @@ namespace ClipEngine.Models;
 /// The text transformer of CLIP (arXiv:2103.00020, section 2.4) with the options of open_clip's <c>TextTransformer</c>, CoCa's
 /// class embedding among them.
 /// </summary>
-internal sealed class TextTransformer
+internal sealed class TextTransformer : ITextTower
 {
     private readonly TextConfig _config;
     private readonly Weight _tokenTable, _positions, _finalNormWeight, _finalNormBias;
@@ -42,11 +42,10 @@ internal sealed class TextTransformer
         }
     }
 
-    /// <summary>Enqueues the tower.</summary>
-    /// <param name="pass">The pass.</param>
-    /// <param name="ids"><c>[n, length]</c>.</param>
-    /// <param name="length">Ids of one sentence.</param>
-    /// <returns><c>[n, embed_dim]</c>, or <c>[n, tokens, embed_dim]</c> without pooling.</returns>
+    /// <inheritdoc/>
+    public bool IsPooled => _config.Pooling != TextPooling.None || _config.EmbedsClassToken;
+
+    /// <inheritdoc/>
     public Tensor Forward(IPass pass, ReadOnlySpan<int> ids, int length)
     {
         int batch = ids.Length / length;
@@ -75,8 +74,7 @@ internal sealed class TextTransformer
         AttentionMask mask = new() { Causal = _config.IsCausal };
         if (_config.EmbedsClassToken)
             mask = mask with { Additive = UploadClassMask(pass, ids, batch, length) };
-        bool isPooled = _config.EmbedsClassToken || _config.Pooling != TextPooling.None;
-        x = _blocks.Forward(pass, x, mask, isPooled ? pass.Upload(pooled, new Shape(batch)) : default); // [n, width], or [n, length, width]
+        x = _blocks.Forward(pass, x, mask, IsPooled ? pass.Upload(pooled, new Shape(batch)) : default); // [n, width], or [n, length, width]
         x = pass.LayerNorm(x, _finalNormWeight, _finalNormBias, _config.Epsilon);               // a norm of single tokens: before or after pooling is the same
         x = pass.LeaveScope(mark, x);
         return _projection is null ? x : pass.Linear(x, _projection, _projectionBias);          // [n, embed_dim]

@@ -98,20 +98,6 @@ public class FullSizeGoldenTests
         Assert.False(Directory.Exists(folder.File("other")));
     }
 
-    [SkippableTheory]
-    [InlineData("EVA02-B-16")]
-    [InlineData("convnext_base_w")]
-    public void WhatIsNotBuiltIsRefusedByName(string name)
-    {
-        string description = TestData.SharedPath("goldens", "towers-full", $"{name}.json");
-        using var folder = new TemporaryFolder();
-        using (System.Text.Json.JsonDocument document = System.Text.Json.JsonDocument.Parse(File.ReadAllBytes(description)))
-            File.WriteAllText(folder.File("config.json"), document.RootElement.GetProperty("model_cfg").GetRawText());
-        var exception = Assert.Throws<BadInputException>(() => OpenClipConfig.Load(folder.File("config.json")));
-        Assert.Contains("is not built", exception.Message);
-        Assert.Contains("timm_model_name", exception.Message);
-    }
-
     private static void InAnotherLayout(string name, bool isLong, Func<string, string, string> convert)
     {
         string description = TestData.SharedPath("goldens", "towers-full", $"{name}.json");

@@ -39,7 +39,7 @@ internal sealed class BlipCaptioner : ICaptioner
 
     public TokenizerConfig Tokenizer { get; } = new() { ModelType = "blip" };
 
-    public int ContextLength => _config.Text.ContextLength;
+    public int ContextLength => _config.Text.Positions;
 
     public int VocabularySize => _config.Text.VocabularySize;
 

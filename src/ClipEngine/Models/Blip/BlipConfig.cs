@@ -36,33 +36,9 @@ internal sealed record BlipVisionConfig
 }
 
 /// <summary>BLIP's text transformer: BERT with cross-attention to the image's tokens in every layer.</summary>
-internal sealed record BlipTextConfig
+internal sealed record BlipTextConfig : BertConfig
 {
-    /// <summary>Rows of the word table; the last two are [DEC] and [ENC].</summary>
-    public required int VocabularySize { get; init; }
-
-    /// <summary>Of a token.</summary>
-    public required int Width { get; init; }
-
-    /// <summary>Layers.</summary>
-    public required int Layers { get; init; }
-
-    /// <summary>Attention heads.</summary>
-    public required int Heads { get; init; }
-
-    /// <summary>Hidden units of the MLP.</summary>
-    public required int HiddenWidth { get; init; }
-
-    /// <summary>Positions.</summary>
-    public required int ContextLength { get; init; }
-
-    /// <summary>The layer norms'.</summary>
-    public float Epsilon { get; init; } = 1e-12f;
-
-    /// <summary>Hidden from attention at the end of a sentence.</summary>
-    public int PaddingId { get; init; }
-
-    /// <summary>[DEC], with which a caption begins.</summary>
+    /// <summary>[DEC], with which a caption begins; the word table's last two rows are [DEC] and [ENC].</summary>
     public required int BeginId { get; init; }
 
     /// <summary>[SEP], with which a caption ends.</summary>
@@ -165,7 +141,7 @@ internal sealed record BlipConfig
         Layers = text.Integer("num_hidden_layers", 12, 1, 1 << 10),
         Heads = Heads(text, "num_attention_heads", width, heads),
         HiddenWidth = text.Integer("intermediate_size", 3072, 1, 1 << 20),
-        ContextLength = text.Integer("max_position_embeddings", 512, 1, 1 << 16),
+        Positions = text.Integer("max_position_embeddings", 512, 1, 1 << 16),
         Epsilon = (float)text.Number("layer_norm_eps", 1e-12, 0, 1),
         PaddingId = text.Integer("pad_token_id", 0, 0),
         BeginId = text.Integer("bos_token_id", Math.Max(vocabulary - 2, 0), 0),

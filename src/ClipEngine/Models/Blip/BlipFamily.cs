@@ -61,12 +61,12 @@ internal sealed class BlipPlan(string family, BlipConfig config) : ModelPlan
 
     public override TokenizerConfig Tokenizer { get; } = new() { ModelType = "blip" };
 
-    public override int ContextLength => config.Text.ContextLength;
+    public override int ContextLength => config.Text.Positions;
 
     public override int VocabularySize => config.Text.VocabularySize;
 
     public override string Outline => string.Create(CultureInfo.InvariantCulture,
-        $"image tower {config.Vision.Width} wide, {config.Vision.Layers} blocks, patch {config.Vision.PatchSize}, {config.Vision.ImageSize} px; text {config.Text.Width} wide, {config.Text.Layers} layers that attend to the image, context {config.Text.ContextLength}, vocabulary {config.Text.VocabularySize}{(config.EmbedDimension is { } length ? $"; features of {length}" : "")}");
+        $"image tower {config.Vision.Width} wide, {config.Vision.Layers} blocks, patch {config.Vision.PatchSize}, {config.Vision.ImageSize} px; text {config.Text.Width} wide, {config.Text.Layers} layers that attend to the image, context {config.Text.Positions}, vocabulary {config.Text.VocabularySize}{(config.EmbedDimension is { } length ? $"; features of {length}" : "")}");
 
     public override ICheckpoint Arrange(ICheckpoint checkpoint) => s_keys.Apply(checkpoint);
 

@@ -41,7 +41,7 @@ internal sealed class BlipRetrieval : IDualEncoder, IPairScorer
 
     public TokenizerConfig Tokenizer { get; } = new() { ModelType = "blip" };
 
-    public int ContextLength => _config.Text.ContextLength;
+    public int ContextLength => _config.Text.Positions;
 
     public int VocabularySize => _config.Text.VocabularySize;
 
@@ -72,7 +72,7 @@ internal sealed class BlipRetrieval : IDualEncoder, IPairScorer
     }
 
     public Tensor EncodeTexts(IPass pass, ReadOnlySpan<int> ids, int length) =>
-        pass.Linear(_text.ForwardFirst(pass, new BlipSentences(ids, length, _config.Text)), _textProjection, _textProjectionBias);
+        pass.Linear(_text.ForwardFirst(pass, _text.Cut(ids, length)), _textProjection, _textProjectionBias);
 
     public Tensor EncodeImageTokens(IPass pass, in Tensor pixels) => _visual.Forward(pass, pixels);
 
@@ -82,7 +82,7 @@ internal sealed class BlipRetrieval : IDualEncoder, IPairScorer
     {
         ArgumentNullException.ThrowIfNull(image);
         long mark = pass.EnterScope();
-        Tensor first = _text.ForwardFirst(pass, image, new BlipSentences(ids, length, _config.Text));
+        Tensor first = _text.ForwardFirst(pass, image, _text.Cut(ids, length));
         return pass.LeaveScope(mark, pass.Linear(first, _matchHead, _matchHeadBias));
     }
 }

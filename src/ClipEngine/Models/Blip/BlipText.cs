@@ -11,7 +11,7 @@ namespace ClipEngine.Models;
 internal sealed class BlipText
 {
     private readonly BlipTextConfig _config;
-    private readonly Weight _words, _positions, _normWeight, _normBias;
+    private readonly BertEmbeddings _embeddings;
     private readonly Layer[] _layers;
     private readonly TransformerBlock[] _blocks;
 
@@ -22,11 +22,7 @@ internal sealed class BlipText
     public BlipText(BlipTextConfig config, int imageWidth, WeightReader weights)
     {
         _config = config;
-        WeightReader embeddings = weights.Scope("embeddings");
-        _words = embeddings.Read("word_embeddings.weight", WeightRole.EmbeddingTable, config.VocabularySize, config.Width);
-        _positions = embeddings.Read("position_embeddings.weight", WeightRole.Tokens, config.ContextLength, config.Width);
-        _normWeight = embeddings.Read("LayerNorm.weight", WeightRole.Vector, config.Width);
-        _normBias = embeddings.Read("LayerNorm.bias", WeightRole.Vector, config.Width);
+        _embeddings = new BertEmbeddings(config, weights.Scope("embeddings"));
         _layers = new Layer[config.Layers];
         for (int layer = 0; layer < _layers.Length; layer++)
             _layers[layer] = new Layer(config, imageWidth, weights.Scope($"encoder.layer.{layer}"));
@@ -65,28 +61,23 @@ internal sealed class BlipText
         }
     }
 
-    /// <summary>Words and positions, normalised.</summary>
-    /// <param name="pass">The pass.</param>
+    /// <summary>Cuts the padding of sentences; padding is what stands behind their end.</summary>
     /// <param name="ids"><c>[n, length]</c>.</param>
     /// <param name="length">Ids of one sentence.</param>
-    /// <param name="firstPosition">The position of the first id.</param>
-    /// <returns><c>[n, length, width]</c>.</returns>
-    public Tensor Embed(IPass pass, ReadOnlySpan<int> ids, int length, int firstPosition = 0)
-    {
-        Tensor x = pass.TokenEmbedding(pass.Upload(ids, new Shape(ids.Length / length, length)), _words, appendedToken: null, _positions, firstPosition);
-        return pass.LayerNorm(x, _normWeight, _normBias, _config.Epsilon);
-    }
+    /// <exception cref="ArgumentException">The lengths do not fit each other or the model.</exception>
+    public PaddedSentences Cut(ReadOnlySpan<int> ids, int length) => length >= 1 && length <= _config.Positions && ids.Length > 0 && ids.Length % length == 0
+        ? new PaddedSentences(ids, length, _config.PaddingId, hidesInnerPadding: false)
+        : throw new ArgumentException($"expected sentences of 1 to {_config.Positions} ids, found {ids.Length} ids in sentences of {length}.", nameof(ids));
 
     /// <summary>Sentences by themselves; of each the first token.</summary>
     /// <param name="pass">The pass.</param>
     /// <param name="sentences">Padded.</param>
     /// <returns><c>[n, width]</c>.</returns>
-    public Tensor ForwardFirst(IPass pass, in BlipSentences sentences)
+    public Tensor ForwardFirst(IPass pass, PaddedSentences sentences)
     {
         long mark = pass.EnterScope();
-        Tensor x = Embed(pass, sentences.Ids, sentences.Length);
-        Tensor first = pass.Upload(sentences.Zeros, new Shape(sentences.Count));
-        return pass.LeaveScope(mark, pass.TransformerStack(x, _blocks, Mask(pass, sentences), first));
+        Tensor x = _embeddings.Forward(pass, sentences.Ids, sentences.Length);
+        return pass.LeaveScope(mark, pass.TransformerStack(x, _blocks, sentences.Mask(pass, sentences.Length), sentences.First(pass)));
     }
 
     /// <summary>Sentences with an image; of each the first token.</summary>
@@ -94,11 +85,11 @@ internal sealed class BlipText
     /// <param name="image">From <see cref="PrepareImage"/>.</param>
     /// <param name="sentences">Padded.</param>
     /// <returns><c>[n, width]</c>.</returns>
-    public Tensor ForwardFirst(IPass pass, PreparedImage image, in BlipSentences sentences)
+    public Tensor ForwardFirst(IPass pass, PreparedImage image, PaddedSentences sentences)
     {
         long mark = pass.EnterScope();
-        AttentionMask mask = Mask(pass, sentences);
-        Tensor x = Embed(pass, sentences.Ids, sentences.Length);
+        AttentionMask mask = sentences.Mask(pass, sentences.Length);
+        Tensor x = _embeddings.Forward(pass, sentences.Ids, sentences.Length);
         long inner = pass.EnterScope();
         for (int layer = 0; layer < _layers.Length; layer++)
         {
@@ -137,7 +128,7 @@ internal sealed class BlipText
     public Tensor ForwardNext(IPass pass, PreparedImage image, ReadOnlySpan<int> ids, int count, IReadOnlyList<TokenStore> past, int position, ReadOnlySpan<int> lengths)
     {
         long mark = pass.EnterScope();
-        Tensor x = Embed(pass, ids, count, position);
+        Tensor x = _embeddings.Forward(pass, ids, count, position);
         var mask = new AttentionMask { Causal = true, Offset = position, KeyLengths = lengths.IsEmpty ? default : pass.Upload(lengths, new Shape(lengths.Length)) };
         long inner = pass.EnterScope();
         for (int layer = 0; layer < _layers.Length; layer++)
@@ -174,34 +165,14 @@ internal sealed class BlipText
 
     private TokenView Part(in Tensor queryKeyValue, int part) => new(queryKeyValue, part * _config.Width, _config.Width);
 
-    private static AttentionMask Mask(IPass pass, in BlipSentences sentences) => new() { KeyLengths = pass.Upload(sentences.Lengths, new Shape(sentences.Count)) };
-
     /// <summary>One layer: BERT's block, and the cross-attention in its middle.</summary>
     private sealed class Layer
     {
         public Layer(BlipTextConfig config, int imageWidth, WeightReader weights)
         {
-            int width = config.Width, hidden = config.HiddenWidth;
-            WeightReader self = weights.Scope("attention"), cross = weights.Scope("crossattention");
-            Block = new TransformerBlock
-            {
-                NormPlacement = NormPlacement.Behind,
-                InProjectionWeight = self.Read("self.qkv.weight", WeightRole.Linear, 3 * width, width),
-                InProjectionBias = self.Read("self.qkv.bias", WeightRole.Vector, 3 * width),
-                OutProjectionWeight = self.Read("output.dense.weight", WeightRole.Linear, width, width),
-                OutProjectionBias = self.Read("output.dense.bias", WeightRole.Vector, width),
-                Norm1Weight = self.Read("output.LayerNorm.weight", WeightRole.Vector, width),
-                Norm1Bias = self.Read("output.LayerNorm.bias", WeightRole.Vector, width),
-                ExpandWeight = weights.Read("intermediate.dense.weight", WeightRole.Linear, hidden, width),
-                ExpandBias = weights.Read("intermediate.dense.bias", WeightRole.Vector, hidden),
-                ContractWeight = weights.Read("output.dense.weight", WeightRole.Linear, width, hidden),
-                ContractBias = weights.Read("output.dense.bias", WeightRole.Vector, width),
-                Norm2Weight = weights.Read("output.LayerNorm.weight", WeightRole.Vector, width),
-                Norm2Bias = weights.Read("output.LayerNorm.bias", WeightRole.Vector, width),
-                Heads = config.Heads,
-                Activation = Activation.Gelu,
-                Epsilon = config.Epsilon,
-            };
+            int width = config.Width;
+            WeightReader cross = weights.Scope("crossattention");
+            Block = BertEncoder.ReadBlock(config, weights);
             CrossQueryWeight = cross.Read("self.query.weight", WeightRole.Linear, width, width);
             CrossQueryBias = cross.Read("self.query.bias", WeightRole.Vector, width);
             CrossKeyWeight = cross.Read("self.key.weight", WeightRole.Linear, width, imageWidth);
@@ -236,43 +207,4 @@ internal sealed class BlipText
 
         public Weight CrossNormBias { get; }
     }
-}
-
-/// <summary>Sentences as they go into a pass: cut to the longest one, with the length of each. Padding behind a sentence is hidden, so cutting it changes nothing.</summary>
-internal readonly struct BlipSentences
-{
-    /// <summary>Cuts the padding.</summary>
-    /// <param name="ids"><c>[n, length]</c>.</param>
-    /// <param name="length">Ids of one sentence.</param>
-    /// <param name="config">Which id is padding, and how long a sentence may be.</param>
-    /// <exception cref="ArgumentException">The lengths do not fit each other or the model.</exception>
-    public BlipSentences(ReadOnlySpan<int> ids, int length, BlipTextConfig config)
-    {
-        if (length < 1 || length > config.ContextLength || ids.Length == 0 || ids.Length % length != 0)
-            throw new ArgumentException($"expected sentences of 1 to {config.ContextLength} ids, found {ids.Length} ids in sentences of {length}.", nameof(ids));
-        Count = ids.Length / length;
-        Lengths = new int[Count];
-        for (int n = 0; n < Count; n++)
-            Lengths[n] = Math.Max(1, ids.Slice(n * length, length).LastIndexOfAnyExcept(config.PaddingId) + 1);
-        Length = Lengths.Max();
-        Ids = new int[Count * Length];
-        for (int n = 0; n < Count; n++)
-            ids.Slice(n * length, Length).CopyTo(Ids.AsSpan(n * Length));
-        Zeros = new int[Count];
-    }
-
-    /// <summary>Sentences.</summary>
-    public int Count { get; }
-
-    /// <summary>Ids of the longest one.</summary>
-    public int Length { get; }
-
-    /// <summary><c>[Count, Length]</c>.</summary>
-    public int[] Ids { get; }
-
-    /// <summary>Ids of each.</summary>
-    public int[] Lengths { get; }
-
-    /// <summary>The index of the first token of each.</summary>
-    public int[] Zeros { get; }
 }

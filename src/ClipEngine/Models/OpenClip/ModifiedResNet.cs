@@ -46,9 +46,6 @@ internal sealed class ModifiedResNet : IImageTower
     /// <summary>Pixels of the second stage's map, where most of the work lies.</summary>
     public int Tokens => (_imageSide / 8) * (_imageSide / 8);
 
-    /// <inheritdoc/>
-    public int? FeatureTokens => null;
-
     /// <summary>The side of the map that reaches the attention pool.</summary>
     public static int MapSide(int imageSide)
     {

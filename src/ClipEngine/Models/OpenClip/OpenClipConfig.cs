@@ -271,7 +271,11 @@ public sealed record OpenClipConfig
     /// <summary>The model at another image size than it was trained at; its preprocessing follows.</summary>
     /// <param name="size">Height and width in pixels.</param>
     /// <exception cref="BadInputException">A ResNet, less than a patch, or more than any image has.</exception>
-    public OpenClipConfig AtImageSize((int Height, int Width) size) => OpenClipPlan.AtSize(this, size);
+    public OpenClipConfig AtImageSize((int Height, int Width) size) => this with
+    {
+        Vision = ((OpenClipImageTower)new OpenClipImageTower(Vision).AtSize(size)).Config,
+        Preprocess = Preprocess with { Height = size.Height, Width = size.Width },
+    };
 
     /// <summary>Reads and checks a configuration.</summary>
     /// <param name="path">The JSON file, or a model of the catalogue where there is no such file.</param>

@@ -11,12 +11,51 @@ internal static class OpenClipConfigReader
     /// <summary>Of an image, in pixels.</summary>
     internal const int LargestSide = 1 << 14;
 
+    /// <summary>A model of open_clip's own towers alone.</summary>
     public static OpenClipConfig Parse(JsonElement root, string source)
     {
+        RefuseForeignTowers(root, source);
+        (TwoTowerConfig config, bool quickGelu, bool statesPreprocessing) = ReadAll(new ModelFiles(root, source));
+        var text = (OpenClipTextTower)config.Text;
+        return new OpenClipConfig
+        {
+            Source = source,
+            EmbedDimension = config.EmbedDimension,
+            Vision = ((OpenClipImageTower)config.Image).Config,
+            Text = text.Config,
+            CaptionDecoder = config.CaptionDecoder,
+            QuickGelu = quickGelu,
+            CustomText = text.CustomText,
+            HasLogitBias = config.HasLogitBias,
+            Preprocess = config.Preprocess,
+            StatesPreprocessing = statesPreprocessing,
+        };
+    }
+
+    /// <summary>A model of any towers that are known.</summary>
+    /// <exception cref="BadInputException">Refused; names every problem.</exception>
+    public static TwoTowerConfig Read(ModelFiles files) => ReadAll(files).Config;
+
+    /// <summary>The same model as two towers.</summary>
+    public static TwoTowerConfig ToTowers(OpenClipConfig config, string family) => new()
+    {
+        Family = family,
+        Source = config.Source,
+        EmbedDimension = config.EmbedDimension,
+        Image = new OpenClipImageTower(config.Vision),
+        Text = new OpenClipTextTower(config.Text, config.CustomText),
+        Preprocess = config.Preprocess,
+        HasLogitBias = config.HasLogitBias,
+        CaptionDecoder = config.CaptionDecoder,
+        Notices = Notices(config.Source, config.StatesPreprocessing, config.Text),
+    };
+
+    private static (TwoTowerConfig Config, bool QuickGelu, bool StatesPreprocessing) ReadAll(ModelFiles files)
+    {
         var problems = new List<string>();
-        var file = new ConfigSection(root, "", problems);
+        var file = new ConfigSection(files.Configuration, "", problems);
         bool isWrapped = file.Has("model_cfg");
-        ConfigSection model = isWrapped ? file.Section("model_cfg") ?? new ConfigSection(root, "", problems) : file;
+        ConfigSection model = isWrapped ? file.Section("model_cfg") ?? new ConfigSection(files.Configuration, "", problems) : file;
         ConfigSection? preprocess = isWrapped ? file.Section("preprocess_cfg") : null;
         if (isWrapped)
         {
@@ -24,68 +63,115 @@ internal static class OpenClipConfigReader
             file.RefuseTheRest();
         }
 
-        RefuseForeignTowers(model, root, isWrapped, source);
+        if (!model.Has("vision_cfg") || !model.Has("text_cfg"))
+        {
+            throw new BadInputException(files.Source, "is not an OpenCLIP configuration: vision_cfg and text_cfg are expected and not both there.",
+                "Give the open_clip_config.json of the model's repository, or one of open_clip's model_configs.");
+        }
 
         int embedDimension = model.Integer("embed_dim", null);
+        // Of the towers it reaches open_clip's own: those of other libraries keep what their name says.
         bool quickGelu = model.Boolean("quick_gelu", false);
         bool customText = model.Boolean("custom_text", false);
         bool hasLogitBias = model.TryTake("init_logit_bias", out _);
         model.Forget("init_logit_scale", "output_dict", "cast_dtype", "name"); // starting values and settings of training
-        VisionConfig vision = ReadVision(model.Section("vision_cfg"), "vision_cfg", model, embedDimension, quickGelu);
-        TextConfig text = ReadText(model.Section("text_cfg"), model, embedDimension, quickGelu);
+        JsonElement element = OpenClipFamily.Model(files.Configuration);
+        ConfigSection? vision = model.Section("vision_cfg"), text = model.Section("text_cfg");
+        ImageTowerConfig image = OpenClipFamily.NameIn(element, "vision_cfg", "timm_model_name") is { } imageName
+            ? ReadNamedImage(imageName, vision!, files, embedDimension, problems)
+            : new OpenClipImageTower(ReadVision(vision, "vision_cfg", model, embedDimension, quickGelu));
+        TextTowerConfig sentences = OpenClipFamily.NameIn(element, "text_cfg", "hf_model_name") is { } textName
+            ? ReadNamedText(textName, text!, files, embedDimension, problems)
+            : new OpenClipTextTower(ReadText(text, model, embedDimension, quickGelu), customText);
         CaptionDecoderConfig? decoder = model.Section("multimodal_cfg") is { } section ? ReadDecoder(section) : null;
         model.RefuseTheRest();
         if (decoder is not null && !customText)
             problems.Add("multimodal_cfg: needs custom_text true; without it open_clip builds no such model.");
-        if (text.EmbedsClassToken && !customText)
+        if (decoder is not null && image is not OpenClipImageTower)
+            problems.Add("multimodal_cfg: needs an image tower of open_clip's own.");
+        if (sentences is OpenClipTextTower { Config.EmbedsClassToken: true } && !customText)
             problems.Add("text_cfg.embed_cls: needs custom_text true; open_clip's plain CLIP has no place for the class embedding.");
 
         bool states = preprocess is not null && preprocess.Has("mean") && preprocess.Has("std");
-        PreprocessOptions options = ReadPreprocess(preprocess, vision.ImageHeight, vision.ImageWidth, problems);
-        if (problems.Count > 0)
+        PreprocessOptions options = ReadPreprocess(preprocess, image.ImageSize.Height, image.ImageSize.Width, problems);
+        bool isUsual = preprocess is null && image.UsualPreprocess is not null;
+        Refuse(files, problems);
+        var config = new TwoTowerConfig
         {
-            throw new BadInputException(source, $"{problems.Count} problem(s) in the model configuration: {string.Join(" ", problems)}",
-                "Compare it with the open_clip_config.json of the model's repository.");
-        }
-
-        return new OpenClipConfig
-        {
-            Source = source,
+            Family = sentences.Family ?? image.Family ?? "open_clip",
+            Source = files.Source,
             EmbedDimension = embedDimension,
-            Vision = vision,
-            Text = text,
-            CaptionDecoder = decoder,
-            QuickGelu = quickGelu,
-            CustomText = customText,
+            Image = image,
+            Text = sentences,
+            Preprocess = isUsual ? image.UsualPreprocess! : options,
             HasLogitBias = hasLogitBias,
-            Preprocess = options,
-            StatesPreprocessing = states,
+            CaptionDecoder = decoder,
+            Notices = Notices(files.Source, states || isUsual, (sentences as OpenClipTextTower)?.Config),
         };
+        return (config, quickGelu, states);
     }
 
-    /// <summary>Towers that live in other libraries are refused by their name, before their foreign keys are called unknown.</summary>
-    private static void RefuseForeignTowers(ConfigSection model, JsonElement root, bool isWrapped, string source)
+    /// <summary>A tower of timm; <c>timm_model.json</c> beside the configuration may change its sizes.</summary>
+    private static ImageTowerConfig ReadNamedImage(string name, ConfigSection section, ModelFiles files, int embedDimension, List<string> problems)
     {
-        if (!model.Has("vision_cfg") || !model.Has("text_cfg"))
-        {
-            throw new BadInputException(source, "is not an OpenCLIP configuration: vision_cfg and text_cfg are expected and not both there.",
-                "Give the open_clip_config.json of the model's repository, or one of open_clip's model_configs.");
-        }
+        ConfigSection? arguments = files.Beside("timm_model.json") is { } overrides ? new ConfigSection(overrides, "timm_model.json: ", problems).Section("model_args") : null;
+        section.Forget("timm_model_name", "timm_model_pretrained", "timm_drop", "timm_drop_path", "patch_dropout", "output_tokens");
+        ImageTowerConfig tower = NamedTowers.FindImage(name)!.Read(name, section, arguments, embedDimension);
+        arguments?.RefuseTheRest();
+        // The name fixes the tower; image_size only sets preprocessing in open_clip, and agrees with the tower in every published model.
+        (int height, int width) = section.Pair("image_size", tower.ImageSize.Height, LargestSide);
+        if ((height, width) != tower.ImageSize)
+            section.Problem("image_size", $"expected the tower's own size {tower.ImageSize.Height} x {tower.ImageSize.Width}, found {height} x {width}.");
+        section.RefuseTheRest();
+        return tower;
+    }
 
-        JsonElement element = isWrapped ? root.GetProperty("model_cfg") : root;
+    /// <summary>A tower of transformers; <c>hf_text_model.json</c> beside the configuration may change its sizes.</summary>
+    private static TextTowerConfig ReadNamedText(string name, ConfigSection section, ModelFiles files, int embedDimension, List<string> problems)
+    {
+        ConfigSection? sizes = files.Beside("hf_text_model.json") is { } overrides ? new ConfigSection(overrides, "hf_text_model.json: ", problems) : null;
+        // vocab_size, width and the like belong to open_clip's own text tower; this one's are its name's.
+        section.Forget("hf_model_name", "hf_model_pretrained", "output_tokens", "vocab_size", "width", "heads", "layers");
+        TextTowerConfig tower = NamedTowers.FindText(name)!.Read(name, section, sizes, embedDimension);
+        section.RefuseTheRest();
+        return tower;
+    }
+
+    private static string[] Notices(string source, bool statesPreprocessing, TextConfig? text) =>
+    [
+        .. statesPreprocessing
+            ? Array.Empty<string>()
+            : [$"{source}: states no mean and standard deviation of pixels; OpenAI's are used, as open_clip does. Weights trained with others get wrong pixels."],
+        .. text is { EmbedsClassToken: true, IsCausal: false }
+            ? [$"{source}: embed_cls with no_causal_mask hides padding, as open_clip 3 does; open_clip 2 did not, and weights trained with it want that."]
+            : Array.Empty<string>(),
+    ];
+
+    private static void Refuse(ModelFiles files, List<string> problems)
+    {
+        if (problems.Count > 0)
+        {
+            throw new BadInputException(files.Source, $"{problems.Count} problem(s) in the model configuration: {string.Join(" ", problems)}",
+                "Compare it with the open_clip_config.json of the model's repository.");
+        }
+    }
+
+    /// <summary>Towers that live in other libraries have no place in <see cref="OpenClipConfig"/>.</summary>
+    private static void RefuseForeignTowers(JsonElement root, string source)
+    {
+        JsonElement element = OpenClipFamily.Model(root);
         foreach ((string section, string key) in new[] { ("vision_cfg", "timm_model_name"), ("text_cfg", "hf_model_name") })
         {
-            if (element.GetProperty(section) is { ValueKind: JsonValueKind.Object } tower && tower.TryGetProperty(key, out JsonElement name)
-                && name.ValueKind != JsonValueKind.Null && !name.ValueEqualsOrdinal(""))
+            if (OpenClipFamily.NameIn(element, section, key) is { } name)
             {
-                throw new BadInputException(source, $"architecture {ConfigSection.Show(name)} ({section}.{key}) is not built.",
-                    "Built are OpenCLIP's own vision transformers, ModifiedResNet, text transformers and CoCa's two towers.");
+                throw new BadInputException(source, $"architecture {BadInputException.Escape(name, 80)} ({section}.{key}) is not one of OpenCLIP's own.",
+                    "Those are its vision transformers, ModifiedResNet, text transformers and CoCa's two towers.");
             }
         }
     }
 
     /// <summary>An image tower of open_clip's own, whichever text tower stands beside it.</summary>
-    internal static VisionConfig ReadVision(ConfigSection? section, string name, ConfigSection model, int embedDimension, bool quickGelu)
+    private static VisionConfig ReadVision(ConfigSection? section, string name, ConfigSection model, int embedDimension, bool quickGelu)
     {
         var otherwise = new VisionConfig { ImageHeight = 1, ImageWidth = 1, Width = 1, Layers = [1], Heads = 1, PatchSize = 1 };
         if (section is null)
@@ -193,7 +279,7 @@ internal static class OpenClipConfigReader
     }
 
     /// <summary>A text tower of open_clip's own, whichever image tower stands beside it.</summary>
-    internal static TextConfig ReadText(ConfigSection? section, ConfigSection model, int embedDimension, bool quickGelu)
+    private static TextConfig ReadText(ConfigSection? section, ConfigSection model, int embedDimension, bool quickGelu)
     {
         if (section is null)
         {
@@ -308,7 +394,7 @@ internal static class OpenClipConfigReader
     }
 
     /// <summary>The size always is the tower's, as in open_clip; a preprocess_cfg that states another one is overridden there too.</summary>
-    internal static PreprocessOptions ReadPreprocess(ConfigSection? section, int height, int width, List<string> problems)
+    private static PreprocessOptions ReadPreprocess(ConfigSection? section, int height, int width, List<string> problems)
     {
         var options = new PreprocessOptions { Height = height, Width = width };
         if (section is null)

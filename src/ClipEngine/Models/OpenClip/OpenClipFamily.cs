@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace ClipEngine.Models;
 
-/// <summary>OpenCLIP's own two-tower models: CLIP with a vision transformer or a ModifiedResNet, and CoCa's two towers.</summary>
+/// <summary>Models in OpenCLIP's layout: its own towers and those of timm and transformers that <see cref="NamedTowers"/> knows, in any combination.</summary>
 internal sealed class OpenClipFamily : IModelFamily
 {
     public string Name => "open_clip";
@@ -11,10 +11,11 @@ internal sealed class OpenClipFamily : IModelFamily
     {
         JsonElement model = Model(files.Configuration);
         return model.ValueKind == JsonValueKind.Object && (model.TryGetProperty("vision_cfg", out _) || model.TryGetProperty("text_cfg", out _))
-            && NameIn(model, "vision_cfg", "timm_model_name") is null && NameIn(model, "text_cfg", "hf_model_name") is null;
+            && (NameIn(model, "vision_cfg", "timm_model_name") is not { } image || NamedTowers.FindImage(image) is not null)
+            && (NameIn(model, "text_cfg", "hf_model_name") is not { } text || NamedTowers.FindText(text) is not null);
     }
 
-    public ModelPlan Plan(ModelFiles files) => new OpenClipPlan(Name, OpenClipConfigReader.Parse(files.Configuration, files.Source));
+    public ModelPlan Plan(ModelFiles files) => new TwoTowerPlan(OpenClipConfigReader.Read(files));
 
     /// <summary>The model's own object, whether it is the root or below <c>model_cfg</c>.</summary>
     internal static JsonElement Model(JsonElement configuration) =>

@@ -4,22 +4,6 @@ using ClipEngine.Tensors;
 
 namespace ClipEngine.Models;
 
-/// <summary>An image tower.</summary>
-internal interface IImageTower
-{
-    /// <summary>Tokens that are worked on for one image.</summary>
-    int Tokens { get; }
-
-    /// <summary>Tokens of a feature that nothing pools; null where a feature is one vector.</summary>
-    int? FeatureTokens { get; }
-
-    /// <summary>Enqueues the tower.</summary>
-    /// <param name="pass">The pass.</param>
-    /// <param name="pixels"><c>[n, 3, height, width]</c>.</param>
-    /// <returns><c>[n, embed_dim]</c>, or <c>[n, tokens, embed_dim]</c> without pooling.</returns>
-    Tensor Forward(IPass pass, in Tensor pixels);
-}
-
 /// <summary>
 /// The vision transformer of CLIP (arXiv:2103.00020, after arXiv:2010.11929) with the options of open_clip's <c>VisionTransformer</c>.
 /// </summary>

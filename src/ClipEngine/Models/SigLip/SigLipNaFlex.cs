@@ -53,13 +53,13 @@ internal sealed class PatchPreprocessor(PreprocessOptions options, PatchPacking 
 /// SigLIP 2's image tower for images of any shape (NaFlex, arXiv:2502.14786, section 2.4.2): patches come packed, padding is hidden from
 /// attention and pool, and the square table of positions is resized to each image's own grid.
 /// </summary>
-internal sealed class SigLipNaFlexVision : ISigLipVision
+internal sealed class SigLipNaFlexVision : IImageTower
 {
     private readonly SigLipVisionConfig _config;
     private readonly PatchPacking _packing;
     private readonly Weight _patchWeight, _patchBias, _normWeight, _normBias;
     private readonly TransformerBlock[] _blocks;
-    private readonly SigLipPool _pool;
+    private readonly AttentionPoolLatent _pool;
     private readonly float[] _positions; // [side, side, width]
     private readonly int _side;
 
@@ -81,7 +81,7 @@ internal sealed class SigLipNaFlexVision : ISigLipVision
             _blocks[layer] = TimmBlock.Read(weights.Scope($"blocks.{layer}"), width, config.HiddenWidth, config.Heads, config.Activation, config.Epsilon);
         _normWeight = weights.Read("norm.weight", WeightRole.Vector, width);
         _normBias = weights.Read("norm.bias", WeightRole.Vector, width);
-        _pool = new SigLipPool(config, weights.Scope("attn_pool"));
+        _pool = new AttentionPoolLatent(weights.Scope("attn_pool"), width, config.Heads, config.HiddenWidth, config.Activation, config.Epsilon);
     }
 
     /// <inheritdoc/>

@@ -1,12 +1,11 @@
 using System.Globalization;
-using System.Text.Json;
 using System.Text.RegularExpressions;
 using ClipEngine.Tensors;
 
 namespace ClipEngine.Models;
 
 /// <summary>The image towers that open_clip opens by a name of timm: what each name means, from timm's <c>vision_transformer.py</c>.</summary>
-internal static partial class SigLipTowers
+internal sealed partial class SigLipTowers : INamedImageTowers
 {
     private static readonly (string Size, int Width, int Layers, int Heads, double Ratio)[] s_sizes =
     [
@@ -24,7 +23,7 @@ internal static partial class SigLipTowers
     ];
 
     /// <summary>All names.</summary>
-    public static IReadOnlyList<string> Names { get; } =
+    private static IReadOnlyList<string> Names { get; } =
     [
         .. new[] { 224, 256, 384, 512 }.Select(static size => $"vit_base_patch16_siglip_{size}"), "vit_base_patch32_siglip_256",
         .. new[] { 256, 384, 512 }.Select(static size => $"vit_large_patch16_siglip_{size}"),
@@ -34,7 +33,7 @@ internal static partial class SigLipTowers
     ];
 
     /// <summary>The tower of a name, or null.</summary>
-    public static SigLipVisionConfig? Find(string name)
+    private static SigLipVisionConfig? Find(string name)
     {
         if (!Names.Contains(name))
             return null;
@@ -56,18 +55,30 @@ internal static partial class SigLipTowers
         int Number(string group) => int.Parse(match.Groups[group].Value, NumberStyles.None, CultureInfo.InvariantCulture);
     }
 
-    /// <summary>A tower with other sizes than its name has: <c>timm_model.json</c>'s <c>model_args</c>, the arguments of timm's function.</summary>
-    public static SigLipVisionConfig With(SigLipVisionConfig tower, JsonElement file, List<string> problems)
+    /// <inheritdoc/>
+    public bool Knows(string name) => Names.Contains(name);
+
+    /// <inheritdoc/>
+    public ImageTowerConfig Read(string name, ConfigSection section, ConfigSection? arguments, int embedDimension)
     {
-        var root = new ConfigSection(file, "timm_model.json: ", problems);
-        if (root.Section("model_args") is not { } arguments)
-            return tower;
-        double ratio = (double)tower.HiddenWidth / tower.Width;
+        SigLipVisionConfig tower = Find(name)!;
+        if (arguments is not null)
+            tower = With(tower, arguments);
+        section.Forget("timm_proj_bias");
+        section.Choice("timm_pool", "map", ("map", "map"));
+        section.Choice("timm_proj", "none", ("none", "none"));
+        if (tower.Width != embedDimension)
+            section.Problem("timm_proj", $"none needs an embed_dim of the image tower's width {tower.Width}, which nothing projects; found {embedDimension}.");
+        return tower;
+    }
+
+    private static SigLipVisionConfig With(SigLipVisionConfig tower, ConfigSection arguments)
+    {
         // Whose ratio it is follows from the name: HiddenWidth is cut to a whole number.
-        ratio = Array.Find(s_sizes, size => size.Width == tower.Width).Ratio is > 0 and double own ? own : ratio;
+        double ratio = Array.Find(s_sizes, size => size.Width == tower.Width).Ratio;
         (int height, int width) = arguments.Pair("img_size", tower.ImageHeight, OpenClipConfigReader.LargestSide);
         int channels = arguments.Integer("embed_dim", tower.Width, 1, 1 << 16);
-        var changed = tower with
+        SigLipVisionConfig changed = tower with
         {
             ImageHeight = height,
             ImageWidth = width,
@@ -77,7 +88,6 @@ internal static partial class SigLipTowers
             Heads = arguments.Integer("num_heads", tower.Heads, 1, 1 << 12),
             HiddenWidth = (int)(channels * arguments.Number("mlp_ratio", ratio, 1e-3, 1e3)),
         };
-        arguments.RefuseTheRest();
         if (changed.Width % changed.Heads != 0)
             arguments.Problem("num_heads", $"expected a divisor of embed_dim {changed.Width}, found {changed.Heads}.");
         if (Math.Min(height, width) < changed.PatchSize)

@@ -3,26 +3,13 @@ using ClipEngine.Tensors;
 
 namespace ClipEngine.Models;
 
-/// <summary>An image tower of SigLIP's.</summary>
-internal interface ISigLipVision
-{
-    /// <summary>Patches that are worked on for one image.</summary>
-    int Tokens { get; }
-
-    /// <summary>Enqueues the tower.</summary>
-    /// <param name="pass">The pass.</param>
-    /// <param name="pixels"><c>[n, 3, height, width]</c> of the model's preprocessing.</param>
-    /// <returns><c>[n, width]</c>.</returns>
-    Tensor Forward(IPass pass, in Tensor pixels);
-}
-
 /// <summary>SigLIP's image tower: patches, positions, pre-norm blocks, a norm over all tokens, and a pool that attends to them with one learned query.</summary>
-internal sealed class SigLipVision : ISigLipVision
+internal sealed class SigLipVision : IImageTower
 {
     private readonly SigLipVisionConfig _config;
     private readonly Weight _patchKernel, _patchBias, _positions, _normWeight, _normBias;
     private readonly TransformerBlock[] _blocks;
-    private readonly SigLipPool _pool;
+    private readonly AttentionPoolLatent _pool;
 
     /// <summary>Loads the tower.</summary>
     /// <param name="config">Its sizes.</param>
@@ -39,7 +26,7 @@ internal sealed class SigLipVision : ISigLipVision
             _blocks[layer] = TimmBlock.Read(weights.Scope($"blocks.{layer}"), width, config.HiddenWidth, config.Heads, config.Activation, config.Epsilon);
         _normWeight = weights.Read("norm.weight", WeightRole.Vector, width);
         _normBias = weights.Read("norm.bias", WeightRole.Vector, width);
-        _pool = new SigLipPool(config, weights.Scope("attn_pool"));
+        _pool = new AttentionPoolLatent(weights.Scope("attn_pool"), width, config.Heads, config.HiddenWidth, config.Activation, config.Epsilon);
     }
 
     /// <inheritdoc/>

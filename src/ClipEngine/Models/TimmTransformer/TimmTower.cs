@@ -1,4 +1,5 @@
-using ClipEngine.Tensors;
+using System.Globalization;
+using ClipEngine.Checkpoints;
 
 namespace ClipEngine.Models;
 
@@ -32,10 +33,10 @@ internal sealed record TimmRotary
 /// An image tower that open_clip opens by a name of timm: EVA (arXiv:2211.07636), EVA02 (arXiv:2303.11331), the Perception Encoder
 /// (arXiv:2504.13181), and timm's own vision transformers, MobileCLIP-B's (arXiv:2311.17049) among them.
 /// </summary>
-internal sealed record TimmTower
+internal sealed record TimmTower : ImageTowerConfig
 {
     /// <summary>What messages call the model.</summary>
-    public required string Family { get; init; }
+    public required string Name { get; init; }
 
     /// <summary>Rows of pixels.</summary>
     public required int ImageHeight { get; init; }
@@ -108,4 +109,15 @@ internal sealed record TimmTower
 
     /// <summary>Tokens of an image, the class token included.</summary>
     public int Tokens => (GridHeight * GridWidth) + (HasClassToken ? 1 : 0);
+
+    /// <summary>timm's own classifier is the projection (<c>timm_proj</c> null, with bias), else <c>head.proj</c> without bias.</summary>
+    public bool HasOwnHead { get; init; } = true;
+
+    public override string? Family => Name;
+
+    public override (int Height, int Width) ImageSize => (ImageHeight, ImageWidth);
+
+    public override string Outline => string.Create(CultureInfo.InvariantCulture, $"{Width} wide, {Layers} blocks, patch {PatchSize}, {ImageHeight} x {ImageWidth} px");
+
+    public override IImageTower Build(WeightReader weights, int embedDimension) => new TimmVision(this, embedDimension, weights);
 }

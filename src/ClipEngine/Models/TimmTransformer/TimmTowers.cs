@@ -1,9 +1,7 @@
-using System.Text.Json;
-
 namespace ClipEngine.Models;
 
 /// <summary>What the names mean by which open_clip opens timm's transformers, from timm's <c>eva.py</c>, <c>vision_transformer.py</c> and <c>vision_transformer_hybrid.py</c>.</summary>
-internal static class TimmTowers
+internal sealed class TimmTowers : INamedImageTowers
 {
     private const double GatedRatio = 4 * 2 / 3.0;
 
@@ -27,15 +25,26 @@ internal static class TimmTowers
         ["vit_medium_patch16_gap_256"] = Sized("timm ViT", 256, 16, 512, 12, 8, 4) with { HasClassToken = false, HasLayerScale = true, Pooling = TimmPooling.Average },
     };
 
-    /// <summary>The tower of a name, or null.</summary>
-    public static TimmTower? Find(string name) => s_towers.GetValueOrDefault(name);
+    /// <inheritdoc/>
+    public bool Knows(string name) => s_towers.ContainsKey(name);
 
-    /// <summary>A tower with other sizes than its name has: <c>timm_model.json</c>'s <c>model_args</c>, the arguments of timm's function.</summary>
-    public static TimmTower With(TimmTower tower, JsonElement file, List<string> problems)
+    /// <inheritdoc/>
+    public ImageTowerConfig Read(string name, ConfigSection section, ConfigSection? arguments, int embedDimension)
     {
-        var root = new ConfigSection(file, "timm_model.json: ", problems);
-        if (root.Section("model_args") is not { } arguments)
-            return tower;
+        TimmTower tower = s_towers[name];
+        if (arguments is not null)
+            tower = With(tower, arguments);
+        if (section.Boolean("timm_proj_bias", false))
+            section.Problem("timm_proj_bias", "expected false.");
+        TimmPooling pooling = section.Choice("timm_pool", tower.Pooling,
+            ("", tower.Pooling), ("token", TimmPooling.ClassToken), ("avg", TimmPooling.Average), ("map", TimmPooling.Attention));
+        if (pooling != tower.Pooling)
+            section.Problem("timm_pool", "expected the pooling that the tower was published with.");
+        return tower with { HasOwnHead = section.Choice("timm_proj", true, ("linear", false)) };
+    }
+
+    private static TimmTower With(TimmTower tower, ConfigSection arguments)
+    {
         (int height, int width) = arguments.Pair("img_size", tower.ImageHeight, OpenClipConfigReader.LargestSide);
         TimmRotary? rotary = tower.Rotary;
         if (rotary is not null)
@@ -56,7 +65,6 @@ internal static class TimmTowers
             MlpRatio = arguments.Number("mlp_ratio", tower.MlpRatio, 1e-3, 1e3),
             Rotary = rotary,
         };
-        arguments.RefuseTheRest();
         if (changed.Width % changed.Heads != 0)
             arguments.Problem("num_heads", $"expected a divisor of embed_dim {changed.Width}, found {changed.Heads}.");
         else if (changed.Rotary is not null && changed.Width / changed.Heads % 4 != 0)
@@ -70,7 +78,7 @@ internal static class TimmTowers
 
     private static TimmTower Sized(string family, int size, int patch, int width, int layers, int heads, double ratio) => new()
     {
-        Family = family,
+        Name = family,
         ImageHeight = size,
         ImageWidth = size,
         PatchSize = patch,

@@ -4,7 +4,7 @@ using ClipEngine.Tensors;
 namespace ClipEngine.Models;
 
 /// <summary>A timm transformer with the projection that open_clip puts behind it.</summary>
-internal sealed class TimmVision
+internal sealed class TimmVision : IImageTower
 {
     private readonly TimmTower _tower;
     private readonly Weight? _patchKernel, _patchBias, _classToken, _preNormWeight, _preNormBias, _headBias, _cosines, _sines;
@@ -12,14 +12,13 @@ internal sealed class TimmVision
     private readonly TimmStem? _stem;
     private readonly TransformerBlock[]? _plainBlocks;
     private readonly EvaBlock[] _blocks = [];
-    private readonly SigLipPool? _pool;
+    private readonly AttentionPoolLatent? _pool;
 
     /// <summary>Loads the tower.</summary>
     /// <param name="tower">Its sizes and options.</param>
     /// <param name="embedDimension">The length of a feature.</param>
-    /// <param name="hasOwnHead">Whether timm's classifier is the projection (<c>timm_proj</c> null, with bias), else <c>head.proj</c> without bias.</param>
     /// <param name="weights">A reader below <c>visual</c>.</param>
-    public TimmVision(TimmTower tower, int embedDimension, bool hasOwnHead, WeightReader weights)
+    public TimmVision(TimmTower tower, int embedDimension, WeightReader weights)
     {
         _tower = tower;
         int width = tower.Width;
@@ -60,16 +59,17 @@ internal sealed class TimmVision
 
         _normWeight = trunk.Read("norm.weight", WeightRole.Vector, width);
         _normBias = trunk.Read("norm.bias", WeightRole.Vector, width);
+        // The Perception Encoder gives its pool 8 heads and an MLP four times as wide, whatever its blocks have.
         if (tower.Pooling == TimmPooling.Attention)
-            _pool = new SigLipPool(PoolOf(tower), trunk.Scope("attn_pool"));
-        _head = hasOwnHead ? trunk.Read("head.weight", WeightRole.Linear, embedDimension, width) : weights.Read("head.proj.weight", WeightRole.Linear, embedDimension, width);
-        _headBias = hasOwnHead ? trunk.Read("head.bias", WeightRole.Vector, embedDimension) : null;
+            _pool = new AttentionPoolLatent(trunk.Scope("attn_pool"), width, heads: 8, 4 * width, Activation.Gelu, tower.Epsilon);
+        _head = tower.HasOwnHead ? trunk.Read("head.weight", WeightRole.Linear, embedDimension, width) : weights.Read("head.proj.weight", WeightRole.Linear, embedDimension, width);
+        _headBias = tower.HasOwnHead ? trunk.Read("head.bias", WeightRole.Vector, embedDimension) : null;
     }
 
-    /// <summary>Enqueues the tower.</summary>
-    /// <param name="pass">The pass.</param>
-    /// <param name="pixels"><c>[n, 3, height, width]</c>.</param>
-    /// <returns><c>[n, embed_dim]</c>.</returns>
+    /// <inheritdoc/>
+    public int Tokens => _tower.Tokens;
+
+    /// <inheritdoc/>
     public Tensor Forward(IPass pass, in Tensor pixels)
     {
         long mark = pass.EnterScope();
@@ -92,20 +92,6 @@ internal sealed class TimmVision
     }
 
     private Tensor Norm(IPass pass, in Tensor x) => pass.LayerNorm(x, _normWeight, _normBias, _tower.Epsilon);
-
-    /// <summary>timm's <c>AttentionPoolLatent</c> is SigLIP's; the Perception Encoder gives it 8 heads and an MLP four times as wide whatever its blocks have.</summary>
-    private static SigLipVisionConfig PoolOf(TimmTower tower) => new()
-    {
-        ImageHeight = tower.ImageHeight,
-        ImageWidth = tower.ImageWidth,
-        PatchSize = tower.PatchSize,
-        Width = tower.Width,
-        Layers = tower.Layers,
-        Heads = 8,
-        HiddenWidth = 4 * tower.Width,
-        Activation = Activation.Gelu,
-        Epsilon = tower.Epsilon,
-    };
 
     /// <summary><c>pos_embed [1, t, width]</c>; where the class token has no position, its row is zero.</summary>
     private Weight ReadPositions(WeightReader trunk)

@@ -9,7 +9,7 @@ internal sealed class TransformersClipFamily : IModelFamily
 
     public bool Recognizes(ModelFiles files) => TransformersConfig.Recognizes(files.Configuration);
 
-    public ModelPlan Plan(ModelFiles files) => new OpenClipPlan(Name, Read(files.Configuration, files.Source));
+    public ModelPlan Plan(ModelFiles files) => new TwoTowerPlan(OpenClipConfigReader.ToTowers(Read(files.Configuration, files.Source), Name));
 
     /// <summary>The configuration, with the preprocessing of transformers' image processors.</summary>
     internal static OpenClipConfig Read(JsonElement configuration, string source)

@@ -1,0 +1,49 @@
+namespace ClipEngine.Models;
+
+/// <summary>What the names of the hub mean by which open_clip opens text encoders of transformers, from the <c>config.json</c> of each.</summary>
+internal sealed class TransformersTextTowers : INamedTextTowers
+{
+    private static readonly Dictionary<string, (string Family, TextEncoderConfig Encoder)> s_encoders = new(StringComparer.Ordinal)
+    {
+        ["roberta-base"] = Roberta("RoBERTa", 768, 12, 12, 50265),
+        ["roberta-large"] = Roberta("RoBERTa", 1024, 24, 16, 50265),
+        ["xlm-roberta-base"] = Roberta("XLM-RoBERTa", 768, 12, 12, 250002),
+        ["xlm-roberta-large"] = Roberta("XLM-RoBERTa", 1024, 24, 16, 250002),
+    };
+
+    /// <inheritdoc/>
+    public bool Knows(string name) => s_encoders.ContainsKey(Plain(name));
+
+    /// <inheritdoc/>
+    public TextTowerConfig Read(string name, ConfigSection section, ConfigSection? sizes, int embedDimension)
+    {
+        const int UsualContext = 77;
+        (string family, TextEncoderConfig encoder) = s_encoders[Plain(name)];
+        if (sizes is not null)
+            encoder = encoder.With(sizes);
+        string pooler = section.Choice("hf_pooler_type", "mean_pooler", ("mean_pooler", "mean_pooler"), ("cls_pooler", "cls_pooler"), ("cls_last_hidden_state_pooler", "cls_last_hidden_state_pooler"));
+        if (encoder.HasPoolingLayer && pooler == "cls_pooler")
+            section.Problem("hf_pooler_type", $"the pooling layer of {family} is not built; expected mean_pooler or cls_last_hidden_state_pooler, found cls_pooler.");
+        TextProjection projection = section.Choice("hf_proj_type", TextProjection.Mlp, ("mlp", TextProjection.Mlp), ("linear", TextProjection.Linear), ("", TextProjection.None));
+        if (projection == TextProjection.None && encoder.Width != embedDimension)
+            section.Problem("hf_proj_type", $"without a projection expected an encoder as wide as embed_dim {embedDimension}, found {encoder.Width}.");
+        int context = section.Integer("context_length", UsualContext, 1, 1 << 16);
+        return new TransformersTextConfig(encoder, family, pooler == "mean_pooler" ? TokenPooling.Mean : TokenPooling.First, projection, context, OpenClipConfigReader.ReadTokenizer(section));
+    }
+
+    private static string Plain(string name) => name[(name.LastIndexOf('/') + 1)..];
+
+    private static (string Family, TextEncoderConfig Encoder) Roberta(string name, int width, int layers, int heads, int vocabulary) => ($"CLIP with a{(name[0] == 'X' ? "n" : "")} {name} text tower", new BertTextEncoder(new BertConfig
+    {
+        VocabularySize = vocabulary,
+        Width = width,
+        Layers = layers,
+        Heads = heads,
+        HiddenWidth = 4 * width,
+        Positions = 514,
+        TokenTypes = 1,
+        Epsilon = 1e-5f,
+        PaddingId = 1,
+        CountsBehindPadding = true,
+    }));
+}

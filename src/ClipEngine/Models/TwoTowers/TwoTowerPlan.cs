@@ -1,0 +1,43 @@
+using ClipEngine.Checkpoints;
+using ClipEngine.Checkpoints.Layouts;
+using ClipEngine.Imaging;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Models;
+
+/// <summary>The plan of a dual encoder of two towers.</summary>
+internal sealed class TwoTowerPlan(TwoTowerConfig config) : ModelPlan
+{
+    public override string Family => config.Family;
+
+    public override string Source => config.Source;
+
+    public override ModelAbilities Abilities => ModelAbilities.Embed;
+
+    public override PreprocessOptions Preprocess => config.Preprocess;
+
+    public override PatchPacking? Packing => config.Image.Packing;
+
+    public override PreprocessOptions PreprocessAt((int Height, int Width) size) => config.AtSize(size).Preprocess;
+
+    public override TokenizerConfig Tokenizer => config.Text.Tokenizer;
+
+    public override int ContextLength => config.Text.ContextLength;
+
+    public override int VocabularySize => config.Text.VocabularySize;
+
+    public override string Outline => $"image tower {config.Image.Outline}; text tower {config.Text.Outline}; features of {config.EmbedDimension}";
+
+    public override ModelCost? Cost => config.CaptionDecoder is null && config.Image.Cost(config.EmbedDimension) is { } image && config.Text.Cost(config.EmbedDimension) is { } text
+        ? new ModelCost { Image = image, Text = text, Parameters = image.Parameters + text.Parameters + 1 + (config.HasLogitBias ? 1 : 0) }
+        : null;
+
+    public override ICheckpoint Arrange(ICheckpoint checkpoint)
+    {
+        ICheckpoint arranged = config.Keys is { } keys ? keys.Apply(checkpoint) : CheckpointLayouts.ToOpenClip(checkpoint);
+        return config.Text.Keys is { } text ? text.Apply(arranged) : arranged;
+    }
+
+    public override IModel Build(WeightReader weights, IBackend backend, ModelOptions options) =>
+        new TwoTowerModel(options.ImageSize is { } size ? config.AtSize(size) : config, weights, backend, options.Towers);
+}
