@@ -12,13 +12,14 @@ internal static class FeatureFile
     /// <summary>Refuses a name that <see cref="Write"/> could not write.</summary>
     public static void RequireKnownExtension(string path)
     {
-        if (!IsNpy(path) && !IsSafetensors(path))
-            throw new BadInputException(path, "expected a name ending in .npy or .safetensors.");
+        if (!IsNpy(path) && !IsSafetensors(path) && !ParquetFile.IsParquet(path))
+            throw new BadInputException(path, "expected a name ending in .npy, .safetensors or .parquet.");
     }
 
     /// <summary>
     /// Writes the file whole or not at all: <c>.npy</c> holds the normalised features; <c>.safetensors</c> holds them under
-    /// <c>NAME_normalized</c> beside those that open_clip returns, and the inputs' names as a JSON array under <c>names</c> in its metadata.
+    /// <c>NAME_normalized</c> beside those that open_clip returns, and the inputs' names as a JSON array under <c>names</c> in its metadata;
+    /// <c>.parquet</c> has a row for each with the columns <c>name</c> and <c>features</c>, normalised, a list of fp32.
     /// </summary>
     /// <param name="path">The final name.</param>
     /// <param name="name"><c>image_features</c> or <c>text_features</c>.</param>
@@ -26,16 +27,7 @@ internal static class FeatureFile
     /// <param name="inputs">One name for each row.</param>
     public static void Write(string path, string name, FeatureMatrix features, IReadOnlyList<string> inputs)
     {
-        FeatureMatrix normalized = features.Normalized();
-        if (IsNpy(path))
-        {
-            NpyFile.Write(path, normalized.Values, Dimensions(normalized.Shape));
-            return;
-        }
-
-        var writer = new SafetensorsWriter(Names(inputs));
-        Add(writer, name, features, normalized);
-        writer.Write(path);
+        WriteRows(path, name, features.Shape, new ListedNames(inputs), preprocessing: null, rows => rows(0, features.Values));
     }
 
     /// <summary>The same, given the features as they are made: memory does not grow with their number.</summary>
@@ -43,9 +35,9 @@ internal static class FeatureFile
     /// <param name="name"><c>image_features</c> or <c>text_features</c>.</param>
     /// <param name="shape">Of all features.</param>
     /// <param name="inputs">One name for each row.</param>
-    /// <param name="preprocessing">How the images became pixels; under <c>preprocessing</c> in the metadata of <c>.safetensors</c>.</param>
+    /// <param name="preprocessing">How the images became pixels; under <c>preprocessing</c> in the metadata of <c>.safetensors</c> and <c>.parquet</c>. Null for sentences.</param>
     /// <param name="make">Calls the handler that it is given with all rows in order, not normalised.</param>
-    public static void WriteRows(string path, string name, Shape shape, IReadOnlyList<string> inputs, string preprocessing, Action<FeatureRowHandler> make)
+    public static void WriteRows(string path, string name, Shape shape, IRowNames inputs, string? preprocessing, Action<FeatureRowHandler> make)
     {
         int width = (int)shape[^1];
         float[] normalized = [];
@@ -63,9 +55,14 @@ internal static class FeatureFile
             return;
         }
 
-        Dictionary<string, string> metadata = Names(inputs);
-        metadata["preprocessing"] = preprocessing;
-        var file = new SafetensorsWriter(metadata);
+        if (ParquetFile.IsParquet(path))
+        {
+            WriteTable(path, shape, inputs, preprocessing, rows => make((first, values) => rows(first, Normalize(values))));
+            return;
+        }
+
+        var file = new SafetensorsWriter(preprocessing is null ? null : new Dictionary<string, string> { ["preprocessing"] = preprocessing });
+        inputs.AddTo(file, "names");
         file.AddRows(name, Dimensions(shape));
         file.AddRows($"{name}_normalized", Dimensions(shape));
         file.Write(path, tensors => make((_, rows) =>
@@ -100,7 +97,7 @@ internal static class FeatureFile
         if (kept == 0)
             throw new BadInputException("images", $"none of the {inputs.Count} images can be read.");
         Shape written = shape.Rank == 2 ? new Shape(kept, shape[1]) : new Shape(kept, shape[1], shape[2]);
-        WriteRows(path, name, written, skipped.Kept(inputs), preprocessing, rows =>
+        WriteRows(path, name, written, new ListedNames(skipped.Kept(inputs)), preprocessing, rows =>
         {
             float[] buffer = new float[RowsAtOnce * rowLength];
             for (int first = 0; first < kept; first += RowsAtOnce)
@@ -121,9 +118,31 @@ internal static class FeatureFile
         writer.Add($"{name}_normalized", normalized.Values, Dimensions(normalized.Shape));
     }
 
-    private static Dictionary<string, string> Names(IReadOnlyList<string> inputs) => new() { ["names"] = JsonSerializer.Serialize([.. inputs], JsonLines.Default.StringArray) };
+    private static void WriteTable(string path, Shape shape, IRowNames inputs, string? preprocessing, Action<FeatureRowHandler> make)
+    {
+        if (shape.Rank != 2)
+            throw new BadInputException(path, $"the model makes a feature of every token ({shape}); a table takes one for each row.", "Write .npy or .safetensors.");
+        int width = (int)shape[1];
+        var name = new TextColumn("name");
+        var features = new VectorColumn("features", width);
+        ParquetTable.Write(path, [name, features], table =>
+        {
+            using IEnumerator<string> names = inputs.GetEnumerator();
+            make((_, rows) =>
+            {
+                for (; !rows.IsEmpty; rows = rows[width..])
+                {
+                    names.MoveNext();
+                    name.Add(names.Current);
+                    features.Add(rows[..width]);
+                    table.EndRow();
+                }
+            });
+        }, preprocessing is null ? null : new Dictionary<string, string> { ["preprocessing"] = preprocessing });
+    }
 
-    private static long[] Dimensions(Shape shape)
+    /// <summary>The sizes of a shape.</summary>
+    public static long[] Dimensions(Shape shape)
     {
         long[] dimensions = new long[shape.Rank];
         for (int i = 0; i < dimensions.Length; i++)
@@ -134,4 +153,28 @@ internal static class FeatureFile
     private static bool IsNpy(string path) => Path.GetExtension(path).Equals(".npy", StringComparison.OrdinalIgnoreCase);
 
     private static bool IsSafetensors(string path) => Path.GetExtension(path).Equals(".safetensors", StringComparison.OrdinalIgnoreCase);
+}
+
+/// <summary>What the rows of a file of features are called.</summary>
+internal interface IRowNames
+{
+    /// <summary>One name for each row, in order.</summary>
+    IEnumerator<string> GetEnumerator();
+
+    /// <summary>Puts them into a file's metadata as a JSON array.</summary>
+    void AddTo(SafetensorsWriter writer, string key);
+}
+
+/// <summary>Names that are in memory.</summary>
+internal sealed class ListedNames(IReadOnlyList<string> names) : IRowNames
+{
+    /// <inheritdoc/>
+    public IEnumerator<string> GetEnumerator() => names.GetEnumerator();
+
+    /// <inheritdoc/>
+    public void AddTo(SafetensorsWriter writer, string key)
+    {
+        byte[] text = System.Text.Encoding.UTF8.GetBytes(System.Text.Encodings.Web.JavaScriptEncoder.Default.Encode(JsonSerializer.Serialize([.. names], JsonLines.Default.StringArray)));
+        writer.AddStreamedMetadata(key, text.Length, stream => stream.Write(text));
+    }
 }

@@ -1,7 +1,9 @@
 using System.CommandLine;
 using System.Globalization;
+using ClipEngine.Audit.Runs;
 using ClipEngine.Cli.Arguments;
 using ClipEngine.Devices;
+using ClipEngine.Files;
 using ClipEngine.Imaging;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
@@ -47,10 +49,37 @@ internal sealed class ModelArguments
     /// <param name="parsed">The command line.</param>
     /// <param name="towers">Those that the verb runs.</param>
     /// <param name="preprocessing">What the user asks for in place of the model's own preprocessing.</param>
-    public LoadedModel Load(ParseResult parsed, ModelTowers towers = ModelTowers.Both, PreprocessOverrides? preprocessing = null)
+    public LoadedModel Load(ParseResult parsed, ModelTowers towers = ModelTowers.Both, PreprocessOverrides? preprocessing = null) =>
+        Load(parsed, OpenBackend(parsed), towers, preprocessing);
+
+    /// <summary>The backend that the user asks for; the caller's until a model is loaded on it.</summary>
+    public IBackend OpenBackend(ParseResult parsed) => OpenBackend(parsed.GetValue(_device)!, parsed.GetValue(_dtype)!, parsed.GetValue(_threads));
+
+    /// <summary>What features depend on, as far as these options decide about it: the contents of the model's files, the element type, what computes. Loads nothing.</summary>
+    /// <param name="parsed">The command line.</param>
+    /// <param name="backend">Where the model would run.</param>
+    public IEnumerable<KeyValuePair<string, string>> Identify(ParseResult parsed, IBackend backend)
+    {
+        ProbeModelFiles found = new ClipProbeModels().Find(Name(parsed), parsed.GetValue(_acceptActivationMismatch));
+        string config = parsed.GetValue(_config) ?? "";
+        IEnumerable<string> files = found.Files.Append(config).Where(FilePlace.IsFile);
+        yield return new("model", StageLedger.Key(files.Select(static file => InputFiles.Describe("model", file)).Select(static file => $"{file.Name} {file.Sha256}").Append(found.Configuration ?? "")));
+        yield return new("configuration", FilePlace.IsFile(config) ? "a file" : config);
+        yield return new("image size", parsed.GetValue(_imageSize) ?? "the model's");
+        yield return new("element type", parsed.GetValue(_dtype)!);
+        yield return new("activation mismatch", parsed.GetValue(_acceptActivationMismatch) ? "accepted" : "refused");
+        // Of several equal GPUs it does not matter which.
+        yield return new("device", $"{backend.Name.Split(':')[0]}: {backend.Description}");
+    }
+
+    /// <summary>Loads the model on a backend, which then belongs to it.</summary>
+    /// <param name="parsed">The command line.</param>
+    /// <param name="backend">Of <see cref="OpenBackend(ParseResult)"/>.</param>
+    /// <param name="towers">Those that the verb runs.</param>
+    /// <param name="preprocessing">What the user asks for in place of the model's own preprocessing.</param>
+    public LoadedModel Load(ParseResult parsed, IBackend backend, ModelTowers towers, PreprocessOverrides? preprocessing)
     {
         int? batch = parsed.GetValue(_batch);
-        IBackend backend = OpenBackend(parsed.GetValue(_device)!, parsed.GetValue(_dtype)!, parsed.GetValue(_threads));
         try
         {
             var model = ClipModel.Load(Name(parsed), new ClipModelOptions

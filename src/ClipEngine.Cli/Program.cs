@@ -17,6 +17,7 @@ internal static class Program
         ("tokenize", TokenizeCommand.Create),
         ("preprocess", PreprocessCommand.Create),
         ("embed", EmbedCommand.Create),
+        ("merge", MergeCommand.Create),
         ("classify", ClassifyCommand.Create),
         ("caption", CaptionCommand.Create),
         ("score", ScoreCommand.Create),

@@ -31,15 +31,23 @@ internal sealed class SkippedImages(LeftOutFiles leftOut)
     /// <param name="features">The file of features.</param>
     public void WriteBeside(string features)
     {
-        AtomicFile.Write(ListOf(features), stream =>
-        {
-            foreach ((int index, string image, string reason) in _skipped)
-            {
-                using (var writer = new Utf8JsonWriter(stream))
-                    Write(writer, index, image, reason);
-                stream.WriteByte((byte)'\n');
-            }
-        });
+        AtomicFile.Write(ListOf(features), WriteLines);
+    }
+
+    /// <summary>The same list as text.</summary>
+    public string ToLines()
+    {
+        using var stream = new MemoryStream();
+        WriteLines(stream);
+        return System.Text.Encoding.UTF8.GetString(stream.GetBuffer(), 0, (int)stream.Length);
+    }
+
+    /// <summary>Writes a line of the list.</summary>
+    public static void WriteLine(Stream stream, long index, string image, string reason)
+    {
+        using (var writer = new Utf8JsonWriter(stream))
+            Write(writer, index, image, reason);
+        stream.WriteByte((byte)'\n');
     }
 
     /// <summary>The list's name.</summary>
@@ -72,7 +80,13 @@ internal sealed class SkippedImages(LeftOutFiles leftOut)
         writer.WriteEndObject();
     }
 
-    private static void Write(Utf8JsonWriter writer, int index, string image, string reason)
+    private void WriteLines(Stream stream)
+    {
+        foreach ((int index, string image, string reason) in _skipped)
+            WriteLine(stream, index, image, reason);
+    }
+
+    private static void Write(Utf8JsonWriter writer, long index, string image, string reason)
     {
         writer.WriteStartObject();
         writer.WriteNumber("index", index);

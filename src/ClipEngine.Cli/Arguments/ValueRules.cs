@@ -103,6 +103,14 @@ internal static class ValueRules
         }
     }
 
+    /// <summary>The same for a file that is written beside an output.</summary>
+    /// <exception cref="BadInputException">It is an input.</exception>
+    public static void RefuseAsOutput(string name, string output, IReadOnlyList<string> inputs)
+    {
+        if (FilePlace.KindOf(output) is not null && inputs.FirstOrDefault(input => FilePlace.IsSame(input, output)) is { } same)
+            throw IsInput(name, output, $"the input {BadInputException.Escape(same)}");
+    }
+
     private static void ApplyTo(Symbol symbol)
     {
         ValueRule rule = Of(symbol);

@@ -2,8 +2,11 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Numerics.Tensors;
 using System.Text.Json;
+using ClipEngine.Audit.Metrics;
 using ClipEngine.Checkpoints;
 using ClipEngine.Cli.Arguments;
+using ClipEngine.Cli.Parts;
+using ClipEngine.Files;
 using ClipEngine.Imaging;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
@@ -20,40 +23,129 @@ internal static class EmbedCommand
         var model = new ModelArguments();
         var inputs = new ImageArguments(takesShards: true);
         Option<string> output = OutputOption();
+        var shard = new Option<string?>(PartNumber.OptionName) { Description = "Make only part I of N, as 2/10, into NAME.part-I-of-N.safetensors beside --out, unless it is there; 'merge' makes --out of all parts." };
         Option<bool> json = JsonOption();
-        var command = new Command("image", "Features of image files: one row for each, in the order given.") { output, json };
+        var command = new Command("image", "Features of image files: one row for each, in the order given.") { output, shard, json };
         inputs.AddTo(command);
         model.AddTo(command);
         command.SetAction((parsed, cancellation) => Task.Run(() =>
         {
             string path = Output(parsed, output);
+            PartNumber? number = parsed.GetValue(shard) is { } text ? PartNumber.Parse(text) : null;
             var leftOut = new LeftOutFiles();
             IReadOnlyList<string> files = inputs.Find(parsed, leftOut);
-            using var images = ImageCollection.Open(files, cancellation);
-            leftOut.Add(images.LeftOut);
-            var skipped = new SkippedImages(leftOut);
-            long start = Stopwatch.GetTimestamp();
-            using LoadedModel loaded = model.Load(parsed, ModelTowers.Image, inputs.Preprocessing(parsed));
-            TimeSpan load = Stopwatch.GetElapsedTime(start);
-            Shape shape = loaded.Model.Encoder.ImageFeatureShape(images.Count);
-            EncodeTimes times = default;
-            string preprocessing = PreprocessNames.Describe(loaded.Model.Preprocessor.Options);
-            using (var progress = new Progress("images"))
-            {
-                if (inputs.SkipsBad(parsed))
-                {
-                    shape = FeatureFile.WriteKeptRows(path, "image_features", shape, images, skipped, preprocessing,
-                        rows => times = loaded.Model.EncodeImages(images, rows, normalize: false, progress, (index, refusal) => skipped.Add(index, images[index], refusal), cancellation));
-                }
-                else
-                {
-                    FeatureFile.WriteRows(path, "image_features", shape, images, preprocessing, rows => times = loaded.Model.EncodeImages(images, rows, normalize: false, progress, cancellationToken: cancellation));
-                }
-            }
-
-            return Report(parsed.GetValue(json), path, loaded.Model, [shape], [], new Speed(images.Count, load, times), skipped, inputs.SkipsBad(parsed));
+            return number is null
+                ? RunImages(model, inputs, parsed, path, files, leftOut, parsed.GetValue(json), cancellation)
+                : RunPart(model, inputs, parsed, path, number.Value, files, leftOut, parsed.GetValue(json), cancellation);
         }, cancellation));
         return command;
+    }
+
+    private static int RunImages(ModelArguments model, ImageArguments inputs, ParseResult parsed, string path, IReadOnlyList<string> files, LeftOutFiles leftOut, bool json, CancellationToken cancellation)
+    {
+        using var images = ImageCollection.Open(files, cancellation);
+        leftOut.Add(images.LeftOut);
+        var skipped = new SkippedImages(leftOut);
+        long start = Stopwatch.GetTimestamp();
+        using LoadedModel loaded = model.Load(parsed, ModelTowers.Image, inputs.Preprocessing(parsed));
+        TimeSpan load = Stopwatch.GetElapsedTime(start);
+        Shape shape = loaded.Model.Encoder.ImageFeatureShape(images.Count);
+        EncodeTimes times = default;
+        string preprocessing = PreprocessNames.Describe(loaded.Model.Preprocessor.Options);
+        using (var progress = new Progress("images"))
+        {
+            if (inputs.SkipsBad(parsed))
+            {
+                shape = FeatureFile.WriteKeptRows(path, FeaturePart.Features, shape, images, skipped, preprocessing,
+                    rows => times = loaded.Model.EncodeImages(images, rows, normalize: false, progress, (index, refusal) => skipped.Add(index, images[index], refusal), cancellation));
+            }
+            else
+            {
+                FeatureFile.WriteRows(path, FeaturePart.Features, shape, new ListedNames(images), preprocessing, rows => times = loaded.Model.EncodeImages(images, rows, normalize: false, progress, cancellationToken: cancellation));
+            }
+        }
+
+        return Report(json, path, loaded.Model, [shape], [], new Speed(images.Count, load, times), skipped, inputs.SkipsBad(parsed));
+    }
+
+    /// <summary>One part of the images into a file of its own, unless it is there.</summary>
+    private static int RunPart(ModelArguments model, ImageArguments inputs, ParseResult parsed, string path, PartNumber number, IReadOnlyList<string> files, LeftOutFiles leftOut, bool json, CancellationToken cancellation)
+    {
+        string partPath = number.FileBeside(path, FeaturePart.Extension);
+        ValueRules.RefuseAsOutput(PartNumber.OptionName, partPath, files);
+        var own = new PartInputs(files, number);
+        bool skipsBad = inputs.SkipsBad(parsed);
+        PreprocessOverrides preprocessing = inputs.Preprocessing(parsed);
+        IBackend backend = model.OpenBackend(parsed);
+        PartRun run;
+        try
+        {
+            run = new PartRun([
+                .. model.Identify(parsed, backend), new("version", AuditAssembly.Version), new("inputs", own.Whole), new("preprocessing", preprocessing.ToString()),
+                new("images that cannot be read", skipsBad ? "are listed" : "end the run"),
+            ]);
+            if (IsThere(partPath, number, run, own.Own, cancellation))
+            {
+                backend.Dispose();
+                return ReportThere(json, partPath, number);
+            }
+        }
+        catch
+        {
+            backend.Dispose();
+            throw;
+        }
+
+        long start = Stopwatch.GetTimestamp();
+        using LoadedModel loaded = model.Load(parsed, backend, ModelTowers.Image, preprocessing);
+        TimeSpan load = Stopwatch.GetElapsedTime(start);
+        using ImageCollection images = own.Open(cancellation);
+        leftOut.Add(images.LeftOut);
+        var skipped = new SkippedImages(leftOut);
+        EncodeTimes times = default;
+        Shape shape;
+        using (var progress = new Progress("images"))
+        {
+            shape = FeaturePart.Write(partPath, number, run, own.Own, loaded.Model.Encoder.ImageFeatureShape(images.Count), images, PreprocessNames.Describe(loaded.Model.Preprocessor.Options), skipsBad ? skipped : null,
+                rows => times = loaded.Model.EncodeImages(images, rows, normalize: false, progress, skipsBad ? (index, refusal) => skipped.Add(index, images[index], refusal) : null, cancellation));
+        }
+
+        return Report(json, partPath, loaded.Model, [shape], [], new Speed(images.Count, load, times), skipped);
+    }
+
+    /// <summary>Whether a part is there, of the same run, made of the same inputs, and whole.</summary>
+    private static bool IsThere(string path, PartNumber number, PartRun run, string inputs, CancellationToken cancellation)
+    {
+        try
+        {
+            return FeaturePart.TryOpen(path) is { } part && part.Number == number && part.Run.Key == run.Key && part.Inputs == inputs && part.IsSound(cancellation);
+        }
+        catch (BadInputException exception)
+        {
+            Console.Error.WriteLine($"clipengine: is made again: {exception.Message}");
+            return false;
+        }
+    }
+
+    private static int ReportThere(bool json, string path, PartNumber number)
+    {
+        if (!json)
+        {
+            Console.Error.WriteLine($"clipengine: part {number} is there already: {path}");
+            return CommandRunner.Done;
+        }
+
+        using Stream output = Console.OpenStandardOutput();
+        using (var writer = new Utf8JsonWriter(output))
+        {
+            writer.WriteStartObject();
+            writer.WriteString("out", path);
+            writer.WriteBoolean("made", value: false);
+            writer.WriteEndObject();
+        }
+
+        output.WriteByte((byte)'\n');
+        return CommandRunner.Done;
     }
 
     private static Command CreateText()
@@ -168,7 +260,7 @@ internal static class EmbedCommand
             ids.AsSpan(row * length, length)[lengths[row]..].Fill(padding);
     }
 
-    private static Option<string> OutputOption() => new Option<string>("--out") { Description = "The file of features: .npy (normalised) or .safetensors (both forms).", Required = true }.WritesFile();
+    private static Option<string> OutputOption() => new Option<string>("--out") { Description = "The file of features: .npy or .parquet (normalised), or .safetensors (both forms).", Required = true }.WritesFile();
 
     private static Option<bool> JsonOption() => new("--json") { Description = "Say on standard output what was written, as JSON." };
 

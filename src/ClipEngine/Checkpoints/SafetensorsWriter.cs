@@ -18,6 +18,7 @@ public sealed class SafetensorsWriter
 
     private readonly Dictionary<string, Pending> _tensors = [];
     private readonly SortedDictionary<string, string> _metadata = new(StringComparer.Ordinal);
+    private Streamed? _streamed;
 
     /// <summary>A writer without tensors.</summary>
     /// <param name="metadata">Free text about the file; null for none.</param>
@@ -82,6 +83,7 @@ public sealed class SafetensorsWriter
 
     /// <summary>Writes the file under a private name and renames it.</summary>
     /// <param name="path">The final name.</param>
+    /// <exception cref="BadInputException">The metadata take more than the format's largest header.</exception>
     /// <exception cref="IOException">No space, no permission, a bad disk: nothing is left under the final name.</exception>
     public void Write(string path) => Write(path, static _ => { });
 
@@ -97,13 +99,32 @@ public sealed class SafetensorsWriter
             .OrderByDescending(static pair => pair.Value.Type.SizeInBytes())
             .ThenBy(static pair => pair.Value.Type)
             .ThenBy(static pair => pair.Key, StringComparer.Ordinal)];
-        byte[] header = WriteHeader(ordered);
+        byte[] json = WriteHeader(ordered);
+        int mark = _streamed is null ? -1 : json.AsSpan().IndexOf(Streamed.MarkBytes);
+        long unpadded = json.Length + (mark < 0 ? 0 : _streamed!.Length - Streamed.MarkBytes.Length), padded = (unpadded + 7) / 8 * 8;
+        if (padded > SafetensorsFormat.MaximumHeaderLength)
+        {
+            throw new BadInputException(path, $"the header, which holds the names of all rows, would take {padded} bytes; the format allows {SafetensorsFormat.MaximumHeaderLength}.",
+                "Write .npy or .parquet, or divide the work into parts.");
+        }
+
         AtomicFile.Write(path, stream =>
         {
             Span<byte> prefix = stackalloc byte[SafetensorsFormat.PrefixLength];
-            BinaryPrimitives.WriteInt64LittleEndian(prefix, header.Length);
+            BinaryPrimitives.WriteInt64LittleEndian(prefix, padded);
             stream.Write(prefix);
-            stream.Write(header);
+            if (mark < 0)
+                stream.Write(json);
+            else
+            {
+                stream.Write(json, 0, mark);
+                _streamed!.Write(stream);
+                stream.Write(json.AsSpan(mark + Streamed.MarkBytes.Length));
+                if (stream.Position != SafetensorsFormat.PrefixLength + unpadded)
+                    throw new InvalidOperationException($"{stream.Position - SafetensorsFormat.PrefixLength} bytes of header were written instead of {unpadded}.");
+            }
+
+            stream.Write("       "u8[..(int)(padded - unpadded)]);
             var regions = new Dictionary<string, (long Next, long End)>();
             foreach ((string name, Pending tensor) in ordered)
             {
@@ -128,7 +149,18 @@ public sealed class SafetensorsWriter
         });
     }
 
-    private void Add(string name, ElementType type, ReadOnlySpan<long> dimensions, long byteLength, Action<Stream>? write)
+    /// <summary>Metadata that is too long to hold in memory.</summary>
+    /// <param name="key">Its key.</param>
+    /// <param name="length">Bytes of its text as JSON writes it, without the quotes.</param>
+    /// <param name="write">Writes those bytes.</param>
+    internal void AddStreamedMetadata(string key, long length, Action<Stream> write)
+    {
+        _metadata.Add(key, Streamed.Mark);
+        _streamed = new Streamed(length, write);
+    }
+
+    /// <summary>Adds a tensor whose bytes are written when its turn comes: behind those of wider types, and of the same type in the order of names.</summary>
+    internal void Add(string name, ElementType type, ReadOnlySpan<long> dimensions, long byteLength, Action<Stream>? write)
     {
         ArgumentNullException.ThrowIfNull(name);
         long expected = type.SizeInBytes();
@@ -173,13 +205,15 @@ public sealed class SafetensorsWriter
             json.WriteEndObject();
         }
 
-        int padded = (buffer.WrittenCount + 7) / 8 * 8;
-        if (padded > SafetensorsFormat.MaximumHeaderLength)
-            throw new InvalidOperationException($"The safetensors header would take {padded} bytes; at most {SafetensorsFormat.MaximumHeaderLength} are allowed.");
-        byte[] header = new byte[padded];
-        header.AsSpan().Fill((byte)' ');
-        buffer.WrittenSpan.CopyTo(header);
-        return header;
+        return buffer.WrittenSpan.ToArray();
+    }
+
+    /// <summary>The text that stands for streamed metadata until the header is written.</summary>
+    private sealed record Streamed(long Length, Action<Stream> Write)
+    {
+        public const string Mark = "*written from a stream*";
+
+        public static ReadOnlySpan<byte> MarkBytes => "*written from a stream*"u8;
     }
 
     private sealed record Pending(ElementType Type, long[] Dimensions, long ByteLength, Action<Stream>? Write);

@@ -68,6 +68,15 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
         }
     }
 
+    /// <summary>Leaves out all images but a run of them.</summary>
+    /// <param name="first">The first one that stays.</param>
+    /// <param name="end">The one behind the last.</param>
+    internal void Keep(int first, int end)
+    {
+        _images.RemoveRange(end, _images.Count - end);
+        _images.RemoveRange(0, first);
+    }
+
     /// <summary>Whether a path names a shard.</summary>
     public static bool IsShard(string path) => Path.GetExtension(path).Equals(ShardExtension, StringComparison.OrdinalIgnoreCase);
 

@@ -24,6 +24,7 @@ internal static class VerbLines
         ["tokenize"] = "text=word",
         ["preprocess"] = "image={picture} --size=32 --out={new}/crops",
         ["embed image"] = "image={picture} --model={model} --out={new}/f.npy",
+        ["merge"] = "part={part} --out={new}/f.npy",
         ["embed text"] = "text=word --model={model} --out={new}/f.npy",
         ["embed raw"] = "--input={raw} --model={model} --out={new}/f.safetensors",
         ["classify"] = "image={picture} --model={model} --labels=cat,dog",
@@ -134,6 +135,7 @@ internal static class VerbLines
                 File.Copy(file, Path.Combine(_names["{captioner}"], Path.GetFileName(file)));
             File.Copy(TestData.Path("blip", "transformers-caption-tiny", "golden.safetensors"), Name("patches", "patches.safetensors"));
             File.WriteAllText(Name("attributes", "attributes.csv"), "s,l\n1,1\n1,0\n0,1\n0,0\n1,1\n0,0\n1,0\n0,1\n");
+            Parts.FeaturePart.Write(Name("part", "f.part-00001-of-00001.safetensors"), new ClipEngine.Files.PartNumber(1, 1), new Parts.PartRun([]), "", new Tensors.Shape(1, 2), ["a.png"], "", null, static rows => rows(0, [0.6f, 0.8f]));
             Name("audit", "audit");
         }
 
