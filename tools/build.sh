@@ -7,6 +7,8 @@ export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
 [ -w "${HOME:-/nonexistent}" ] || export DOTNET_CLI_HOME="$root/artifacts/home" NUGET_PACKAGES="$root/artifacts/packages"
 
 cli="$root/src/ClipEngine.Cli/bin/Release/net10.0/ClipEngine.Cli.dll"
+# The same, compiled ahead of time; not there where .NET's compiler for that cannot be fetched (src/ClipEngine.Cli/AheadOfTime.targets).
+ahead_of_time="$root/artifacts/program/ClipEngine.Cli.dll"
 
 say() { echo "$me: $*" >&2; }
 
@@ -48,5 +50,6 @@ logged() { # logged NAME COMMAND...
 }
 
 dotnet_build() { # dotnet_build NAME PROJECT
-  logged "$1" dotnet build "$root/$2" -c Release -nologo -v quiet --disable-build-servers
+  logged "$1" dotnet build "$root/$2" -c Release -nologo -v quiet --disable-build-servers -p:CompileAheadOfTime=true || return 1
+  [ -f "$ahead_of_time" ] || say "./clipengine is not compiled ahead of time, so each start takes about 0.15 s longer; artifacts/$1.log says why"
 }

@@ -2,9 +2,24 @@ using ClipEngine.Testing;
 
 namespace ClipEngine.Cli.Tests;
 
-/// <summary>The program published natively (NativeAOT) does what the managed one does.</summary>
+/// <summary>The program compiled ahead of time (ReadyToRun, NativeAOT) does what the managed one does.</summary>
 public sealed class NativePublishTests
 {
+    [SkippableFact]
+    public async Task WhatTheScriptRunsEmbedsTheDemosPicturesToTheSameBytes()
+    {
+        string program = Path.Combine(TestData.RepositoryRoot, "artifacts", "program", "ClipEngine.Cli.dll");
+        Skip.IfNot(File.Exists(program), "compiled ahead of time by ./clipengine and ./test.sh alone, where the package Microsoft.NETCore.App.Crossgen2.linux-x64 can be had");
+        using var folder = new TemporaryFolder();
+        string demo = Path.Combine(TestData.RepositoryRoot, "src", "ClipEngine.Cli", "Demo", "Data");
+        string[] arguments = ["embed", "image", "--model", Path.Combine(demo, "models", "small"), Path.Combine(demo, "probe", "images"), "--out"];
+        ProcessOutcome managed = await CommandLine.RunAsync([.. arguments, folder.File("managed.safetensors")]);
+        Assert.True(managed.ExitCode == 0, managed.ToString());
+        ProcessOutcome ahead = await ProcessRunner.RunAsync("dotnet", [program, .. arguments, folder.File("ahead.safetensors")]);
+        Assert.True(ahead.ExitCode == 0, ahead.ToString());
+        Assert.Equal(await File.ReadAllBytesAsync(folder.File("managed.safetensors")), await File.ReadAllBytesAsync(folder.File("ahead.safetensors")));
+    }
+
     [SkippableFact]
     public async Task TheNativeProgramEmbedsTheDemosPicturesToTheSameBytes()
     {

@@ -23,6 +23,23 @@ public class RootScriptTests
         });
     }
 
+    [Fact]
+    public async Task TheProgramCompiledAheadOfTimeRunsWhereThereIsOneAndIsMissedVisibly()
+    {
+        using var tree = new ScriptTree();
+        ProcessOutcome with = await tree.RunAsync("clipengine", s_arguments, ("FAKE_AHEAD_OF_TIME", "1"));
+        Assert.Equal("artifacts/program/ClipEngine.Cli.dll", tree.Started);
+        Assert.DoesNotContain("ahead of time", with.Error);
+        await tree.RunAsync("clipengine", s_arguments);
+        Assert.Equal("artifacts/program/ClipEngine.Cli.dll", tree.Started);
+
+        using var without = new ScriptTree();
+        ProcessOutcome outcome = await without.RunAsync("clipengine", s_arguments);
+        Assert.Equal("src/ClipEngine.Cli/bin/Release/net10.0/ClipEngine.Cli.dll", without.Started);
+        Assert.Contains("not compiled ahead of time", outcome.Error);
+        Assert.Contains("artifacts/cli.log", outcome.Error);
+    }
+
     [Theory]
     [InlineData("src/a.cs", 2)] // changed
     [InlineData("native/new.cpp", 2)] // added

@@ -5,7 +5,8 @@ namespace ClipEngine.Cli.Tests.Scripts;
 
 /// <summary>
 /// A tree with the real scripts, a handful of sources, and a `dotnet` that only notes what it was asked to do:
-/// `build` appends a line to the file builds, waits while there is a file hold, and leaves a program; everything else prints its arguments and exits with 7.
+/// `build` appends a line to the file builds, waits while there is a file hold, and leaves a program (with FAKE_AHEAD_OF_TIME the one compiled ahead of time
+/// too); everything else names the program in the file started, prints its arguments and exits with 7.
 /// </summary>
 internal sealed class ScriptTree : IDisposable
 {
@@ -18,8 +19,9 @@ internal sealed class ScriptTree : IDisposable
             while [ -e "$FAKE_TREE/hold" ]; do sleep 0.05; done
             [ -z "${FAKE_ERROR:-}" ] || { echo "src/a.cs(1,1): error CS1002: $FAKE_ERROR"; exit 1; }
             mkdir -p "$FAKE_TREE/src/ClipEngine.Cli/bin/Release/net10.0"
-            echo program >"$FAKE_TREE/src/ClipEngine.Cli/bin/Release/net10.0/ClipEngine.Cli.dll" ;;
-          *) shift; printf '[%s]' "$@"; exit 7 ;;
+            echo program >"$FAKE_TREE/src/ClipEngine.Cli/bin/Release/net10.0/ClipEngine.Cli.dll"
+            [ -z "${FAKE_AHEAD_OF_TIME:-}" ] || { mkdir -p "$FAKE_TREE/artifacts/program"; echo program >"$FAKE_TREE/artifacts/program/ClipEngine.Cli.dll"; } ;;
+          *) echo "${1#"$FAKE_TREE/"}" >"$FAKE_TREE/started"; shift; printf '[%s]' "$@"; exit 7 ;;
         esac
         """;
 
@@ -49,6 +51,9 @@ internal sealed class ScriptTree : IDisposable
 
     /// <summary>How often `dotnet build` was called.</summary>
     public int Builds => Lines("builds").Length;
+
+    /// <summary>The program that was started last, relative to the tree.</summary>
+    public string Started => Lines("started").Single();
 
     /// <summary>What apt-get was asked to do.</summary>
     public string[] Installs => Lines("installs");
