@@ -14,8 +14,40 @@ internal static class ComparisonFigures
             yield return Bars(label.Key.Experiment, label.Key.Label, [.. label], groups);
         }
 
+        foreach (IGrouping<string, ChangeComparison> family in result.ChangeComparisons.GroupBy(entry => entry.Family))
+            yield return Changes(family.Key, [.. family]);
+
         foreach (var named in result.Comparisons.GroupBy(comparison => (comparison.Name, comparison.Experiment)))
             yield return Change(named.Key.Name, result.Experiments.FirstOrDefault(experiment => experiment.Key == named.Key.Experiment), named.Key.Experiment, [.. named], groups);
+    }
+
+    /// <summary>Differences of differences of one family around the line of equal changes.</summary>
+    private static AuditFigure Changes(string family, ChangeComparison[] entries)
+    {
+        var rows = new List<ForestRow>();
+        foreach (var named in entries.GroupBy(entry => (entry.Comparison, entry.Label)))
+        {
+            rows.Add(new ForestRow($"{named.Key.Comparison}: '{named.Key.Label}'", double.NaN, double.NaN, double.NaN, "", IsClear: false, IsHeading: true));
+            foreach (ChangeComparison entry in named)
+            {
+                IntervalBar bar = FigureSet.Bar(entry.RateDifference);
+                string note = entry.RateTest is { } test ? (test.Holm < 0.001 ? "p < 0.001" : $"p = {test.Holm:0.000}") + " (Holm)" : "";
+                bool isClear = entry.RateTest is { } made && made.Holm < 1 - (entry.RateDifference.Interval?.Level ?? 0.95);
+                rows.Add(new ForestRow($"{entry.First} minus {entry.Second} (n = {entry.RateDifference.Count})", bar.Estimate, bar.Low, bar.High, note, isClear));
+            }
+        }
+
+        return new AuditFigure(FigureSet.Slug("changes", family), FigureSection.Comparisons,
+            $"How much more one group changed than another between the arms, family of tests '{family}': at zero both changed alike. Filled points: the test stands after Holm's correction within its family; intervals are not corrected.",
+            new ForestPlot
+            {
+                Title = $"Differences of differences: {family}",
+                Description = string.Join("; ", rows.Where(row => !row.IsHeading && double.IsFinite(row.Estimate)).Select(row => $"{row.Label} {row.Estimate:+0.0;-0.0;0.0}")) + " points.",
+                Rows = rows,
+                Unit = "difference of changes in percentage points, with interval",
+                LeftCaption = "the group gained less",
+                RightCaption = "gained more",
+            }.ToSvg());
     }
 
     /// <summary>What was declared primary; where nothing could be tested (published tables without faces), everything that was asked for.</summary>
@@ -32,7 +64,7 @@ internal static class ComparisonFigures
         foreach (var named in comparisons.GroupBy(comparison => comparison.Name))
         {
             rows.Add(new ForestRow(named.Key, double.NaN, double.NaN, double.NaN, "", IsClear: false, IsHeading: true));
-            foreach (ArmComparison comparison in named.OrderBy(comparison => Array.IndexOf(groups, comparison.Group)))
+            foreach (ArmComparison comparison in named.OrderBy(comparison => (uint)Array.IndexOf(groups, comparison.Group)))
             {
                 IntervalBar bar = FigureSet.Bar(comparison.RateDifference);
                 string note = comparison.RateTest is { } test ? (test.Holm < 0.001 ? "p < 0.001" : $"p = {test.Holm:0.000}") + " (Holm)" : "";

@@ -49,11 +49,12 @@ internal static class ScoreAnalysis
             })],
             MergedMeanProbability = experiment.MergedLabels.Count == 0
                 ? []
-                : builder.Means(Metric.MergedMeanProbability, MetricUnit.Proportion, [.. experiment.MergedLabels.Select(merged => merged.Name)], Merged(experiment, probabilities)),
+                : builder.Means(Metric.MergedMeanProbability, MetricUnit.Proportion, [.. experiment.MergedLabels.Select(merged => merged.Name)], Merged(experiment, values)),
+            Marginals = [.. probe.GroupSets.Skip(1).Select(set => Marginal(set, experiment, winners, values, options))],
             Entropy = builder.Means(Metric.Entropy, MetricUnit.Nats, [""], Entropies(probabilities))[0],
             Margin = margins is null ? null : builder.Means(Metric.TopTwoMargin, MetricUnit.Cosine, [""], margins)[0],
             Flips = cosineError is double error ? Margins.Flips(scores, labels, winners, builder, error) : null,
-            LeaveOneLabelOut = LeaveOneOut(labels, probabilities, builder),
+            LeaveOneLabelOut = LeaveOneOut(experiment, labels, probabilities, builder),
             Confusion = experiment.Labels.Any(label => label.Group is not null) ? ConfusionAnalysis.Analyse(experiment, probe, winners, builder) : null,
             TextSimilarity = null,
             ImageSimilarity = null,
@@ -61,22 +62,34 @@ internal static class ScoreAnalysis
         };
     }
 
+    private static MarginalResult Marginal(GroupSet set, LabelExperiment experiment, int[] winners, double[] values, IntervalOptions options)
+    {
+        var builder = new FrameBuilder(set.Grouping, options);
+        return new MarginalResult(
+            set.Attribute,
+            [.. Subject.Of(experiment).Select(subject => builder.Share(subject.IsMerged ? Metric.MergedArgmaxFrequency : Metric.ArgmaxFrequency, subject.Name, Array.ConvertAll(winners, winner => subject.Columns.Contains(winner))))],
+            [
+                .. builder.Means(Metric.MeanProbability, MetricUnit.Proportion, [.. experiment.Labels.Select(label => label.Text)], values),
+                .. experiment.MergedLabels.Count == 0 ? [] : builder.Means(Metric.MergedMeanProbability, MetricUnit.Proportion, [.. experiment.MergedLabels.Select(merged => merged.Name)], Merged(experiment, values)),
+            ]);
+    }
+
     private static double Square(double value) => value * value;
 
     private static bool[] Equal(int[] winners, int column) => Array.ConvertAll(winners, winner => winner == column);
 
     /// <summary>Summed probabilities of the merged labels, <c>[images, merged]</c>.</summary>
-    private static double[] Merged(LabelExperiment experiment, ScoreMatrix probabilities)
+    private static double[] Merged(LabelExperiment experiment, double[] values)
     {
-        int count = experiment.MergedLabels.Count;
-        var sums = new double[(long)probabilities.Rows * count];
+        int count = experiment.MergedLabels.Count, labels = experiment.Labels.Count, rows = values.Length / labels;
+        var sums = new double[(long)rows * count];
         for (int merged = 0; merged < count; merged++)
         {
             int[] columns = [.. experiment.MergedLabels[merged].Labels.Select(experiment.Column).Distinct()];
-            for (int row = 0; row < probabilities.Rows; row++)
+            for (int row = 0; row < rows; row++)
             {
                 foreach (int column in columns)
-                    sums[((long)row * count) + merged] += probabilities[row, column];
+                    sums[((long)row * count) + merged] += values[(row * labels) + column];
             }
         }
 
@@ -98,7 +111,7 @@ internal static class ScoreAnalysis
         return entropies;
     }
 
-    private static List<LeaveOneOut> LeaveOneOut(string[] labels, ScoreMatrix probabilities, FrameBuilder builder)
+    private static List<LeaveOneOut> LeaveOneOut(LabelExperiment experiment, string[] labels, ScoreMatrix probabilities, FrameBuilder builder)
     {
         // Taking one label away leaves the order of the others: the softmax over the rest is the same up to a factor.
         var results = new List<LeaveOneOut>();
@@ -122,7 +135,10 @@ internal static class ScoreAnalysis
 
             IEnumerable<GroupMetricFrame> frames = labels.Select((label, column) => (label, column)).Where(entry => entry.column != left)
                 .Select(entry => builder.Share(Metric.ArgmaxFrequency, entry.label, Equal(winners, entry.column), withGaps: false));
-            results.Add(new LeaveOneOut(labels[left], [.. frames]));
+            int taken = left;
+            IEnumerable<GroupMetricFrame> merged = Subject.Of(experiment).Where(subject => subject.IsMerged && subject.Columns.Any(column => column != taken))
+                .Select(subject => builder.Share(Metric.MergedArgmaxFrequency, subject.Name, Array.ConvertAll(winners, winner => subject.Columns.Contains(winner)), withGaps: false));
+            results.Add(new LeaveOneOut(labels[left], [.. frames, .. merged]));
         }
 
         return results;

@@ -19,6 +19,9 @@ public sealed record ProbeColumns
     /// <summary>What counts the same in every number.</summary>
     public Weighting Weighting { get; init; }
 
+    /// <summary>Columns by which results are given on their own, beside the groups. Null: those of <see cref="Group"/> where it has several.</summary>
+    public IReadOnlyList<string>? Marginals { get; init; }
+
     /// <summary>What groups are made of: one column, or several whose combinations are the groups.</summary>
     public required IReadOnlyList<string> Group { get; init; }
 }
@@ -30,7 +33,7 @@ public sealed class Probe
 
     internal Probe(
         string name, string source, string groupAttribute, IReadOnlyList<ProbeImage> images, Dictionary<string, string[]> attributes,
-        IReadOnlyList<string> warnings, Weighting weighting = Weighting.Person)
+        IReadOnlyList<string> warnings, Weighting weighting = Weighting.Person, IReadOnlyList<string>? marginals = null)
     {
         Name = name;
         Source = source;
@@ -41,6 +44,7 @@ public sealed class Probe
         _attributes = attributes;
         GroupKeys = [.. images.Select(image => image.Group).Distinct().Order(StringComparer.Ordinal)];
         Grouping = new Grouping(GroupKeys, images, weighting);
+        GroupSets = [new GroupSet(groupAttribute, Grouping), .. (marginals ?? []).Where(marginal => marginal != groupAttribute).Select(Marginal)];
     }
 
     /// <summary>What the probe is called.</summary>
@@ -68,6 +72,22 @@ public sealed class Probe
     public IReadOnlyCollection<string> AttributeNames => _attributes.Keys;
 
     internal Grouping Grouping { get; }
+
+    /// <summary>The groups, and for each single attribute (race, gender) its own, with keys such as <c>gender=F</c>.</summary>
+    internal IReadOnlyList<GroupSet> GroupSets { get; }
+
+    /// <summary>A group by its key; null where there is none.</summary>
+    internal (GroupSet Set, int Group)? Find(string key)
+    {
+        foreach (GroupSet set in GroupSets)
+        {
+            int group = set.Grouping.Keys.ToList().IndexOf(key);
+            if (group >= 0)
+                return (set, group);
+        }
+
+        return null;
+    }
 
     /// <summary>An attribute of every image, as the metadata writes it.</summary>
     /// <exception cref="BadInputException">There is no such attribute.</exception>
@@ -100,14 +120,28 @@ public sealed class Probe
         return [.. Enumerable.Range(0, Images.Count).Where(row => Images[row].Group == group).Select(row => cells[row]).Distinct()];
     }
 
+    private GroupSet Marginal(string attribute)
+    {
+        IReadOnlyList<string> values = Attribute(attribute);
+        ProbeImage[] images = [.. Images.Select((image, row) => image with { Group = Gaps.IsGap(values[row]) ? "" : $"{attribute}={values[row]}" })];
+        return new GroupSet(attribute, new Grouping([.. images.Select(image => image.Group).Where(group => group.Length > 0).Distinct().Order(StringComparer.Ordinal)], images, Weighting));
+    }
+
     internal ProbeSummary Summary(IReadOnlyDictionary<string, string> descriptions) => new()
     {
         Name = Name,
         GroupAttribute = GroupAttribute,
         Groups = [.. GroupKeys.Select((key, group) => new GroupSummary(key, descriptions.GetValueOrDefault(key, key), Grouping.Images[group].Length, Grouping.Persons[group].Length))],
+        Marginals = [.. GroupSets.Skip(1).Select(set => new MarginalSummary(set.Attribute,
+            [.. set.Grouping.Keys.Select((key, group) => new GroupSummary(key, key, set.Grouping.Images[group].Length, set.Grouping.Persons[group].Length))]))],
         Images = Images,
         PersonCount = Images.Select(image => image.Person).Distinct().Count(),
         Weighting = Weighting,
         Warnings = Warnings,
     };
 }
+
+/// <summary>Groups by one attribute or one combination of attributes.</summary>
+/// <param name="Attribute">What the groups are made of.</param>
+/// <param name="Grouping">The groups.</param>
+internal sealed record GroupSet(string Attribute, Grouping Grouping);

@@ -28,7 +28,7 @@ internal static class ProbeLayouts
             case ProbeLayout.Cfd when spec.Expressions is not ["N"]:
                 return CfdExpressions(spec, table, name, resolve);
             case ProbeLayout.Cfd:
-                return ProbeReader.Create(table, Columns(spec, "person_id", "person_id", "img_neutral", "r_g"), name);
+                return ProbeReader.Create(table, CfdColumns(spec, table), name);
             case ProbeLayout.FairFace:
                 return ProbeReader.Create(table, Columns(spec, "file", null, "file", "race", "gender"), name);
             default:
@@ -74,11 +74,20 @@ internal static class ProbeLayouts
     private static ProbeColumns Columns(ProbeSpec spec, string? id, string? person, string? file, params string[] group) => new()
     {
         Weighting = spec.Weighting,
+        Marginals = spec.Marginals,
         Id = spec.Id ?? id,
         Person = spec.Person ?? person,
         File = spec.File ?? file,
         Group = spec.Group.Count > 0 ? spec.Group : group,
     };
+
+    /// <summary>The database's groups are races and genders in one column; both are columns of their own too.</summary>
+    private static ProbeColumns CfdColumns(ProbeSpec spec, CsvTable table)
+    {
+        ProbeColumns columns = Columns(spec, "person_id", "person_id", "img_neutral", "r_g");
+        bool hasBoth = table.Header.Contains("race") && table.Header.Contains("gender");
+        return spec.Marginals is null && spec.Group.Count == 0 && hasBoth ? columns with { Marginals = ["race", "gender"] } : columns;
+    }
 
     private static string Folder(ProbeSpec spec, Func<string, string> resolve)
     {
@@ -100,7 +109,7 @@ internal static class ProbeLayouts
         string[] known = ["N", "A", "F", "HC", "HO"];
         if (spec.Expressions.Count == 0 || spec.Expressions.Any(expression => !known.Contains(expression)))
             throw new BadInputException("probe.expressions", $"'{string.Join(", ", spec.Expressions)}' was found; one or more of {string.Join(", ", known)} were expected.");
-        Probe neutral = ProbeReader.Create(table, Columns(spec, "person_id", "person_id", "img_neutral", "r_g"), name);
+        Probe neutral = ProbeReader.Create(table, CfdColumns(spec, table), name);
         string[] pictures = [.. ByName(Folder(spec, resolve)).Keys.Order(StringComparer.Ordinal)];
         var images = new List<ProbeImage>();
         var rows = new List<int>();
@@ -124,7 +133,7 @@ internal static class ProbeLayouts
             throw new BadInputException(spec.Images!, $"no picture of the expressions {string.Join(", ", spec.Expressions)} was found.", "Names look like CFD-AF-200-228-N.jpg.");
         var attributes = neutral.AttributeNames.ToDictionary(attribute => attribute, attribute => rows.Select(row => neutral.Attribute(attribute)[row]).ToArray());
         attributes["expression"] = [.. expressions];
-        return new Probe(name, table.Path, neutral.GroupAttribute, images, attributes, neutral.Warnings, spec.Weighting);
+        return new Probe(name, table.Path, neutral.GroupAttribute, images, attributes, neutral.Warnings, spec.Weighting, [.. neutral.GroupSets.Skip(1).Select(set => set.Attribute)]);
     }
 
     /// <summary>Everything is in the names: <c>age_gender_race_date.jpg</c>.</summary>
@@ -156,7 +165,7 @@ internal static class ProbeLayouts
         if (images.Count == 0)
             throw new BadInputException(folder, "no file is named age_gender_race_date.jpg.", "Name the folder that holds the UTKFace images.");
         string[] warnings = odd.Count == 0 ? [] : [$"{odd.Count} images are left out because their names do not say age, gender and race: {string.Join(", ", odd.Take(10).Select(file => BadInputException.Escape(file, 80)))}."];
-        return new Probe(spec.Name ?? "UTKFace", folder, string.Join(" x ", wanted), images, attributes.ToDictionary(entry => entry.Key, entry => entry.Value.ToArray()), warnings, spec.Weighting);
+        return new Probe(spec.Name ?? "UTKFace", folder, string.Join(" x ", wanted), images, attributes.ToDictionary(entry => entry.Key, entry => entry.Value.ToArray()), warnings, spec.Weighting, spec.Marginals ?? (wanted.Length > 1 ? wanted : []));
     }
 
     private static bool Index(string text, string[] names, out string name)

@@ -41,7 +41,7 @@ public static class ProbeReader
 
         var attributes = table.Header.Select((header, column) => (header, column)).Where(entry => entry.header.Length > 0)
             .ToDictionary(entry => entry.header, entry => table.Cells(entry.column));
-        return new Probe(name, table.Path, string.Join(" x ", columns.Group), images, attributes, [.. LookAlikes(table, [id, person, .. group]), .. group.Distinct().SelectMany(column => NearGaps(table, column))], columns.Weighting);
+        return new Probe(name, table.Path, string.Join(" x ", columns.Group), images, attributes, [.. LookAlikes(table, [id, person, .. group]), .. group.Distinct().SelectMany(column => NearGaps(table, column))], columns.Weighting, columns.Marginals ?? (columns.Group.Count > 1 ? columns.Group : []));
     }
 
     /// <summary>A cell that must say something: a group or a person. What other programs write for a gap says nothing.</summary>

@@ -37,6 +37,7 @@ public sealed class ReportWriter : IReportWriter
         SummarySection.Write(page, result);
         WriteContents(page, result, figures);
         ResultSections.WriteComparisons(page, result, figures);
+        ResultSections.WriteGroupComparisons(page, result);
         ResultSections.WriteExperiments(page, result, figures);
         ResultSections.WriteSensitivity(page, result);
         ResultSections.WriteCorrelations(page, result);
@@ -56,6 +57,8 @@ public sealed class ReportWriter : IReportWriter
         var entries = new List<(string Id, string Title)> { ("summary", "Summary") };
         if (result.Comparisons.Count > 0)
             entries.Add(("comparisons", "Comparisons of models"));
+        if (result.GroupComparisons.Count > 0)
+            entries.Add(("groups", "Groups within one model"));
         entries.AddRange(result.Experiments.Select(experiment => ("experiment-" + FigureSet.Slug(experiment.Key), experiment.Title)));
         if (result.Sensitivity.Count > 0)
             entries.Add(("sensitivity", "What wording does"));

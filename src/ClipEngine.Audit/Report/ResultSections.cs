@@ -42,8 +42,91 @@ internal static class ResultSections
                 page.EndDetails();
         }
 
+        WriteAverages(page, result);
+        WriteRuns(page, result);
+        WriteChanges(page, result);
         page.EndSection();
     }
+
+    /// <summary>Each comparison over all groups, each group counting the same.</summary>
+    private static void WriteAverages(HtmlWriter page, AuditResult result)
+    {
+        ArmComparison[] averages = [.. result.Comparisons.Where(comparison => comparison.Group == ArmComparison.AverageOverGroups)];
+        if (averages.Length == 0)
+            return;
+        page.Table("On average over the groups, each group counting the same", ["comparison", "label", "first arm", "second arm", "difference", "Holm"],
+            averages.Select(comparison => new[] { comparison.Name, comparison.Label, Wording.Percent(comparison.FirstRate), Wording.Percent(comparison.SecondRate), Wording.Points(comparison.RateDifference), Probability(comparison.RateTest?.Holm) }));
+    }
+
+    /// <summary>Arms over their training runs: another run is what no interval over images speaks of.</summary>
+    private static void WriteRuns(HtmlWriter page, AuditResult result)
+    {
+        ArmComparison[] several = [.. result.Comparisons.Where(comparison => comparison.Runs is not null)];
+        if (several.Length == 0)
+            return;
+        page.BeginDetails($"Over training runs: {Wording.Count(several.Length, "comparison")}", isForScreen: true)
+            .Paragraph("The rate of each training run, averaged over its checkpoints, and the difference of the arms' means over runs. A test over runs speaks of other runs, not only of other images; it needs 4 runs an arm, or 3 and 5. Where there are fewer, the runs are shown and nothing is tested.")
+            .Table("Arms over training runs", ["comparison", "label", "group", "runs of the first arm", "runs of the second arm", "difference of means", "p", "Holm"],
+                several.Select(comparison => new[]
+                {
+                    comparison.Name, comparison.Label, comparison.Group, Rates(comparison.Runs!.First), Rates(comparison.Runs.Second), Wording.Points(comparison.Runs.Difference),
+                    Probability(comparison.Runs.Test?.PValue), Probability(comparison.Runs.Test?.Holm),
+                }))
+            .EndDetails();
+
+        static string Rates(IReadOnlyList<double> rates) => string.Join(", ", rates.Select(rate => Wording.Share(rate)));
+    }
+
+    private static void WriteChanges(HtmlWriter page, AuditResult result)
+    {
+        if (result.ChangeComparisons.Count == 0)
+            return;
+        page.Heading(3, "Does the step do the same to every group?", "changes");
+        page.Paragraph("A difference of differences: what the step from the first arm to the second did to one group, minus what it did to another. Zero means that both changed alike, whatever their rates.");
+        foreach (IGrouping<string, ChangeComparison> family in result.ChangeComparisons.GroupBy(entry => entry.Family))
+        {
+            page.Table($"Family of tests '{family.Key}'{(family.Any(entry => entry.RateTest is { IsPrimary: true }) ? ", declared primary" : ", exploratory")}",
+                ["comparison", "label", "group", "against", "n", "change of the group", "change of the other", "difference of changes", "p", "Holm", "Benjamini-Hochberg", "in mean probability"],
+                family.Select(entry => new[]
+                {
+                    entry.Comparison, entry.Label, entry.First, entry.Second, entry.RateDifference.Count.ToString(), Wording.Points(entry.FirstChange), Wording.Points(entry.SecondChange), Wording.Points(entry.RateDifference),
+                    Probability(entry.RateTest?.PValue), Probability(entry.RateTest?.Holm), Probability(entry.RateTest?.BenjaminiHochberg), Wording.Points(entry.MeanDifference),
+                }));
+        }
+    }
+
+    /// <summary>The declared gaps within one model, as differences and as ratios.</summary>
+    public static void WriteGroupComparisons(HtmlWriter page, AuditResult result)
+    {
+        if (result.GroupComparisons.Count == 0)
+            return;
+        page.BeginSection("groups", "Groups within one model");
+        page.Paragraph("Each group against the one that the spec declares it is compared with. The ratio is the group's rate over the other's; the four-fifths rule asks whether it lies between 0.8 and 1.25. " +
+            "\"outside\" means that the whole interval lies beyond that range, \"inside\" that the whole interval lies within; else the data do not decide.");
+        WriteGroups(page, result);
+        foreach (IGrouping<string, GroupComparison> family in result.GroupComparisons.GroupBy(entry => entry.Family))
+        {
+            bool isPrimary = family.Any(entry => entry.RateTest is { IsPrimary: true });
+            if (!isPrimary)
+                page.BeginDetails($"Family of tests '{family.Key}', exploratory: {Wording.Count(family.Count(), "gap")}");
+            string[] models = [.. family.Select(entry => entry.Model).Distinct()];
+            page.Table($"Family of tests '{family.Key}'{(isPrimary ? ", declared primary" : ", exploratory")}{(models.Length == 1 ? $": {models[0]}" : "")}",
+                [.. models.Length == 1 ? Array.Empty<string>() : ["model"], "label", "group", "against", "n", "rate of the group", "rate of the other", "difference", "ratio", "four-fifths rule", "p", "Holm", "Benjamini-Hochberg", "difference of mean probability"],
+                family.Select(entry => (string[])
+                [
+                    .. models.Length == 1 ? Array.Empty<string>() : [entry.Model], entry.Label, entry.First, entry.Second, entry.RateDifference.Count.ToString(), Wording.Percent(entry.FirstRate), Wording.Percent(entry.SecondRate), Wording.Points(entry.RateDifference),
+                    Wording.Ratio(entry.RateRatio), FourFifths(entry.RateRatio), Probability(entry.RateTest?.PValue), Probability(entry.RateTest?.Holm), Probability(entry.RateTest?.BenjaminiHochberg), Wording.Points(entry.MeanDifference),
+                ]));
+            if (!isPrimary)
+                page.EndDetails();
+        }
+
+        page.EndSection();
+    }
+
+    private static string FourFifths(Estimate ratio) => ratio.Interval is not { } interval ? "–"
+        : interval.Upper < 0.8 || interval.Lower > 1.25 ? "outside"
+        : interval.Lower >= 0.8 && interval.Upper <= 1.25 ? "inside" : "not decided";
 
     public static void WriteExperiments(HtmlWriter page, AuditResult result, IReadOnlyList<AuditFigure> figures)
     {
@@ -170,6 +253,13 @@ internal static class ResultSections
             WriteFrames(page, $"{model.Model}: mean summed probability of a merged set", model.MergedMeanProbability, groups);
         }
 
+        foreach (MarginalResult marginal in model.Marginals)
+        {
+            string[] values = [.. marginal.ArgmaxFrequency[0].Groups.Select(entry => entry.Group)];
+            WriteFrames(page, $"{model.Model}: share of images given each label, by {marginal.Attribute} alone", marginal.ArgmaxFrequency, values, isWhole: false);
+            WriteFrames(page, $"{model.Model}: mean probability of each label, by {marginal.Attribute} alone", marginal.MeanProbability, values, isWhole: false);
+        }
+
         if (model.Confusion is { } confusion)
             WriteFrames(page, $"{model.Model}: named another group than the recorded one", [confusion.Misclassified, .. confusion.MisclassifiedByAttribute], groups);
         string[] heads = model.Margin is null ? ["group", "n", "entropy in nats"] : ["group", "n", "entropy in nats", "top-2 margin, cosine"];
@@ -198,11 +288,14 @@ internal static class ResultSections
         ? FormattableString.Invariant($"{images:0.0} ({100 * share:0} %)")
         : "–";
 
-    private static void WriteFrames(HtmlWriter page, string caption, IReadOnlyList<GroupMetricFrame> frames, string[] groups, Func<string, string, string>? mark = null)
+    private static void WriteFrames(HtmlWriter page, string caption, IReadOnlyList<GroupMetricFrame> frames, string[] groups, Func<string, string, string>? mark = null, bool isWhole = true)
     {
         string[] columns = ["group", "n", .. frames.Select(frame => frame.Subject.Length > 0 ? frame.Subject : "all")];
         var rows = groups.Select(group => (string[])[group, frames[0][group].Count.ToString(), .. frames.Select(frame => Wording.Percent2(frame[group]) + mark?.Invoke(frame.Subject, group))]).ToList();
-        rows.Add(["all", frames[0].Overall.Count.ToString(), .. frames.Select(frame => Wording.Percent2(frame.Overall))]);
+        if (isWhole && frames[0].Average is not null)
+            rows.Add(["average of the groups", frames[0].Overall.Count.ToString(), .. frames.Select(frame => frame.Average is { } average ? Wording.Percent2(average) : "–")]);
+        if (isWhole)
+            rows.Add(["all", frames[0].Overall.Count.ToString(), .. frames.Select(frame => Wording.Percent2(frame.Overall))]);
         page.Table(caption, columns, rows);
     }
 

@@ -21,6 +21,7 @@ internal static class SummarySection
         WriteByWhichModels(page, result);
         page.Heading(3, "What came out");
         WriteComparisons(page, result);
+        WritePairs(page, result);
         foreach (ExperimentResult experiment in result.Experiments)
             WriteFindings(page, result, experiment, result.Experiments.Count > 1);
         WriteHowSure(page, result);
@@ -192,19 +193,53 @@ internal static class SummarySection
     private static ArmComparison[] Primary(AuditResult result) =>
         [.. result.Comparisons.Where(comparison => comparison.RateTest is { IsPrimary: true }).OrderByDescending(comparison => Math.Abs(comparison.RateDifference.Value ?? 0))];
 
+    /// <summary>The primary families of pairs of groups, each in a paragraph and its clear members.</summary>
+    private static void WritePairs(HtmlWriter page, AuditResult result)
+    {
+        foreach (IGrouping<string, ChangeComparison> family in result.ChangeComparisons.Where(entry => entry.RateTest is { IsPrimary: true }).GroupBy(entry => entry.Family))
+        {
+            page.Paragraph($"Did the step between the arms do the same to every group? The spec declares {Wording.Count(family.Count(), "difference")} of differences primary ('{family.Key}'); {CountClear(family.Count(entry => IsClear(entry.RateTest)))} beyond chance after Holm's correction:");
+            foreach (ChangeComparison entry in family.OrderByDescending(entry => Math.Abs(entry.RateDifference.Value ?? 0)).Take(PrimaryFindings))
+            {
+                WriteFinding(page, $"{entry.Comparison}: '{entry.Label}' changed by {Wording.Points(entry.FirstChange)} for group {Wording.Group(result, entry.First)} and by {Wording.Points(entry.SecondChange)} for group {Wording.Group(result, entry.Second)}.",
+                    $"Difference of the two changes {Wording.Points(entry.RateDifference)}, n = {entry.RateDifference.Count}{After(entry.RateTest)}.");
+            }
+        }
+
+        foreach (IGrouping<string, GroupComparison> family in result.GroupComparisons.Where(entry => entry.RateTest is { IsPrimary: true }).GroupBy(entry => entry.Family))
+        {
+            GroupComparison[] clear = [.. family.Where(entry => IsClear(entry.RateTest)).OrderByDescending(entry => Math.Abs(entry.RateDifference.Value ?? 0))];
+            page.Paragraph($"Within models the spec declares {Wording.Count(family.Count(), "gap")} between groups primary ('{family.Key}'); {CountClear(clear.Length)} beyond chance after Holm's correction{(clear.Length > PrimaryFindings ? $", of which the {PrimaryFindings} largest are:" : clear.Length > 0 ? ":" : ".")}");
+            foreach (GroupComparison entry in clear.Take(PrimaryFindings))
+            {
+                string companions = result.Experiments.FirstOrDefault(experiment => experiment.Key == entry.Experiment) is { } experiment && experiment.Models.FirstOrDefault(model => model.Model == entry.Model) is { } model
+                    ? Companions.Of(result, experiment, model, entry.Label, entry.First, entry.Second) : "";
+                WriteFinding(page, $"{entry.Model} chose '{entry.Label}' for {Wording.Percent(entry.FirstRate)} of group {Wording.Group(result, entry.First)}, and for {Wording.Percent(entry.SecondRate)} of group {Wording.Group(result, entry.Second)}.{companions}",
+                    $"Difference {Wording.Points(entry.RateDifference)}, ratio {Wording.Ratio(entry.RateRatio)}, n = {entry.RateDifference.Count}{After(entry.RateTest)}.");
+            }
+        }
+
+        static string CountClear(int count) => $"{count} {(count == 1 ? "is" : "are")}";
+        static string After(TestResult? test) => test is null ? "" : $", {Wording.PValue(test.Holm)} after Holm's correction over {test.FamilySize} tests";
+    }
+
+    private static bool IsClear(TestResult? test) => test is { } made && made.Holm < Clear;
+
     private static bool IsClear(ArmComparison comparison) => comparison.RateTest!.Holm < Clear;
 
     private static string Went(AuditResult result, ArmComparison comparison) =>
-        $"'{comparison.Label}' was chosen for {Wording.Percent(comparison.FirstRate)} of group {Wording.Group(result, comparison.Group)} in the {comparison.First.Name} arm and for {Wording.Percent(comparison.SecondRate)} in the {comparison.Second.Name} arm.";
+        $"'{comparison.Label}' was chosen for {Wording.Percent(comparison.FirstRate)} of group {Wording.Group(result, comparison.Group)} in the {comparison.First.Name} arm and for {Wording.Percent(comparison.SecondRate)} in the {comparison.Second.Name} arm.{Companions.Of(result, comparison)}";
 
-    private static string Chose(AuditResult result, Finding finding) =>
-        $"{finding.Model} chose '{finding.Frame.Subject}' for {Wording.Percent(finding.Frame[finding.High])} of group {Wording.Group(result, finding.High)}, and for {Wording.Percent(finding.Frame[finding.Low])} of group {Wording.Group(result, finding.Low)}.";
+    private static string Chose(AuditResult result, Finding finding) => $"{ChoseAlone(result, finding)}{Companions.Of(result, finding.Experiment, finding.Model, finding.Frame.Subject, finding.High, finding.Low)}";
+
+    private static string ChoseAlone(AuditResult result, Finding finding) =>
+        $"{finding.Model.Model} chose '{finding.Frame.Subject}' for {Wording.Percent(finding.Frame[finding.High])} of group {Wording.Group(result, finding.High)}, and for {Wording.Percent(finding.Frame[finding.Low])} of group {Wording.Group(result, finding.Low)}.";
 
     private static IEnumerable<Finding> Gaps(ExperimentResult experiment) =>
         experiment.Models.SelectMany(model => model.ArgmaxFrequency.SelectMany(frame => frame.Gaps
                 .Where(gap => gap.Difference is { Value: not null, Interval: not null } && (gap.Difference.Interval.Lower > 0 || gap.Difference.Interval.Upper < 0))
-                .Select(gap => new Finding(model.Model, frame, gap))))
-            .GroupBy(finding => (finding.Model, finding.Frame.Subject))
+                .Select(gap => new Finding(experiment, model, frame, gap))))
+            .GroupBy(finding => (finding.Model.Model, finding.Frame.Subject))
             .Select(label => label.MaxBy(finding => Math.Abs(finding.Gap.Difference.Value!.Value))!);
 
     /// <summary>The difference the other way round where it is negative: the sentence beside it names the higher group first.</summary>
@@ -216,7 +251,7 @@ internal static class SummarySection
     private static void WriteFinding(HtmlWriter page, string what, string sure) =>
         page.Raw("<div class=\"finding\">").Paragraph(what).Paragraph(sure, "sure").Raw("</div>");
 
-    private sealed record Finding(string Model, GroupMetricFrame Frame, GroupGap Gap)
+    private sealed record Finding(ExperimentResult Experiment, ModelExperimentResult Model, GroupMetricFrame Frame, GroupGap Gap)
     {
         public string High => Gap.Difference.Value > 0 ? Gap.First : Gap.Second;
 

@@ -20,6 +20,11 @@ internal static class Wording
         ? "undefined"
         : estimate.Interval is { } interval ? $"{Signed(value)} points ({Signed(interval.Lower)} to {Signed(interval.Upper)})" : $"{Signed(value)} points";
 
+    /// <summary><c>0.67 (0.54 to 0.79)</c>.</summary>
+    public static string Ratio(Estimate estimate) => estimate.Value is not { } value
+        ? "undefined"
+        : estimate.Interval is { } interval ? $"{value:0.00} ({interval.Lower:0.00} to {interval.Upper:0.00})" : $"{value:0.00}";
+
     /// <summary>A value in its own unit, three decimals, with its interval.</summary>
     public static string Plain(Estimate? estimate)
     {

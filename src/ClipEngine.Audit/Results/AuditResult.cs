@@ -26,6 +26,12 @@ public sealed record AuditResult
     /// <summary>Declared comparisons of two arms of checkpoints on the same faces; empty where the spec declares none.</summary>
     public required IReadOnlyList<ArmComparison> Comparisons { get; init; }
 
+    /// <summary>Declared pairs of groups within one model; empty where the spec declares none.</summary>
+    public IReadOnlyList<GroupComparison> GroupComparisons { get; set; } = [];
+
+    /// <summary>Declared pairs of groups between two arms: how much more one changed than the other; empty where the spec declares none.</summary>
+    public IReadOnlyList<ChangeComparison> ChangeComparisons { get; set; } = [];
+
     /// <summary>How statements depend on wording; empty where the spec asks for no grid.</summary>
     public required IReadOnlyList<SensitivityStatement> Sensitivity { get; init; }
 
@@ -51,6 +57,9 @@ public sealed record ProbeSummary
     /// <summary>The groups in the order of all tables.</summary>
     public required IReadOnlyList<GroupSummary> Groups { get; init; }
 
+    /// <summary>The groups of single attributes that results are also given by; empty where there are none.</summary>
+    public IReadOnlyList<MarginalSummary> Marginals { get; set; } = [];
+
     /// <summary>The images in the order of the rows of every score matrix.</summary>
     public required IReadOnlyList<ProbeImage> Images { get; init; }
 
@@ -70,6 +79,11 @@ public sealed record ProbeSummary
 /// <param name="ImageCount">Images of it.</param>
 /// <param name="PersonCount">Persons of it.</param>
 public sealed record GroupSummary(string Key, string Description, int ImageCount, int PersonCount);
+
+/// <summary>The groups of one attribute alone, whatever the others: all women, all men.</summary>
+/// <param name="Attribute">The attribute.</param>
+/// <param name="Groups">Its groups, with keys such as <c>gender=F</c>.</param>
+public sealed record MarginalSummary(string Attribute, IReadOnlyList<GroupSummary> Groups);
 
 /// <summary>One image of the probe.</summary>
 /// <param name="Id">Its id in the metadata; text, leading zeros kept.</param>
@@ -189,6 +203,9 @@ public sealed record ModelExperimentResult
     /// <summary>Mean summed probability of merged labels, a frame each.</summary>
     public required IReadOnlyList<GroupMetricFrame> MergedMeanProbability { get; init; }
 
+    /// <summary>The same by single attributes; empty where there are none.</summary>
+    public IReadOnlyList<MarginalResult> Marginals { get; set; } = [];
+
     /// <summary>Mean entropy of a row.</summary>
     public required GroupMetricFrame Entropy { get; init; }
 
@@ -214,6 +231,12 @@ public sealed record ModelExperimentResult
     [JsonIgnore]
     public ScoreMatrix? Probabilities { get; init; }
 }
+
+/// <summary>What one model made of one label set, by the groups of one attribute alone.</summary>
+/// <param name="Attribute">The attribute.</param>
+/// <param name="ArgmaxFrequency">Argmax frequency, a frame for each label and then for each merged label.</param>
+/// <param name="MeanProbability">Mean probability, the same.</param>
+public sealed record MarginalResult(string Attribute, IReadOnlyList<GroupMetricFrame> ArgmaxFrequency, IReadOnlyList<GroupMetricFrame> MeanProbability);
 
 /// <summary>The spread of one label's probability in one group: five numbers, whiskers by Tukey's rule (furthest value within 1.5 interquartile ranges).</summary>
 /// <param name="Group">The group's key.</param>

@@ -33,10 +33,10 @@ public sealed record ArmComparison
     /// <summary>The experiment's key.</summary>
     public required string Experiment { get; init; }
 
-    /// <summary>The label's text.</summary>
+    /// <summary>The label's text, or a merged label's name.</summary>
     public required string Label { get; init; }
 
-    /// <summary>The group's key.</summary>
+    /// <summary>The group's key; <c>gender=F</c> for a group of a single attribute, <see cref="AverageOverGroups"/> for the average over the groups.</summary>
     public required string Group { get; init; }
 
     /// <summary>The first arm's argmax frequency, averaged over its checkpoints.</summary>
@@ -62,6 +62,113 @@ public sealed record ArmComparison
 
     /// <summary>Cohen's d of the paired differences in probability (mean over standard deviation); null where undefined.</summary>
     public required double? EffectSize { get; init; }
+
+    /// <summary>The arms over their training runs; null where these are unknown or each arm has one.</summary>
+    public RunAverages? Runs { get; set; }
+
+    /// <summary>Stands for the average over the groups, each counting the same.</summary>
+    public const string AverageOverGroups = "(average over groups)";
+}
+
+/// <summary>Two arms over training runs, not checkpoints: what another training run would give.</summary>
+/// <param name="First">The rate of each run of the first arm.</param>
+/// <param name="Second">The rate of each run of the second.</param>
+/// <param name="Difference">Mean of the second's minus mean of the first's; n counts runs. With Welch's interval where there are enough runs.</param>
+/// <param name="Test">Exact permutation test over runs; null where there are too few for it to reach the level.</param>
+public sealed record RunAverages(IReadOnlyList<double> First, IReadOnlyList<double> Second, Estimate Difference, TestResult? Test);
+
+/// <summary>Two groups within one model: one entry of a declared family.</summary>
+public sealed record GroupComparison
+{
+    /// <summary>The family that declares it.</summary>
+    public required string Family { get; init; }
+
+    /// <summary>The model's key.</summary>
+    public required string Model { get; init; }
+
+    /// <summary>The experiment's key.</summary>
+    public required string Experiment { get; init; }
+
+    /// <summary>The label's text, or a merged label's name.</summary>
+    public required string Label { get; init; }
+
+    /// <summary>The group that is compared.</summary>
+    public required string First { get; init; }
+
+    /// <summary>The group that it is compared with: the reference group.</summary>
+    public required string Second { get; init; }
+
+    /// <summary>The first group's argmax frequency.</summary>
+    public required Estimate FirstRate { get; init; }
+
+    /// <summary>The second's.</summary>
+    public required Estimate SecondRate { get; init; }
+
+    /// <summary>First minus second.</summary>
+    public required Estimate RateDifference { get; init; }
+
+    /// <summary>First over second; undefined where the second is zero.</summary>
+    public required Estimate RateRatio { get; init; }
+
+    /// <summary>Fisher's exact test where every person has one image and stands in one group, else a permutation of persons between the groups. Null where a group is empty.</summary>
+    public required TestResult? RateTest { get; init; }
+
+    /// <summary>Difference of mean probabilities, first minus second.</summary>
+    public required Estimate MeanDifference { get; init; }
+
+    /// <summary>Permutation of persons between the groups.</summary>
+    public required TestResult? MeanTest { get; init; }
+}
+
+/// <summary>
+/// A difference of differences: what a step between two arms did to one group, minus what it did to another. One entry of a declared family.
+/// </summary>
+public sealed record ChangeComparison
+{
+    /// <summary>The family that declares it.</summary>
+    public required string Family { get; init; }
+
+    /// <summary>The declared comparison's name.</summary>
+    public required string Comparison { get; init; }
+
+    /// <summary>The arm that is compared with.</summary>
+    public required string FirstArm { get; init; }
+
+    /// <summary>The arm that is compared.</summary>
+    public required string SecondArm { get; init; }
+
+    /// <summary>Known confounders of the comparison, in words; may be empty.</summary>
+    public required string ConfoundedWith { get; init; }
+
+    /// <summary>The experiment's key.</summary>
+    public required string Experiment { get; init; }
+
+    /// <summary>The label's text, or a merged label's name.</summary>
+    public required string Label { get; init; }
+
+    /// <summary>The group that is compared.</summary>
+    public required string First { get; init; }
+
+    /// <summary>The group that it is compared with.</summary>
+    public required string Second { get; init; }
+
+    /// <summary>The first group's change of argmax frequency, second arm minus first.</summary>
+    public required Estimate FirstChange { get; init; }
+
+    /// <summary>The second group's.</summary>
+    public required Estimate SecondChange { get; init; }
+
+    /// <summary>The first group's change minus the second's.</summary>
+    public required Estimate RateDifference { get; init; }
+
+    /// <summary>Permutation of persons, with their changes, between the groups. Null where a group is empty.</summary>
+    public required TestResult? RateTest { get; init; }
+
+    /// <summary>The same of mean probabilities.</summary>
+    public required Estimate MeanDifference { get; init; }
+
+    /// <summary>Its test.</summary>
+    public required TestResult? MeanTest { get; init; }
 }
 
 /// <summary>Discordant pairs and McNemar's exact p.</summary>

@@ -19,7 +19,8 @@ internal sealed class AnalysisStages(
 {
     private readonly string _probe = StageLedger.Key(
     [
-        .. probe.Images.SelectMany(image => new[] { image.Id, image.Person, image.Group }),
+        $"{probe.Weighting}", .. probe.Images.SelectMany(image => new[] { image.Id, image.Person, image.Group }),
+        .. probe.GroupSets.Skip(1).SelectMany(set => probe.Attribute(set.Attribute).Prepend(set.Attribute)),
         .. experiments.SelectMany(experiment => experiment.FactorAttributes).SelectMany(attribute => probe.Attribute(attribute).Prepend(attribute)),
     ]);
 
@@ -39,7 +40,7 @@ internal sealed class AnalysisStages(
         ]);
         return Stored(FileOf(model.Key), key, AuditJson.Default.ModelAnalysis, () => new ModelAnalysis(
             [.. experiments.Select(experiment => ScoreAnalysis.Analyse(model.Key, experiment, probe, scored.Experiments[experiment.Key].Scores, intervals, spec.CosineError))],
-            scored.Wordings.Count == 0 ? [] : [.. SensitivityAnalysis.Statements(model.Key, wordings, scored.Wordings, new FrameBuilder(probe.Grouping, intervals))]));
+            scored.Wordings.Count == 0 ? [] : [.. SensitivityAnalysis.Statements(model.Key, wordings, experiments.First(experiment => experiment.Key == spec.Sensitivity!.Experiment).MergedLabels, scored.Wordings, new FrameBuilder(probe.Grouping, intervals))]));
     }
 
     /// <summary>The declared comparisons of models that have scores.</summary>
@@ -47,6 +48,24 @@ internal sealed class AnalysisStages(
     {
         if (spec.Comparisons.Count == 0)
             return [];
+        return Stored("analysis/comparisons.json", Key("comparisons", scores), AuditJson.Default.IReadOnlyListArmComparison, () => new ArmComparisons(probe, spec, experiments, intervals).All(scores));
+    }
+
+    /// <summary>The declared families of pairs of groups, of models that have scores.</summary>
+    public PairAnalysis Pairs(IReadOnlyDictionary<(string Experiment, string Model), ScoreMatrix> scores)
+    {
+        if (!spec.Families.Any(family => family.IsOfGroupPairs))
+            return new PairAnalysis([], []);
+        string[] models = [.. spec.Models.Select(model => model.Key)];
+        return Stored("analysis/pairs.json", Key("pairs", scores), AuditJson.Default.PairAnalysis, () =>
+        {
+            var pairs = new GroupComparisons(probe, spec.Families, experiments, intervals);
+            return new PairAnalysis(pairs.WithinModels(models, scores), pairs.BetweenArms(spec.Comparisons, scores));
+        });
+    }
+
+    private string Key(string what, IReadOnlyDictionary<(string Experiment, string Model), ScoreMatrix> scores)
+    {
         string declared = JsonSerializer.Serialize(
             Without(spec) with
             {
@@ -55,12 +74,11 @@ internal sealed class AnalysisStages(
                 Models = [.. spec.Models.Select(model => new ModelSpec { Key = model.Key, TrainingRun = model.TrainingRun })],
             },
             SpecJson.Default.AuditSpec);
-        string key = StageLedger.Key(
+        return StageLedger.Key(
         [
-            "comparisons", AuditAssembly.Version, declared, _probe,
+            what, AuditAssembly.Version, declared, _probe,
             .. experiments.SelectMany(experiment => spec.Models.Select(model => scores.TryGetValue((experiment.Key, model.Key), out ScoreMatrix? matrix) ? Hash(matrix) : "")),
         ]);
-        return Stored("analysis/comparisons.json", key, AuditJson.Default.IReadOnlyListArmComparison, () => new ArmComparisons(probe, spec, experiments, intervals).All(scores));
     }
 
     private T Stored<T>(string name, string key, JsonTypeInfo<T> type, Func<T> make)
@@ -84,3 +102,8 @@ internal sealed class AnalysisStages(
 /// <param name="Experiments">One for each experiment of the spec, in its order.</param>
 /// <param name="Sensitivity">The statements of the grid of wordings; empty where there is none.</param>
 internal sealed record ModelAnalysis(IReadOnlyList<ModelExperimentResult> Experiments, IReadOnlyList<SensitivityStatement> Sensitivity);
+
+/// <summary>What the declared families of pairs of groups came to.</summary>
+/// <param name="WithinModels">Gaps within one model.</param>
+/// <param name="BetweenArms">Differences of differences.</param>
+internal sealed record PairAnalysis(IReadOnlyList<GroupComparison> WithinModels, IReadOnlyList<ChangeComparison> BetweenArms);

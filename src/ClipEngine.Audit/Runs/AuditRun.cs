@@ -134,10 +134,11 @@ public sealed class AuditRun
         }
 
         inputs.AddRange(scorer.ImageInputs);
-        if (_spec.Comparisons.Count > 0)
-            _progress("comparing models");
+        if (_spec.Comparisons.Count > 0 || _spec.Families.Count > 0)
+            _progress("comparing models and groups");
         var compared = Stopwatch.StartNew();
         IReadOnlyList<ArmComparison> comparisons = stages.Comparisons(scores);
+        PairAnalysis pairs = stages.Pairs(scores);
         _timings["compare"] = compared.Elapsed.TotalSeconds;
         ledger.Prune();
         var result = new AuditResult
@@ -148,6 +149,8 @@ public sealed class AuditRun
             Models = models,
             Experiments = [.. experiments.Select(experiment => AuditAssembly.Experiment(experiment, analysed[experiment.Key]))],
             Comparisons = comparisons,
+            GroupComparisons = pairs.WithinModels,
+            ChangeComparisons = pairs.BetweenArms,
             Sensitivity = sensitivity,
             Correlations = Correlate(probe, experiments, scores, intervals),
             Notes = [],
@@ -243,6 +246,7 @@ public sealed class AuditRun
                 ConfusionAnalysis.NamedGroups(experiment, probe);
         }
 
+        GroupComparisons.Check(_spec.Families, probe);
         foreach (CorrelationSpec correlation in _spec.Correlations)
             probe.NumericAttribute(correlation.Attribute);
     }

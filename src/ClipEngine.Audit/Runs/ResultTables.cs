@@ -22,6 +22,10 @@ internal static class ResultTables
             yield return Flips(result);
         if (result.Comparisons.Count > 0)
             yield return Comparisons(result);
+        if (result.GroupComparisons.Count > 0)
+            yield return GroupComparisons(result);
+        if (result.ChangeComparisons.Count > 0)
+            yield return ChangeComparisons(result);
         if (result.Sensitivity.Count > 0)
             yield return Sensitivity(result);
         if (result.Correlations.Count > 0)
@@ -30,12 +34,14 @@ internal static class ResultTables
 
     private static ResultTable Groups(AuditResult result)
     {
-        var text = new ResultTable("groups", "A metric of one model in one group (group \"(all)\": all images together), with n and interval.",
+        var text = new ResultTable("groups", "A metric of one model in one group (\"(all)\": all images together; \"(average over groups)\": each group counting the same; \"gender=F\": a group of one attribute), with n and interval.",
             "experiment", "model", "metric", "unit", "subject", "prompt", "group", "n", "estimate", "lower", "upper", "level", "interval", "model_sha256", "version");
         foreach ((ExperimentResult experiment, ModelExperimentResult model, GroupMetricFrame frame) in Frames(result))
         {
             string prompt = experiment.Labels.FirstOrDefault(label => label.Text == frame.Subject)?.Prompt ?? "";
-            foreach ((string group, Estimate estimate) in frame.Groups.Select(entry => (entry.Group, entry.Estimate)).Append(("(all)", frame.Overall)))
+            bool isMarginal = model.Marginals.Any(marginal => marginal.ArgmaxFrequency.Contains(frame) || marginal.MeanProbability.Contains(frame));
+            IEnumerable<(string, Estimate)> together = isMarginal ? [] : [("(all)", frame.Overall), .. frame.Average is { } average ? [(ArmComparison.AverageOverGroups, average)] : Array.Empty<(string, Estimate)>()];
+            foreach ((string group, Estimate estimate) in frame.Groups.Select(entry => (entry.Group, entry.Estimate)).Concat(together))
             {
                 text.Add(experiment.Key).Add(model.Model).Add(frame.Metric.ToString()).Add(frame.Unit.ToString()).Add(frame.Subject).Add(prompt).Add(group);
                 Add(text, estimate);
@@ -163,7 +169,8 @@ internal static class ResultTables
             "first_rate", "first_lower", "first_upper", "second_rate", "second_lower", "second_upper",
             "rate_difference", "rate_lower", "rate_upper", "rate_interval", "mcnemar_only_first", "mcnemar_only_second", "mcnemar_p",
             "family", "primary", "family_size", "rate_p", "rate_p_holm", "rate_p_bh",
-            "mean_difference", "mean_lower", "mean_upper", "mean_interval", "mean_p", "mean_p_holm", "mean_p_bh", "effect_size_d", "version");
+            "mean_difference", "mean_lower", "mean_upper", "mean_interval", "mean_p", "mean_p_holm", "mean_p_bh", "effect_size_d",
+            "first_runs", "second_runs", "run_difference", "run_lower", "run_upper", "run_p", "run_p_holm", "version");
         foreach (ArmComparison entry in result.Comparisons)
         {
             text.Add(entry.Name).Add(entry.Kind).Add(entry.Architecture).Add(entry.First.Name).Add(string.Join("; ", entry.First.Models))
@@ -179,7 +186,53 @@ internal static class ResultTables
             text.Add(test?.Family ?? "").Add(test is null ? "" : test.IsPrimary ? "yes" : "no").Add((double?)test?.FamilySize);
             text.Add(entry.RateTest?.PValue).Add(entry.RateTest?.Holm).Add(entry.RateTest?.BenjaminiHochberg);
             AddEnds(text, entry.MeanDifference).Add(entry.MeanDifference.Interval?.Method ?? "");
-            text.Add(entry.MeanTest?.PValue).Add(entry.MeanTest?.Holm).Add(entry.MeanTest?.BenjaminiHochberg).Add(entry.EffectSize).Add(result.Provenance.Version).EndRow();
+            text.Add(entry.MeanTest?.PValue).Add(entry.MeanTest?.Holm).Add(entry.MeanTest?.BenjaminiHochberg).Add(entry.EffectSize);
+            text.Add(Runs(entry.Runs?.First)).Add(Runs(entry.Runs?.Second));
+            AddEnds(text, entry.Runs?.Difference ?? Estimate.Undefined).Add(entry.Runs?.Test?.PValue).Add(entry.Runs?.Test?.Holm).Add(result.Provenance.Version).EndRow();
+        }
+
+        return text;
+
+        static string Runs(IReadOnlyList<double>? rates) => rates is null ? "" : string.Join("; ", rates.Select(rate => rate.ToString("R")));
+    }
+
+    private static ResultTable GroupComparisons(AuditResult result)
+    {
+        var text = new ResultTable("group-comparisons", "Two groups within one model, first against second, in a declared family of tests.",
+            "family", "primary", "family_size", "model", "experiment", "label", "first", "second", "n", "first_rate", "first_lower", "first_upper", "second_rate", "second_lower", "second_upper",
+            "rate_difference", "rate_lower", "rate_upper", "rate_interval", "rate_ratio", "ratio_lower", "ratio_upper", "ratio_interval", "rate_p", "rate_p_holm", "rate_p_bh",
+            "mean_difference", "mean_lower", "mean_upper", "mean_interval", "mean_p", "mean_p_holm", "mean_p_bh", "model_sha256", "version");
+        foreach (GroupComparison entry in result.GroupComparisons)
+        {
+            text.Add(entry.Family).Add(entry.RateTest is { IsPrimary: true } ? "yes" : "no").Add((double?)entry.RateTest?.FamilySize).Add(entry.Model).Add(entry.Experiment).Add(entry.Label).Add(entry.First).Add(entry.Second)
+                .Add(entry.RateDifference.Count);
+            AddEnds(AddEnds(text, entry.FirstRate), entry.SecondRate);
+            AddEnds(text, entry.RateDifference).Add(entry.RateDifference.Interval?.Method ?? "");
+            AddEnds(text, entry.RateRatio).Add(entry.RateRatio.Interval?.Method ?? "");
+            text.Add(entry.RateTest?.PValue).Add(entry.RateTest?.Holm).Add(entry.RateTest?.BenjaminiHochberg);
+            AddEnds(text, entry.MeanDifference).Add(entry.MeanDifference.Interval?.Method ?? "");
+            text.Add(entry.MeanTest?.PValue).Add(entry.MeanTest?.Holm).Add(entry.MeanTest?.BenjaminiHochberg);
+            End(text, result, entry.Model);
+        }
+
+        return text;
+    }
+
+    private static ResultTable ChangeComparisons(AuditResult result)
+    {
+        var text = new ResultTable("change-comparisons", "A difference of differences: the first group's change between two arms minus the second's, in a declared family of tests.",
+            "family", "primary", "family_size", "comparison", "first_arm", "second_arm", "confounded_with", "experiment", "label", "first", "second", "n",
+            "first_change", "first_lower", "first_upper", "second_change", "second_lower", "second_upper",
+            "rate_difference", "rate_lower", "rate_upper", "rate_interval", "rate_p", "rate_p_holm", "rate_p_bh", "mean_difference", "mean_lower", "mean_upper", "mean_interval", "mean_p", "mean_p_holm", "mean_p_bh", "version");
+        foreach (ChangeComparison entry in result.ChangeComparisons)
+        {
+            text.Add(entry.Family).Add(entry.RateTest is { IsPrimary: true } ? "yes" : "no").Add((double?)entry.RateTest?.FamilySize).Add(entry.Comparison).Add(entry.FirstArm).Add(entry.SecondArm).Add(entry.ConfoundedWith)
+                .Add(entry.Experiment).Add(entry.Label).Add(entry.First).Add(entry.Second).Add(entry.RateDifference.Count);
+            AddEnds(AddEnds(text, entry.FirstChange), entry.SecondChange);
+            AddEnds(text, entry.RateDifference).Add(entry.RateDifference.Interval?.Method ?? "");
+            text.Add(entry.RateTest?.PValue).Add(entry.RateTest?.Holm).Add(entry.RateTest?.BenjaminiHochberg);
+            AddEnds(text, entry.MeanDifference).Add(entry.MeanDifference.Interval?.Method ?? "");
+            text.Add(entry.MeanTest?.PValue).Add(entry.MeanTest?.Holm).Add(entry.MeanTest?.BenjaminiHochberg).Add(result.Provenance.Version).EndRow();
         }
 
         return text;
@@ -229,6 +282,7 @@ internal static class ResultTables
             [
                 .. model.ArgmaxFrequency, .. model.MeanProbability, .. model.MergedArgmaxFrequency, .. model.MergedMeanProbability,
                 model.Entropy, model.Margin, model.Flips?.Flippable, model.Confusion?.Misclassified, .. model.Confusion?.MisclassifiedByAttribute ?? [],
+                .. model.Marginals.SelectMany(marginal => marginal.ArgmaxFrequency.Concat(marginal.MeanProbability)),
             ];
             foreach (GroupMetricFrame? frame in frames)
             {

@@ -106,6 +106,9 @@ public sealed record ProbeSpec
     /// <summary>The columns whose combinations are the groups; absent: the layout's own.</summary>
     public IReadOnlyList<string> Group { get; set; } = [];
 
+    /// <summary>Columns by which results are also given on their own (race, gender), beside the groups; absent: those of <see cref="Group"/> where it has several, and the layout's own.</summary>
+    public IReadOnlyList<string>? Marginals { get; set; }
+
     /// <summary>What readers call the groups.</summary>
     public IReadOnlyDictionary<string, string> GroupNames { get; set; } = new Dictionary<string, string>();
 
@@ -256,7 +259,10 @@ public sealed record ArmSpec
     public required IReadOnlyList<string> Models { get; init; }
 }
 
-/// <summary>A family of tests that are corrected together.</summary>
+/// <summary>
+/// A family of tests that are corrected together. Of comparisons alone: each label's change in each group. Of pairs of groups, or groups against a
+/// reference: with comparisons how much more one group changed than the other, without them the gap within each model.
+/// </summary>
 public sealed record FamilySpec
 {
     /// <summary>Its name.</summary>
@@ -266,13 +272,39 @@ public sealed record FamilySpec
     public bool Primary { get; set; }
 
     /// <summary>The comparisons in it.</summary>
-    public required IReadOnlyList<string> Comparisons { get; init; }
+    public IReadOnlyList<string> Comparisons { get; set; } = [];
+
+    /// <summary>Without comparisons: the models in it; empty: all.</summary>
+    public IReadOnlyList<string> Models { get; set; } = [];
 
     /// <summary>The experiment.</summary>
     public required string Experiment { get; init; }
 
-    /// <summary>The labels; all groups are in.</summary>
+    /// <summary>The labels and merged labels.</summary>
     public required IReadOnlyList<string> Labels { get; init; }
+
+    /// <summary>The groups in it, by key, or <c>attribute=value</c> for a group of a single attribute; empty: all groups of the probe, or all others of the reference's attribute.</summary>
+    public IReadOnlyList<string> Groups { get; set; } = [];
+
+    /// <summary>The group that the others are compared with; absent for none.</summary>
+    public string? Reference { get; set; }
+
+    /// <summary>Pairs of groups, the first minus the second.</summary>
+    public IReadOnlyList<GroupPairSpec> Pairs { get; set; } = [];
+
+    /// <summary>Whether its tests are of pairs of groups.</summary>
+    [JsonIgnore]
+    internal bool IsOfGroupPairs => Reference is not null || Pairs.Count > 0;
+}
+
+/// <summary>A pair of groups.</summary>
+public sealed record GroupPairSpec
+{
+    /// <summary>The group that is compared.</summary>
+    public required string First { get; init; }
+
+    /// <summary>The group that it is compared with.</summary>
+    public required string Second { get; init; }
 }
 
 /// <summary>A grid of wordings: every template with every synonym in every label set, and controls.</summary>

@@ -149,7 +149,7 @@ public static class SpecReader
         }
 
         Named(problems, "title", spec.Title);
-        foreach (string? text in new[] { spec.Probe.Metadata, spec.Probe.Images, spec.Probe.Id, spec.Probe.Person, spec.Probe.File, spec.Probe.Name }.Concat(spec.Probe.Group).Where(static text => text is not null))
+        foreach (string? text in new[] { spec.Probe.Metadata, spec.Probe.Images, spec.Probe.Id, spec.Probe.Person, spec.Probe.File, spec.Probe.Name }.Concat(spec.Probe.Group).Concat(spec.Probe.Marginals ?? []).Where(static text => text is not null))
             Named(problems, "a value of probe", text!);
         foreach (ComparisonSpec comparison in spec.Comparisons)
             Named(problems, "a comparison's name", comparison.Name);
@@ -196,6 +196,11 @@ public static class SpecReader
             foreach (string name in family.Comparisons.Where(name => spec.Comparisons.All(comparison => comparison.Name != name)))
                 problems.Add($"family '{family.Name}' names comparison '{name}', which is not declared");
             CheckLabels(problems, spec, $"family '{family.Name}'", family.Experiment, family.Labels);
+            foreach (string name in family.Models.Where(name => spec.Models.All(model => model.Key != name)))
+                problems.Add($"family '{family.Name}' names model '{name}', which is not among the models");
+            Require(family.Comparisons.Count > 0 || family.IsOfGroupPairs, $"family '{family.Name}' names neither comparisons nor a reference nor pairs of groups");
+            Require(family.Comparisons.Count == 0 || family.Models.Count == 0, $"family '{family.Name}' names comparisons and models; it is of one or the other");
+            Require(family.Labels.Count > 0, $"family '{family.Name}' names no label");
         }
 
         foreach (CorrelationSpec correlation in spec.Correlations)
@@ -253,9 +258,12 @@ public static class SpecReader
         foreach (string name in experiment.Factors.Concat(experiment.Merged.Select(static merged => merged.Name)))
             Named(problems, $"a factor or merged label of experiment '{experiment.Key}'", name);
         Unique(problems, $"experiment '{experiment.Key}', labels", experiment.Labels.Select(label => label.Text));
+        Unique(problems, $"experiment '{experiment.Key}', merged labels", experiment.Merged.Select(merged => merged.Name));
         string[] labels = [.. experiment.Labels.Select(label => label.Text)];
         foreach (MergedLabelSpec merged in experiment.Merged)
         {
+            if (labels.Contains(merged.Name))
+                problems.Add($"experiment '{experiment.Key}': merged label '{merged.Name}' has the name of a label");
             foreach (string label in merged.Labels.Where(label => !labels.Contains(label)))
                 problems.Add($"experiment '{experiment.Key}': merged label '{merged.Name}' names '{label}', which is no label of it");
         }
@@ -263,7 +271,7 @@ public static class SpecReader
 
     private static void CheckSensitivity(List<string> problems, AuditSpec spec, SensitivitySpec sensitivity)
     {
-        CheckLabels(problems, spec, "sensitivity", sensitivity.Experiment, [.. sensitivity.Synonyms.Keys]);
+        CheckLabels(problems, spec, "sensitivity", sensitivity.Experiment, [.. sensitivity.Synonyms.Keys], withMerged: false);
         ExperimentSpec? experiment = spec.Experiments.FirstOrDefault(entry => entry.Key == sensitivity.Experiment);
         Unique(problems, "sensitivity, templates", experiment is null ? sensitivity.Templates : sensitivity.Templates.Prepend(experiment.Template));
         Unique(problems, "sensitivity, label sets", sensitivity.LabelSets.Concat(sensitivity.NeutralSets).Select(set => set.Name));
@@ -278,12 +286,12 @@ public static class SpecReader
             Unique(problems, $"sensitivity, synonyms of '{label}'", synonyms.Prepend(label));
     }
 
-    private static void CheckLabels(List<string> problems, AuditSpec spec, string where, string experiment, IReadOnlyList<string> labels)
+    private static void CheckLabels(List<string> problems, AuditSpec spec, string where, string experiment, IReadOnlyList<string> labels, bool withMerged = true)
     {
         ExperimentSpec? found = spec.Experiments.FirstOrDefault(entry => entry.Key == experiment);
         if (found is null)
             problems.Add($"{where} names experiment '{experiment}', which is not declared");
-        foreach (string label in labels.Where(label => found is not null && found.Labels.All(entry => entry.Text != label)))
+        foreach (string label in labels.Where(label => found is not null && found.Labels.All(entry => entry.Text != label) && !(withMerged && found.Merged.Any(entry => entry.Name == label))))
             problems.Add($"{where} names label '{label}', which experiment '{experiment}' does not have");
     }
 

@@ -94,6 +94,135 @@ internal static class HypothesisTests
     }
 
     /// <summary>
+    /// Fisher's exact test that two shares are one: the probability, with both margins as they are, of all tables that are no more probable than the
+    /// observed one. Two-sided.
+    /// </summary>
+    /// <remarks>Fisher (1935), Journal of the Royal Statistical Society 98, 39-82.</remarks>
+    public static double FisherExact(int firstHits, int first, int secondHits, int second)
+    {
+        int hits = firstHits + secondHits;
+        double Log(int inFirst) => SpecialFunctions.BinomialLn(first, inFirst) + SpecialFunctions.BinomialLn(second, hits - inFirst) - SpecialFunctions.BinomialLn(first + second, hits);
+        double observed = Log(firstHits), sum = 0;
+        for (int inFirst = Math.Max(0, hits - second); inFirst <= Math.Min(first, hits); inFirst++)
+        {
+            // Equal probabilities differ in their last bits.
+            if (Log(inFirst) is var probability && probability <= observed + 1e-7)
+                sum += Math.Exp(probability);
+        }
+
+        return Math.Min(1, sum);
+    }
+
+    /// <summary>
+    /// Permutation test of the difference of two groups' weighted means. Persons of one group change places with persons of the other; one who stands in
+    /// both swaps its two sides. The difference is taken over its standard error, linearised over persons, so that groups whose persons vary
+    /// differently do not make it false. Two-sided; the observed arrangement counts as one of the draws (Phipson and Smyth, 2010).
+    /// </summary>
+    /// <param name="first">The first group's persons.</param>
+    /// <param name="firstNumbers">A number for each, the same in both groups.</param>
+    /// <param name="second">The second group's.</param>
+    /// <param name="secondNumbers">A number for each.</param>
+    /// <param name="draws">Arrangements to draw.</param>
+    /// <param name="seed">The run's seed.</param>
+    /// <param name="stream">The test's name.</param>
+    /// <remarks>Janssen (1997), Statistics and Probability Letters 36, 9-21; Chung and Romano (2013), Annals of Statistics 41, 484-507.</remarks>
+    public static double TwoGroups(PersonSample first, int[] firstNumbers, PersonSample second, int[] secondNumbers, int draws, long seed, string stream)
+    {
+        Dictionary<int, int> inSecond = Enumerable.Range(0, secondNumbers.Length).ToDictionary(person => secondNumbers[person]);
+        var singles = new List<(double Sum, double Weight)>();
+        var pairs = new List<((double Sum, double Weight) First, (double Sum, double Weight) Second)>();
+        for (int person = 0; person < first.Persons; person++)
+        {
+            var own = (first.Row(person)[0], first.Weights[person]);
+            if (inSecond.Remove(firstNumbers[person], out int other))
+                pairs.Add((own, (second.Row(other)[0], second.Weights[other])));
+            else
+                singles.Add(own);
+        }
+
+        int firstSingles = singles.Count;
+        singles.AddRange(inSecond.Values.Order().Select(person => (second.Row(person)[0], second.Weights[person])));
+        var arranged = singles.ToArray();
+        var sides = pairs.ToArray();
+        double observed = Statistic(arranged, firstSingles, sides);
+        if (observed == 0)
+            return 1;
+        double threshold = observed - (1e-9 * observed);
+        int extreme = 0;
+        ulong number = SplitMix64.Stream(stream);
+        for (int draw = 0; draw < draws; draw++)
+        {
+            SplitMix64 generator = SplitMix64.For(seed, number, draw);
+            // The smaller side is enough to draw: the rest is the other.
+            int drawn = Math.Min(firstSingles, arranged.Length - firstSingles);
+            for (int index = 0; index < drawn; index++)
+            {
+                int at = firstSingles == drawn ? index : arranged.Length - 1 - index;
+                int other = firstSingles == drawn ? at + generator.Below(arranged.Length - at) : generator.Below(at + 1);
+                (arranged[at], arranged[other]) = (arranged[other], arranged[at]);
+            }
+
+            for (int index = 0; index < sides.Length; index++)
+            {
+                if ((generator.Next() & 1) != 0)
+                    sides[index] = (sides[index].Second, sides[index].First);
+            }
+
+            if (Statistic(arranged, firstSingles, sides) >= threshold)
+                extreme++;
+        }
+
+        return (extreme + 1.0) / (draws + 1.0);
+    }
+
+    /// <summary>|difference of means| over its standard error; infinite where there is a difference and no spread.</summary>
+    private static double Statistic(ReadOnlySpan<(double Sum, double Weight)> singles, int firstSingles, ReadOnlySpan<((double Sum, double Weight) First, (double Sum, double Weight) Second)> pairs)
+    {
+        double firstSum = 0, firstWeight = 0, secondSum = 0, secondWeight = 0;
+        for (int index = 0; index < singles.Length; index++)
+        {
+            if (index < firstSingles)
+            {
+                firstSum += singles[index].Sum;
+                firstWeight += singles[index].Weight;
+            }
+            else
+            {
+                secondSum += singles[index].Sum;
+                secondWeight += singles[index].Weight;
+            }
+        }
+
+        foreach (var (one, two) in pairs)
+        {
+            firstSum += one.Sum;
+            firstWeight += one.Weight;
+            secondSum += two.Sum;
+            secondWeight += two.Weight;
+        }
+
+        double firstMean = firstSum / firstWeight, secondMean = secondSum / secondWeight, squares = 0;
+        double difference = Math.Abs(firstMean - secondMean);
+        if (difference <= 1e-12)
+            return 0;
+        for (int index = 0; index < singles.Length; index++)
+        {
+            double influence = index < firstSingles
+                ? (singles[index].Sum - (firstMean * singles[index].Weight)) / firstWeight
+                : (singles[index].Sum - (secondMean * singles[index].Weight)) / secondWeight;
+            squares += influence * influence;
+        }
+
+        foreach (var (one, two) in pairs)
+        {
+            double influence = ((one.Sum - (firstMean * one.Weight)) / firstWeight) - ((two.Sum - (secondMean * two.Weight)) / secondWeight);
+            squares += influence * influence;
+        }
+
+        return squares > 1e-24 ? difference / Math.Sqrt(squares) : double.PositiveInfinity;
+    }
+
+    /// <summary>
     /// Cohen's d of paired differences: their weighted mean over the weighted standard deviation of the persons' mean differences. Null under two
     /// persons or without spread.
     /// </summary>

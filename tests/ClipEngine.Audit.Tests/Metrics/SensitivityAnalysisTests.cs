@@ -31,13 +31,40 @@ public class SensitivityAnalysisTests
         ScoreMatrix[] scores = [.. wordings.Select((wording, index) => Scores(wording, wins[index].A, wins[index].B))];
         ProbeImage[] images = [.. Enumerable.Range(0, 6).Select(i => new ProbeImage($"{i}", $"{i}", $"{i}", i < 4 ? "A" : "B"))];
         var builder = new FrameBuilder(new Grouping(["A", "B"], images), new IntervalOptions { Resamples = 99 });
-        SensitivityStatement[] statements = [.. SensitivityAnalysis.Statements("m", wordings, scores, builder)];
+        SensitivityStatement[] statements = [.. SensitivityAnalysis.Statements("m", wordings, [], scores, builder)];
 
         Assert.Equal(2, statements.Length);
         Assert.Equal((0.5, 0.0, 0.5, 1.0), (statements[0].Published.Value!.Value, statements[0].Lowest!.Value, statements[0].Median!.Value, statements[0].Highest!.Value));
         Assert.Equal((0.5, 0.0, 0.5, 0.5), (statements[1].Published.Value!.Value, statements[1].Lowest!.Value, statements[1].Median!.Value, statements[1].Highest!.Value));
         Assert.Equal([0.5, 1, 0.25, 0.75, 0, 0.5, 1, 0.25, 0.5, 0.75, 0.5, 0.5], statements[0].Cells.Select(cell => cell.Rate.Value!.Value));
         Assert.Equal(0.75, statements[0].Cells.Single(cell => cell is { Template: "{label}!", Synonym: "x", LabelSet: "published" }).Rate.Value);
+    }
+
+    /// <summary>A merged label over the words of both its labels: what was not replaced counts once, and a set without one of the two is left out.</summary>
+    [Fact]
+    public void MergedLabelsHaveStatementsOverTheWordsOfAllTheirLabels()
+    {
+        var grid = new SensitivitySpec
+        {
+            Experiment = "e",
+            Synonyms = new Dictionary<string, IReadOnlyList<string>> { ["x"] = ["w"], ["y"] = ["v"] },
+            LabelSets = [new LabelSetSpec { Name = "pair", Labels = ["z", "x"] }],
+        };
+        var experiment = new ExperimentSpec { Key = "e", Title = "E", Template = "{label}", Labels = [new LabelSpec { Text = "x" }, new LabelSpec { Text = "y" }, new LabelSpec { Text = "z" }] };
+        IReadOnlyList<Wording> wordings = SensitivityAnalysis.Wordings(grid, experiment);
+        // One of two images goes to x, one to z.
+        ScoreMatrix[] scores = [.. wordings.Select(wording => new ScoreMatrix(2, wording.Prompts.Count, [.. Enumerable.Range(0, 2).SelectMany(row =>
+            wording.Labels.Select(label => label == (row == 0 ? "x" : "z") ? 0.8f : 0.2f / (wording.Prompts.Count - 1)))]))];
+        ProbeImage[] images = [new("0", "0", "0", "A"), new("1", "1", "1", "A")];
+        var builder = new FrameBuilder(new Grouping(["A"], images), new IntervalOptions { Resamples = 99 });
+        SensitivityStatement[] statements = [.. SensitivityAnalysis.Statements("m", wordings, [new MergedLabel("x or y", ["x", "y"])], scores, builder)];
+
+        SensitivityStatement merged = statements.Single(statement => statement.Label == "x or y");
+        Assert.Equal(["x, y", "w, y", "x, v"], merged.Cells.Select(cell => cell.Synonym));
+        Assert.All(merged.Cells, cell => Assert.Equal(0.5, cell.Rate.Value));
+        Assert.Equal(0.5, merged.Published.Value);
+        // 0.8 + 0.1 of the one image, 0.1 + 0.1 of the other.
+        Assert.Equal(0.55, merged.Cells[0].Mean.Value!.Value, 6);
     }
 
     [Fact]

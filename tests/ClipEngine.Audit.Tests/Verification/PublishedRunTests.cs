@@ -35,6 +35,53 @@ public class PublishedRunTests
         Assert.Equal(1, result.Experiments[0].Models[0].TextSimilarity![0][0], 1e-6);
     }
 
+    /// <summary>
+    /// Black men minus white men, change from 400M to 2B: +9.7 points, about -4.3 to +24.7. Nothing is said of 'criminal' for Latino men, 1.9 to 71.2 %,
+    /// without 'criminal or suspicious person', 98.1 to 92.3 %.
+    /// </summary>
+    [SkippableFact]
+    public void TheStepIsComparedBetweenGroupsAndMergedLabelsStandBesideTheirParts()
+    {
+        string data = TestData.SharedPath("data", "cfd");
+        using var folder = new TemporaryFolder();
+        string spec = PublishedSpec(data)
+            .Replace("\"title\": \"Human-being experiment\",", "\"title\": \"Human-being experiment\", \"merged\": [{ \"name\": \"criminal or suspicious person\", \"labels\": [\"criminal\", \"suspicious person\"] }],", StringComparison.Ordinal)
+            .Replace("\"families\": [", """
+                "families": [
+                { "name": "equity", "primary": true, "comparisons": ["ViT-L-14, 400M to 2B"], "experiment": "human", "labels": ["criminal"],
+                  "pairs": [{ "first": "BM", "second": "WM" }, { "first": "gender=M", "second": "gender=F" }] },
+                { "name": "against white men", "experiment": "human", "labels": ["criminal", "criminal or suspicious person"], "reference": "WM", "models": ["ViT-L-14/laion2b_s32b_b82k"] },
+                """, StringComparison.Ordinal);
+        File.WriteAllText(folder.File("spec.json"), spec);
+        AuditResult result = new AuditRun(folder.File("spec.json"), folder.File("out"), new FakeModels(), new ReportWriter()).Execute();
+
+        ChangeComparison change = result.ChangeComparisons.Single(entry => entry is { First: "BM", Second: "WM" });
+        Assert.Equal(9.7, 100 * change.RateDifference.Value!.Value, 0.05);
+        Assert.Equal(-4.3, 100 * change.RateDifference.Interval!.Lower, 1.5);
+        Assert.Equal(24.7, 100 * change.RateDifference.Interval.Upper, 1.5);
+        Assert.Equal(2, change.RateTest!.FamilySize);
+        Assert.True(change.RateTest.PValue > 0.05);
+
+        ArmComparison merged = result.Comparisons.Single(entry => entry is { Label: "criminal or suspicious person", Group: "LM" });
+        Assert.Equal((98.1, 92.3), (Math.Round(100 * merged.FirstRate.Value!.Value, 1), Math.Round(100 * merged.SecondRate.Value!.Value, 1)));
+        string page = File.ReadAllText(folder.File("out", "report.html"));
+        int said = page.IndexOf("chosen for 1.9 % ", StringComparison.Ordinal);
+        Assert.True(said > 0);
+        string sentence = page[said..page.IndexOf("</p>", said, StringComparison.Ordinal)];
+        Assert.Matches("71\\.2 %.*criminal or suspicious person.* 98\\.1 %.* 92\\.3 %", sentence);
+
+        // Seven groups against the reference, two labels; the gap is that of the model's own table.
+        GroupComparison gap = result.GroupComparisons.Single(entry => entry is { Label: "criminal", First: "BM" });
+        Assert.Equal(14, gap.RateTest!.FamilySize);
+        ModelExperimentResult model = result.Experiments[0].Models.Single(entry => entry.Model == gap.Model);
+        GroupMetricFrame frame = model.ArgmaxFrequency.Single(entry => entry.Subject == "criminal");
+        Assert.Equal(frame.Gaps.Single(entry => entry is { First: "BM", Second: "WM" }).Difference, gap.RateDifference);
+        Assert.Equal(frame["BM"].Value / frame["WM"].Value, gap.RateRatio.Value);
+        Assert.Equal(["race", "gender"], model.Marginals.Select(marginal => marginal.Attribute));
+        Assert.Equal(frame.Groups.Average(entry => entry.Estimate.Value!.Value), frame.Average!.Value!.Value, 12);
+        Assert.Contains("gender=F", File.ReadAllText(folder.File("out", "tables", "groups.csv")), StringComparison.Ordinal);
+    }
+
     /// <summary>The shipped spec with the three published models, their matrices and their text features.</summary>
     internal static string PublishedSpec(string data)
     {
