@@ -85,6 +85,7 @@ internal static class CommandRunner
             BadInputException => ($"clipengine: {exception.Message}", IsDiskFailure(exception) ? Failed : BadInput),
             OperationCanceledException => (Cancelled, Failed),
             _ when wasCancelled => (Cancelled, Failed),
+            IOException or UnauthorizedAccessException when IsStandardOutput(exception) => ($"clipengine: standard output cannot be written: {OneLine(exception.Message)}", Failed),
             IOException or UnauthorizedAccessException or NativeLibraryException => ($"clipengine: {OneLine(exception.Message)}", Failed),
             OutOfMemoryException => ($"clipengine: there is not enough memory: {OneLine(exception.Message)}", Failed),
             _ => ($"clipengine: a fault of this program, worth a report ({exception.GetType().Name}{Place(exception)}): {OneLine(exception.Message)}", Failed),
@@ -105,6 +106,9 @@ internal static class CommandRunner
 
         return false;
     }
+
+    /// <summary>Whether the system refused what was written to standard output: .NET's message names a file, never a stream.</summary>
+    private static bool IsStandardOutput(Exception exception) => exception.StackTrace?.Contains("ConsoleStream", StringComparison.Ordinal) == true;
 
     /// <summary>Everything that the parser found, in one line.</summary>
     private static string Describe(ParseResult parsed)

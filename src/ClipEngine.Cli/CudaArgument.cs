@@ -1,4 +1,4 @@
-using System.Globalization;
+using ClipEngine.Files;
 using ClipEngine.Native;
 
 namespace ClipEngine.Cli;
@@ -33,7 +33,7 @@ internal static class CudaArgument
         int[] ordinals = new int[parts.Length];
         for (int i = 0; i < parts.Length; i++)
         {
-            if (!parts[i].StartsWith("cuda:", StringComparison.Ordinal) || !int.TryParse(parts[i].AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out ordinals[i]))
+            if (!parts[i].StartsWith("cuda:", StringComparison.Ordinal) || !NumberText.TryParse(parts[i].AsSpan(5), out ordinals[i]))
                 throw new BadInputException("--device", $"expected cpu, cuda, cuda:N, several as in cuda:0,cuda:1, or cuda:all; found '{BadInputException.Escape(device, 80)}'.", "'clipengine devices' shows what there is.");
             if (Array.IndexOf(ordinals, ordinals[i]) < i)
                 throw new BadInputException("--device", $"names cuda:{ordinals[i]} twice.");

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using ClipEngine.Audit.Runs;
 using ClipEngine.Cli.Arguments;
 using ClipEngine.Devices;
@@ -147,7 +146,7 @@ internal sealed class ModelArguments
         if (text is null)
             return null;
         string[] sides = text.Split('x');
-        int[] numbers = [.. sides.Select(static side => int.TryParse(side, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : 0)];
+        int[] numbers = [.. sides.Select(static side => NumberText.TryParse(side, out int number) ? number : 0)];
         return numbers is [> 0] or [> 0, > 0]
             ? (numbers[0], numbers[^1])
             : throw new BadInputException("--image-size", $"expected a number of pixels or HEIGHTxWIDTH, found '{BadInputException.Escape(text)}'.", "Write for instance 336, or 224x448.");

@@ -39,6 +39,27 @@ public sealed class SignalTests : IDisposable
         }
     }
 
+    /// <summary>What was asked for did not arrive: that is an error, and the message says what could not be written.</summary>
+    [Theory]
+    [InlineData(">/dev/full")]
+    [InlineData(">&-")]
+    public async Task AStandardOutputThatCannotBeWrittenIsAnError(string sink)
+    {
+        ProcessOutcome outcome = await ProcessRunner.RunAsync("bash", ["-c", $"dotnet \"$1\" models list {sink}", "bash", Path.Combine(AppContext.BaseDirectory, "ClipEngine.Cli.dll")], _folder.Root);
+        Assert.True(outcome.ExitCode == 1, outcome.ToString());
+        Assert.StartsWith("clipengine: standard output", outcome.Error, StringComparison.Ordinal);
+        Assert.Single(outcome.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+    }
+
+    /// <summary>As with <c>clipengine models list | head -1</c>: whoever read has seen enough.</summary>
+    [Fact]
+    public async Task AReaderThatLeavesIsNoError()
+    {
+        ProcessOutcome outcome = await ProcessRunner.RunAsync("bash", ["-c", "{ dotnet \"$1\" models list; echo \"exit $?\" >&2; } | true", "bash", Path.Combine(AppContext.BaseDirectory, "ClipEngine.Cli.dll")], _folder.Root);
+        Assert.DoesNotContain("   at ", outcome.Error, StringComparison.Ordinal);
+        Assert.Contains("exit 0", outcome.Error, StringComparison.Ordinal);
+    }
+
     /// <summary>The next run into a folder takes away what a killed one left there, and nothing of the user's own.</summary>
     [Fact]
     public async Task LeftoversOfKilledRunsGo()

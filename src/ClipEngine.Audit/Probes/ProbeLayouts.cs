@@ -150,7 +150,7 @@ internal static class ProbeLayouts
         {
             string file = Path.GetFileName(path);
             string[] parts = file.Split('_');
-            if (parts.Length != 4 || !int.TryParse(parts[0], out int age) || !Index(parts[1], _utkGenders, out string gender) || !Index(parts[2], _utkRaces, out string race))
+            if (parts.Length != 4 || !NumberText.TryParse(parts[0], out int age) || !Index(parts[1], _utkGenders, out string gender) || !Index(parts[2], _utkRaces, out string race))
             {
                 odd.Add(file);
                 continue;
@@ -170,7 +170,7 @@ internal static class ProbeLayouts
 
     private static bool Index(string text, string[] names, out string name)
     {
-        bool isKnown = int.TryParse(text, out int index) && index >= 0 && index < names.Length;
+        bool isKnown = NumberText.TryParse(text, out int index) && index < names.Length;
         name = isKnown ? names[index] : "";
         return isKnown;
     }

@@ -167,7 +167,7 @@ internal static class ScoreCommand
         long sum = 0;
         foreach (string part in lengths.Split(','))
         {
-            if (!int.TryParse(part.Trim(), out int length) || length < 1)
+            if (!NumberText.TryParse(part.AsSpan().Trim(), out int length) || length < 1)
                 throw new BadInputException("--segments", $"expected numbers of columns as in 8,8,8; found '{BadInputException.Escape(part, 40)}'.");
             segments.Add(length);
             sum += length;

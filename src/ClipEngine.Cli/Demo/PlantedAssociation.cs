@@ -1,4 +1,5 @@
 using ClipEngine.Audit.Results;
+using ClipEngine.Files;
 using MathNet.Numerics.Statistics;
 
 namespace ClipEngine.Cli.Demo;
@@ -28,7 +29,9 @@ internal sealed class PlantedAssociation
         foreach (string line in File.ReadLines(path).Skip(1))
         {
             string[] cells = line.Split(',');
-            planted._shares.Add((cells[0], cells[3], cells[4]), double.Parse(cells[5]));
+            if (cells.Length != 6 || !NumberText.TryParse(cells[5], out double share))
+                throw new BadInputException(path, $"expected six columns, the last a number, found '{BadInputException.Escape(line, 100)}'.", "Take the table of the release again.");
+            planted._shares.Add((cells[0], cells[3], cells[4]), share);
         }
 
         return planted;

@@ -1,4 +1,4 @@
-using System.Globalization;
+using ClipEngine.Files;
 using ClipEngine.Native;
 using ClipEngine.Tensors;
 
@@ -14,7 +14,7 @@ internal sealed class CudaBackendProvider : IBackendProvider
     public IBackend Open(string device, BackendOptions options)
     {
         int ordinal = 0;
-        if (device != Name && !int.TryParse(device.AsSpan(Name.Length + 1), NumberStyles.None, CultureInfo.InvariantCulture, out ordinal))
+        if (device != Name && !NumberText.TryParse(device.AsSpan(Name.Length + 1), out ordinal))
             throw Backends.UnknownDevice(device);
         if (options.Threads is { } threads)
             NativeThreads.Count = threads; // decoding and tokenising are the processor's work all the same

@@ -29,6 +29,10 @@ internal static class NumberText
         return IsAscii(text) && long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value);
     }
 
+    /// <summary>Reads a number of things, from 0 to 2^31 - 1: digits alone.</summary>
+    /// <returns>False where the text is anything else.</returns>
+    public static bool TryParse(ReadOnlySpan<char> text, out int value) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value);
+
     /// <summary>A number as every file and message shows it, whatever the culture of the host: the shortest text that reads back as the same number.</summary>
     public static string Format(double value) => value.ToString("R", CultureInfo.InvariantCulture);
 

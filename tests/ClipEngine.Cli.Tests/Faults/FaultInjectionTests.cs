@@ -1,3 +1,4 @@
+using ClipEngine.Checkpoints;
 using ClipEngine.Cli.Commands;
 using ClipEngine.Testing;
 using Xunit.Abstractions;
@@ -14,11 +15,13 @@ public sealed class FaultInjectionTests(ITestOutputHelper said) : IDisposable
     private const int InputOutput = 5, NoSpace = 28, Quota = 122;
 
     private readonly TemporaryFolder _folder = new();
+    private Uri? _hub;
 
     public void Dispose() => _folder.Dispose();
 
     /// <summary>The normal run tries a few of the calls; with CLIPENGINE_LONG every one with every error.</summary>
     [SkippableTheory]
+    [InlineData("models pull", "models pull ViT-B-32/laion2b_e16")]
     [InlineData("embed", "embed image {in}/0.png {in}/1.png --model {in}/model --out {out}/f.safetensors")]
     [InlineData("score", "score --images {in}/images.npy --texts {in}/texts.npy --out {out}/s.npy")]
     [InlineData("convert", "convert {in}/model --to transformers --out {out}/converted")]
@@ -28,6 +31,9 @@ public sealed class FaultInjectionTests(ITestOutputHelper said) : IDisposable
         Skip.IfNot(OperatingSystem.IsLinux(), "preloading a library is Linux's way");
         string library = await CompileAsync();
         Fill();
+        CatalogueEntry entry = ModelCatalogue.Find("ViT-B-32/laion2b_e16");
+        using var server = new LoopbackServer(new LoopbackHub().Add(entry.HubRepository!, entry.HubFileNames[0], [.. Enumerable.Range(0, 300_000).Select(static i => (byte)(i * 7))]).Answer);
+        _hub = server.Address;
         string[] words = [.. line.Split(' ').Select(word => word.Replace("{in}", _folder.File("in")).Replace("{out}", _folder.File("out")))];
         (ProcessOutcome first, string[] calls) = await RunAsync(library, words, at: 0, InputOutput);
         Assert.True(first.ExitCode == 0, first.ToString());
@@ -104,6 +110,12 @@ public sealed class FaultInjectionTests(ITestOutputHelper said) : IDisposable
             ["FAULT_LOG"] = log,
             // The order of calls must be that of the run before.
             ["CLIPENGINE_THREADS"] = "1",
+            ["HF_ENDPOINT"] = _hub?.AbsoluteUri,
+            ["HF_HUB_CACHE"] = _folder.File("out", "hub"),
+            ["HF_HOME"] = _folder.File("out", "home"),
+            ["HF_HUB_OFFLINE"] = null,
+            ["HF_TOKEN"] = null,
+            ["no_proxy"] = "127.0.0.1",
         });
         return (outcome, File.Exists(log) ? File.ReadAllLines(log) : []);
     }
