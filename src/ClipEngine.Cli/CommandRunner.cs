@@ -17,8 +17,8 @@ internal static class CommandRunner
     public const int Failed = 1;
     public const int BadInput = 2;
 
-    /// <summary>How long a verb that was asked to stop may take to do so by itself; then it is ended, and its unfinished files are removed here.</summary>
-    private static readonly TimeSpan s_grace = TimeSpan.FromSeconds(1);
+    /// <summary>How long a verb that was asked to stop may take to do so by itself; then, or at a second signal, it is ended, and its unfinished files are removed here.</summary>
+    public static TimeSpan Grace { get; set; } = TimeSpan.FromSeconds(1);
 
     /// <summary>Reads the command line, runs the verb, and returns the exit code.</summary>
     /// <param name="root">The definition of the command line.</param>
@@ -46,7 +46,7 @@ internal static class CommandRunner
 
         using var interruption = new Interruption();
         Task<int> verb = Task.Run(() => RunAsync(parsed, arguments, interruption.Token));
-        await Task.WhenAny(verb, interruption.WaitAsync(s_grace));
+        await Task.WhenAny(verb, interruption.WaitAsync());
         if (verb.IsCompleted)
             return await verb;
         // The verb sits in something that cannot be interrupted: a read of a pipe, weights that are being mapped. It is left there.
@@ -135,6 +135,7 @@ internal static class CommandRunner
     private sealed class Interruption : IDisposable
     {
         private readonly CancellationTokenSource _source = new();
+        private readonly TaskCompletionSource _second = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private readonly List<PosixSignalRegistration> _registrations = [];
 
         public Interruption()
@@ -149,6 +150,8 @@ internal static class CommandRunner
                 _registrations.Add(PosixSignalRegistration.Create(signal, context =>
                 {
                     context.Cancel = true;
+                    if (_source.IsCancellationRequested)
+                        _second.TrySetResult();
                     _source.Cancel();
                 }));
             }
@@ -156,13 +159,13 @@ internal static class CommandRunner
 
         public CancellationToken Token => _source.Token;
 
-        /// <summary>Ends this long after the signal came.</summary>
-        public async Task WaitAsync(TimeSpan grace)
+        /// <summary>Ends when the verb has had its time since the signal, or when a second one comes.</summary>
+        public async Task WaitAsync()
         {
             var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             await using CancellationTokenRegistration registration = _source.Token.Register(() => asked.TrySetResult());
             await asked.Task;
-            await Task.Delay(grace);
+            await Task.WhenAny(Task.Delay(Grace), _second.Task);
         }
 
         public void Dispose()

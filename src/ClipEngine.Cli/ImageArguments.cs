@@ -27,7 +27,16 @@ internal sealed class ImageArguments(bool takesShards = false)
     public void AddTo(Command command)
     {
         command.Add(_inputs);
-        foreach (Option option in new Option[] { _list, _column, _resampler, _rgb, _alpha, _skipBad })
+        command.Add(_list);
+        command.Add(_column);
+        AddPreprocessingTo(command);
+        command.Add(_skipBad);
+    }
+
+    /// <summary>Adds what says how images become pixels, to a verb whose images come from elsewhere.</summary>
+    public void AddPreprocessingTo(Command command)
+    {
+        foreach (Option option in new Option[] { _resampler, _rgb, _alpha })
             command.Add(option);
     }
 

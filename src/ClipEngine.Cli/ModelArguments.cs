@@ -24,7 +24,10 @@ internal sealed class ModelArguments
     /// <summary>What the verbs say of <c>--image-size</c>.</summary>
     public const string ImageSizeDescription = "Run at another image size than trained at: N or HEIGHTxWIDTH, in pixels; positions are resized as open_clip does.";
 
-    private readonly Option<string> _model = new Option<string>("--model", "-m") { Description = "A folder in the OpenCLIP or transformers layout, a weights file (safetensors or PyTorch archive), or a catalogue name.", Required = true }.ReadsModel();
+    /// <summary>What the verbs say of <c>--model</c>.</summary>
+    public const string ModelDescription = "A folder in the OpenCLIP or transformers layout, a weights file (safetensors or PyTorch archive), or a catalogue name";
+
+    private readonly Option _model;
     private readonly Option<string?> _config = new Option<string?>("--config") { Description = ConfigDescription }.ReadsModel();
     private readonly Option<string?> _imageSize = new("--image-size") { Description = ImageSizeDescription };
     private readonly Option<int?> _batch = new Option<int?>("--batch") { Description = $"Images or sentences at once. {Invariance}" }.Between(1, 65536);
@@ -34,6 +37,12 @@ internal sealed class ModelArguments
 
     private readonly Option<bool> _acceptActivationMismatch = new("--accept-activation-mismatch") { Description = "Run weights with the activation of the configuration although they were trained with the other one, to repeat a published mistake; the result says so." };
 
+    /// <summary>Declares them.</summary>
+    /// <param name="takesSeveral">Whether <c>--model</c> may be given several times; then <see cref="LoadAll"/> loads them.</param>
+    public ModelArguments(bool takesSeveral = false) => _model = takesSeveral
+        ? new Option<string[]>("--model", "-m") { Description = $"{ModelDescription}. Once for each model; NAME=M serves M under another name.", Required = true }.ReadsModel()
+        : new Option<string>("--model", "-m") { Description = $"{ModelDescription}.", Required = true }.ReadsModel();
+
     /// <summary>Adds the options to a verb.</summary>
     public void AddTo(Command command)
     {
@@ -42,7 +51,13 @@ internal sealed class ModelArguments
     }
 
     /// <summary>The model as the user named it.</summary>
-    public string Name(ParseResult parsed) => parsed.GetValue(_model)!;
+    public string Name(ParseResult parsed) => parsed.GetValue((Option<string>)_model)!;
+
+    /// <summary>The models as the user named them, where there may be several.</summary>
+    public string[] Names(ParseResult parsed) => parsed.GetValue((Option<string[]>)_model)!;
+
+    /// <summary>The model's configuration where it was named.</summary>
+    public string? Configuration(ParseResult parsed) => parsed.GetValue(_config);
 
     /// <summary>Loads the model on the device; what a user should know about it goes to standard error.</summary>
     /// <param name="parsed">The command line.</param>
@@ -78,28 +93,20 @@ internal sealed class ModelArguments
     /// <param name="preprocessing">What the user asks for in place of the model's own preprocessing.</param>
     public LoadedModel Load(ParseResult parsed, IBackend backend, ModelTowers towers, PreprocessOverrides? preprocessing)
     {
-        int? batch = parsed.GetValue(_batch);
-        try
-        {
-            var model = ClipModel.Load(Name(parsed), new ClipModelOptions
-            {
-                ConfigurationPath = parsed.GetValue(_config),
-                Backend = backend,
-                BatchSize = batch,
-                Towers = towers,
-                Preprocessing = preprocessing,
-                ImageSize = ParseImageSize(parsed.GetValue(_imageSize)),
-                AcceptActivationMismatch = parsed.GetValue(_acceptActivationMismatch),
-            });
-            foreach (string notice in model.Notices)
-                Console.Error.WriteLine($"clipengine: {notice}");
-            return new LoadedModel(model, backend);
-        }
-        catch
-        {
-            backend.Dispose();
-            throw;
-        }
+        ClipModel[] models = Load(parsed, backend, [Name(parsed)], towers, preprocessing, CancellationToken.None);
+        return new LoadedModel(models[0], backend);
+    }
+
+    /// <summary>Loads all models on one device; see <see cref="Load(ParseResult, ModelTowers, PreprocessOverrides?)"/>.</summary>
+    /// <param name="parsed">The command line.</param>
+    /// <param name="sources">Where the models lie, or their names in the catalogue.</param>
+    /// <param name="preprocessing">What the user asks for in place of the models' own preprocessing.</param>
+    /// <param name="cancellation">Looked at before each tensor.</param>
+    /// <returns>The device, released by the caller behind the models, and the models in the order of their sources.</returns>
+    public (IBackend Backend, ClipModel[] Models) LoadAll(ParseResult parsed, IReadOnlyList<string> sources, PreprocessOverrides preprocessing, CancellationToken cancellation)
+    {
+        IBackend backend = OpenBackend(parsed);
+        return (backend, Load(parsed, backend, sources, ModelTowers.Both, preprocessing, cancellation));
     }
 
     /// <summary>Loads a model that writes captions.</summary>
@@ -137,6 +144,38 @@ internal sealed class ModelArguments
         catch (BadInputException exception)
         {
             throw new BadInputException($"--device {device}{(dtype == "fp32" ? "" : $" --dtype {dtype}")}", exception.Problem, exception.Remedy, exception);
+        }
+    }
+
+    private ClipModel[] Load(ParseResult parsed, IBackend backend, IReadOnlyList<string> sources, ModelTowers towers, PreprocessOverrides? preprocessing, CancellationToken cancellation)
+    {
+        var models = new List<ClipModel>();
+        try
+        {
+            foreach (string source in sources)
+            {
+                models.Add(ClipModel.Load(source, new ClipModelOptions
+                {
+                    ConfigurationPath = Configuration(parsed),
+                    Backend = backend,
+                    BatchSize = parsed.GetValue(_batch),
+                    Towers = towers,
+                    Preprocessing = preprocessing,
+                    ImageSize = ParseImageSize(parsed.GetValue(_imageSize)),
+                    AcceptActivationMismatch = parsed.GetValue(_acceptActivationMismatch),
+                }, cancellation));
+                foreach (string notice in models[^1].Notices)
+                    Console.Error.WriteLine($"clipengine: {notice}");
+            }
+
+            return [.. models];
+        }
+        catch
+        {
+            foreach (ClipModel model in models)
+                model.Dispose();
+            backend.Dispose();
+            throw;
         }
     }
 

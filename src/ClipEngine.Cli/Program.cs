@@ -26,6 +26,7 @@ internal static class Program
         ("drift", DriftCommand.Create),
         ("convert", ConvertCommand.Create),
         ("bench", BenchCommand.Create),
+        ("serve", ServeCommand.Create),
     ];
 
     public static async Task<int> Main(string[] arguments)

@@ -128,7 +128,7 @@ public sealed partial class ClipModel
     private delegate TimeSpan BatchDone(int first, int count);
 
     /// <summary>Floats of one preprocessed image.</summary>
-    private int PixelCount => 3 * Encoder.Preprocess.Height * Encoder.Preprocess.Width;
+    internal int PixelCount => 3 * Encoder.Preprocess.Height * Encoder.Preprocess.Width;
 
     private FeatureMatrix EncodeImages(int count, ImageDecode decode, Func<int, string> nameOf, bool normalize, IProgress<EncodeProgress>? progress, CancellationToken cancellationToken)
     {

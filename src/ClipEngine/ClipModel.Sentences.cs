@@ -58,26 +58,40 @@ public sealed partial class ClipModel
     public FeatureMatrix EncodeLabels(IReadOnlyList<string> labels, IReadOnlyList<string>? templates = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(labels);
+        string[] prompts = LabelPrompts(labels, templates);
+        return MeansOfPrompts(EncodeTexts(prompts, cancellationToken: cancellationToken), templates);
+    }
+
+    /// <summary>The sentences that stand for labels: all of the first label's, then all of the second's, and so on.</summary>
+    internal static string[] LabelPrompts(IReadOnlyList<string> labels, IReadOnlyList<string>? templates)
+    {
         if (labels.Count == 0)
             throw new BadInputException("labels", "expected at least one label, found none.");
         if (templates is null || templates.Count == 0)
-            return EncodeTexts(labels, cancellationToken: cancellationToken);
+            return [.. labels];
         foreach (string template in templates)
         {
             if (!template.Contains("{}", StringComparison.Ordinal))
                 throw new BadInputException("template", $"expected {{}} where the label goes, found '{BadInputException.Escape(template)}'.", "Write for instance 'a photo of a {}.'");
         }
 
-        string[] prompts = [.. labels.SelectMany(_ => templates, (label, template) => template.Replace("{}", label, StringComparison.Ordinal))];
-        FeatureMatrix features = EncodeTexts(prompts, cancellationToken: cancellationToken);
-        float[] means = new float[labels.Count * features.Length];
+        return [.. labels.SelectMany(_ => templates, (label, template) => template.Replace("{}", label, StringComparison.Ordinal))];
+    }
+
+    /// <summary>The labels' features out of those of their prompts, normalised; without templates they are the same.</summary>
+    internal static FeatureMatrix MeansOfPrompts(FeatureMatrix features, IReadOnlyList<string>? templates)
+    {
+        if (templates is null || templates.Count == 0)
+            return features;
+        int promptsOfLabel = templates.Count, labels = features.Count / promptsOfLabel;
+        float[] means = new float[labels * features.Length];
         double[] sum = new double[features.Length];
-        for (int label = 0; label < labels.Count; label++)
+        for (int label = 0; label < labels; label++)
         {
             Array.Clear(sum);
-            for (int prompt = 0; prompt < templates.Count; prompt++)
+            for (int prompt = 0; prompt < promptsOfLabel; prompt++)
             {
-                ReadOnlySpan<float> row = features[(label * templates.Count) + prompt];
+                ReadOnlySpan<float> row = features[(label * promptsOfLabel) + prompt];
                 for (int i = 0; i < row.Length; i++)
                     sum[i] += row[i];
             }
@@ -87,7 +101,7 @@ public sealed partial class ClipModel
                 means[(label * sum.Length) + i] = (float)(sum[i] / length);
         }
 
-        return new FeatureMatrix(means, new Shape(labels.Count, features.Length), [.. features.Truncated.Select(prompt => prompt / templates.Count).Distinct()]);
+        return new FeatureMatrix(means, new Shape(labels, features.Length), [.. features.Truncated.Select(prompt => prompt / promptsOfLabel).Distinct()]);
     }
 
     /// <summary>Encodes labels once, to compare any number of images with them.</summary>

@@ -114,7 +114,16 @@ public sealed partial class ClipModel : IDisposable
             throw NotFinite($"image {row + 1} of the pixels");
     }
 
-    private void RunPixels(ReadOnlySpan<float> pixels, Span<float> features, bool normalize, CancellationToken cancellationToken)
+    /// <summary>Encodes preprocessed pixels to features in both forms, those of length 1 as <c>normalize</c> makes them, out of one pass.</summary>
+    internal void EncodePixels(ReadOnlySpan<float> pixels, Span<float> features, Span<float> normalized)
+    {
+        int count = pixels.Length / (3 * Encoder.Preprocess.Height * Encoder.Preprocess.Width);
+        RunPixels(pixels, features, normalize: false, CancellationToken.None, normalized);
+        if (RowNotFinite(features, count) is { } row)
+            throw NotFinite($"image {row + 1} of the pixels");
+    }
+
+    private void RunPixels(ReadOnlySpan<float> pixels, Span<float> features, bool normalize, CancellationToken cancellationToken, Span<float> normalized = default)
     {
         using CallCounter.Call call = _calls.Enter(this);
         PreprocessOptions size = Encoder.Preprocess;
@@ -131,7 +140,7 @@ public sealed partial class ClipModel : IDisposable
             int n = Math.Min(batch, count - start);
             using IPass pass = Backend.BeginPass();
             Tensor input = pass.Upload(pixels.Slice(start * one, n * one), new Shape(n, 3, size.Height, size.Width));
-            Finish(pass, Encoder.EncodeImages(pass, input), features.Slice(start * length, n * length), normalize);
+            Finish(pass, Encoder.EncodeImages(pass, input), features.Slice(start * length, n * length), normalize, normalized.IsEmpty ? default : normalized.Slice(start * length, n * length));
         }
 
         if (_logger is not null)
@@ -154,7 +163,15 @@ public sealed partial class ClipModel : IDisposable
             throw NotFinite($"sentence {row + 1} of the ids");
     }
 
-    private void RunTokens(ReadOnlySpan<int> ids, int length, Span<float> features, bool normalize, CancellationToken cancellationToken)
+    /// <summary>Encodes token ids to features in both forms, those of length 1 as <c>normalize</c> makes them, out of one pass.</summary>
+    internal void EncodeTokens(ReadOnlySpan<int> ids, int length, Span<float> features, Span<float> normalized)
+    {
+        RunTokens(ids, length, features, normalize: false, CancellationToken.None, normalized);
+        if (RowNotFinite(features, ids.Length / length) is { } row)
+            throw NotFinite($"sentence {row + 1} of the ids");
+    }
+
+    private void RunTokens(ReadOnlySpan<int> ids, int length, Span<float> features, bool normalize, CancellationToken cancellationToken, Span<float> normalized = default)
     {
         using CallCounter.Call call = _calls.Enter(this);
         if (length < 1 || ids.Length % length != 0)
@@ -168,7 +185,7 @@ public sealed partial class ClipModel : IDisposable
             cancellationToken.ThrowIfCancellationRequested();
             int n = Math.Min(batch, count - start);
             using IPass pass = Backend.BeginPass();
-            Finish(pass, Encoder.EncodeTexts(pass, ids.Slice(start * length, n * length), length), features.Slice(start * rowLength, n * rowLength), normalize);
+            Finish(pass, Encoder.EncodeTexts(pass, ids.Slice(start * length, n * length), length), features.Slice(start * rowLength, n * rowLength), normalize, normalized.IsEmpty ? default : normalized.Slice(start * rowLength, n * rowLength));
         }
 
         if (_logger is not null)
@@ -238,11 +255,13 @@ public sealed partial class ClipModel : IDisposable
             ClipEngineLog.EncodedTexts(_logger!, count, milliseconds);
     }
 
-    private static void Finish(IPass pass, Tensor features, Span<float> destination, bool normalize)
+    private static void Finish(IPass pass, Tensor features, Span<float> destination, bool normalize, Span<float> normalized)
     {
         if (normalize)
             features = pass.L2Normalize(features);
         pass.Read(features, destination);
+        if (!normalized.IsEmpty)
+            pass.Read(pass.L2Normalize(features), normalized);
     }
 
     /// <summary>The first of <paramref name="count"/> rows that has a NaN or an infinity in it; null where there is none.</summary>

@@ -92,6 +92,16 @@ internal static unsafe partial class Linux
     /// <summary>Ends the process at once: no destructor runs, no thread is waited for.</summary>
     public static void EndProcess(int code) => End(code);
 
+    /// <summary>Becomes another program, with the same process id, streams and environment. Does not return.</summary>
+    /// <param name="program">The path of an executable file.</param>
+    /// <param name="arguments">What comes behind its name.</param>
+    /// <exception cref="IOException">It cannot be started.</exception>
+    public static void BecomeProgram(string program, IReadOnlyList<string> arguments)
+    {
+        _ = Execute(program, [program, .. arguments, null]);
+        throw Failure("start", program, Marshal.GetLastPInvokeError());
+    }
+
     /// <summary>Writes a folder's entries to the disk.</summary>
     /// <exception cref="IOException">The disk failed. File systems that cannot do it are passed over.</exception>
     public static void SyncFolder(string path)
@@ -156,6 +166,9 @@ internal static unsafe partial class Linux
 
     [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
     private static partial int Open(string path, int flags, uint mode);
+
+    [LibraryImport("libc", EntryPoint = "execv", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
+    private static partial int Execute(string program, string?[] arguments);
 
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     private static partial int FSync(int file);

@@ -42,9 +42,13 @@ internal static class VerbLines
         ["caption raw"] = "--input={patches} --model={captioner} --out={new}/captions.safetensors",
         ["convert"] = "in={model} --to=openclip --out={new}/converted",
         ["bench"] = "",
+        ["serve"] = "--model={model}",
         ["balance"] = "TABLE={attributes} --sensitive=s --labels=l --target=0.5 --out={new}/balance",
         ["drift"] = "BEFORE={images} AFTER={images} --probe={spec} --out={new}/drift",
     };
+
+    // In place of a server: without one this process would become it.
+    static VerbLines() => ServeCommand.Host = static (_, _) => Task.CompletedTask;
 
     /// <summary>Verbs that take long, or need the network or what came from it: only what is refused at once is tried.</summary>
     public static IReadOnlySet<string> Slow { get; } = new HashSet<string> { "demo", "models pull", "models verify", "bench", "audit run", "serve", "drift" };

@@ -1,0 +1,6 @@
+using ClipEngine.Cli.Commands;
+using ClipEngine.Server;
+
+// clipengine, with a web server for its verb serve.
+ServeCommand.Host = ServerHost.RunAsync;
+return await ClipEngine.Cli.Program.Main(args);
