@@ -90,6 +90,10 @@ CLIPENGINE_API clipengine_status clipengine_cpu_layer_norm(clipengine_cpu_pass* 
                                                            const clipengine_cpu_weight* weight, const clipengine_cpu_weight* bias,
                                                            float epsilon, float* output) CLIPENGINE_NOEXCEPT;
 
+/* y = x / sqrt(mean of x^2 + epsilon) * weight. input, output [rows, width]; weight [width]. */
+CLIPENGINE_API clipengine_status clipengine_cpu_rms_norm(clipengine_cpu_pass* pass, const float* input, int64_t rows, int64_t width,
+                                                         const clipengine_cpu_weight* weight, float epsilon, float* output) CLIPENGINE_NOEXCEPT;
+
 /* y = x / max(||x||, 1e-12). input, output [rows, width]. */
 CLIPENGINE_API clipengine_status clipengine_cpu_l2_normalize(clipengine_cpu_pass* pass, const float* input, int64_t rows, int64_t width,
                                                              float* output) CLIPENGINE_NOEXCEPT;
@@ -111,8 +115,8 @@ CLIPENGINE_API clipengine_status clipengine_cpu_rotate(clipengine_cpu_pass* pass
 
 /* softmax(q k^T / sqrt(width / heads) + mask) v. The strides are floats from token to token; a sequence's tokens follow those of
  * the one before. mask [n, queries, keys] or null; causal: query i sees keys 0 .. offset + i; key_lengths [n] or null: keys from
- * there on are hidden. shared_keys, shared_mask: not 0 where one sequence of keys and values, or [queries, keys] of mask, serves
- * all n. A query that sees no key gives zeros. output [n, queries, width], contiguous. */
+ * there on are hidden. shared_keys, shared_mask: not 0 where one sequence of keys and values, or one mask, serves all n. mask_heads:
+ * not 0 where the mask is [n, heads, queries, keys]. A query that sees no key gives zeros. output [n, queries, width], contiguous. */
 typedef struct clipengine_cpu_attention {
   const float* query;
   const float* key;
@@ -132,6 +136,7 @@ typedef struct clipengine_cpu_attention {
   const int32_t* key_lengths;
   int64_t shared_keys;
   int64_t shared_mask;
+  int64_t mask_heads;
 } clipengine_cpu_attention;
 CLIPENGINE_API clipengine_status clipengine_cpu_attend(clipengine_cpu_pass* pass, const clipengine_cpu_attention* call) CLIPENGINE_NOEXCEPT;
 

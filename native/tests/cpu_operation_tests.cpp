@@ -69,6 +69,27 @@ CLIPENGINE_TEST(layer_norm_equals_its_twin) {
   }
 }
 
+CLIPENGINE_TEST(rms_norm_equals_its_formula) {
+  for (int32_t isa : available_isas()) {
+    const OwnedPass run = pass(isa);
+    for (int64_t rows : kSizes) {
+      for (int64_t width : kSizes) {
+        const auto x = random_values(rows * width, 1, 3.0f), w = random_values(width, 2);
+        const OwnedWeight weight = values(w);
+        Guarded input(x), output(rows * width);
+        CHECK_EQUAL(clipengine_cpu_rms_norm(run.get(), input.data(), rows, width, weight.get(), 1e-6f, output.data()), CLIPENGINE_OK);
+        std::vector<double> expected(x.size());
+        for (int64_t r = 0; r < rows; ++r) {
+          double squares = 0;
+          for (int64_t i = 0; i < width; ++i) squares += std::pow(static_cast<double>(x[static_cast<size_t>(r * width + i)]), 2) / static_cast<double>(width);
+          for (int64_t i = 0; i < width; ++i) expected[static_cast<size_t>(r * width + i)] = x[static_cast<size_t>(r * width + i)] / std::sqrt(squares + 1e-6) * w[static_cast<size_t>(i)];
+        }
+        check_all(output, expected, 2e-6, std::string("RMS norm ") + clipengine_cpu_isa_name(isa) + " " + std::to_string(width));
+      }
+    }
+  }
+}
+
 CLIPENGINE_TEST(l2_normalize_and_add_equal_their_formulas) {
   for (int32_t isa : available_isas()) {
     const OwnedPass run = pass(isa);
@@ -98,12 +119,12 @@ CLIPENGINE_TEST(attention_equals_its_twin) {
     const OwnedPass run = pass(isa);
     for (int64_t tokens : kSizes) {
       for (int64_t width : {8, 64, 80, 17}) {
-        for (int variant = 0; variant < 4; ++variant) {
+        for (int variant = 0; variant < 5; ++variant) {
           const bool causal = variant == 1 || variant == 3, masked = variant >= 2;
-          const int64_t heads = 2, all = heads * width, batch = 2;
+          const int64_t heads = 2, masks = variant == 4 ? heads : 1, all = heads * width, batch = 2;
           const auto x = random_values(batch * tokens * 3 * all, 1, 2.0f);
-          auto mask = random_values(batch * tokens * tokens, 2);
-          for (int64_t i = 0; i < batch * tokens * tokens; ++i) {
+          auto mask = random_values(batch * masks * tokens * tokens, 2);
+          for (int64_t i = 0; i < batch * masks * tokens * tokens; ++i) {
             if (i % tokens != 0 && mask[static_cast<size_t>(i)] > 0.3f) mask[static_cast<size_t>(i)] = -INFINITY;  // the first key stays visible
           }
           Guarded input(x), additive(mask), output(batch * tokens * all);
@@ -119,12 +140,13 @@ CLIPENGINE_TEST(attention_equals_its_twin) {
           call.width = all;
           call.heads = heads;
           call.causal = causal ? 1 : 0;
+          call.mask_heads = masks > 1 ? 1 : 0;
           CHECK_EQUAL(clipengine_cpu_attend(run.get(), &call), CLIPENGINE_OK);
           std::vector<double> expected(static_cast<size_t>(batch * tokens * all));
           for (int64_t n = 0; n < batch; ++n) {
             for (int64_t h = 0; h < heads; ++h) {
               const float* q = x.data() + n * tokens * 3 * all + h * width;
-              const auto head = reference::attention(q, q + all, q + 2 * all, 3 * all, 3 * all, tokens, tokens, width, causal, masked ? mask.data() + n * tokens * tokens : nullptr);
+              const auto head = reference::attention(q, q + all, q + 2 * all, 3 * all, 3 * all, tokens, tokens, width, causal, masked ? mask.data() + (n * masks + h % masks) * tokens * tokens : nullptr);
               for (int64_t t = 0; t < tokens; ++t) {
                 for (int64_t d = 0; d < width; ++d) expected[static_cast<size_t>((n * tokens + t) * all + h * width + d)] = head[static_cast<size_t>(t * width + d)];
               }
@@ -143,7 +165,7 @@ CLIPENGINE_TEST(cross_attention_takes_other_numbers_of_keys) {
     const int64_t queries = 17, keys = 50, width = 24;
     const auto q = random_values(queries * width, 1), k = random_values(keys * width, 2), v = random_values(keys * width, 3);
     Guarded query(q), key(k), value(v), output(queries * width);
-    clipengine_cpu_attention call{query.data(), key.data(), value.data(), nullptr, output.data(), width, width, width, 1, queries, keys, width, 1, 0, 0, nullptr, 0, 0};
+    clipengine_cpu_attention call{query.data(), key.data(), value.data(), nullptr, output.data(), width, width, width, 1, queries, keys, width, 1, 0, 0, nullptr, 0, 0, 0};
     CHECK_EQUAL(clipengine_cpu_attend(run.get(), &call), CLIPENGINE_OK);
     check_all(output, reference::attention(q.data(), k.data(), v.data(), width, width, queries, keys, width, false, nullptr), 2e-6, "cross attention");
   }
@@ -165,7 +187,7 @@ CLIPENGINE_TEST(the_fused_block_has_the_bits_of_its_parts) {
       Guarded input(x), normed(rows * width), projected(rows * 3 * width), attended(rows * width), middle(rows * width), wide(rows * hidden), expected(rows * width), output(rows * width);
       clipengine_cpu_layer_norm(run.get(), input.data(), rows, width, norm1.get(), norm1b.get(), 1e-5f, normed.data());
       clipengine_cpu_linear(run.get(), normed.data(), rows, wi.get(), bi.get(), 0, nullptr, nullptr, nullptr, projected.data());
-      clipengine_cpu_attention call{projected.data(), projected.data() + width, projected.data() + 2 * width, nullptr, attended.data(), 3 * width, 3 * width, 3 * width, batch, tokens, tokens, width, heads, 1, 0, nullptr, 0, 0};
+      clipengine_cpu_attention call{projected.data(), projected.data() + width, projected.data() + 2 * width, nullptr, attended.data(), 3 * width, 3 * width, 3 * width, batch, tokens, tokens, width, heads, 1, 0, nullptr, 0, 0, 0};
       clipengine_cpu_attend(run.get(), &call);
       clipengine_cpu_linear(run.get(), attended.data(), rows, wo.get(), bo.get(), 0, scale1.get(), nullptr, input.data(), middle.data());
       clipengine_cpu_layer_norm(run.get(), middle.data(), rows, width, norm2.get(), norm2b.get(), 1e-5f, normed.data());

@@ -37,6 +37,15 @@ internal sealed partial class TorchPass
     }
 
     /// <inheritdoc/>
+    public Tensor RmsNorm(in Tensor input, Weight weight, float epsilon)
+    {
+        OperationShapes.RmsNorm(input, weight);
+        using DisposeScope scope = Begin();
+        TorchTensor x = Value(input, nameof(input));
+        return Keep(x * (x * x).mean([-1], true).Plus(epsilon).rsqrt() * Flat(Value(weight))!, input.Shape);
+    }
+
+    /// <inheritdoc/>
     public Tensor Attention(in TokenView query, in TokenView key, in TokenView value, int heads, in AttentionMask mask = default)
     {
         Shape shape = OperationShapes.Attention(query, key, value, heads, mask);
@@ -171,7 +180,7 @@ internal sealed partial class TorchPass
         if (mask.Causal)
             scores = scores.Plus(Arithmetic.Full([queries, keys], double.NegativeInfinity, Stream, _backend.Device).triu(mask.Offset + 1));
         if (mask.Additive.Exists)
-            scores = scores.Plus(Value(mask.Additive, nameof(mask)).unsqueeze(1));
+            scores = scores.Plus(mask.IsPerHead ? Value(mask.Additive, nameof(mask)) : Value(mask.Additive, nameof(mask)).unsqueeze(1));
         if (mask.KeyLengths.Exists)
         {
             TorchTensor lengths = RequireIndices(mask.KeyLengths, nameof(mask)).Value.reshape(batch, 1, 1, 1);

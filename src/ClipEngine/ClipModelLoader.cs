@@ -136,8 +136,8 @@ internal static class ClipModelLoader
     private static WeightsActivation ActivationOf(JsonElement configuration, string source)
     {
         if (TransformersConfig.Recognizes(configuration))
-            configuration = TransformersClipFamily.ToOpenClip(configuration, source);
-        JsonElement model = configuration.ValueKind == JsonValueKind.Object && configuration.TryGetProperty("model_cfg", out JsonElement wrapped) ? wrapped : configuration;
+            return TransformersClipFamily.Read(configuration, source).QuickGelu ? WeightsActivation.QuickGelu : WeightsActivation.Gelu;
+        JsonElement model = OpenClipFamily.Model(configuration);
         return model.ValueKind == JsonValueKind.Object && model.TryGetProperty("quick_gelu", out JsonElement quick) && quick.ValueKind == JsonValueKind.True
             ? WeightsActivation.QuickGelu
             : WeightsActivation.Gelu;

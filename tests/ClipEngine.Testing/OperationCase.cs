@@ -37,12 +37,16 @@ public sealed record OperationCase(string Name, Shape[] Inputs, (Shape Shape, We
             (pass, x, w) => pass.Linear(x[0], w[0], w[1], new Epilogue { Activation = Activation.QuickGelu, Scale = w[2], Residual = x[1] })),
         new("linear, transposed", [new(N, W)], [(new(W, Hidden), WeightRole.LinearTransposed), Vector(Hidden)], (pass, x, w) => pass.Linear(x[0], w[0], w[1])),
         new("layer norm", [s_tokens], [Vector(W), Vector(W)], (pass, x, w) => pass.LayerNorm(x[0], w[0], w[1], 1e-5f)),
+        new("RMS norm", [s_tokens], [Vector(W)], (pass, x, w) => pass.RmsNorm(x[0], w[0], 1e-6f)),
         new("self-attention", [new(N, T, 3 * W)], [], (pass, x, _) => pass.SelfAttention(x[0], 3)),
         new("self-attention, causal", [new(N, T, 3 * W)], [], (pass, x, _) => pass.SelfAttention(x[0], 2, AttentionMask.CausalMask)),
         new("self-attention, causal and masked", [new(N, T, 3 * W)], [], (pass, x, _) => pass.SelfAttention(x[0], 2, new AttentionMask { Causal = true, Additive = Mask(pass, T) })),
         new("attention", [new(N, 3, W), s_tokens, s_tokens], [], (pass, x, _) => pass.Attention(x[0], x[1], x[2], 2)),
         new("attention, masked", [new(N, 3, W), s_tokens, s_tokens], [], (pass, x, _) => pass.Attention(x[0], x[1], x[2], 3, new AttentionMask { Additive = Mask(pass, 3) })),
         new("attention, one mask for all", [new(N, 3, W), s_tokens, s_tokens], [], (pass, x, _) => pass.Attention(x[0], x[1], x[2], 3, new AttentionMask { Additive = Mask(pass, 3, 1) })),
+        new("attention, a mask for each head", [new(N, 3, W), s_tokens, s_tokens], [], (pass, x, _) => pass.Attention(x[0], x[1], x[2], 2, new AttentionMask { Additive = HeadMask(pass, N, 2, 3) })),
+        new("self-attention, one bias for each head", [new(N, T, 3 * W)], [],
+            (pass, x, _) => pass.SelfAttention(x[0], 3, new AttentionMask { Additive = HeadMask(pass, 1, 3, T), KeyLengths = pass.Upload([5, 3], new Shape(N)) })),
         new("attention over views", [new(N, 3, 2 * W), new(N, T, 3 * W)], [],
             (pass, x, _) => pass.Attention(new TokenView(x[0], 4, W), new TokenView(x[1], 1, W), new TokenView(x[1], (2 * W) - 1, W), 3)),
         new("attention over shared keys", [new(N, 3, W), new(1, T, 2 * W)], [], (pass, x, _) => pass.Attention(x[0], new TokenView(x[1], 0, W), new TokenView(x[1], W, W), 2)),
@@ -144,6 +148,15 @@ public sealed record OperationCase(string Name, Shape[] Inputs, (Shape Shape, We
         for (int i = 0; i < values.Length; i++)
             values[i] = i % T != 0 && i % 7 == 3 ? float.NegativeInfinity : 0;
         return pass.Upload(values, new Shape(batch, queries, T));
+    }
+
+    /// <summary>Other values for every head.</summary>
+    private static Tensor HeadMask(IPass pass, int batch, int heads, int queries)
+    {
+        float[] values = new float[batch * heads * queries * T];
+        for (int i = 0; i < values.Length; i++)
+            values[i] = i % T != 0 && i % 11 == 3 ? float.NegativeInfinity : 0.3f * (i % 8);
+        return pass.Upload(values, new Shape(batch, heads, queries, T));
     }
 
     private static TransformerBlock Block(Weight[] w, NormPlacement norms = NormPlacement.Before) => new()

@@ -109,6 +109,22 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
         return Wrap(input.Shape, y);
     }
 
+    public Tensor RmsNorm(in Tensor input, Weight weight, float epsilon)
+    {
+        int width = (int)input.Shape[^1];
+        double[] x = Values(input), w = Values(weight, width)!, y = New(input.Shape);
+        for (int start = 0; start < x.Length; start += width)
+        {
+            double squares = 0;
+            for (int i = 0; i < width; i++)
+                squares += x[start + i] * x[start + i] / width;
+            for (int i = 0; i < width; i++)
+                y[start + i] = x[start + i] / Math.Sqrt(squares + epsilon) * w[i];
+        }
+
+        return Wrap(input.Shape, y);
+    }
+
     public Tensor Attention(in TokenView query, in TokenView key, in TokenView value, int heads, in AttentionMask mask = default)
     {
         Shape shape = OperationShapes.Attention(query, key, value, heads, mask);
@@ -117,6 +133,7 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
         double[]? additive = mask.Additive.Exists ? Values(mask.Additive) : null;
         int[]? lengths = (int[]?)mask.KeyLengths.Storage;
         bool isCausal = mask.Causal, isShared = key.Batch == 1, isMaskShared = additive is not null && mask.Additive.Shape[0] == 1;
+        int masks = mask.Additive.Exists && mask.Additive.Shape.Rank == 4 ? heads : 1;
         int offset = mask.Offset;
         Parallel.For(0, batch * heads, task =>
         {
@@ -127,7 +144,7 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
                 int at = (((n * queries) + i) * width) + (head * headWidth);
                 for (int j = 0; j < keys; j++)
                 {
-                    scores[j] = additive?[((((isMaskShared ? 0 : n) * queries) + i) * keys) + j] ?? 0;
+                    scores[j] = additive?[((((((isMaskShared ? 0 : n) * masks) + (head % masks)) * queries) + i) * keys) + j] ?? 0;
                     for (int c = 0; c < headWidth; c++)
                         scores[j] += q[at + c] * k[(((keyed * keys) + j) * width) + (head * headWidth) + c] / Math.Sqrt(headWidth);
                     if ((isCausal && j > offset + i) || j >= (lengths?[n] ?? keys))

@@ -137,6 +137,7 @@ struct Kernels {
   void (*pack_attention)(const AttentionHead&);  // fills panels
   void (*attention)(const AttentionHead&);
   void (*layer_norm)(const float* input, float* output, int64_t rows, int64_t width, const float* weight, const float* bias, float epsilon);
+  void (*rms_norm)(const float* input, float* output, int64_t rows, int64_t width, const float* weight, float epsilon);
   void (*l2_normalize)(const float* input, float* output, int64_t rows, int64_t width);
   void (*activate)(const float* input, float* output, int64_t count, Activation activation);
   void (*add)(const float* left, const float* right, float* output, int64_t count);

@@ -34,6 +34,15 @@ extern "C" clipengine_status clipengine_cpu_layer_norm(clipengine_cpu_pass* pass
   });
 }
 
+extern "C" clipengine_status clipengine_cpu_rms_norm(clipengine_cpu_pass* pass, const float* input, int64_t rows, int64_t width, const clipengine_cpu_weight* weight, float epsilon,
+                                                     float* output) noexcept {
+  return clipengine::guard([&] {
+    share(rows, width, [&](int64_t first, int64_t count) {
+      pass->kernels->rms_norm(input + first * width, output + first * width, count, width, weight->values(), epsilon);
+    });
+  });
+}
+
 extern "C" clipengine_status clipengine_cpu_l2_normalize(clipengine_cpu_pass* pass, const float* input, int64_t rows, int64_t width, float* output) noexcept {
   return clipengine::guard([&] {
     share(rows, width, [&](int64_t first, int64_t count) { pass->kernels->l2_normalize(input + first * width, output + first * width, count, width); });

@@ -44,7 +44,8 @@ void attend(Pass& pass, const clipengine_cpu_attention& call) {
     head.keys = shared ? reachable : head.visible;
     head.causal = call.causal != 0;
     head.offset = call.offset;
-    head.mask = call.mask == nullptr ? nullptr : call.mask + (call.shared_mask != 0 ? 0 : n * call.queries * call.keys);
+    const int64_t masks = call.mask_heads != 0 ? call.heads : 1;  // of one sequence
+    head.mask = call.mask == nullptr ? nullptr : call.mask + ((call.shared_mask != 0 ? 0 : n * masks) + (call.mask_heads != 0 ? h : 0)) * call.queries * call.keys;
     head.mask_stride = call.keys;
     head.scale = scale;
     head.output = call.output + n * call.queries * call.width + offset;

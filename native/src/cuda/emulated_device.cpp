@@ -52,13 +52,13 @@ const std::map<std::string, Kernel>& kernels() {
   CLIPENGINE_ENTRY(attention_##type##_32), CLIPENGINE_ENTRY(attention_##type##_64), CLIPENGINE_ENTRY(attention_##type##_80), CLIPENGINE_ENTRY(attention_##type##_96),                 \
       CLIPENGINE_ENTRY(attention_##type##_112), CLIPENGINE_ENTRY(attention_##type##_128)
 #define CLIPENGINE_TYPE_ENTRIES(type)                                                                                                            \
-  CLIPENGINE_ENTRY(product_##type), CLIPENGINE_ENTRY(product_##type##_fp32), CLIPENGINE_ENTRY(product_wide_##type), CLIPENGINE_ENTRY(product_wide_##type##_fp32), CLIPENGINE_ENTRY(layer_norm_fp32_##type),                            \
+  CLIPENGINE_ENTRY(product_##type), CLIPENGINE_ENTRY(product_##type##_fp32), CLIPENGINE_ENTRY(product_wide_##type), CLIPENGINE_ENTRY(product_wide_##type##_fp32), CLIPENGINE_ENTRY(layer_norm_fp32_##type), CLIPENGINE_ENTRY(rms_norm_fp32_##type), CLIPENGINE_ENTRY(rms_norm_##type),                            \
       CLIPENGINE_ENTRY(layer_norm_##type), CLIPENGINE_ENTRY(l2_normalize_##type), CLIPENGINE_ENTRY(unfold_##type),                                \
       CLIPENGINE_ENTRY(assemble_tokens_##type), CLIPENGINE_ENTRY(take_tokens_##type), CLIPENGINE_ENTRY(mean_tokens_##type), CLIPENGINE_ENTRY(store_tokens_##type), CLIPENGINE_ENTRY(rotate_##type), \
       CLIPENGINE_ENTRY(convert_rows_fp32_##type), CLIPENGINE_ENTRY(convert_rows_##type##_fp32)
   static const std::map<std::string, Kernel> all = {
       CLIPENGINE_ATTENTION_ENTRIES(bf16), CLIPENGINE_ATTENTION_ENTRIES(fp16), CLIPENGINE_TYPE_ENTRIES(bf16), CLIPENGINE_TYPE_ENTRIES(fp16),
-      CLIPENGINE_ENTRY(attention_fp32), CLIPENGINE_ENTRY(product_fp32_fp32), CLIPENGINE_ENTRY(product_tf32_fp32), CLIPENGINE_ENTRY(product_fp8_bf16), CLIPENGINE_ENTRY(product_fp8_fp32), CLIPENGINE_ENTRY(quantize_rows_fp32), CLIPENGINE_ENTRY(quantize_rows_bf16), CLIPENGINE_ENTRY(layer_norm_fp32), CLIPENGINE_ENTRY(l2_normalize_fp32),
+      CLIPENGINE_ENTRY(attention_fp32), CLIPENGINE_ENTRY(product_fp32_fp32), CLIPENGINE_ENTRY(product_tf32_fp32), CLIPENGINE_ENTRY(product_fp8_bf16), CLIPENGINE_ENTRY(product_fp8_fp32), CLIPENGINE_ENTRY(quantize_rows_fp32), CLIPENGINE_ENTRY(quantize_rows_bf16), CLIPENGINE_ENTRY(layer_norm_fp32), CLIPENGINE_ENTRY(rms_norm_fp32), CLIPENGINE_ENTRY(l2_normalize_fp32),
       CLIPENGINE_ENTRY(unfold_fp32), CLIPENGINE_ENTRY(assemble_tokens_fp32), CLIPENGINE_ENTRY(take_tokens_fp32), CLIPENGINE_ENTRY(mean_tokens_fp32),
       CLIPENGINE_ENTRY(convert_rows_fp32), CLIPENGINE_ENTRY(concatenate_tokens_fp32), CLIPENGINE_ENTRY(activate_fp32), CLIPENGINE_ENTRY(add_fp32),
       CLIPENGINE_ENTRY(broadcast), CLIPENGINE_ENTRY(token_embedding), CLIPENGINE_ENTRY(average_pool), CLIPENGINE_ENTRY(map_to_tokens),

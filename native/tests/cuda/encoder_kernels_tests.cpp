@@ -49,12 +49,13 @@ void check_product(Kernel kernel, int rows, int columns, int depth, int tile_row
 }
 
 template <typename T, typename Kernel>
-void check_attention(Kernel kernel, int batch, int heads, int head_width, int queries, int keys, bool is_causal, bool has_mask, bool is_packed) {
+void check_attention(Kernel kernel, int batch, int heads, int head_width, int queries, int keys, bool is_causal, bool has_mask, bool is_packed, bool is_mask_per_head = false) {
   const int width = heads * head_width, padded = head_width <= 32 ? 32 : head_width <= 64 ? 64 : (head_width + 15) / 16 * 16;
   const bool is_plain = sizeof(T) == 4;
   auto q = to_buffer<T>(random_values((size_t)batch * queries * width * 3, 2.0f));
   auto kv = to_buffer<T>(random_values((size_t)batch * keys * width * 3, 2.0f));
-  std::vector<float> mask_values((size_t)batch * queries * keys);
+  const size_t masks = is_mask_per_head ? (size_t)heads : 1;
+  std::vector<float> mask_values((size_t)batch * masks * queries * keys);
   for (size_t i = 0; i < mask_values.size(); ++i) mask_values[i] = i % 5 == 3 ? -INFINITY : 0.1f * (float)(i % 7);
   if (has_mask) {
     std::fill(mask_values.begin(), mask_values.begin() + keys, -INFINITY);  // the first query sees nothing
@@ -68,7 +69,8 @@ void check_attention(Kernel kernel, int batch, int heads, int head_width, int qu
   const int q_count = is_packed ? keys : queries;
   Buffer<T> y((size_t)batch * q_count * width);
   run({is_plain ? blocks(q_count, 4) : blocks(q_count, kQueryTile), (unsigned)heads, (unsigned)batch}, kAttentionThreads,
-      is_plain ? 0 : 3u * 64 * (padded + 8) * 2, kernel, source, k_data, v_data, y.data(), row, row * q_count, row, row * keys, row, row * keys, heads, head_width, q_count, keys, is_causal, has_mask ? mask.data() : nullptr, (int64_t)q_count * keys, nullptr, 0);
+      is_plain ? 0 : 3u * 64 * (padded + 8) * 2, kernel, source, k_data, v_data, y.data(), row, row * q_count, row, row * keys, row, row * keys, heads, head_width, q_count, keys, is_causal, has_mask ? mask.data() : nullptr, (int64_t)masks * q_count * keys,
+      is_mask_per_head ? (int64_t)q_count * keys : 0, nullptr, 0);
   CHECK(y.guards_are_intact());
   for (int n = 0; n < batch; ++n) {
     for (int h = 0; h < heads; ++h) {
@@ -79,7 +81,7 @@ void check_attention(Kernel kernel, int batch, int heads, int head_width, int qu
           double dot = 0;
           for (int c = 0; c < head_width; ++c)
             dot += (double)to_float(source[(n * q_count + i) * row + h * head_width + c]) * to_float(k_data[(n * keys + j) * row + h * head_width + c]);
-          scores[j] = dot / std::sqrt((double)head_width) + (has_mask ? mask[((size_t)n * q_count + i) * keys + j] : 0.0f);
+          scores[j] = dot / std::sqrt((double)head_width) + (has_mask ? mask[(((size_t)n * masks + h % masks) * q_count + i) * keys + j] : 0.0f);
           if (is_causal && j > i) scores[j] = -INFINITY;
           peak = std::max(peak, scores[j]);
         }
@@ -107,7 +109,7 @@ void check_attention_over_one_value(Kernel kernel) {
   for (int i = 0; i < queries; ++i) logarithms[(size_t)i * keys] = 0.0f;
   auto mask = to_buffer<float>(logarithms);
   Buffer<T> y(queries * head_width);
-  run({1, 1, 1}, kAttentionThreads, 3u * 64 * (32 + 8) * 2, kernel, q.data(), k.data(), v.data(), y.data(), head_width, 0, head_width, 0, head_width, 0, 1, head_width, queries, keys, 0, mask.data(), 0, nullptr, 0);
+  run({1, 1, 1}, kAttentionThreads, 3u * 64 * (32 + 8) * 2, kernel, q.data(), k.data(), v.data(), y.data(), head_width, 0, head_width, 0, head_width, 0, 1, head_width, queries, keys, 0, mask.data(), 0, 0, nullptr, 0);
   for (size_t i = 0; i < y.size(); ++i) CHECK_EQUAL(to_float(y[i]), value);
 }
 
@@ -278,6 +280,7 @@ CLIPENGINE_TEST(attention_in_bf16) {
   check_attention<bf16>(attention_bf16_32, 2, 2, 14, 17, 17, false, false, true);
   check_attention<bf16>(attention_bf16_32, 1, 3, 16, 7, 65, false, true, false);
   check_attention<bf16>(attention_bf16_32, 2, 2, 32, 77, 77, true, false, true);
+  check_attention<bf16>(attention_bf16_32, 2, 3, 16, 7, 65, false, true, false, true);
   check_attention<bf16>(attention_bf16_64, 1, 1, 64, 50, 50, false, false, true);
   check_attention<bf16>(attention_bf16_80, 1, 2, 80, 1, 130, false, false, false);
   check_attention<bf16>(attention_bf16_96, 2, 1, 96, 66, 19, false, true, false);
@@ -300,6 +303,7 @@ CLIPENGINE_TEST(attention_in_fp32) {
   check_attention<float>(attention_fp32, 2, 2, 14, 17, 17, false, false, true);
   check_attention<float>(attention_fp32, 1, 1, 64, 50, 50, true, false, true);
   check_attention<float>(attention_fp32, 2, 1, 112, 3, 77, false, true, false);
+  check_attention<float>(attention_fp32, 2, 3, 16, 5, 40, false, true, false, true);
 }
 
 CLIPENGINE_TEST(layer_norms_in_every_type) {
@@ -326,6 +330,32 @@ CLIPENGINE_TEST(layer_norms_in_every_type) {
     check(layer_norm_fp32_fp16, x, Buffer<fp16>((size_t)rows * width));
     check(layer_norm_bf16, b, Buffer<bf16>((size_t)rows * width));
     check(layer_norm_fp16, h, Buffer<fp16>((size_t)rows * width));
+  }
+}
+
+CLIPENGINE_TEST(rms_norms_in_every_type) {
+  for (int width : {1, 7, 32, 50, 257}) {
+    const int rows = 11;
+    auto x = to_buffer<float>(random_values((size_t)rows * width, 3.0f)), weight = to_buffer<float>(random_values((size_t)width));
+    auto check = [&](auto kernel, auto& input, auto output) {
+      run({blocks(rows, kRowsPerBlock), 1, 1}, kNormThreads, 0, kernel, input.data(), weight.data(), output.data(), rows, width, 1e-6f);
+      CHECK(output.guards_are_intact());
+      for (int r = 0; r < rows; ++r) {
+        double squares = 0;
+        for (int i = 0; i < width; ++i) squares += std::pow(to_float(input[(size_t)r * width + i]), 2) / width;
+        for (int i = 0; i < width; ++i) {
+          const double expected = to_float(input[(size_t)r * width + i]) / std::sqrt(squares + 1e-6) * weight[i];
+          CHECK_NEAR(to_float(output[(size_t)r * width + i]), expected, 1e-5 + rounding<std::remove_reference_t<decltype(output[0])>>() * std::abs(expected));
+        }
+      }
+    };
+    auto b = to_buffer<bf16>(random_values((size_t)rows * width));
+    auto h = to_buffer<fp16>(random_values((size_t)rows * width));
+    check(rms_norm_fp32, x, Buffer<float>((size_t)rows * width));
+    check(rms_norm_fp32_bf16, x, Buffer<bf16>((size_t)rows * width));
+    check(rms_norm_fp32_fp16, x, Buffer<fp16>((size_t)rows * width));
+    check(rms_norm_bf16, b, Buffer<bf16>((size_t)rows * width));
+    check(rms_norm_fp16, h, Buffer<fp16>((size_t)rows * width));
   }
 }
 

@@ -80,7 +80,7 @@ internal sealed class PaddedSentences
     }
 
     /// <summary>What a number of keys cannot say: <c>[Count, queries, Length]</c>, minus infinity for padding.</summary>
-    private float[] InnerPadding(int queries)
+    public float[] InnerPadding(int queries)
     {
         float[] mask = new float[Count * queries * Length];
         for (int i = 0; i < mask.Length; i++)

@@ -18,7 +18,7 @@ internal static class UnsupportedFamilies
 
     private static readonly (string Type, string Family)[] s_modelTypes =
     [
-        ("chinese_clip", "Chinese-CLIP"), ("altclip", "AltCLIP"), ("align", "ALIGN"), ("flava", "FLAVA"), ("groupvit", "GroupViT"), ("blip-2", "BLIP-2"), ("instructblip", "InstructBLIP"),
+        ("align", "ALIGN"), ("flava", "FLAVA"), ("groupvit", "GroupViT"), ("blip-2", "BLIP-2"), ("instructblip", "InstructBLIP"),
         ("xclip", "X-CLIP"), ("clipseg", "CLIPSeg"), ("owlvit", "OWL-ViT"), ("owlv2", "OWLv2"), ("vision-text-dual-encoder", "VisionTextDualEncoder"),
     ];
 
@@ -30,7 +30,7 @@ internal static class UnsupportedFamilies
             return Named(Array.Find(s_modelTypes, entry => entry.Type == type).Family ?? "of transformers", type);
         JsonElement model = OpenClipFamily.Model(files.Configuration);
         string? image = OpenClipFamily.NameIn(model, "vision_cfg", "timm_model_name"), text = OpenClipFamily.NameIn(model, "text_cfg", "hf_model_name");
-        if (text is not null)
+        if (text is not null && NamedTowers.FindText(text) is null)
         {
             string family = Array.Find(s_textTowers, entry => text.Contains(entry.Part, StringComparison.OrdinalIgnoreCase)).Family ?? "CLIP with a text tower of transformers";
             return Named(model.TryGetProperty("multimodal_cfg", out _) ? $"CoCa, {family}" : family, image is null ? text : $"{text} with {image}");

@@ -70,6 +70,10 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuLayerNorm(nint pass, nint input, long rows, long width, nint weight, nint bias, float epsilon, nint output);
 
+    [LibraryImport(Library, EntryPoint = "clipengine_cpu_rms_norm")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial NativeStatus CpuRmsNorm(nint pass, nint input, long rows, long width, nint weight, float epsilon, nint output);
+
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_l2_normalize")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuL2Normalize(nint pass, nint input, long rows, long width, nint output);
@@ -160,6 +164,7 @@ internal static unsafe partial class NativeMethods
         public nint KeyLengths;
         public long SharedKeys;
         public long SharedMask;
+        public long MaskHeads;
     }
 
     /// <summary><c>clipengine_cpu_block</c>.</summary>

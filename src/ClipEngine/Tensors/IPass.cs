@@ -66,6 +66,12 @@ public interface IPass : IDisposable
     /// <param name="epsilon">1e-5 in CLIP, 1e-6 in SigLIP.</param>
     Tensor LayerNorm(in Tensor input, Weight weight, Weight bias, float epsilon);
 
+    /// <summary>y = x / sqrt(mean(x^2) + epsilon) * weight over the last dimension (arXiv:1910.07467).</summary>
+    /// <param name="input"><c>[..., w]</c>.</param>
+    /// <param name="weight"><c>[w]</c>.</param>
+    /// <param name="epsilon">1e-6 in T5.</param>
+    Tensor RmsNorm(in Tensor input, Weight weight, float epsilon);
+
     /// <summary>softmax(q k^T / sqrt(width / heads) + mask) v per head: self-attention, cross-attention and a learned query's are one operation over different views.</summary>
     /// <param name="query"><c>[n, q, width]</c>, heads side by side.</param>
     /// <param name="key"><c>[n, k, width]</c>; with a batch of 1, one sequence of keys serves every sequence of queries.</param>

@@ -76,8 +76,11 @@ public readonly record struct AttentionMask
     /// <summary>How many keys of each sequence there are: <c>[n]</c> int32; those behind are hidden. <c>default</c> for all.</summary>
     public Tensor KeyLengths { get; init; }
 
-    /// <summary>Added to the scores of all heads: <c>[n or 1, q, k]</c> fp32. <c>default</c> for none. Adds to the others.</summary>
+    /// <summary>Added to the scores: <c>[n or 1, q, k]</c> fp32 for all heads alike, <c>[n or 1, heads, q, k]</c> for each head its own. <c>default</c> for none. Adds to the others.</summary>
     public Tensor Additive { get; init; }
+
+    /// <summary>Whether <see cref="Additive"/> has values of its own for every head.</summary>
+    internal bool IsPerHead => Additive.Exists && Additive.Shape.Rank == 4;
 }
 
 /// <summary>How a convolution moves over its input and what is fused behind it: <c>activation(product + bias + residual)</c>, the order of a residual network's block.</summary>

@@ -44,6 +44,16 @@ public static class OperationShapes
         return input.Shape;
     }
 
+    /// <summary>Checks <see cref="IPass.RmsNorm"/>.</summary>
+    public static Shape RmsNorm(in Tensor input, Weight weight)
+    {
+        ArgumentNullException.ThrowIfNull(weight);
+        if (input.Shape.Rank == 0)
+            throw new ArgumentException("Expected at least one dimension; found a scalar.", nameof(input));
+        Vector(weight, input.Shape[^1]);
+        return input.Shape;
+    }
+
     /// <summary>Checks <see cref="IPass.Attention"/>.</summary>
     public static Shape Attention(in TokenView query, in TokenView key, in TokenView value, int heads, in AttentionMask mask)
     {
@@ -54,7 +64,7 @@ public static class OperationShapes
             throw new ArgumentException($"Keys {key.Shape} do not fit queries {query.Shape}: expected [{batch} or 1, k, {query.Width}].", nameof(key));
         if (value.Shape != key.Shape)
             throw new ArgumentException($"Expected values {key.Shape}; found {value.Shape}.", nameof(value));
-        Mask(mask, batch, query.Count, key.Count);
+        Mask(mask, batch, query.Count, key.Count, heads);
         return query.Shape;
     }
 
@@ -249,7 +259,7 @@ public static class OperationShapes
         Vector(block.ExpandBias, hidden);
         Vector(block.ContractBias, width);
         Vector(block.LayerScale2, width);
-        Mask(mask, input.Shape[0], input.Shape[1], input.Shape[1]);
+        Mask(mask, input.Shape[0], input.Shape[1], input.Shape[1], block.Heads);
         return input.Shape;
     }
 
@@ -259,11 +269,17 @@ public static class OperationShapes
             throw new ArgumentException($"{table.Name}: expected at least [{tokens}, {pairs}] of angles; found {table.Role} {table.Shape}.", nameof(table));
     }
 
-    private static void Mask(in AttentionMask mask, long batch, long queries, long keys)
+    private static void Mask(in AttentionMask mask, long batch, long queries, long keys, int heads)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(mask.Offset, nameof(mask));
-        if (mask.Additive.Exists && mask.Additive.Shape != new Shape(batch, queries, keys) && mask.Additive.Shape != new Shape(1, queries, keys))
-            throw new ArgumentException($"Expected a mask [{batch} or 1, {queries}, {keys}]; found {mask.Additive.Shape}.", nameof(mask));
+        if (mask.Additive.Exists)
+        {
+            Shape found = mask.Additive.Shape;
+            long masks = found.Rank > 0 && found[0] == 1 ? 1 : batch;
+            if (found != new Shape(masks, queries, keys) && found != new Shape(masks, heads, queries, keys))
+                throw new ArgumentException($"Expected a mask [{batch} or 1, {queries}, {keys}] or [{batch} or 1, {heads}, {queries}, {keys}]; found {found}.", nameof(mask));
+        }
+
         if (!mask.KeyLengths.Exists)
             return;
         Indices(mask.KeyLengths, 1, nameof(mask));

@@ -58,6 +58,8 @@ internal sealed class StagePass(IPass inner) : IPass
 
     public Tensor LayerNorm(in Tensor input, Weight weight, Weight bias, float epsilon) => inner.LayerNorm(input, weight, bias, epsilon);
 
+    public Tensor RmsNorm(in Tensor input, Weight weight, float epsilon) => inner.RmsNorm(input, weight, epsilon);
+
     public Tensor Attention(in TokenView query, in TokenView key, in TokenView value, int heads, in AttentionMask mask = default) => inner.Attention(query, key, value, heads, mask);
 
     public Tensor SelfAttention(in Tensor queryKeyValue, int heads, in AttentionMask mask = default) => inner.SelfAttention(queryKeyValue, heads, mask);

@@ -56,6 +56,22 @@ static void layer_norm(const float* input, float* output, int64_t rows, int64_t 
   }
 }
 
+static void rms_norm(const float* input, float* output, int64_t rows, int64_t width, const float* weight, float epsilon) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* x = input + r * width;
+    Vector sum = spread(0.0f);
+    for (int64_t i = 0; i < width; i += kWidth) {
+      const Vector v = load_up_to(x + i, width - i);
+      sum = multiply_add(v, v, sum);
+    }
+    const Vector inverse = spread(1.0f / __builtin_sqrtf(sum_of(sum) / static_cast<float>(width) + epsilon));
+    for (int64_t i = 0; i < width; i += kWidth) {
+      const int64_t left = width - i;
+      store_up_to(output + r * width + i, multiply(multiply(load_up_to(x + i, left), inverse), load_up_to(weight + i, left)), left);
+    }
+  }
+}
+
 static void l2_normalize(const float* input, float* output, int64_t rows, int64_t width) {
   for (int64_t r = 0; r < rows; ++r) {
     const float* x = input + r * width;

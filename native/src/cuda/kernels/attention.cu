@@ -12,8 +12,9 @@ struct Operand {
 struct AttentionShape {
   int heads, head_width, queries, keys;
   int is_causal;
-  const float* mask;     // [queries, keys] for each sequence, added to the scaled scores of every head; or null
+  const float* mask;     // [queries, keys], added to the scaled scores; or null
   int64_t mask_batch;    // elements from one sequence's mask to the next; 0: one for all
+  int64_t mask_head;     // elements from one head's mask to the next; 0: one for all
   const int* lengths;    // [batch]: keys from there on are hidden; or null
   int offset;            // behind a causal mask query i sees keys 0 .. offset + i
 };
@@ -112,7 +113,8 @@ CLIPENGINE_DEVICE void attention_16bit(const T* q, const T* k, const T* v, T* y,
       for (int e = 0; e < 4; ++e) {
         const int query = query0 + warp * 16 + lane / 4 + (e / 2) * 8, key = key0 + j * 8 + (lane % 4) * 2 + e % 2;
         float score = scores[j][e] * scale;
-        if (shape.mask && query < shape.queries && key < keys) score += kLog2E * shape.mask[sequence * shape.mask_batch + (int64_t)query * shape.keys + key];
+        if (shape.mask && query < shape.queries && key < keys)
+          score += kLog2E * shape.mask[sequence * shape.mask_batch + head * shape.mask_head + (int64_t)query * shape.keys + key];
         if (key >= keys || (shape.is_causal && key > shape.offset + query)) score = negative_infinity();
         scores[j][e] = score;
         new_peak[e / 2] = maximum(new_peak[e / 2], score);
@@ -200,7 +202,7 @@ CLIPENGINE_DEVICE void attention_plain(const float* q, const float* k, const flo
       float dot = 0.0f;
       for (int c = 0; c < shape.head_width; ++c) dot = multiply_add(q[c], k[key * k_rows.row + c], dot);
       score = dot * scale;
-      if (shape.mask) score += kLog2E * shape.mask[sequence * shape.mask_batch + (int64_t)query * shape.keys + key];
+      if (shape.mask) score += kLog2E * shape.mask[sequence * shape.mask_batch + head * shape.mask_head + (int64_t)query * shape.keys + key];
     }
     const float new_peak = maximum(peak, warp_maximum(score));
     const float shift = new_peak == negative_infinity() ? 0.0f : new_peak;
@@ -231,9 +233,10 @@ CLIPENGINE_DEVICE void attention_plain(const float* q, const float* k, const flo
 #define CLIPENGINE_ATTENTION(name, T, body)                                                                                                            \
   CLIPENGINE_KERNEL __launch_bounds__(kAttentionThreads, 2) name(const T* q, const T* k, const T* v, T* y, int64_t q_row, int64_t q_batch, int64_t k_row,   \
                                                               int64_t k_batch, int64_t v_row, int64_t v_batch, int heads, int head_width, int queries, \
-                                                              int keys, int is_causal, const float* mask, int64_t mask_batch, const int* lengths, int offset) {  \
+                                                              int keys, int is_causal, const float* mask, int64_t mask_batch, int64_t mask_head,      \
+                                                              const int* lengths, int offset) {                                                      \
     body(q, k, v, y, Operand{q_row, q_batch}, Operand{k_row, k_batch}, Operand{v_row, v_batch},                                                          \
-         AttentionShape{heads, head_width, queries, keys, is_causal, mask, mask_batch, lengths, offset});                                                                           \
+         AttentionShape{heads, head_width, queries, keys, is_causal, mask, mask_batch, mask_head, lengths, offset});                                                                           \
   }
 #define CLIPENGINE_ATTENTION_16BIT(type, width) CLIPENGINE_ATTENTION(attention_##type##_##width, type, (attention_16bit<type, width>))
 #define CLIPENGINE_ATTENTION_WIDTHS(type) \

@@ -4,11 +4,14 @@ namespace ClipEngine.Checkpoints.Layouts;
 
 /// <summary>
 /// One layout's keys in another's words, for families whose key map goes one way. <c>#</c> stands for a block's number; <c>?</c> for
-/// queries, keys and values (<c>q_proj</c>, <c>k_proj</c>, <c>v_proj</c> or <c>query</c>, <c>key</c>, <c>value</c>), three tensors that become one, in that order; an entry that ends in a dot stands for weight and bias.
+/// queries, keys and values (<c>q_proj</c>, <c>k_proj</c>, <c>v_proj</c> or <c>query</c>, <c>key</c>, <c>value</c>), three tensors that become one, in that order; an entry that ends in a dot stands for weight and bias;
+/// a new name that ends in <c>^T</c> for a matrix with rows and columns exchanged.
 /// </summary>
 internal sealed class KeyTable
 {
     private static readonly string[][] s_parts = [["q_proj", "k_proj", "v_proj"], ["query", "key", "value"]];
+
+    private const string Transposed = "^T";
 
     private readonly Dictionary<string, string> _entries = [];
     private readonly HashSet<string> _dropped;
@@ -44,13 +47,16 @@ internal sealed class KeyTable
                 continue;
             (string pattern, string number) = Generalize(key);
             if (_entries.TryGetValue(pattern, out string? to))
-                recipes.Add(new Recipe.Rename(to.Replace("#", number, StringComparison.Ordinal), key));
+                recipes.Add(Make(to.Replace("#", number, StringComparison.Ordinal), key));
             else if (!TryJoin(source, recipes, key, pattern, number))
                 recipes.Add(new Recipe.Rename(key, key));
         }
 
         return MappedCheckpoint.Create(source, recipes);
     }
+
+    private static Recipe Make(string to, string key) =>
+        to.EndsWith(Transposed, StringComparison.Ordinal) ? new Recipe.Transpose(to[..^Transposed.Length], key) : new Recipe.Rename(to, key);
 
     /// <summary>Queries, keys and values behind one another, where all three are there and alike.</summary>
     private bool TryJoin(ICheckpoint source, List<Recipe> recipes, string key, string pattern, string number)

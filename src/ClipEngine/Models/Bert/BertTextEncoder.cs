@@ -27,5 +27,5 @@ internal sealed record BertTextEncoder(BertConfig Config) : TextEncoderConfig
 
     public override TextEncoderConfig With(ConfigSection sizes) => new BertTextEncoder(BertConfigReader.Read(sizes, Config));
 
-    public override ITextEncoder Build(WeightReader weights) => new BertEncoder(Config, weights);
+    public override ITextEncoder Build(WeightReader weights, int contextLength) => new BertEncoder(Config, weights);
 }

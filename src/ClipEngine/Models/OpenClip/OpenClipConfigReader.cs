@@ -137,7 +137,11 @@ internal static class OpenClipConfigReader
         return tower;
     }
 
-    private static string[] Notices(string source, bool statesPreprocessing, TextConfig? text) =>
+    /// <summary>What a user should know of a configuration.</summary>
+    /// <param name="source">What messages call it.</param>
+    /// <param name="statesPreprocessing">Whether it states mean and standard deviation.</param>
+    /// <param name="text">open_clip's own text tower; null for another.</param>
+    internal static string[] Notices(string source, bool statesPreprocessing, TextConfig? text) =>
     [
         .. statesPreprocessing
             ? Array.Empty<string>()

@@ -14,15 +14,11 @@ internal sealed class TransformersClipFamily : IModelFamily
     /// <summary>The configuration, with the preprocessing of transformers' image processors.</summary>
     internal static OpenClipConfig Read(JsonElement configuration, string source)
     {
-        OpenClipConfig config = OpenClipConfigReader.Parse(ToOpenClip(configuration, source), source);
+        OpenClipConfig config = TransformersClipReader.Read(configuration, TransformersProcessor.Find(source), source);
         return config with
         {
             Preprocess = config.Preprocess.AsTransformers(),
             Text = config.Text with { Tokenizer = new TokenizerConfig { ModelType = TransformersConfig.TypeOf(configuration) } },
         };
     }
-
-    /// <summary>The configuration in OpenCLIP's words, with the preprocessing that lies beside it.</summary>
-    internal static JsonElement ToOpenClip(JsonElement configuration, string source) =>
-        ConfigFile.ParseRoot(TransformersConfig.ToOpenClip(configuration, TransformersProcessor.Find(source), source), source);
 }

@@ -13,9 +13,9 @@ namespace ClipEngine.Models;
 /// </summary>
 public static class TransformersConfig
 {
-    private const string TextSection = "text_config";
-    private const string VisionSection = "vision_config";
-    private const string MetaClip2 = "metaclip_2";
+    private const string TextSection = TransformersClipReader.TextSection;
+    private const string VisionSection = TransformersClipReader.VisionSection;
+    internal const string MetaClip2 = "metaclip_2";
 
     /// <summary>Whether a JSON file is the configuration of a CLIP or MetaCLIP 2 model of transformers. Looks at keys only and never throws.</summary>
     /// <param name="configuration">The file's root object.</param>
@@ -39,26 +39,20 @@ public static class TransformersConfig
     /// <summary>The same with the name of the processor's file, for messages.</summary>
     internal static byte[] ToOpenClip(JsonElement configuration, (JsonElement Steps, string File)? processor, string source)
     {
-        if (!Recognizes(configuration))
-            throw new BadInputException(source, "is not the configuration of a CLIP model of transformers (model_type clip or metaclip_2).");
-        JsonElement text = Section(configuration, TextSection, source);
-        JsonElement vision = Section(configuration, VisionSection, source);
-        RefuseWhatChangesTheModel(configuration, text, vision, source);
-        string activation = Text(vision, "hidden_act", "quick_gelu", source);
-        string textActivation = Text(text, "hidden_act", "quick_gelu", source);
-        if (activation != textActivation)
-            throw new BadInputException(source, $"has {BadInputException.Escape(activation, 40)} in its image tower and {BadInputException.Escape(textActivation, 40)} in its text tower; OpenCLIP has one for both.");
+        OpenClipConfig config = TransformersClipReader.Read(configuration, processor, source);
+        if (config.Vision.Activation != config.Text.Activation)
+            throw new BadInputException(source, $"has {NameOf(config.Vision.Activation)} in its image tower and {NameOf(config.Text.Activation)} in its text tower; OpenCLIP has one for both.");
         return Write(json =>
         {
             json.WriteStartObject("model_cfg");
-            json.WriteNumber("embed_dim", Integer(configuration, "projection_dim", 512, source));
-            if (activation == "quick_gelu")
+            json.WriteNumber("embed_dim", config.EmbedDimension);
+            if (config.QuickGelu)
                 json.WriteBoolean("quick_gelu", true);
-            WriteVision(json, vision, activation, source);
-            WriteText(json, text, activation, TypeOf(configuration) == MetaClip2, source);
+            WriteVision(json, config.Vision);
+            WriteText(json, config.Text);
             json.WriteEndObject();
-            if (processor is { } found)
-                TransformersProcessor.Write(json, found.Steps, found.File, Integer(vision, "image_size", 224, source), source);
+            if (config.StatesPreprocessing)
+                WritePreprocess(json, config.Preprocess);
         });
     }
 
@@ -168,54 +162,39 @@ public static class TransformersConfig
         json.WriteEndObject();
     });
 
-    private static void WriteVision(Utf8JsonWriter json, JsonElement vision, string activation, string source)
+    private static void WriteVision(Utf8JsonWriter json, VisionConfig vision)
     {
-        int width = Integer(vision, "hidden_size", 768, source);
         json.WriteStartObject("vision_cfg");
-        json.WriteNumber("image_size", Integer(vision, "image_size", 224, source));
-        json.WriteNumber("layers", Integer(vision, "num_hidden_layers", 12, source));
-        json.WriteNumber("width", width);
-        json.WriteNumber("patch_size", Integer(vision, "patch_size", 32, source));
-        json.WriteNumber("head_width", Divide(width, Integer(vision, "num_attention_heads", 12, source), VisionSection, source));
-        WriteDetails(json, vision, width, Integer(vision, "intermediate_size", 3072, source), activation, source);
+        json.WriteNumber("image_size", vision.ImageHeight);
+        json.WriteNumber("layers", vision.Layers[0]);
+        json.WriteNumber("width", vision.Width);
+        json.WriteNumber("patch_size", vision.PatchSize);
+        json.WriteNumber("head_width", vision.Width / vision.Heads);
+        WriteDetails(json, vision.Width, vision.HiddenWidth, vision.Activation, vision.Epsilon);
         json.WriteEndObject();
     }
 
-    private static void WriteText(Utf8JsonWriter json, JsonElement text, string activation, bool isMetaClip2, string source)
+    private static void WriteText(Utf8JsonWriter json, TextConfig text)
     {
-        const int Legacy = 2;
-        const int UsualEndOfText = 49407;
-        int width = Integer(text, "hidden_size", 512, source);
-        int vocabulary = Integer(text, "vocab_size", 49408, source);
-        int heads = Integer(text, "num_attention_heads", 8, source);
-        int endOfText = Integer(text, "eos_token_id", UsualEndOfText, source);
-        if (endOfText >= vocabulary)
-        {
-            throw new BadInputException(source, $"{TextSection}.eos_token_id: expected an id below vocab_size {vocabulary}, found {endOfText}"
-                + (endOfText == UsualEndOfText ? ", which is what transformers takes where the key is missing." : "."), "Write the id that ends a sentence into the file.");
-        }
-
-        Divide(width, heads, TextSection, source);
         json.WriteStartObject("text_cfg");
-        json.WriteNumber("context_length", Integer(text, "max_position_embeddings", 77, source));
-        json.WriteNumber("vocab_size", vocabulary);
-        json.WriteNumber("width", width);
-        json.WriteNumber("heads", heads);
-        json.WriteNumber("layers", Integer(text, "num_hidden_layers", 12, source));
-        // The end of text is the largest id in CLIP's own vocabulary; there the two poolings are one. MetaCLIP 2 has no legacy rule for 2.
-        if (isMetaClip2 || (endOfText != Legacy && endOfText != vocabulary - 1))
+        json.WriteNumber("context_length", text.ContextLength);
+        json.WriteNumber("vocab_size", text.VocabularySize);
+        json.WriteNumber("width", text.Width);
+        json.WriteNumber("heads", text.Heads);
+        json.WriteNumber("layers", text.Layers);
+        if (text.Pooling == TextPooling.EndOfText)
         {
             json.WriteString("pool_type", "eos");
-            json.WriteNumber("eos_id", endOfText);
+            json.WriteNumber("eos_id", text.EndOfTextId);
         }
 
-        WriteDetails(json, text, width, Integer(text, "intermediate_size", 2048, source), activation, source);
+        WriteDetails(json, text.Width, text.HiddenWidth, text.Activation, text.Epsilon);
         json.WriteEndObject();
     }
 
-    private static void WriteDetails(Utf8JsonWriter json, JsonElement tower, int width, int hidden, string activation, string source)
+    private static void WriteDetails(Utf8JsonWriter json, int width, int hidden, Activation activation, float epsilon)
     {
-        const double UsualEpsilon = 1e-5;
+        const float UsualEpsilon = 1e-5f;
         if (hidden != 4 * width)
         {
             // OpenCLIP multiplies and cuts the fraction off: the ratio must not fall short by a rounding error.
@@ -223,28 +202,29 @@ public static class TransformersConfig
             json.WriteNumber("mlp_ratio", (int)(width * ratio) == hidden ? ratio : Math.BitIncrement(ratio));
         }
 
-        double epsilon = tower.ValueKind == JsonValueKind.Object && tower.TryGetProperty("layer_norm_eps", out JsonElement value)
-            ? value.ValueKind == JsonValueKind.Number ? value.GetDouble() : throw new BadInputException(source, "layer_norm_eps: expected a number.")
-            : UsualEpsilon;
-        if (Math.Abs(epsilon - UsualEpsilon) > 1e-12)
+        if (epsilon != UsualEpsilon)
         {
             json.WriteStartObject("norm_kwargs");
-            json.WriteNumber("eps", epsilon);
+            json.WriteNumber("eps", (double)(decimal)epsilon);
             json.WriteEndObject();
         }
 
-        switch (activation)
+        if (activation == Activation.GeluTanh)
         {
-            case "quick_gelu" or "gelu":
-                break;
-            case "gelu_new" or "gelu_pytorch_tanh":
-                json.WriteStartObject("act_kwargs");
-                json.WriteString("approximate", "tanh");
-                json.WriteEndObject();
-                break;
-            default:
-                throw new BadInputException(source, $"hidden_act: expected quick_gelu, gelu or gelu_pytorch_tanh, found {BadInputException.Escape(activation, 40)}.");
+            json.WriteStartObject("act_kwargs");
+            json.WriteString("approximate", "tanh");
+            json.WriteEndObject();
         }
+    }
+
+    private static void WritePreprocess(Utf8JsonWriter json, PreprocessOptions options)
+    {
+        json.WriteStartObject("preprocess_cfg");
+        WriteNumbers(json, "mean", options.Mean);
+        WriteNumbers(json, "std", options.StandardDeviation);
+        json.WriteString("interpolation", options.Interpolation == Interpolation.Bilinear ? "bilinear" : "bicubic");
+        json.WriteString("resize_mode", options.ResizeMode == ResizeMode.Squash ? "squash" : "shortest");
+        json.WriteEndObject();
     }
 
     private static string NameOf(Activation activation) => activation switch
@@ -254,63 +234,6 @@ public static class TransformersConfig
         Activation.Gelu => "gelu",
         _ => throw new BadInputException("activation", $"{activation} has no name in transformers' CLIP."),
     };
-
-    private static int Divide(int width, int heads, string section, string source) => width % heads == 0
-        ? width / heads
-        : throw new BadInputException(source, $"{section}: expected heads that divide the width {width}, found {heads}.");
-
-    /// <summary>
-    /// A tower's section. Where an old file has <c>text_config_dict</c> or <c>vision_config_dict</c> as well, transformers builds the
-    /// tower from that one and from defaults, whatever <c>text_config</c> or <c>vision_config</c> says.
-    /// </summary>
-    private static JsonElement Section(JsonElement root, string name, string source)
-    {
-        foreach (string key in (ReadOnlySpan<string>)[name + "_dict", name])
-        {
-            if (!root.TryGetProperty(key, out JsonElement section) || section.ValueKind == JsonValueKind.Null)
-                continue;
-            return section.ValueKind == JsonValueKind.Object
-                ? section
-                : throw new BadInputException(source, $"{key}: expected an object, found {BadInputException.Escape(section.GetRawText(), 60)}.");
-        }
-
-        return default;
-    }
-
-    /// <summary>Keys that make another model of the same weights and are not read here. transformers itself ignores every key that it does not know.</summary>
-    private static void RefuseWhatChangesTheModel(JsonElement root, JsonElement text, JsonElement vision, string source)
-    {
-        if (root.TryGetProperty("quantization_config", out JsonElement quantization) && quantization.ValueKind != JsonValueKind.Null)
-            throw new BadInputException(source, "quantization_config: the weights are packed by a quantiser, which is not read here.", "Use the weights that they were made from.");
-        foreach ((JsonElement section, string name) in new[] { (root, ""), (text, TextSection + "."), (vision, VisionSection + ".") })
-        {
-            if (section.ValueKind == JsonValueKind.Object && section.TryGetProperty("pruned_heads", out JsonElement pruned)
-                && pruned.ValueKind == JsonValueKind.Object && pruned.EnumerateObject().Any())
-            {
-                throw new BadInputException(source, $"{name}pruned_heads: a model without some of its heads is not built.");
-            }
-        }
-
-        int channels = Integer(vision, "num_channels", 3, source);
-        if (channels != 3)
-            throw new BadInputException(source, $"{VisionSection}.num_channels: expected 3 (RGB), found {channels}.");
-    }
-
-    private static int Integer(JsonElement section, string key, int otherwise, string source)
-    {
-        if (section.ValueKind != JsonValueKind.Object || !section.TryGetProperty(key, out JsonElement value) || value.ValueKind == JsonValueKind.Null)
-            return otherwise;
-        return value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int number) && number > 0
-            ? number
-            : throw new BadInputException(source, $"{key}: expected a positive whole number.");
-    }
-
-    private static string Text(JsonElement section, string key, string otherwise, string source)
-    {
-        if (section.ValueKind != JsonValueKind.Object || !section.TryGetProperty(key, out JsonElement value))
-            return otherwise;
-        return value.ValueKind == JsonValueKind.String ? value.GetString()! : throw new BadInputException(source, $"{key}: expected text.");
-    }
 
     private static void WriteNumbers(Utf8JsonWriter json, string name, IEnumerable<float> numbers)
     {

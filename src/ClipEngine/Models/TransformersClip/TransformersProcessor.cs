@@ -43,14 +43,14 @@ internal static class TransformersProcessor
         return FilePlace.IsFile(path) ? (ConfigFile.Read(path), OldName) : null;
     }
 
-    /// <summary>Writes the steps as the <c>preprocess_cfg</c> of an <c>open_clip_config.json</c>.</summary>
-    /// <param name="json">Inside the root object.</param>
+    /// <summary>The steps of CLIP's processor: an image's shortest edge is brought to the model's size and its middle is cut out, or it is squashed.</summary>
     /// <param name="steps">The processor's section.</param>
     /// <param name="file">Its file's name, for messages.</param>
     /// <param name="imageSize">The model's side, which the steps must lead to.</param>
     /// <param name="source">What messages call the configuration.</param>
-    public static void Write(Utf8JsonWriter json, JsonElement steps, string file, int imageSize, string source) =>
-        new Reader(steps, file, source).Write(json, imageSize);
+    /// <param name="type">How the processor's class begins.</param>
+    public static PreprocessOptions ReadClip(JsonElement steps, string file, int imageSize, string source, string type) =>
+        new Reader(steps, file, source, type).ReadClip(imageSize);
 
     /// <summary>The steps of a processor that squashes every image to the model's size (SigLIP's, BLIP's), over that model's own defaults.</summary>
     /// <param name="steps">The processor's section.</param>
@@ -64,11 +64,11 @@ internal static class TransformersProcessor
     private static string Show(JsonElement value) => BadInputException.Escape(value.GetRawText(), 60);
 
     /// <summary>One processor's section, with what messages say of it.</summary>
-    private readonly struct Reader(JsonElement steps, string file, string source, string processor = "CLIP")
+    private readonly struct Reader(JsonElement steps, string file, string source, string processor)
     {
         private readonly JsonElement _steps = steps;
 
-        public void Write(Utf8JsonWriter json, int imageSize)
+        public PreprocessOptions ReadClip(int imageSize)
         {
             RefuseOtherSteps();
             bool crops = Flag("do_center_crop");
@@ -81,16 +81,16 @@ internal static class TransformersProcessor
 
             if (crops && TryGet("crop_size", out JsonElement crop) && !Sides(crop, "height", "width").All(side => IsNumber(side, imageSize)))
                 throw Refuse("crop_size", $"expected the model's image_size {imageSize}, found {Show(crop)}");
-            json.WriteStartObject("preprocess_cfg");
             bool normalizes = Flag("do_normalize");
-            WriteNumbers(json, "image_mean", "mean", normalizes ? s_usualMean : [0, 0, 0], normalizes);
-            WriteNumbers(json, "image_std", "std", normalizes ? s_usualDeviation : [1, 1, 1], normalizes);
-            string interpolation = !TryGet("resample", out JsonElement resample) || IsNumber(resample, PillowBicubic) ? "bicubic"
-                : IsNumber(resample, PillowBilinear) ? "bilinear"
-                : throw Refuse("resample", $"expected 2 (bilinear) or 3 (bicubic), found {Show(resample)}");
-            json.WriteString("interpolation", interpolation);
-            json.WriteString("resize_mode", squashes ? "squash" : "shortest");
-            json.WriteEndObject();
+            return new PreprocessOptions
+            {
+                Height = imageSize,
+                Width = imageSize,
+                Mean = normalizes ? Numbers("image_mean", [.. s_usualMean]) : [0, 0, 0],
+                StandardDeviation = normalizes ? Numbers("image_std", [.. s_usualDeviation]) : [1, 1, 1],
+                Interpolation = ReadInterpolation(Interpolation.Bicubic),
+                ResizeMode = squashes ? ResizeMode.Squash : ResizeMode.Shortest,
+            };
         }
 
         public PreprocessOptions ReadSquashing(PreprocessOptions usual)
@@ -124,23 +124,6 @@ internal static class TransformersProcessor
             if (numbers.ValueKind != JsonValueKind.Array || numbers.GetArrayLength() != 3 || numbers.EnumerateArray().Any(static number => number.ValueKind != JsonValueKind.Number || !number.TryGetSingle(out _)))
                 throw Refuse(key, $"expected three numbers, found {Show(numbers)}");
             return [.. numbers.EnumerateArray().Select(static number => number.GetSingle())];
-        }
-
-        private void WriteNumbers(Utf8JsonWriter json, string key, string name, float[] otherwise, bool isRead)
-        {
-            json.WritePropertyName(name);
-            if (isRead && TryGet(key, out JsonElement numbers))
-            {
-                if (numbers.ValueKind != JsonValueKind.Array || numbers.GetArrayLength() != 3 || numbers.EnumerateArray().Any(static number => number.ValueKind != JsonValueKind.Number))
-                    throw Refuse(key, $"expected three numbers, found {Show(numbers)}");
-                numbers.WriteTo(json);
-                return;
-            }
-
-            json.WriteStartArray();
-            foreach (float number in otherwise)
-                json.WriteNumberValue(number);
-            json.WriteEndArray();
         }
 
         private void RefuseOtherSteps()

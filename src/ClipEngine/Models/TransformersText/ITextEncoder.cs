@@ -48,5 +48,6 @@ internal abstract record TextEncoderConfig
 
     /// <summary>Reads the weights.</summary>
     /// <param name="weights">A reader below <c>text.transformer</c>.</param>
-    public abstract ITextEncoder Build(WeightReader weights);
+    /// <param name="contextLength">Tokens of a sentence at most.</param>
+    public abstract ITextEncoder Build(WeightReader weights, int contextLength);
 }

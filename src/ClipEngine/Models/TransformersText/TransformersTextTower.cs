@@ -67,7 +67,7 @@ internal sealed class TransformersTextTower : ITextTower
     {
         _config = config;
         int width = config.Encoder.Width, middle = (width + embedDimension) / 2;
-        _encoder = config.Encoder.Build(weights.Scope("transformer"));
+        _encoder = config.Encoder.Build(weights.Scope("transformer"), config.ContextLength);
         if (config.Pooling == TokenPooling.Mean)
             _meanQuery = weights.CreateFromValues("query of the mean", WeightRole.Tokens, new float[width], 1, width);
         if (config.Projection == TextProjection.Mlp)

@@ -33,6 +33,18 @@ internal sealed unsafe partial class CpuPass
     }
 
     /// <inheritdoc/>
+    public Tensor RmsNorm(in Tensor input, Weight weight, float epsilon)
+    {
+        using Operation operation = Enter();
+        OperationShapes.RmsNorm(input, weight);
+        RequireFloat(input, nameof(input));
+        long width = input.Shape[^1];
+        Tensor output = New(input.Shape);
+        NativeMethods.CpuRmsNorm(_pass, input.Address, Rows(input.Shape), width, Native(weight), epsilon, output.Address).ThrowIfFailed();
+        return output;
+    }
+
+    /// <inheritdoc/>
     public Tensor Attention(in TokenView query, in TokenView key, in TokenView value, int heads, in AttentionMask mask = default)
     {
         using Operation operation = Enter();
@@ -56,6 +68,7 @@ internal sealed unsafe partial class CpuPass
             Offset = mask.Offset,
             Mask = RequireOptional(mask.Additive, nameof(mask)),
             SharedMask = mask.Additive.Exists && mask.Additive.Shape[0] == 1 ? 1 : 0,
+            MaskHeads = mask.IsPerHead ? 1 : 0,
             KeyLengths = mask.KeyLengths.Address,
             Output = output.Address,
         };
@@ -81,7 +94,7 @@ internal sealed unsafe partial class CpuPass
     {
         using Operation operation = Enter();
         Shape shape = OperationShapes.TransformerBlock(input, block, mask);
-        if (block.NormPlacement != NormPlacement.Before || mask.Offset != 0)
+        if (block.NormPlacement != NormPlacement.Before || mask.Offset != 0 || mask.IsPerHead)
             return ComposedOperations.TransformerBlock(this, input, block, mask);
         RequireFloat(input, nameof(input));
         Tensor output = New(shape);

@@ -58,6 +58,27 @@ internal sealed unsafe partial class CudaPass
     }
 
     /// <inheritdoc/>
+    public Tensor RmsNorm(in Tensor input, Weight weight, float epsilon)
+    {
+        using Operation operation = Enter();
+        OperationShapes.RmsNorm(input, weight);
+        RequireFloat(input, 0, nameof(input));
+        long width = input.Shape[^1], rows = input.Shape.ElementCount / width;
+        Tensor output = New(input.Shape, _computeType);
+        string kernel = (input.Type, _computeType) switch
+        {
+            (ElementType.Float32, ElementType.Float32) => "rms_norm_fp32",
+            (ElementType.Float32, ElementType.BFloat16) => "rms_norm_fp32_bf16",
+            (ElementType.Float32, _) => "rms_norm_fp32_fp16",
+            (ElementType.BFloat16, _) => "rms_norm_bf16",
+            _ => "rms_norm_fp16",
+        };
+        _plan.Add(new CudaStage("RMS norm"), _device.Kernel(kernel, 0), (Blocks(rows, NormRows), 1, 1), NormThreads, 0,
+            [Address(input), Address(weight), Address(output), Slot(rows), Slot((int)width), Slot(epsilon)]);
+        return output;
+    }
+
+    /// <inheritdoc/>
     public Tensor L2Normalize(in Tensor input)
     {
         using Operation operation = Enter();
@@ -81,7 +102,7 @@ internal sealed unsafe partial class CudaPass
         if (key.Batch == 1)
             (k.Batch, v.Batch) = (0, 0);
         ulong additive = mask.Additive.Exists ? Address(AsFloat32(mask.Additive)) : 0;
-        long maskBatch = mask.Additive.Exists && mask.Additive.Shape[0] == 1 ? 0 : queries * keys;
+        long maskHead = mask.IsPerHead ? queries * keys : 0, maskBatch = mask.Additive.Exists && mask.Additive.Shape[0] == 1 ? 0 : queries * keys * (mask.IsPerHead ? heads : 1);
         Tensor output = New(new Shape(batch, queries, width), _computeType);
         bool isPlain = _computeType == ElementType.Float32;
         int padded = headWidth <= 32 ? 32 : headWidth <= 64 ? 64 : (int)((headWidth + 15) / 16 * 16);
@@ -90,7 +111,7 @@ internal sealed unsafe partial class CudaPass
         _plan.Add(new CudaStage("attention", Operations: 4.0 * batch * queries * keys * width), _device.Kernel(kernel, shared), (Blocks(queries, isPlain ? 4 : QueryTile), heads, batch), AttentionThreads, shared,
         [
             q.Address, k.Address, v.Address, Address(output), Slot(q.Row), Slot(q.Batch), Slot(k.Row), Slot(k.Batch), Slot(v.Row), Slot(v.Batch),
-            Slot(heads), Slot((int)headWidth), Slot((int)queries), Slot((int)keys), Slot(mask.Causal ? 1 : 0), additive, Slot(maskBatch), Address(mask.KeyLengths), Slot(mask.Offset),
+            Slot(heads), Slot((int)headWidth), Slot((int)queries), Slot((int)keys), Slot(mask.Causal ? 1 : 0), additive, Slot(maskBatch), Slot(maskHead), Address(mask.KeyLengths), Slot(mask.Offset),
         ]);
         return output;
     }

@@ -38,30 +38,14 @@ public class EmulatedCudaTests
         FamilyGoldenTests.Check(model.Encoder, golden);
     }
 
+    public static TheoryData<string> SharedFamilies() => [.. FamilyGoldenTests.SharedFamilies];
+
     [SkippableTheory]
-    [InlineData("clipa-h14")]
-    [InlineData("eva01-g14")]
-    [InlineData("eva02-b16")]
-    [InlineData("eva02-e14")]
-    [InlineData("mobileclip-b")]
-    [InlineData("mobileclip2-l14")]
-    [InlineData("pe-core-b16")]
-    [InlineData("pe-core-bigg14")]
-    [InlineData("vit-medium-gap")]
+    [MemberData(nameof(SharedFamilies))]
     public void SharedFamiliesFeaturesInFloat32EqualThoseOfTheOriginal(string family)
     {
         using CudaBackend backend = Open(ElementType.Float32);
         string folder = TestData.SharedPath("goldens", "families", family);
-        using LoadedModel model = LoadedModel.Load(folder, backend);
-        using ICheckpoint golden = Checkpoint.OpenAsStored(Path.Combine(folder, "golden.safetensors"));
-        FamilyGoldenTests.Check(model.Encoder, golden);
-    }
-
-    [SkippableFact]
-    public void ImagesOfAnyShapeInFloat32EqualTheOriginal()
-    {
-        using CudaBackend backend = Open(ElementType.Float32);
-        string folder = TestData.SharedPath("goldens", "families", "hf-siglip2-naflex");
         using LoadedModel model = LoadedModel.Load(folder, backend);
         using ICheckpoint golden = Checkpoint.OpenAsStored(Path.Combine(folder, "golden.safetensors"));
         FamilyGoldenTests.Check(model.Encoder, golden);
