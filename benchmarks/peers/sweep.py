@@ -1,8 +1,10 @@
 """The probe sweep beside numpy and PyTorch: softmax(100 I T^T) of unit rows, 512 wide, one process, taking turns.
 
     python3 benchmarks/peers/sweep.py [--library artifacts/native/Release/libclipengine.so] [--threads 2] [--rounds 5]
-        [--peers numpy,torch] [--shapes 1000000x8,100000x1000,20000x20000]
+        [--peers numpy,torch] [--shapes 1000000x8,100000x1000,20000x20000] [--precisions bf16,int16,int8] [--segments N] [--top-k K] [--stored fp32|bf16]
 
+With --precisions sweeps in fewer bits take their turns too, and must give the argmax counts and best columns of fp32. --segments cuts
+columns into softmaxes of N; --top-k asks for the best columns in place of group sums; --stored bf16 rounds features to bf16 first.
 Ours returns group totals only (argmax counts and probability sums of 14 groups) and never holds [images, texts]; the peers
 return [images, texts] and no totals. Prints medians, ratios (of each round, then their median), and beside them what was measured in
 the same rounds: multiply-adds in registers, reading memory (numpy's sum of the images on every thread at once) and the peers' best
@@ -23,6 +25,10 @@ parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--peers", default="numpy,torch")
 parser.add_argument("--shapes", default="1000000x8,100000x1000,20000x20000")
+parser.add_argument("--precisions", default="")
+parser.add_argument("--segments", type=int, default=0)
+parser.add_argument("--top-k", type=int, default=0)
+parser.add_argument("--stored", choices=("fp32", "bf16"), default="fp32")
 options = parser.parse_args()
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, str(options.threads))
@@ -34,13 +40,15 @@ if "avx512dq" in processor:
 import numpy as np  # noqa: E402  (reads the thread counts above)
 
 WIDTH, GROUPS = 512, 14
+PRECISIONS = ("fp32", "bf16", "int16", "int8")
 
 
 class Plan(ctypes.Structure):
     _fields_ = [
         ("prompts", ctypes.c_void_p), ("prompt_count", ctypes.c_int64), ("width", ctypes.c_int64), ("segment_lengths", ctypes.c_void_p),
         ("segment_count", ctypes.c_int64), ("group_count", ctypes.c_int64), ("replicate_count", ctypes.c_int64), ("scale", ctypes.c_double),
-        ("bias", ctypes.c_double), ("prompt_type", ctypes.c_int32), ("activation", ctypes.c_int32), ("top_count", ctypes.c_int32), ("entropy", ctypes.c_int32)]
+        ("bias", ctypes.c_double), ("prompt_type", ctypes.c_int32), ("activation", ctypes.c_int32), ("top_count", ctypes.c_int32), ("entropy", ctypes.c_int32),
+        ("precision", ctypes.c_int32)]
 
 
 class Batch(ctypes.Structure):
@@ -49,7 +57,8 @@ class Batch(ctypes.Structure):
         ("groups", ctypes.c_void_p), ("weights", ctypes.c_void_p), ("weight_stride", ctypes.c_int64), ("probabilities", ctypes.c_void_p),
         ("top_indices", ctypes.c_void_p), ("top_probabilities", ctypes.c_void_p), ("entropy", ctypes.c_void_p), ("margin", ctypes.c_void_p),
         ("group_rows", ctypes.c_void_p), ("argmax_counts", ctypes.c_void_p), ("sums", ctypes.c_void_p), ("weighted_sums", ctypes.c_void_p),
-        ("failed_row", ctypes.c_int64)]
+        ("bounds", ctypes.c_void_p), ("sum_bounds", ctypes.c_void_p), ("weighted_bounds", ctypes.c_void_p), ("failed_row", ctypes.c_int64),
+        ("open_scores", ctypes.c_int64), ("bound", ctypes.c_float), ("entropy_bound", ctypes.c_float)]
 
 
 library = ctypes.CDLL(os.path.abspath(options.library))
@@ -62,15 +71,22 @@ for name, size in ((b"clipengine_sweep_plan", ctypes.sizeof(Plan)), (b"clipengin
 def unit(rows, seed):
     values = np.random.default_rng(seed).standard_normal((rows, WIDTH), dtype=np.float32)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
+    if options.stored == "bf16":
+        words = values.view(np.uint32)
+        words += 0x7FFF + (words >> 16 & 1)
+        words &= 0xFFFF0000
     return values
 
 
 class Sweep:
-    def __init__(self, images, texts):
+    def __init__(self, images, texts, precision="fp32"):
         self.images, self.texts = images, texts
+        if options.stored == "bf16":
+            self.images = (images.view(np.uint32) >> 16).astype(np.uint16)
         self.groups = (np.arange(len(images)) * 7919 % GROUPS).astype(np.int32)
-        self.lengths = np.array([len(texts)], np.int32)
-        plan = Plan(texts.ctypes.data, len(texts), WIDTH, self.lengths.ctypes.data, 1, GROUPS, 0, 100.0, 0.0, 2, 0, 0, 0)
+        length = options.segments or len(texts)
+        self.lengths = np.full(len(texts) // length, length, np.int32)
+        plan = Plan(texts.ctypes.data, len(texts), WIDTH, self.lengths.ctypes.data, len(self.lengths), GROUPS, 0, 100.0, 0.0, 2, 0, options.top_k, 0, PRECISIONS.index(precision))
         self.handle, failed = ctypes.c_void_p(), ctypes.c_int64()
         assert library.clipengine_sweep_create(ctypes.byref(plan), ctypes.byref(self.handle), ctypes.byref(failed)) == 0
 
@@ -78,8 +94,13 @@ class Sweep:
         self.rows = np.zeros(GROUPS, np.int64)
         self.counts = np.zeros((GROUPS, len(self.texts)), np.int64)
         self.sums = np.zeros((GROUPS, len(self.texts), 2), np.uint64)
-        batch = Batch(rows=self.images.ctypes.data, row_count=len(self.images), row_type=2, groups=self.groups.ctypes.data,
-                      group_rows=self.rows.ctypes.data, argmax_counts=self.counts.ctypes.data, sums=self.sums.ctypes.data)
+        self.batch = batch = Batch(rows=self.images.ctypes.data, row_count=len(self.images), row_type=1 if options.stored == "bf16" else 2, groups=self.groups.ctypes.data,
+                                   group_rows=self.rows.ctypes.data, argmax_counts=self.counts.ctypes.data)
+        if options.top_k > 0:
+            self.top = np.zeros((len(self.images), len(self.lengths), options.top_k), np.int32)
+            batch.top_indices = self.top.ctypes.data
+        else:
+            batch.sums = self.sums.ctypes.data
         assert library.clipengine_sweep_run(self.handle, ctypes.byref(batch)) == 0
 
     def probability_sums(self):
@@ -151,7 +172,11 @@ for (shape, rows, columns), beyond in zip(shapes, memory):
     images, texts = unit(rows, 0), unit(columns, 1)
     sweep = Sweep(images, texts)
     print(f"\n{shape}: {library.clipengine_sweep_isa(sweep.handle).decode()}, {beyond:.0f} MB beyond the inputs")
-    contenders = {"clipengine": sweep, "read": lambda: read(images), "product": lambda: images @ texts.T}
+    contenders = {"clipengine": sweep} | {name: Sweep(images, texts, name) for name in options.precisions.split(",") if name}
+    narrow = list(contenders)[1:]
+    contenders |= {"read": lambda: read(images), "product": lambda: images @ texts.T}
+    if options.peers == "none":
+        del contenders["product"]
     if "numpy" in options.peers:
         contenders["numpy"] = lambda: with_numpy(images, texts)
     if "torch" in options.peers:
@@ -159,11 +184,12 @@ for (shape, rows, columns), beyond in zip(shapes, memory):
         torch.set_num_threads(options.threads)
         torch_images, torch_texts = torch.from_numpy(images), torch.from_numpy(texts)
         contenders["torch"] = lambda: (100 * torch_images @ torch_texts.t()).softmax(-1)
-    expected = with_numpy(images[:2000], texts)
+    expected = with_numpy(images[:2000], texts) if options.segments == 0 and options.top_k == 0 else None
     part = Sweep(images[:2000], texts)
     part()
-    truth = np.stack([expected[part.groups == group].sum(0, dtype=np.float64) for group in range(GROUPS)])
-    assert np.allclose(part.probability_sums(), truth, rtol=1e-3, atol=1e-9), "the totals differ from numpy's"
+    if expected is not None:
+        truth = np.stack([expected[part.groups == group].sum(0, dtype=np.float64) for group in range(GROUPS)])
+        assert np.allclose(part.probability_sums(), truth, rtol=1e-3, atol=1e-9), "the totals differ from numpy's"
     part.close()
     times, ceilings = {name: [] for name in contenders}, []
     for _ in range(options.rounds):
@@ -181,4 +207,10 @@ for (shape, rows, columns), beyond in zip(shapes, memory):
         speed = "" if name == "read" else f"  {2e-9 * rows * columns * WIDTH / median:7.1f} GFLOP/s, {100 * share:3.0f} %"
         print(f"  {name:10s} median {median:7.3f} s  min {min(values):7.3f}  max {max(values):7.3f}  {4e-9 * rows * WIDTH / median:6.2f} GB/s{speed}"
               + ("" if name == "clipengine" else f"  {ratio:5.2f}x ours"))
+    for name in narrow:
+        one = contenders[name]
+        assert (one.counts == sweep.counts).all() and (options.top_k == 0 or (one.top == sweep.top).all()), f"{name}: other counts or columns than fp32's"
+        used = PRECISIONS[library.clipengine_sweep_precision(one.handle)]
+        print(f"  {name}: in {used}, the same counts and columns; {100 * one.batch.open_scores / rows / columns:.3f} % multiplied again, probabilities within {one.batch.bound:.2g}")
+        one.close()
     sweep.close()

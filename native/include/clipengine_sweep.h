@@ -37,6 +37,20 @@ enum {
   CLIPENGINE_SWEEP_FLOAT64 = 3 /* rounded to fp32 when read */
 };
 
+/* What products are multiplied in. Fewer bits give the same best columns: every score has a bound, from what rounding took from its
+ * two rows, and a score that the bound leaves open is multiplied again in fp32, in the order of CLIPENGINE_SWEEP_IN_FLOAT32. Best
+ * columns, their scores, argmax counts and ties are therefore those of fp32, bit for bit; whatever is divided by a segment's sum
+ * (probabilities, margins, their sums) lies within a bound of fp32's, which is reported.
+ *   BFLOAT16  pairs, VDPBF16PS: rounding of at most 2^-9 of each feature; none at all of features that are stored so
+ *   INT16     pairs, VPDPWSSD, one factor a row: rounding of at most sqrt(width) * 1.1e-5 of a row's norm
+ *   INT8      quads, VPDPBUSD, one factor a row: rounding of at most sqrt(width) * 0.004 of a row's largest feature */
+enum {
+  CLIPENGINE_SWEEP_IN_FLOAT32 = 0,
+  CLIPENGINE_SWEEP_IN_BFLOAT16 = 1,
+  CLIPENGINE_SWEEP_IN_INT16 = 2,
+  CLIPENGINE_SWEEP_IN_INT8 = 3
+};
+
 /* A signed 128-bit integer, little-endian halves; alignment 8. */
 typedef struct {
   uint64_t low;
@@ -58,6 +72,7 @@ typedef struct {
   int32_t activation;
   int32_t top_count; /* best columns of each row and segment; 0 for none, at most the shortest segment */
   int32_t entropy;   /* non-zero: entropy will be asked for (softmax only) */
+  int32_t precision; /* CLIPENGINE_SWEEP_IN_*: at least as good as this; clipengine_sweep_precision says what is used */
 } clipengine_sweep_plan;
 
 /* A run of image rows and where their results go. A null output is not computed. */
@@ -79,7 +94,14 @@ typedef struct {
   int64_t* argmax_counts;   /* [group_count, prompt_count], added to: rows whose best column in its segment this is; of equals the lowest */
   clipengine_sweep_total* sums;          /* [group_count, prompt_count], added to: sum of p over the group's rows */
   clipengine_sweep_total* weighted_sums; /* [replicate_count, prompt_count], added to: sum of weight * p over all rows */
+  /* Of fewer bits than fp32, all against the same in fp32 and all zero there. */
+  float* bounds;                           /* [row_count] on each probability and margin of the row */
+  clipengine_sweep_total* sum_bounds;      /* [group_count], added to: on each sum of the group */
+  clipengine_sweep_total* weighted_bounds; /* [replicate_count], added to: on each weighted sum */
   int64_t failed_row; /* out: the row that was refused with CLIPENGINE_BAD_INPUT, or -1 */
+  int64_t open_scores; /* out: scores that were multiplied again in fp32 */
+  float bound;         /* out: the largest of bounds */
+  float entropy_bound; /* out: on each entropy; 0 where none was asked for */
 } clipengine_sweep_batch;
 
 typedef struct clipengine_sweep clipengine_sweep;
@@ -97,6 +119,11 @@ CLIPENGINE_API clipengine_status clipengine_sweep_run(clipengine_sweep* sweep, c
 
 /* The instruction set that this sweep runs on: "avx512", "avx2", "portable". A static string. */
 CLIPENGINE_API const char* clipengine_sweep_isa(const clipengine_sweep* sweep) CLIPENGINE_NOEXCEPT;
+
+/* The precision that this sweep multiplies in: the plan's, or CLIPENGINE_SWEEP_IN_FLOAT32 where fewer bits would not be faster (few
+ * prompts, a processor without the instruction or with a slow one) or where no bound is known (rows wider than 65,536, prompts or a
+ * scale of extreme size). */
+CLIPENGINE_API int32_t clipengine_sweep_precision(const clipengine_sweep* sweep) CLIPENGINE_NOEXCEPT;
 
 #ifdef __cplusplus
 }

@@ -28,6 +28,9 @@ constexpr int64_t kTileBytes = 320 * 1024;
 // Scores of a tile beyond this do not stay in a second-level cache.
 constexpr int64_t kNearBytes = 2 * 1024 * 1024;
 constexpr double kLog2E = 1.44269504088896340736;
+// Between these nothing that a bound is made of leaves fp32's range; what does not lie there is multiplied in fp32.
+constexpr double kNarrowSmallest = 0x1p-30, kNarrowLargest = 0x1p30, kNarrowScale = 0x1p40;
+constexpr int64_t kNarrowWidth = 65536;
 
 // Zeros that are only ever replaced, never grown in place. Huge pages where they are large: scores of a wide tile and packed
 // prompts are walked through in strides that 4 KiB translations cannot follow.
@@ -85,6 +88,27 @@ struct Worker {
         places(plan.groups + 2),
         order(kChunkRows),
         groups(kChunkRows) {
+    if (plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32) {
+      narrow_tile = Buffer<uint32_t>(plan.tile_rows * plan.words);
+      narrow_rows = Buffer<float>(5 * plan.tile_rows);
+      masks = Buffer<uint32_t>(plan.tile_rows / kernel.panel_rows + kBlockColumns);
+      again = Buffer<float>((plan.width + 1) * kernel.product_columns + kernel.lanes);  // a vector is written at a time
+      again_scores = Buffer<float>((kernel.product_columns + 1) * kernel.panel_rows);
+      bounds = Buffer<double>(plan.groups + plan.replicates);
+      workspace.narrow_tile = narrow_tile.get();
+      workspace.row_factor = narrow_rows.get();
+      workspace.row_norm = narrow_rows.get() + plan.tile_rows;
+      workspace.row_error = narrow_rows.get() + 2 * plan.tile_rows;
+      workspace.row_bound = narrow_rows.get() + 3 * plan.tile_rows;
+      workspace.entropy_bounds = narrow_rows.get() + 4 * plan.tile_rows;
+      workspace.open = masks.get();
+      workspace.beyond = masks.get() + kBlockColumns;
+      workspace.again = again.get();
+      workspace.again_scores = again_scores.get();
+      workspace.group_bounds = bounds.get();
+      workspace.weighted_bounds = bounds.get() + plan.groups;
+    }
+    workspace.tally = &tally;
     const int64_t slot = static_cast<int64_t>(plan.slots) * plan.tile_rows;
     workspace.tile = tile.get();
     workspace.values = values.get();
@@ -117,6 +141,10 @@ struct Worker {
   Buffer<int32_t> places, order, groups;
   Buffer<uint8_t> file_rows;
   int64_t file_bytes = 0;
+  Buffer<uint32_t> narrow_tile, masks;
+  Buffer<float> narrow_rows, again, again_scores;
+  Buffer<double> bounds;
+  Tally tally{};
   Workspace workspace{};
 };
 
@@ -128,6 +156,9 @@ struct clipengine_sweep {
   std::vector<int64_t> starts;
   std::vector<Block> blocks;
   Buffer<float> packed;
+  Buffer<uint32_t> narrow;
+  Buffer<float> column_factor, group_errors, segment_errors;
+  Buffer<int32_t> column_offset;
   std::vector<std::unique_ptr<Worker>> workers;
   std::mutex totals;
 };
@@ -140,10 +171,12 @@ int64_t few_stride(const clipengine_sweep& sweep) { return (sweep.plan.width + s
 void lay_out(clipengine_sweep& sweep) {
   const Kernel& kernel = *sweep.kernel;
   Plan& plan = sweep.plan;
-  int64_t packed = 0;
+  int64_t packed = 0, group = 0;
   const auto add = [&](Block block) {
     block.padded = (block.columns + kernel.column_step - 1) / kernel.column_step * kernel.column_step;
     block.packed = packed;
+    block.group = group;
+    group += (block.columns + kernel.product_columns - 1) / kernel.product_columns;
     packed += block.padded * plan.width;
     plan.value_columns = std::max(plan.value_columns, block.value_column + block.padded);
     plan.slots = std::max(plan.slots, block.whole ? block.segments : block.piece + 1);
@@ -175,7 +208,11 @@ void lay_out(clipengine_sweep& sweep) {
     block.columns = static_cast<int32_t>(sweep.starts[segment] - start);
     add(block);
   }
+  plan.padded_columns = packed / plan.width;
+  plan.products = group;
   if (plan.few) packed = (plan.prompts + kernel.dot_columns - 1) / kernel.dot_columns * kernel.dot_columns * few_stride(sweep);
+  plan.exact_stride = few_stride(sweep);
+  if (plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32) packed = plan.prompts * plan.exact_stride;
   sweep.packed = Buffer<float>(packed);
 }
 
@@ -192,8 +229,8 @@ void pack_prompts(clipengine_sweep& sweep, const clipengine_sweep_plan& source, 
         double norm = 0;
         for (int64_t k = 0; k < plan.width; ++k) {
           const float value = static_cast<float>(read_feature(source.prompts, source.prompt_type, prompt * plan.width + k));
-          if (plan.few) {
-            sweep.packed.get()[prompt * few_stride(sweep) + k] = value;
+          if (plan.few || plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32) {
+            sweep.packed.get()[prompt * plan.exact_stride + k] = value;
           } else {
             packed[k * columns + j] = value;
           }
@@ -212,6 +249,105 @@ void pack_prompts(clipengine_sweep& sweep, const clipengine_sweep_plan& source, 
   const double room = std::numeric_limits<float>::max() / 4 - std::abs(static_cast<double>(plan.bias));
   const double bound = room / (largest_norm * std::max(1.0, std::abs(static_cast<double>(plan.scale))));
   sweep.plan.largest_value = static_cast<float>(std::min<double>(bound, std::numeric_limits<float>::max()));
+}
+
+// The nearest bf16, ties to even; magnitudes are far from overflow.
+uint32_t bfloat16_code(float value) {
+  uint32_t word;
+  std::memcpy(&word, &value, sizeof word);
+  return (word + 0x7FFF + (word >> 16 & 1)) >> 16;
+}
+
+// Whether fewer bits are of use, and what a bound is made of stays in range. Prompts stand in sweep.packed, row after row.
+bool can_narrow(const clipengine_sweep_plan& source, const Kernel& kernel, const Plan& plan) {
+  if (source.precision == CLIPENGINE_SWEEP_IN_FLOAT32 || (kernel.precisions >> source.precision & 1) == 0) return false;
+  if (plan.few || plan.width > kNarrowWidth) return false;
+  if (!(std::abs(static_cast<double>(plan.scale)) >= 1 / kNarrowScale && std::abs(static_cast<double>(plan.scale)) <= kNarrowScale && std::abs(static_cast<double>(plan.bias)) <= kNarrowScale)) return false;
+  for (int64_t prompt = 0; prompt < plan.prompts; ++prompt) {
+    double most = 0;
+    for (int64_t k = 0; k < plan.width; ++k) most = std::max(most, std::abs(read_feature(source.prompts, source.prompt_type, prompt * plan.width + k)));
+    // Zeros and what is not finite is refused when prompts are packed.
+    if (most != 0 && std::isfinite(most) && !(most >= kNarrowSmallest && most <= kNarrowLargest)) return false;
+  }
+  return true;
+}
+
+// Prompts in fewer bits, as pack_prompts has them; and the norms of what that took from them.
+void narrow_prompts(clipengine_sweep& sweep) {
+  Plan& plan = sweep.plan;
+  const int32_t elements = plan.precision == CLIPENGINE_SWEEP_IN_INT8 ? 4 : 2, product_columns = sweep.kernel->product_columns;
+  const double scale = std::abs(static_cast<double>(plan.scale)), rounding = (2.0 * static_cast<double>(plan.width) + 64) * 0x1p-24;
+  const double room = static_cast<double>(kInt16Norm) - 0.5 * std::sqrt(static_cast<double>(plan.width));
+  sweep.narrow = Buffer<uint32_t>(plan.padded_columns * plan.words);
+  sweep.column_factor = Buffer<float>(plan.padded_columns);
+  sweep.column_offset = Buffer<int32_t>(plan.padded_columns);
+  sweep.group_errors = Buffer<float>(2 * plan.products);
+  sweep.segment_errors = Buffer<float>(2 * plan.segments);
+  float *row_error = sweep.group_errors.get(), *row_norm = row_error + plan.products;
+  for (const Block& block : sweep.blocks) {
+    const int64_t first_padded = block.packed / plan.width;
+    for (int32_t column = 0; column < block.columns; ++column) {
+      const float* values = sweep.packed.get() + (block.column + column) * plan.exact_stride;
+      double most = 0, squares = 0;
+      for (int64_t k = 0; k < plan.width; ++k) {
+        most = std::max(most, std::abs(static_cast<double>(values[k])));
+        squares += static_cast<double>(values[k]) * values[k];
+      }
+      float factor = 1;
+      if (plan.precision == CLIPENGINE_SWEEP_IN_INT8) factor = static_cast<float>(most / 127);
+      if (plan.precision == CLIPENGINE_SWEEP_IN_INT16) factor = static_cast<float>(std::max(most / 32767, std::sqrt(squares) / room) * (1 + 0x1p-20));
+      const int32_t in_block = column / product_columns * product_columns, columns = std::min(product_columns, block.padded - in_block);
+      uint32_t* words = sweep.narrow.get() + (first_padded + in_block) * plan.words + (column - in_block);
+      double lost = 0;
+      int64_t sum = 0;
+      for (int64_t k = 0; k < plan.width; ++k) {
+        double kept;
+        uint32_t code;
+        if (plan.precision == CLIPENGINE_SWEEP_IN_BFLOAT16) {
+          code = bfloat16_code(values[k]);
+          const uint32_t word = code << 16;
+          float rounded;
+          std::memcpy(&rounded, &word, sizeof rounded);
+          kept = rounded;
+        } else {
+          const double limit = plan.precision == CLIPENGINE_SWEEP_IN_INT8 ? 127 : 32767;
+          const double whole = std::clamp(std::nearbyint(values[k] / static_cast<double>(factor)), -limit, limit);
+          kept = whole * factor;
+          sum += static_cast<int64_t>(whole);
+          code = static_cast<uint32_t>(static_cast<int32_t>(whole)) & (elements == 4 ? 0xFFu : 0xFFFFu);
+        }
+        words[k / elements * columns] |= code << (k % elements * (32 / elements));
+        lost += (values[k] - kept) * (values[k] - kept);
+      }
+      const int64_t padded = first_padded + column, group = block.group + column / product_columns;
+      sweep.column_factor.get()[padded] = plan.precision == CLIPENGINE_SWEEP_IN_BFLOAT16 ? plan.scale : factor * plan.scale;
+      // A row's bytes are more by 128 than they should be.
+      if (elements == 4) sweep.column_offset.get()[padded] = static_cast<int32_t>(-128 * sum);
+      const double norm = std::sqrt(squares), error = std::sqrt(lost) + 0x1p-55;
+      row_error[group] = std::max(row_error[group], static_cast<float>(scale * (norm + error) * 1.001));
+      row_norm[group] = std::max(row_norm[group], static_cast<float>(scale * (error + rounding * norm) * 1.001));
+    }
+  }
+  float *segment_error = sweep.segment_errors.get(), *segment_norm = segment_error + plan.segments;
+  for (const Block& block : sweep.blocks) {
+    for (int32_t s = 0; s < block.segments; ++s) {
+      const int64_t segment = block.segment + s;
+      const int64_t begin = block.whole ? sweep.starts[segment] - block.column : 0, end = block.whole ? sweep.starts[segment + 1] - block.column : block.columns;
+      for (int64_t group = block.group + begin / product_columns; group <= block.group + (end - 1) / product_columns; ++group) {
+        segment_error[segment] = std::max(segment_error[segment], row_error[group]);
+        segment_norm[segment] = std::max(segment_norm[segment], row_norm[group]);
+      }
+    }
+  }
+  plan.narrow = sweep.narrow.get();
+  plan.exact = sweep.packed.get();
+  plan.column_factor = sweep.column_factor.get();
+  plan.column_offset = sweep.column_offset.get();
+  plan.group_row_error = row_error;
+  plan.group_row_norm = row_norm;
+  plan.segment_row_error = segment_error;
+  plan.segment_row_norm = segment_norm;
+  plan.error_floor = static_cast<float>(std::abs(static_cast<double>(plan.bias)) * 0x1p-20 + scale * 0x1p-50 + 0x1p-100);
 }
 
 void read_rows(const clipengine_sweep_batch& batch, Worker& worker, int64_t offset, int64_t bytes) {
@@ -258,6 +394,8 @@ void clear(const Plan& plan, const Workspace& workspace) {
   std::fill_n(workspace.sums, plan.groups * plan.prompts, 0.0);
   std::fill_n(workspace.counts, plan.groups * plan.prompts, 0u);
   std::fill_n(workspace.weighted, plan.replicates * plan.prompts, 0.0);
+  *workspace.tally = {};
+  if (plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32) std::fill_n(workspace.group_bounds, plan.groups + plan.replicates, 0.0);
 }
 
 bool add_and_clear(const Kernel& kernel, clipengine_sweep_total* totals, double* values, int64_t count) {
@@ -269,6 +407,20 @@ bool add_and_clear(const Kernel& kernel, clipengine_sweep_total* totals, double*
   }
   std::fill_n(values, count, 0.0);
   return fits;
+}
+
+// The same for the bounds on them. Each is a sum of at most a chunk's numbers, in double precision: rounded up.
+void add_bounds(const Plan& plan, const Workspace& workspace, clipengine_sweep_batch& batch) {
+  batch.open_scores += workspace.tally->open_scores;
+  batch.bound = std::max(batch.bound, workspace.tally->bound);
+  batch.entropy_bound = std::max(batch.entropy_bound, workspace.tally->entropy_bound);
+  const auto add = [](clipengine_sweep_total* totals, const double* bounds, int64_t count) {
+    for (int64_t i = 0; totals != nullptr && i < count; ++i) require(add_to_total(totals[i], bounds[i] * (1 + 0x1p-40) + 0x1p-80), "a weighted sum is not finite or beyond 2^46");
+  };
+  add(batch.sum_bounds, workspace.group_bounds, plan.groups);
+  add(batch.weighted_bounds, workspace.weighted_bounds, plan.replicates);
+  *workspace.tally = {};
+  std::fill_n(workspace.group_bounds, plan.groups + plan.replicates, 0.0);
 }
 
 // Adds what a chunk has left in the worker's sums, which are zeros again afterwards.
@@ -285,6 +437,7 @@ void add_totals(const Plan& plan, const Kernel& kernel, const Worker& worker, in
     if (batch.argmax_counts != nullptr) batch.argmax_counts[i] += workspace.counts[i];
     workspace.counts[i] = 0;
   }
+  if (plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32) add_bounds(plan, workspace, batch);
   const bool fits = add_and_clear(kernel, batch.sums, workspace.sums, cells) & add_and_clear(kernel, batch.weighted_sums, workspace.weighted, plan.replicates * plan.prompts);
   require(fits, "a weighted sum is not finite or beyond 2^46");
 }
@@ -304,11 +457,22 @@ Chunk chunk_of(const Plan& plan, const clipengine_sweep_batch& batch, const Work
   if (batch.top_probabilities != nullptr) chunk.top_probabilities = batch.top_probabilities + cells * plan.top_count;
   if (batch.entropy != nullptr) chunk.entropy = batch.entropy + cells;
   if (batch.margin != nullptr) chunk.margin = batch.margin + cells;
+  if (batch.bounds != nullptr) chunk.bounds = batch.bounds + first;
   return chunk;
 }
 
+// The plan, and what this batch asks for of it.
+Plan plan_of(const clipengine_sweep& sweep, const clipengine_sweep_batch& batch) {
+  Plan plan = sweep.plan;
+  plan.keeps = (plan.groups > 0 && batch.sums != nullptr) || plan.replicates > 0 || batch.probabilities != nullptr;
+  plan.exponentials = plan.keeps || batch.top_probabilities != nullptr || batch.margin != nullptr || batch.entropy != nullptr;
+  plan.kept = std::max(plan.top_count, batch.margin != nullptr ? 2 : 1);
+  plan.single = plan.kept == 1 && plan.top_count == 0 && batch.probabilities == nullptr && batch.entropy == nullptr;
+  return plan;
+}
+
 void run(clipengine_sweep& sweep, clipengine_sweep_batch& batch) {
-  const Plan& plan = sweep.plan;
+  const Plan plan = plan_of(sweep, batch);
   const int64_t row_bytes = plan.width * element_size(batch.row_type);
   const int64_t chunks = (batch.row_count + kChunkRows - 1) / kChunkRows;
   // Threads that fail leave the lowest row behind: a chunk before it is never skipped, since chunks are dealt in order.
@@ -356,8 +520,22 @@ void run(clipengine_sweep& sweep, clipengine_sweep_batch& batch) {
 
 namespace clipengine::sweep {
 
+namespace {
+
+// Whether a precision's instruction does more a second than fp32's multiply-adds.
+bool pays(int32_t precision, int32_t isa) {
+#if defined(__x86_64__)
+  // Intel's cores take pairs, of bf16 and of 16 bits, at half the rate of AMD's: no faster than fp32.
+  if (precision != CLIPENGINE_SWEEP_IN_INT8 && __builtin_cpu_is("intel")) return false;
+#endif
+  return precision != CLIPENGINE_SWEEP_IN_BFLOAT16 || isa >= CLIPENGINE_CPU_AVX512_BF16;
+}
+
+}  // namespace
+
 const Kernel* usable(const Kernel* kernel) {
 #if defined(__x86_64__)
+  if (kernel == avx512_narrow_kernel() && kernel != nullptr) return __builtin_cpu_supports("avx512vnni") && usable(avx512_kernel()) != nullptr ? kernel : nullptr;
   if (kernel == avx512_kernel() && kernel != nullptr)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") ? kernel : nullptr;
   if (kernel == avx2_kernel() && kernel != nullptr) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") ? kernel : nullptr;
@@ -365,8 +543,9 @@ const Kernel* usable(const Kernel* kernel) {
   return kernel;
 }
 
-const Kernel& best_kernel() {
+const Kernel& best_kernel(int32_t precision) {
   const int32_t isa = cpu::default_isa();
+  if (precision != CLIPENGINE_SWEEP_IN_FLOAT32 && isa >= CLIPENGINE_CPU_AVX512_VNNI && usable(avx512_narrow_kernel()) != nullptr && pays(precision, isa)) return *avx512_narrow_kernel();
   const Kernel* kernel = nullptr;
   if (isa >= CLIPENGINE_CPU_AVX512) kernel = usable(avx512_kernel());
   if (kernel == nullptr && isa >= CLIPENGINE_CPU_AVX2) kernel = usable(avx2_kernel());
@@ -407,6 +586,7 @@ clipengine_sweep* create(const clipengine_sweep_plan& source, const Kernel& kern
   require(std::isfinite(source.scale) && std::isfinite(source.bias), "scale and bias must be finite");
   require(source.activation == CLIPENGINE_SWEEP_SOFTMAX || source.activation == CLIPENGINE_SWEEP_SIGMOID, "unknown activation");
   require(source.entropy == 0 || source.activation == CLIPENGINE_SWEEP_SOFTMAX, "entropy needs probabilities that sum to one: softmax");
+  require(source.precision >= CLIPENGINE_SWEEP_IN_FLOAT32 && source.precision <= CLIPENGINE_SWEEP_IN_INT8, "unknown precision");
   element_size(source.prompt_type);
 
   auto sweep = std::make_unique<clipengine_sweep>();
@@ -437,6 +617,11 @@ clipengine_sweep* create(const clipengine_sweep_plan& source, const Kernel& kern
   plan.few = plan.prompts <= kernel.few_columns;
   plan.tile_rows = 256;
   while (plan.tile_rows > 2 * kernel.panel_rows && plan.tile_rows * plan.width * static_cast<int64_t>(sizeof(float)) > kTileBytes) plan.tile_rows /= 2;
+  if (can_narrow(source, kernel, plan)) {
+    plan.precision = source.precision;
+    const int32_t elements = plan.precision == CLIPENGINE_SWEEP_IN_INT8 ? 4 : 2;
+    plan.words = (plan.width + elements - 1) / elements;
+  }
   lay_out(*sweep);
   plan.far_values = plan.value_columns * plan.tile_rows * static_cast<int64_t>(sizeof(float)) > kNearBytes;
   pack_prompts(*sweep, source, failed_prompt);
@@ -444,6 +629,7 @@ clipengine_sweep* create(const clipengine_sweep_plan& source, const Kernel& kern
   plan.blocks = sweep->blocks.data();
   plan.block_count = static_cast<int64_t>(sweep->blocks.size());
   plan.packed = sweep->packed.get();
+  if (plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32) narrow_prompts(*sweep);
   return sweep.release();
 }
 
@@ -453,7 +639,7 @@ extern "C" clipengine_status clipengine_sweep_create(const clipengine_sweep_plan
   return guard([&] {
     require(plan != nullptr && sweep != nullptr && failed_prompt != nullptr, "a null argument");
     *failed_prompt = -1;
-    *sweep = create(*plan, best_kernel(), *failed_prompt);
+    *sweep = create(*plan, best_kernel(plan->precision), *failed_prompt);
   });
 }
 
@@ -463,6 +649,8 @@ extern "C" clipengine_status clipengine_sweep_run(clipengine_sweep* sweep, clipe
   return guard([&] {
     require(sweep != nullptr && batch != nullptr, "a null argument");
     batch->failed_row = -1;
+    batch->open_scores = 0;
+    batch->bound = batch->entropy_bound = 0;
     const Plan& plan = sweep->plan;
     require(batch->row_count >= 0, "a negative number of rows");
     require(plan.replicates == 0 || (batch->weights != nullptr && batch->weight_stride >= batch->row_count), "weights are missing");
@@ -473,3 +661,5 @@ extern "C" clipengine_status clipengine_sweep_run(clipengine_sweep* sweep, clipe
 }
 
 extern "C" const char* clipengine_sweep_isa(const clipengine_sweep* sweep) noexcept { return sweep->kernel->name; }
+
+extern "C" int32_t clipengine_sweep_precision(const clipengine_sweep* sweep) noexcept { return sweep->plan.precision; }

@@ -31,12 +31,23 @@ inline Vec power_of_two(Vec x) {
 }
 
 inline float* value_panel(const Plan& plan, const Workspace& workspace, const Block& block, int panel) {
-  return workspace.values + block.value_column * plan.tile_rows + static_cast<int64_t>(panel) * block.padded * kPanelRows;
+  return workspace.values + (plan.keeps ? block.value_column : 0) * plan.tile_rows + static_cast<int64_t>(panel) * block.padded * kPanelRows;
 }
 
 // In the order in which a tile of rows goes through them.
 #include "cpu/sweep_rows.h"
 #include "cpu/sweep_product.h"
+#ifdef CLIPENGINE_SWEEP_NARROW
+#include "cpu/sweep_narrow_avx512.h"
+constexpr bool kNarrow = true;
+#else
+constexpr bool kNarrow = false;
+inline void narrow_tile(const Plan&, const Workspace&, int) {}
+inline void narrow_block(const Plan&, const Workspace&, const Block&, const Block&, int) {}
+inline void settle(const Plan&, const Workspace&, const Block&, int, int) {}
+inline void bound_probabilities(const Plan&, const Workspace&, int, int, const float*, const float*) {}
+inline void add_bounds(const Plan&, const Workspace&, const Chunk&, int, int) {}
+#endif
 #include "cpu/sweep_softmax.h"
 #include "cpu/sweep_outputs.h"
 
@@ -57,7 +68,7 @@ inline void emit_pending(const Plan& plan, const Workspace& workspace, const Chu
 
 inline Outcome run_chunk(const Plan& plan, const Workspace& workspace, const Chunk& chunk) {
   const FlushDenormals flush;
-  const bool emits = plan.groups > 0 || plan.replicates > 0 || chunk.probabilities != nullptr;
+  const bool narrow = kNarrow && plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32;
   Outcome worst{Refusal::kNone, 0};
   Pending pending{};
   for (int first = 0; first < chunk.count; first += plan.tile_rows) {
@@ -71,11 +82,18 @@ inline Outcome run_chunk(const Plan& plan, const Workspace& workspace, const Chu
       for (int place = 0; place < panels * kPanelRows; ++place)
         weights[place] = place < rows ? chunk.weights[replicate * chunk.weight_stride + chunk.order[first + place]] : 0.0;
     }
+    if (narrow) narrow_tile(plan, workspace, panels);
     for (int64_t b = 0; b < plan.block_count; ++b) {
       const Block& block = plan.blocks[b];
       // Values and factors of what is pending stand where this block's will.
       emit_pending(plan, workspace, chunk, pending, block.last ? pending.pieces : block.piece + 1);
-      if (!plan.few) score_block(plan, workspace, block, plan.blocks[b + 1 < plan.block_count ? b + 1 : 0], panels);
+      const Block& next = plan.blocks[b + 1 < plan.block_count ? b + 1 : 0];
+      if (narrow) {
+        narrow_block(plan, workspace, block, next, panels);
+        for (int panel = 0; panel < panels; ++panel) settle(plan, workspace, block, panel, rows);
+      } else if (!plan.few) {
+        score_block(plan, workspace, block, next, panels);
+      }
       for (int panel = 0; panel < panels; ++panel) {
         float* scores = value_panel(plan, workspace, block, panel);
         if (!block.whole) {
@@ -90,12 +108,13 @@ inline Outcome run_chunk(const Plan& plan, const Workspace& workspace, const Chu
           conclude(plan, workspace, chunk, block.segment + s, s, 1, panel, first, rows);
         }
       }
-      if (!block.last || !emits) continue;
+      if (!block.last || !plan.keeps) continue;
       const int pieces = block.whole ? 1 : block.piece + 1;
       pending = {b - pieces + 1, pieces, 0, first, rows};
       // Near values are still in a cache; weights are the tile's.
       if (block.whole || !plan.far_values || plan.replicates > 0) emit_pending(plan, workspace, chunk, pending, pieces);
     }
+    if (narrow) add_bounds(plan, workspace, chunk, first, rows);
   }
   emit_pending(plan, workspace, chunk, pending, pending.pieces);
   return worst;

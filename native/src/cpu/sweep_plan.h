@@ -14,10 +14,14 @@ constexpr int kChunkRows = CLIPENGINE_SWEEP_CHUNK_ROWS;
 // A multiple of every kernel's product_columns.
 constexpr int kBlockColumns = 240;
 
+// No sum of 16-bit products can leave 32 bits where the norms of both rows stay below this: its square is below 2^31.
+constexpr float kInt16Norm = 46330.0f;
+
 // A run of columns that is scored in one go: either whole segments, or one piece of a segment that is longer than a block.
 struct Block {
   int64_t column;        // the first one
   int64_t packed;        // offset of its packed prompts, in floats
+  int64_t group;         // its first product of kernel.product_columns, counted over all blocks
   int64_t value_column;  // where its scores stand in Workspace::values, in columns; pieces of one segment stand side by side
   int32_t columns;
   int32_t padded;        // columns rounded up to the kernel's column_step
@@ -49,6 +53,33 @@ struct Plan {
   float scale;          // times log2(e): scores are kept in base 2
   float bias;           // the same
   float largest_value;  // a row with a greater absolute value could overflow
+  bool exponentials;    // a batch asks for something that is made of probabilities
+  bool keeps;           // and for something that needs them after their segment's sum is known
+
+  // Products in fewer bits; `packed` is empty then. See sweep_narrow_avx512.h.
+  int32_t precision;              // CLIPENGINE_SWEEP_IN_*
+  int64_t padded_columns;         // of all blocks
+  int64_t products;               // of all blocks
+  int64_t words;                  // 32-bit words of a row in that precision: two or four features each
+  const uint32_t* narrow;         // for each block: [columns / product_columns][words][product_columns], the last one narrower
+  const float* exact;             // [prompts][exact_stride], padded with zeros
+  int64_t exact_stride;
+  const float* column_factor;     // [padded columns of all blocks] what a sum is multiplied with beside its row's factor
+  const int32_t* column_offset;   // the same: what a sum of bytes begins with
+  const float* group_row_error;   // [products of all blocks] times the norm of a row's rounding: its share of the bound on a score
+  const float* group_row_norm;    // the same, times the row's norm
+  const float* segment_row_error; // [segments] the largest of its products
+  const float* segment_row_norm;
+  float error_floor;              // added to every bound
+  int32_t kept;                   // columns of a segment that must come out as in fp32: the best, those of top_count, two for a margin
+  bool single;                    // a segment's best column is wanted and not its score
+};
+
+// What a chunk leaves behind beside its totals.
+struct Tally {
+  int64_t open_scores;
+  float bound;
+  float entropy_bound;
 };
 
 // One thread's memory. L is lanes, P panel_rows, R tile_rows.
@@ -74,6 +105,21 @@ struct Workspace {
   float* dots;          // [few_columns][L][L]
   float* zero_row;      // [width] doubles' worth of zeros, for rows beyond the last
   uint8_t* rows;        // [kChunkRows][width] as stored, where rows come from a file
+
+  // Products in fewer bits.
+  uint32_t* narrow_tile;  // [R / P][words][P]
+  float* row_factor;      // [R]
+  float* row_norm;        // [R] at least the row's norm
+  float* row_error;       // [R] at least the norm of what rounding took from the row
+  uint32_t* beyond;       // [R / P] bit l: the row of lane l is too large or too small for fewer bits
+  uint32_t* open;         // [kBlockColumns] bit l: lane l's score decides something and is multiplied again
+  float* again;           // [width][product_columns] prompts of one product in fp32
+  float* again_scores;    // [product_columns + 1][P]
+  float* row_bound;       // [R] on a probability of the row, in any segment
+  float* entropy_bounds;  // [R] on an entropy
+  double* group_bounds;   // [groups] of this chunk
+  double* weighted_bounds;  // [replicates] of this chunk
+  Tally* tally;
 };
 
 // A chunk's rows in the order in which they are worked on: sorted by group; with few columns as they come.
@@ -90,6 +136,7 @@ struct Chunk {
   float* top_probabilities;
   float* entropy;
   float* margin;
+  float* bounds;
 };
 
 enum class Refusal : int32_t { kNone, kNotFinite, kZero, kTooLarge };
@@ -111,11 +158,14 @@ struct Kernel {
   Outcome (*run)(const Plan& plan, const Workspace& workspace, const Chunk& chunk);
   // totals[i] += values[i] with add_to_total's rounding; false where one is out of range. Null: add_to_total does it one by one.
   bool (*add_to_totals)(clipengine_sweep_total* totals, const double* values, int64_t count);
+  uint32_t precisions;  // bit p: also multiplies in precision p
 };
 
 // Null where the build does not have the instruction set; whether the processor has it is the caller's question.
 const Kernel* avx512_kernel();
 const Kernel* avx2_kernel();
 const Kernel* portable_kernel();
+// The AVX-512 kernel with VNNI, and VDPBF16PS where the processor has it.
+const Kernel* avx512_narrow_kernel();
 
 }  // namespace clipengine::sweep

@@ -134,7 +134,7 @@ struct FlushDenormals {
 
 #include "cpu/sweep_kernel.h"
 
-constexpr Kernel kKernel{"portable", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, nullptr};
+constexpr Kernel kKernel{"portable", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, nullptr, 0};
 
 }  // namespace
 }  // namespace portable

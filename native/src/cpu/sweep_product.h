@@ -65,7 +65,7 @@ inline void score_block(const Plan& plan, const Workspace& workspace, const Bloc
   // All products of the block share that of fetching the next block's values.
   const char* values = reinterpret_cast<const char*>(value_panel(plan, workspace, next_block, 0));
   const int64_t products = static_cast<int64_t>(block.padded + kProductColumns - 1) / kProductColumns * panels;
-  const int64_t value_bytes = !plan.far_values || next_block.whole ? 0 : static_cast<int64_t>(next_block.padded) * panels * kPanelRows * static_cast<int64_t>(sizeof(float));
+  const int64_t value_bytes = !plan.far_values || !plan.keeps || next_block.whole ? 0 : static_cast<int64_t>(next_block.padded) * panels * kPanelRows * static_cast<int64_t>(sizeof(float));
   const int64_t value_step = (value_bytes / products + fetches - 1) / fetches;
   for (int column = 0; column < block.padded; column += kProductColumns) {
     const int columns = block.padded - column < kProductColumns ? block.padded - column : kProductColumns;

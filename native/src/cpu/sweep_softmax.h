@@ -80,6 +80,7 @@ inline void scan(const Plan& plan, const Workspace& workspace, float* scores, in
     collect_top(plan, workspace, scores, columns, column, row);
   }
 
+  if (!plan.exponentials) return;
   float* value = scores;
   const int64_t statistics = static_cast<int64_t>(slot) * plan.tile_rows + row;
   if (plan.sigmoid) {
@@ -127,6 +128,7 @@ inline void conclude(const Plan& plan, const Workspace& workspace, const Chunk& 
   alignas(64) float total[kPanelRows], moments[kPanelRows];
   for (int half = 0; half < 2; ++half) {
     const int lanes = row + half * kLanes;
+    if (!plan.exponentials) break;
     if (plan.sigmoid) {
       for (int s = slot; s < slot + slots; ++s) store(workspace.slot_factor + static_cast<int64_t>(s) * plan.tile_rows + lanes, set(1.0f));
       continue;
@@ -150,6 +152,8 @@ inline void conclude(const Plan& plan, const Workspace& workspace, const Chunk& 
     store(total + half * kLanes, sum);
     store(moments + half * kLanes, moment);
   }
+
+  if (kNarrow && plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32 && plan.exponentials) bound_probabilities(plan, workspace, segment, panel, total, moments);
 
   alignas(64) float gap[kPanelRows];
   if (chunk.margin != nullptr) {

@@ -67,6 +67,7 @@ Sweep::Sweep(const std::vector<Device*>& devices, const clipengine_sweep_plan& p
   require(!devices.empty(), "no devices");
   require(plan.prompts != nullptr && plan.prompt_count >= 1 && plan.width >= 1, "no prompts");
   require(plan.prompt_count <= CLIPENGINE_SWEEP_MAXIMUM_PROMPTS && plan.width <= 1 << 20, "more prompts, or wider ones, than a sweep takes");
+  require(plan.precision == CLIPENGINE_SWEEP_IN_FLOAT32, "fewer bits than fp32 are of the processor; on a GPU 16-bit rows use its tensor cores");
   require(plan.segment_lengths != nullptr && plan.segment_count >= 1, "no segments");
   require(plan.group_count >= 0 && plan.group_count < INT32_MAX && plan.replicate_count >= 0 && plan.replicate_count < INT32_MAX && plan.top_count >= 0, "a count is out of range");
   require(std::isfinite(plan.scale) && std::isfinite(plan.bias), "scale and bias must be finite");

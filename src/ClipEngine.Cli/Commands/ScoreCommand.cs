@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.CommandLine;
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
 using ClipEngine.Cli.Arguments;
 using ClipEngine.Files;
@@ -13,6 +14,15 @@ namespace ClipEngine.Cli.Commands;
 /// <summary><c>clipengine score</c>: softmax(scale * I T^T) of stored features.</summary>
 internal static class ScoreCommand
 {
+    /// <summary>Precisions as the command line names them.</summary>
+    private static readonly Dictionary<string, SweepPrecision> Precisions = new()
+    {
+        ["fp32"] = SweepPrecision.Float32,
+        ["bf16"] = SweepPrecision.BFloat16,
+        ["int16"] = SweepPrecision.Int16,
+        ["int8"] = SweepPrecision.Int8,
+    };
+
     public static Command Create()
     {
         Option<string> images = new Option<string>("--images") { Description = "Image features [images, width]: .npy, or safetensors with one matrix.", Required = true }.ReadsFile();
@@ -26,8 +36,9 @@ internal static class ScoreCommand
         Option<string?> groups = new Option<string?>("--groups") { Description = "The group of each image [images] as an integer .npy, -1 for none; needs --group-table." }.ReadsFile();
         Option<string?> table = new Option<string?>("--group-table") { Description = "A CSV with the argmax count and mean probability of each group and column. Then --out may be left out, and nothing of [images, texts] is held." }.WritesFile();
         Option<string> device = new("--device") { Description = CudaArgument.Description, DefaultValueFactory = _ => "cpu" };
+        Option<string> precision = new Option<string>("--precision") { Description = "What scores are multiplied in. Fewer bits are faster: best columns and argmax counts stay those of fp32, and probabilities within a bound that is said.", DefaultValueFactory = _ => "fp32" }.OneOf([.. Precisions.Keys]);
         Option<bool> json = new("--json") { Description = "Say what was done as JSON on standard output." };
-        var command = new Command("score", "Score image features against text features.") { images, texts, output, scale, bias, sigmoid, top, segments, groups, table, device, json };
+        var command = new Command("score", "Score image features against text features.") { images, texts, output, scale, bias, sigmoid, top, segments, groups, table, device, precision, json };
         command.SetAction((parsed, cancellation) => Task.Run(
             () => Run(
                 new Request(
@@ -41,7 +52,8 @@ internal static class ScoreCommand
                     parsed.GetValue(segments),
                     parsed.GetValue(groups),
                     parsed.GetValue(table),
-                    parsed.GetValue(device)!),
+                    parsed.GetValue(device)!,
+                    parsed.GetValue(precision)!),
                 parsed.GetValue(json) ? Console.OpenStandardOutput() : null,
                 Console.Error,
                 cancellation),
@@ -71,9 +83,12 @@ internal static class ScoreCommand
             TopCount = request.Output is null ? 0 : request.TopCount ?? 0,
             Probabilities = request.Output is not null && request.TopCount is null,
             GroupCount = request.GroupTable is null ? 0 : groups.DefaultIfEmpty(0).Max() + 1,
+            Precision = Precisions[request.Precision],
         };
         if (options.TopCount > options.SegmentLengths.Min())
             throw new BadInputException("--top-k", $"expected at most {options.SegmentLengths.Min()}, the columns of the shortest segment; found {options.TopCount}.");
+        if (request.Device.StartsWith("cuda", StringComparison.Ordinal) && options.Precision != SweepPrecision.Float32)
+            throw new BadInputException("--precision", $"{request.Precision} is multiplied on the processor, and --device asks for {BadInputException.Escape(request.Device, 40)}.", "Leave one of the two out; on a GPU features stored in 16 bits use its tensor cores.");
         using CudaDevices? devices = CudaArgument.Open(request.Device);
         WarnOfLengths(images, errors);
         WarnOfLengths(texts, errors);
@@ -81,10 +96,12 @@ internal static class ScoreCommand
         var watch = Stopwatch.StartNew();
         using var sweep = new ProbeSweep(texts, options, devices);
         SweepTotals totals = Sweep(sweep, images, groups, request, cancellation);
+        if (options.Precision != SweepPrecision.Float32)
+            SayPrecision(request, sweep, totals, errors);
         if (request.GroupTable is not null)
             WriteTable(request.GroupTable, sweep, totals);
         if (summary is not null)
-            WriteSummary(summary, request, sweep, images, devices, watch.Elapsed);
+            WriteSummary(summary, request, sweep, totals, images, devices, watch.Elapsed);
         return CommandRunner.Done;
     }
 
@@ -221,6 +238,16 @@ internal static class ScoreCommand
         }
     }
 
+    /// <summary>What fewer bits came to.</summary>
+    private static void SayPrecision(Request request, ProbeSweep sweep, SweepTotals totals, TextWriter errors)
+    {
+        errors.WriteLine(sweep.Precision == SweepPrecision.Float32
+            ? $"clipengine: --precision {request.Precision} would not be faster or has no bound here (instruction set {sweep.InstructionSet}, {sweep.PromptCount} texts): fp32 was used."
+            : string.Create(CultureInfo.InvariantCulture, $"clipengine: multiplied in {request.Precision}: {OpenShare(sweep, totals):P3} of the scores again in fp32; no probability is further than {totals.ProbabilityBound:G3} from fp32's."));
+    }
+
+    private static double OpenShare(ProbeSweep sweep, SweepTotals totals) => totals.OpenScores / Math.Max(1.0, (double)totals.RowCount * sweep.PromptCount);
+
     private static void WriteTable(string path, ProbeSweep sweep, SweepTotals totals) => AtomicFile.Write(path, stream =>
     {
         using var writer = new StreamWriter(stream, leaveOpen: true) { NewLine = "\n" };
@@ -240,7 +267,7 @@ internal static class ScoreCommand
         }
     });
 
-    private static void WriteSummary(Stream output, Request request, ProbeSweep sweep, FeatureSource images, CudaDevices? devices, TimeSpan elapsed)
+    private static void WriteSummary(Stream output, Request request, ProbeSweep sweep, SweepTotals totals, FeatureSource images, CudaDevices? devices, TimeSpan elapsed)
     {
         using (var writer = new Utf8JsonWriter(output))
         {
@@ -254,6 +281,13 @@ internal static class ScoreCommand
             writer.WriteString("activation", request.Sigmoid ? "sigmoid" : "softmax");
             writer.WriteString("device", devices?.Name ?? "cpu");
             writer.WriteString("instruction_set", sweep.InstructionSet);
+            writer.WriteString("precision", Precisions.First(pair => pair.Value == sweep.Precision).Key);
+            if (sweep.Precision != SweepPrecision.Float32)
+            {
+                writer.WriteNumber("share_multiplied_again", OpenShare(sweep, totals));
+                writer.WriteNumber("probability_bound", totals.ProbabilityBound);
+            }
+
             if (devices is not null)
             {
                 writer.WriteStartArray("device_descriptions");
@@ -284,5 +318,5 @@ internal static class ScoreCommand
 
     /// <summary>The options as given; null for those that were not.</summary>
     internal sealed record Request(
-        string Images, string Texts, string? Output, double Scale = 100, double Bias = 0, bool Sigmoid = false, int? TopCount = null, string? Segments = null, string? Groups = null, string? GroupTable = null, string Device = "cpu");
+        string Images, string Texts, string? Output, double Scale = 100, double Bias = 0, bool Sigmoid = false, int? TopCount = null, string? Segments = null, string? Groups = null, string? GroupTable = null, string Device = "cpu", string Precision = "fp32");
 }

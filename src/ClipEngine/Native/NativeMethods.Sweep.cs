@@ -26,6 +26,10 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library, EntryPoint = "clipengine_sweep_isa")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial byte* SweepInstructionSet(SweepHandle sweep);
+
+    [LibraryImport(Library, EntryPoint = "clipengine_sweep_precision")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int SweepPrecision(SweepHandle sweep);
 }
 
 /// <summary>Owns a <c>clipengine_sweep</c>.</summary>
@@ -62,6 +66,7 @@ internal unsafe struct NativeSweepPlan
     public int Activation;
     public int TopCount;
     public int Entropy;
+    public int Precision;
 }
 
 /// <summary><c>clipengine_sweep_batch</c>; the header documents every field.</summary>
@@ -85,5 +90,11 @@ internal unsafe struct NativeSweepBatch
     public long* ArgmaxCounts;
     public Int128* Sums;
     public Int128* WeightedSums;
+    public float* Bounds;
+    public Int128* SumBounds;
+    public Int128* WeightedBounds;
     public long FailedRow;
+    public long OpenScores;
+    public float Bound;
+    public float EntropyBound;
 }

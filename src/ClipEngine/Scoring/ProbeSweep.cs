@@ -17,6 +17,10 @@ namespace ClipEngine.Scoring;
 /// <para>Totals are reduced in double precision within chunks of <see cref="ChunkRows"/> rows and added up exactly: the same bits
 /// for any number of threads, batches or shards whose borders are multiples of <see cref="ChunkRows"/>. Instruction sets differ
 /// in the last bits, and so do GPUs; <see cref="InstructionSet"/> names what is in use.</para>
+/// <para>With <see cref="ProbeSweepOptions.Precision"/> below fp32 every score carries a bound, from the norms of what rounding took
+/// from its two rows (Cauchy and Schwarz). A score that the bound leaves open is multiplied again in fp32, so that top columns, argmax
+/// counts and ties are those of fp32; probabilities, margins and sums lie within bounds that <see cref="SweepTotals"/> and
+/// <see cref="SweepRows.Bounds"/> report. Bounds hold against the same sweep in fp32 on the same processor.</para>
 /// <para>On GPUs 16-bit rows multiply on tensor cores with fp32 sums; prompts keep 24 bits beside BFloat16 rows and at least 22
 /// beside Float16 rows. Float32 and Float64 rows multiply in true fp32.</para>
 /// <para>Memory beyond inputs and outputs, for each thread: 256 rows of packed features and 256 scores for each column of the
@@ -62,6 +66,8 @@ public sealed class ProbeSweep : IDisposable
         SegmentLengths = options.SegmentLengths.IsDefault ? [PromptCount] : options.SegmentLengths;
         Options = options;
         CheckOptions(options, SegmentLengths, PromptCount);
+        if (devices is not null && options.Precision != SweepPrecision.Float32)
+            throw new ArgumentException($"A sweep in {options.Precision} runs on the processor; on a GPU 16-bit rows use tensor cores as they are.", nameof(options));
 
         long bytes = prompts.Rows * prompts.Width * sizeof(float);
         float* values = (float*)NativeMemory.Alloc((nuint)bytes);
@@ -86,6 +92,7 @@ public sealed class ProbeSweep : IDisposable
                     Activation = (int)options.Activation,
                     TopCount = options.TopCount,
                     Entropy = options.Entropy ? 1 : 0,
+                    Precision = (int)options.Precision,
                 };
                 _engine = devices is null ? CpuSweepEngine.Create(&plan, prompts.Name) : CudaSweepEngine.Create(devices, &plan, prompts.Name);
             }
@@ -110,6 +117,12 @@ public sealed class ProbeSweep : IDisposable
 
     /// <summary>What this sweep runs on: <c>avx512</c>, <c>avx2</c> or <c>portable</c>, or the names of GPUs as in <c>cuda:0,cuda:1</c>.</summary>
     public string InstructionSet => _engine.Name;
+
+    /// <summary>
+    /// What scores are multiplied in: <see cref="ProbeSweepOptions.Precision"/>, or Float32 where that would not be faster (up to 16 prompts,
+    /// a processor without the instruction or with a slow one) or has no bound (rows wider than 65,536, a scale or prompts of extreme size).
+    /// </summary>
+    public SweepPrecision Precision => _engine.Precision;
 
     /// <summary>Scores images.</summary>
     /// <param name="input">The images and what belongs to them.</param>
@@ -162,6 +175,8 @@ public sealed class ProbeSweep : IDisposable
             throw new ArgumentException($"Scale and bias must be finite; found {options.Scale} and {options.Bias}.", nameof(options));
         if (!Enum.IsDefined(options.Activation))
             throw new ArgumentException($"Unknown activation {options.Activation}.", nameof(options));
+        if (!Enum.IsDefined(options.Precision))
+            throw new ArgumentException($"Unknown precision {options.Precision}.", nameof(options));
         ArgumentOutOfRangeException.ThrowIfNegative(options.GroupCount, nameof(options));
         ArgumentOutOfRangeException.ThrowIfNegative(options.ReplicateCount, nameof(options));
     }
@@ -219,6 +234,8 @@ public sealed class ProbeSweep : IDisposable
         using var topProbabilities = new NativeBuffer<float>(batchRows * cells * Options.TopCount);
         using var entropy = new NativeBuffer<float>(Options.Entropy ? batchRows * cells : 0);
         using var margin = new NativeBuffer<float>(Options.Margin ? batchRows * cells : 0);
+        bool hasRowOutputs = Options.Probabilities || Options.Margin || Options.TopCount > 0;
+        using var bounds = new NativeBuffer<float>(hasRowOutputs && Precision != SweepPrecision.Float32 ? batchRows : 0);
         using var weights = new NativeBuffer<float>(batchRows * (long)Options.ReplicateCount);
         using FeatureSource.Access access = images.Pin();
         using System.Buffers.MemoryHandle groups = input.Groups.Pin();
@@ -228,6 +245,8 @@ public sealed class ProbeSweep : IDisposable
         fixed (long* argmaxCounts = totals.ArgmaxCountsArray)
         fixed (Int128* sums = totals.SumsArray)
         fixed (Int128* weightedSums = totals.WeightedSumsArray)
+        fixed (Int128* sumBounds = totals.SumBoundsArray)
+        fixed (Int128* weightedBounds = totals.WeightedBoundsArray)
         {
             for (long done = 0; done < count;)
             {
@@ -255,9 +274,13 @@ public sealed class ProbeSweep : IDisposable
                     ArgmaxCounts = argmaxCounts,
                     Sums = sums,
                     WeightedSums = weightedSums,
+                    Bounds = bounds.Pointer,
+                    SumBounds = sumBounds,
+                    WeightedBounds = weightedBounds,
                 };
                 _engine.Run(&batch, images, first);
                 totals.AddRows(rows);
+                totals.AddBounds(batch.OpenScores, batch.Bound, batch.EntropyBound);
                 input.Rows?.Invoke(new SweepRows
                 {
                     FirstRow = first,
@@ -267,6 +290,7 @@ public sealed class ProbeSweep : IDisposable
                     TopProbabilities = topProbabilities.Span(rows * cells * Options.TopCount),
                     Entropy = entropy.Span(rows * cells),
                     Margin = margin.Span(rows * cells),
+                    Bounds = bounds.Span(rows),
                 });
                 done += rows;
                 input.Progress?.Report(done);

@@ -11,6 +11,9 @@ internal abstract unsafe class SweepEngine : IDisposable
     /// <summary>The instruction set or the devices.</summary>
     internal abstract string Name { get; }
 
+    /// <summary>What products are multiplied in.</summary>
+    internal abstract SweepPrecision Precision { get; }
+
     /// <summary>How much to give to one call.</summary>
     /// <returns>Chunks of a batch that nothing else limits, the fewest that are worth a call, and a bound for its row outputs.</returns>
     internal abstract (long Chunks, long Fewest, long OutputBytes) BatchSize(int promptCount, long width);
@@ -58,6 +61,8 @@ internal sealed unsafe class CpuSweepEngine : SweepEngine
     private CpuSweepEngine(SweepHandle handle) => _handle = handle;
 
     internal override string Name => Marshal.PtrToStringUTF8((nint)NativeMethods.SweepInstructionSet(_handle))!;
+
+    internal override SweepPrecision Precision => (SweepPrecision)NativeMethods.SweepPrecision(_handle);
 
     internal static CpuSweepEngine Create(NativeSweepPlan* plan, string source)
     {
@@ -107,6 +112,8 @@ internal sealed unsafe class CudaSweepEngine : SweepEngine
     internal override string Name => _devices.Name;
 
     internal CudaDevices Devices => _devices;
+
+    internal override SweepPrecision Precision => SweepPrecision.Float32;
 
     internal static CudaSweepEngine Create(CudaDevices devices, NativeSweepPlan* plan, string source)
     {

@@ -128,6 +128,30 @@ public sealed class ScoreCommandTests : IDisposable
         Assert.False(File.Exists(_folder.File("S.npy")));
     }
 
+    [Theory]
+    [InlineData("bf16")]
+    [InlineData("int16")]
+    [InlineData("int8")]
+    public void FewerBitsGiveTheColumnsAndCountsOfFp32(string precision)
+    {
+        Save("many.npy", Rows(90, 3));
+        ScoreCommand.Request request = Request() with { Texts = _folder.File("many.npy"), TopCount = 3, GroupTable = _folder.File("table.csv"), Scale = 20 };
+        Run(request);
+        Assert.Empty(_errors.ToString());
+        byte[] columns = File.ReadAllBytes(_folder.File("S.indices.npy"));
+        string[][] table = Table();
+        Run(request with { Precision = precision });
+        Assert.Equal(columns, File.ReadAllBytes(_folder.File("S.indices.npy")));
+        Assert.Equal(table.Select(line => string.Join(',', line[..5])), Table().Select(line => string.Join(',', line[..5])));
+        // Either what was left open, or that fp32 was used.
+        Assert.Matches("multiplied in " + precision + ".* of the scores again in fp32|--precision " + precision + " would not be faster .* fp32 was used", _errors.ToString());
+
+        string[][] Table() => [.. File.ReadLines(_folder.File("table.csv")).Select(line => line.Split(','))];
+    }
+
+    [Fact]
+    public void FewerBitsAreOfTheProcessor() => Refused(Request() with { Precision = "int8", Device = "cuda" }, "--precision", "int8", "cuda");
+
     [Fact]
     public void TheSummaryIsOneLineOfJson()
     {

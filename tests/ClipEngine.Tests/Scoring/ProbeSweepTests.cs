@@ -198,6 +198,82 @@ public sealed class ProbeSweepTests : IDisposable
         Assert.Equal(results[0], results[2]);
     }
 
+    [Theory]
+    [InlineData(SweepPrecision.BFloat16)]
+    [InlineData(SweepPrecision.Int16)]
+    [InlineData(SweepPrecision.Int8)]
+    public void FewerBitsGiveTheSameBestColumnsAndProbabilitiesWithinTheBound(SweepPrecision precision)
+    {
+        const int Rows = 1500;
+        int[] segments = [300, 40, 7];
+        float[] images = SweepReference.UnitRows(Rows, Width, 1);
+        float[] prompts = SweepReference.UnitRows(segments.Sum(), Width, 2);
+        prompts.AsSpan(0, 20 * Width).CopyTo(prompts.AsSpan(100 * Width)); // ties
+        FeatureSource matrix = FeatureSource.FromMemory(images, Width);
+        int[] groups = Groupings(Rows, 3);
+        var options = new ProbeSweepOptions { SegmentLengths = [.. segments], TopCount = 3, Margin = true, Probabilities = true, Entropy = true, GroupCount = 3, ReplicateCount = 2 };
+        (SweepTotals Totals, int[] Top, float[] Values, float[] Margins, float[] Bounds) Run(ProbeSweepOptions asked)
+        {
+            using var sweep = Sweep(prompts, asked);
+            Assert.True(sweep.Precision == asked.Precision || sweep.Precision == SweepPrecision.Float32);
+            int[] top = [];
+            float[] values = [], margins = [], bounds = [];
+            SweepTotals totals = sweep.Run(new ProbeSweepInput
+            {
+                Images = matrix,
+                Groups = groups,
+                Weights = Weights,
+                Rows = (in SweepRows rows) =>
+                {
+                    top = [.. top, .. rows.TopColumns];
+                    values = [.. values, .. rows.Probabilities];
+                    margins = [.. margins, .. rows.Margin];
+                    bounds = [.. bounds, .. rows.Bounds];
+                },
+            });
+            return (totals, top, values, margins, sweep.Precision == SweepPrecision.Float32 ? new float[Rows] : bounds);
+        }
+
+        var expected = Run(options);
+        Assert.Equal((0, 0f, 0f, 0.0), (expected.Totals.OpenScores, expected.Totals.ProbabilityBound, expected.Totals.EntropyBound, expected.Totals.ProbabilitySumBound(1)));
+        var found = Run(options with { Precision = precision });
+        Assert.Equal(expected.Top, found.Top);
+        for (int i = 0; i < found.Values.Length; i++)
+            Assert.Equal(expected.Values[i], found.Values[i], (double)found.Bounds[i / segments.Sum()]);
+        for (int i = 0; i < found.Margins.Length; i++)
+            Assert.Equal(expected.Margins[i], found.Margins[i], (double)found.Bounds[i / segments.Length]);
+        Assert.Equal(found.Bounds.Max(), found.Totals.ProbabilityBound);
+        Assert.InRange(found.Totals.OpenScores, 0, Rows * (long)segments.Sum());
+        for (int prompt = 0; prompt < segments.Sum(); prompt++)
+        {
+            for (int group = 0; group < 3; group++)
+            {
+                Assert.Equal(expected.Totals.ArgmaxCount(group, prompt), found.Totals.ArgmaxCount(group, prompt));
+                Assert.Equal(expected.Totals.ProbabilitySum(group, prompt), found.Totals.ProbabilitySum(group, prompt), found.Totals.ProbabilitySumBound(group));
+                Assert.Equal(expected.Totals.MeanProbability(group, prompt), found.Totals.MeanProbability(group, prompt), found.Totals.MeanProbabilityBound(group));
+            }
+
+            for (int replicate = 0; replicate < 2; replicate++)
+                Assert.Equal(expected.Totals.WeightedSum(replicate, prompt), found.Totals.WeightedSum(replicate, prompt), found.Totals.WeightedSumBound(replicate));
+        }
+
+        SweepTotals twice = Sum(found.Totals, found.Totals);
+        Assert.Equal(2 * found.Totals.OpenScores, twice.OpenScores);
+        Assert.Equal(2 * found.Totals.ProbabilitySumBound(2), twice.ProbabilitySumBound(2));
+        twice.Save(_folder.File("narrow.safetensors"));
+        SweepTotals loaded = SweepTotals.Load(_folder.File("narrow.safetensors"));
+        Assert.Equal((twice.OpenScores, twice.ProbabilityBound, twice.EntropyBound), (loaded.OpenScores, loaded.ProbabilityBound, loaded.EntropyBound));
+        Assert.Equal(twice.WeightedSumBound(1), loaded.WeightedSumBound(1));
+        Assert.Equal(Bytes(twice), Bytes(loaded));
+    }
+
+    [Fact]
+    public void ForFewPromptsFewerBitsAreNotUsed()
+    {
+        using var sweep = Sweep(SweepReference.UnitRows(8, Width, 2), new ProbeSweepOptions { Precision = SweepPrecision.Int8 });
+        Assert.Equal(SweepPrecision.Float32, sweep.Precision);
+    }
+
     [Fact]
     public void FilesOfEveryTypeAreStreamed()
     {
@@ -266,6 +342,7 @@ public sealed class ProbeSweepTests : IDisposable
         {
             new() { SegmentLengths = [7] }, new() { SegmentLengths = [8, 0] }, new() { SegmentLengths = [4, 4], TopCount = 5 }, new() { TopCount = -1 },
             new() { Scale = double.NaN }, new() { Activation = SweepActivation.Sigmoid, Entropy = true }, new() { GroupCount = -1 }, new() { ReplicateCount = -1 },
+            new() { Precision = (SweepPrecision)4 },
         })
         {
             Assert.ThrowsAny<ArgumentException>(() => Sweep(prompts, options));

@@ -1,0 +1,435 @@
+// The probe sweep's products in fewer bits than fp32, and which of them are multiplied again. Part of sweep_kernel.h, for AVX-512
+// with VNNI; dot_pairs(sum, a, b) is VDPBF16PS or does the same.
+//
+// With rows x = x' + dx and prompts y = y' + dy, where x' and y' are what is left in fewer bits,
+//
+//   |<x, y> - <x', y'>| <= |dx| |y'| + |x| |dy|                               Cauchy and Schwarz; norms of the very residuals
+//   |score - score'|    <= |scale| (|dx| (|y| + |dy|) + |x| (|dy| + c |y|)) + floor
+//
+// c = (2 width + 64) 2^-24 covers the rounding of both chains of sums, of the factors and of the comparison; floor what flushing
+// subnormals takes, and the rounding of the bias. A kernel's prompts share the largest of their norms among those of one product.
+//
+// Let T be a lower bound of the kept-th best fp32 score of a segment: of the kept-th best fp32 score before this piece of it, or
+// else of the kept-th largest score' - bound here. Every column that may be among the best has score' + bound >= T, and all of
+// those are multiplied again; of the others both score and score' are below T. So the best `kept` columns, and their scores, are
+// those of fp32, and nothing of a row depends on the rows beside it.
+
+constexpr int kRanked = 8;       // up to here the kept-th largest is looked for
+constexpr int kTogether = 64;    // open scores of a product from which on all of it is multiplied again
+constexpr float kSmallest = 0x1p-30f, kLargest = 0x1p30f;  // a row's largest feature; beyond, squares might be flushed
+constexpr float kNormSlack = 1.004f;  // a sum of up to 65,536 squares in fp32, its root
+constexpr float kNormFloor = 0x1p-55f;  // root of 65,536 squares below 2^-126
+
+// One panel's rows in fewer bits, from the fp32 panel.
+template <int kPrecision>
+inline void narrow_rows(const Plan& plan, const Workspace& workspace, int vector) {
+  constexpr int kElements = kPrecision == CLIPENGINE_SWEEP_IN_INT8 ? 4 : 2;
+  const int64_t width = plan.width;
+  const int row = vector * kLanes;
+  const float* source = workspace.tile + (vector / 2) * width * kPanelRows + (vector % 2) * kLanes;
+  uint32_t* destination = workspace.narrow_tile + (vector / 2) * plan.words * kPanelRows + (vector % 2) * kLanes;
+  __m512 squares = _mm512_setzero_ps();
+  Magnitude magnitude = no_magnitude();
+  for (int64_t k = 0; k < width; ++k) {
+    const Vec x = load(source + k * kPanelRows);
+    squares = _mm512_fmadd_ps(x.v, x.v, squares);
+    magnitude = larger(magnitude, x);
+  }
+  const __m512 most = as_vec(magnitude).v;
+  const __mmask16 within = _mm512_cmp_ps_mask(most, _mm512_set1_ps(kSmallest), _CMP_GE_OQ) & _mm512_cmp_ps_mask(most, _mm512_set1_ps(kLargest), _CMP_LE_OQ);
+  const __m512 norm = _mm512_maskz_fmadd_ps(within, _mm512_sqrt_ps(squares), _mm512_set1_ps(kNormSlack), _mm512_set1_ps(kNormFloor));
+  __m512 factor = _mm512_set1_ps(1.0f);
+  if constexpr (kPrecision == CLIPENGINE_SWEEP_IN_INT8) factor = _mm512_div_ps(most, _mm512_set1_ps(127.0f));
+  if constexpr (kPrecision == CLIPENGINE_SWEEP_IN_INT16) {
+    // No sum of products leaves 32 bits: its absolute value is at most the product of the two norms.
+    const __m512 room = _mm512_set1_ps(kInt16Norm - 0.5f * __builtin_sqrtf(static_cast<float>(width)));
+    factor = _mm512_max_ps(_mm512_div_ps(most, _mm512_set1_ps(32767.0f)), _mm512_div_ps(norm, room));
+  }
+  factor = _mm512_maskz_mov_ps(within, factor);
+  const __m512 inverse = _mm512_maskz_div_ps(within, _mm512_set1_ps(1.0f), factor);
+  __m512 lost = _mm512_setzero_ps();
+  const auto code = [&](int64_t k) {
+    if (k >= width) return _mm512_setzero_si512();
+    const __m512 x = _mm512_maskz_load_ps(within, source + k * kPanelRows);
+    __m512i bits;
+    __m512 rest;
+    if constexpr (kPrecision == CLIPENGINE_SWEEP_IN_BFLOAT16) {
+      const __m512i word = _mm512_castps_si512(x);
+      const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(word, 16), _mm512_set1_epi32(1));
+      bits = _mm512_srli_epi32(_mm512_add_epi32(word, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF))), 16);
+      rest = _mm512_sub_ps(x, _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16)));
+    } else {
+      bits = _mm512_cvt_roundps_epi32(_mm512_mul_ps(x, inverse), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+      rest = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(bits), factor, x);
+    }
+    lost = _mm512_fmadd_ps(rest, rest, lost);
+    return bits;
+  };
+  for (int64_t word = 0; word < plan.words; ++word) {
+    const int64_t k = word * kElements;
+    __m512i packed;
+    if constexpr (kElements == 2) {
+      const __m512i low = _mm512_and_si512(code(k), _mm512_set1_epi32(0xFFFF));
+      packed = _mm512_or_si512(low, _mm512_slli_epi32(code(k + 1), 16));
+    } else {
+      const __m512i byte = _mm512_set1_epi32(0xFF);
+      packed = _mm512_and_si512(code(k), byte);
+      packed = _mm512_or_si512(packed, _mm512_slli_epi32(_mm512_and_si512(code(k + 1), byte), 8));
+      packed = _mm512_or_si512(packed, _mm512_slli_epi32(_mm512_and_si512(code(k + 2), byte), 16));
+      packed = _mm512_or_si512(packed, _mm512_slli_epi32(code(k + 3), 24));
+      packed = _mm512_xor_si512(packed, _mm512_set1_epi32(static_cast<int>(0x80808080u)));  // a byte more 128: unsigned
+    }
+    _mm512_store_si512(destination + word * kPanelRows, packed);
+  }
+  store(workspace.row_factor + row, {factor});
+  store(workspace.row_norm + row, {norm});
+  store(workspace.row_error + row, {_mm512_maskz_fmadd_ps(within, _mm512_sqrt_ps(lost), _mm512_set1_ps(kNormSlack), _mm512_set1_ps(kNormFloor))});
+  const unsigned beyond = static_cast<unsigned>(static_cast<__mmask16>(~within)) << (vector % 2 * kLanes);
+  uint32_t& mask = workspace.beyond[vector / 2];
+  mask = vector % 2 == 0 ? beyond : mask | beyond;
+}
+
+inline void narrow_tile(const Plan& plan, const Workspace& workspace, int panels) {
+  for (int vector = 0; vector < 2 * panels; ++vector) {
+    switch (plan.precision) {
+      case CLIPENGINE_SWEEP_IN_BFLOAT16: narrow_rows<CLIPENGINE_SWEEP_IN_BFLOAT16>(plan, workspace, vector); break;
+      case CLIPENGINE_SWEEP_IN_INT16: narrow_rows<CLIPENGINE_SWEEP_IN_INT16>(plan, workspace, vector); break;
+      default: narrow_rows<CLIPENGINE_SWEEP_IN_INT8>(plan, workspace, vector);
+    }
+  }
+  for (int i = 0; i < panels * kPanelRows; i += kLanes) {
+    store(workspace.row_bound + i, set(0.0f));
+    store(workspace.entropy_bounds + i, set(0.0f));
+  }
+}
+
+// A sum is named as read and written: the compiler else forms it in another register and runs out of them for moving it back.
+struct PairsOfBfloat16 {
+  using Sum = __m512;
+  static Sum begin(int32_t) { return _mm512_setzero_ps(); }
+  static Sum step(Sum sum, __m512i row, __m512i prompt) { return dot_pairs(sum, row, prompt); }
+  static __m512 value(Sum sum) { return sum; }
+};
+
+struct PairsOfInt16 {
+  using Sum = __m512i;
+  static Sum begin(int32_t) { return _mm512_setzero_si512(); }
+  static Sum step(Sum sum, __m512i row, __m512i prompt) {
+    asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(row), "v"(prompt));
+    return sum;
+  }
+  static __m512 value(Sum sum) { return _mm512_cvtepi32_ps(sum); }
+};
+
+struct QuadsOfBytes {
+  using Sum = __m512i;
+  static Sum begin(int32_t offset) { return _mm512_set1_epi32(offset); }
+  static Sum step(Sum sum, __m512i row, __m512i prompt) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(row), "v"(prompt));
+    return sum;
+  }
+  static __m512 value(Sum sum) { return _mm512_cvtepi32_ps(sum); }
+};
+
+// As product, in fewer bits.
+template <typename Dot, int kColumns>
+inline void narrow_product(const uint32_t* panel, const uint32_t* prompts, int64_t words, const float* row_factor, const float* column_factor, const int32_t* column_offset, Vec bias, float* scores,
+                           float* largest, Ahead next_prompts, Ahead next_values) {
+  typename Dot::Sum left[kColumns], right[kColumns];
+#pragma GCC unroll 16
+  for (int j = 0; j < kColumns; ++j) left[j] = right[j] = Dot::begin(column_offset[j]);
+  for (int64_t from = 0; from < words; from += kFetchFeatures) {
+    __builtin_prefetch(next_prompts.place, 0, 2);
+    next_prompts.place += next_prompts.step;
+    __builtin_prefetch(next_values.place, 0, 2);
+    next_values.place += next_values.step;
+    const int64_t to = from + kFetchFeatures < words ? from + kFetchFeatures : words;
+#pragma GCC unroll 1
+    for (int64_t k = from; k < to; ++k) {
+      __builtin_prefetch(panel + 8 * kPanelRows);
+      __builtin_prefetch(panel + 8 * kPanelRows + kPanelRows / 2);
+      const __m512i a = _mm512_load_si512(panel), b = _mm512_load_si512(panel + kLanes);
+#pragma GCC unroll 16
+      for (int j = 0; j < kColumns; ++j) {
+        const __m512i prompt = _mm512_set1_epi32(static_cast<int>(prompts[j]));
+        left[j] = Dot::step(left[j], a, prompt);
+        right[j] = Dot::step(right[j], b, prompt);
+      }
+      panel += kPanelRows;
+      prompts += kColumns;
+    }
+  }
+  const __m512 factors[2] = {_mm512_load_ps(row_factor), _mm512_load_ps(row_factor + kLanes)};
+  Vec most[2] = {set(-__builtin_inff()), set(-__builtin_inff())};
+#pragma GCC unroll 16
+  for (int j = 0; j < kColumns; ++j) {
+    const Vec factor = set(column_factor[j]);
+    const Vec a = fma({_mm512_mul_ps(Dot::value(left[j]), factors[0])}, factor, bias), b = fma({_mm512_mul_ps(Dot::value(right[j]), factors[1])}, factor, bias);
+    store(scores + j * kPanelRows, a);
+    store(scores + j * kPanelRows + kLanes, b);
+    most[0] = max(most[0], a);
+    most[1] = max(most[1], b);
+  }
+  store(largest, most[0]);
+  store(largest + kLanes, most[1]);
+}
+
+// As score_block, in fewer bits.
+template <typename Dot>
+inline void narrow_block(const Plan& plan, const Workspace& workspace, const Block& block, const Block& next_block, int panels) {
+  static_assert(kSteps == 3);
+  const Vec bias = set(plan.bias);
+  const int64_t first = block.packed / plan.width;  // of all padded columns
+  const uint32_t* prompts = plan.narrow + first * plan.words;
+  const int64_t lines = (kProductColumns * plan.words * static_cast<int64_t>(sizeof(uint32_t)) / 64 + panels - 1) / panels;
+  const int64_t fetches = (plan.words + kFetchFeatures - 1) / kFetchFeatures, prompt_step = (lines + fetches - 1) / fetches * 64;
+  const char* values = reinterpret_cast<const char*>(value_panel(plan, workspace, next_block, 0));
+  const int64_t products = static_cast<int64_t>(block.padded + kProductColumns - 1) / kProductColumns * panels;
+  const int64_t value_bytes = !plan.far_values || !plan.keeps || next_block.whole ? 0 : static_cast<int64_t>(next_block.padded) * panels * kPanelRows * static_cast<int64_t>(sizeof(float));
+  const int64_t value_step = (value_bytes / products + fetches - 1) / fetches;
+  for (int column = 0; column < block.padded; column += kProductColumns) {
+    const int columns = block.padded - column < kProductColumns ? block.padded - column : kProductColumns;
+    const char* next = reinterpret_cast<const char*>(prompts + columns * plan.words);
+    const auto multiply = columns == kProductColumns ? narrow_product<Dot, kProductColumns> : columns == 2 * kColumnStep ? narrow_product<Dot, 2 * kColumnStep> : narrow_product<Dot, kColumnStep>;
+    for (int panel = 0; panel < panels; ++panel, next += lines * 64, values += value_step * fetches) {
+      multiply(workspace.narrow_tile + panel * plan.words * kPanelRows, prompts, plan.words, workspace.row_factor + panel * kPanelRows, plan.column_factor + first + column, plan.column_offset + first + column, bias,
+               value_panel(plan, workspace, block, panel) + column * kPanelRows, largest_scores(workspace, panel) + column / kProductColumns * kPanelRows, {next, prompt_step}, {values, value_step});
+    }
+    prompts += columns * plan.words;
+  }
+}
+
+inline void narrow_block(const Plan& plan, const Workspace& workspace, const Block& block, const Block& next_block, int panels) {
+  switch (plan.precision) {
+    case CLIPENGINE_SWEEP_IN_BFLOAT16: return narrow_block<PairsOfBfloat16>(plan, workspace, block, next_block, panels);
+    case CLIPENGINE_SWEEP_IN_INT16: return narrow_block<PairsOfInt16>(plan, workspace, block, next_block, panels);
+    default: return narrow_block<QuadsOfBytes>(plan, workspace, block, next_block, panels);
+  }
+}
+
+// The bound on the scores of one vector of rows with the prompts of one product.
+inline Vec score_bound(const Plan& plan, const Workspace& workspace, int lanes, int64_t group) {
+  return fma(load(workspace.row_error + lanes), set(plan.group_row_error[group]), fma(load(workspace.row_norm + lanes), set(plan.group_row_norm[group]), set(plan.error_floor)));
+}
+
+// Marks what is open in one segment, or one piece of it, of one panel.
+inline void find_open(const Plan& plan, const Workspace& workspace, const Block& block, const float* scores, int offset, int columns, int panel, bool first, unsigned valid) {
+  const int row = panel * kPanelRows;
+  const float* largest = largest_scores(workspace, panel);
+  const unsigned beyond = workspace.beyond[panel] & valid;
+  uint32_t* open = workspace.open + offset;
+  for (int c = 0; c < columns; ++c) open[c] = beyond;
+  for (int half = 0; half < 2; ++half) {
+    const int lanes = row + half * kLanes;
+    const unsigned here = (valid & ~beyond) >> (half * kLanes) & ((1u << kLanes) - 1);
+    if (here == 0) continue;
+    Vec least = set(-__builtin_inff());
+    if (!first) {
+      least = load((plan.kept == plan.top_count ? workspace.top_threshold : plan.kept == 1 ? workspace.best : workspace.second) + lanes);
+    } else if (plan.kept <= kRanked && plan.kept <= columns) {
+      Vec ranks[kRanked], bound{};
+      for (int i = 0; i < plan.kept; ++i) ranks[i] = least;
+      for (int c = 0; c < columns; ++c) {
+        if (c == 0 || (offset + c) % kProductColumns == 0) bound = score_bound(plan, workspace, lanes, block.group + (offset + c) / kProductColumns);
+        Vec low = load(scores + c * kPanelRows + half * kLanes) - bound;
+        for (int i = 0; i < plan.kept; ++i) {
+          const Vec higher = max(ranks[i], low);
+          low = min(ranks[i], low);
+          ranks[i] = higher;
+        }
+      }
+      least = ranks[plan.kept - 1];
+    }
+    for (int c = 0; c < columns;) {
+      const int place = offset + c, border = c + kProductColumns - place % kProductColumns, end = border < columns ? border : columns;
+      const Vec bound = score_bound(plan, workspace, lanes, block.group + place / kProductColumns);
+      const auto reaches = [&](const float* p) { return static_cast<unsigned>(_mm512_cmp_ps_mask(_mm512_add_ps(_mm512_load_ps(p), bound.v), least.v, _CMP_NLT_UQ)) & here; };
+      if (end - c == kProductColumns && reaches(largest + place / kProductColumns * kPanelRows + half * kLanes) == 0) {
+        c = end;
+        continue;
+      }
+      for (; c < end; ++c) open[c] |= reaches(scores + c * kPanelRows + half * kLanes) << (half * kLanes);
+    }
+  }
+  if (plan.single && block.whole) {
+    // Where one column alone can be the best it is, whatever its score.
+    uint32_t once = 0, twice = beyond;
+    for (int c = 0; c < columns; ++c) {
+      twice |= once & open[c];
+      once |= open[c];
+    }
+    for (int c = 0; c < columns; ++c) open[c] &= twice;
+  }
+}
+
+// fp32 scores of up to kLanes pairs of a row of the panel and a prompt: the chain of product, with pairs in place of rows as lanes.
+inline void multiply_pairs(const Plan& plan, const Workspace& workspace, int panel, const int32_t* lanes, const float* const* prompts, float* const* places, int count) {
+  const float* rows = workspace.tile + static_cast<int64_t>(panel) * plan.width * kPanelRows;
+  const __m512i lane = _mm512_load_si512(lanes);
+  __m512 sum = _mm512_setzero_ps();
+  for (int64_t k = 0; k < plan.width; k += kLanes) {
+    Vec block[kLanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) block[i] = load(prompts[i] + k);
+    transpose(block);
+    if (k + kLanes <= plan.width) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i, rows += kPanelRows)
+        sum = _mm512_fmadd_ps(_mm512_permutex2var_ps(_mm512_load_ps(rows), lane, _mm512_load_ps(rows + kLanes)), block[i].v, sum);
+    } else {
+      for (int i = 0; k + i < plan.width; ++i, rows += kPanelRows)
+        sum = _mm512_fmadd_ps(_mm512_permutex2var_ps(_mm512_load_ps(rows), lane, _mm512_load_ps(rows + kLanes)), block[i].v, sum);
+    }
+  }
+  alignas(64) float scores[kLanes];
+  store(scores, fma({sum}, set(plan.scale), set(plan.bias)));
+  for (int i = 0; i < count; ++i) *places[i] = scores[i];
+}
+
+// fp32 scores of one product, which replace those that are open.
+template <int kColumns>
+inline void multiply_product(const Plan& plan, const Workspace& workspace, int panel, const float* prompts, const uint32_t* open, int columns, float* scores) {
+  float* again = workspace.again;
+  for (int64_t k = 0; k < plan.width; k += kLanes) {
+    Vec block[kLanes];
+    for (int j = 0; j < kLanes; ++j) block[j] = j < columns ? load(prompts + j * plan.exact_stride + k) : set(0.0f);
+    transpose(block);
+    // Each vector reaches over the next one's place, which is written after it.
+    for (int i = 0; i < kLanes && k + i < plan.width; ++i) store_unaligned(again + (k + i) * kColumns, block[i]);
+  }
+  const char* here = reinterpret_cast<const char*>(again);
+  product<kColumns>(workspace.tile + static_cast<int64_t>(panel) * plan.width * kPanelRows, again, plan.width, set(plan.scale), set(plan.bias), workspace.again_scores, workspace.again_scores + kColumns * kPanelRows, {here, 0}, {here, 0});
+  for (int j = 0; j < columns; ++j) {
+    for (int half = 0; half < 2; ++half)
+      _mm512_mask_store_ps(scores + j * kPanelRows + half * kLanes, static_cast<__mmask16>(open[j] >> (half * kLanes)), _mm512_load_ps(workspace.again_scores + j * kPanelRows + half * kLanes));
+  }
+}
+
+// Multiplies again what find_open has marked in one panel of a block.
+inline void multiply_again(const Plan& plan, const Workspace& workspace, const Block& block, int panel) {
+  float* scores = value_panel(plan, workspace, block, panel);
+  alignas(64) int32_t lanes[kLanes] = {};
+  const float* prompts[kLanes];
+  float* places[kLanes];
+  int waiting = 0;
+  const auto multiply = [&] {
+    for (int i = waiting; i < kLanes; ++i) {
+      prompts[i] = prompts[0];
+      lanes[i] = lanes[0];
+    }
+    multiply_pairs(plan, workspace, panel, lanes, prompts, places, waiting);
+    waiting = 0;
+  };
+  uint32_t touched = 0;  // products
+  for (int group = 0; group * kProductColumns < block.columns; ++group) {
+    const int start = group * kProductColumns, end = start + kProductColumns < block.columns ? start + kProductColumns : block.columns;
+    int count = 0;
+    for (int c = start; c < end; ++c) count += __builtin_popcount(workspace.open[c]);
+    if (count == 0) continue;
+    workspace.tally->open_scores += count;
+    touched |= 1u << group;
+    const float* first = plan.exact + (block.column + start) * plan.exact_stride;
+    if (count >= kTogether) {
+      const int padded = block.padded - start < kProductColumns ? block.padded - start : kProductColumns;
+      const auto together = padded == kProductColumns ? multiply_product<kProductColumns> : padded == 2 * kColumnStep ? multiply_product<2 * kColumnStep> : multiply_product<kColumnStep>;
+      together(plan, workspace, panel, first, workspace.open + start, end - start, scores + start * kPanelRows);
+      continue;
+    }
+    for (int c = start; c < end; ++c) {
+      for (uint32_t mask = workspace.open[c]; mask != 0; mask &= mask - 1) {
+        const int lane = __builtin_ctz(mask);
+        lanes[waiting] = lane;
+        prompts[waiting] = first + (c - start) * plan.exact_stride;
+        places[waiting] = scores + c * kPanelRows + lane;
+        // By the time that a vector of them is full, the first lines have come.
+        for (int line = 0; line < 4; ++line) __builtin_prefetch(prompts[waiting] + line * kLanes);
+        if (++waiting == kLanes) multiply();
+      }
+    }
+  }
+  if (waiting > 0) multiply();
+  for (; touched != 0; touched &= touched - 1) {
+    const int group = __builtin_ctz(touched), start = group * kProductColumns, end = start + kProductColumns < block.padded ? start + kProductColumns : block.padded;
+    for (int half = 0; half < 2; ++half) {
+      Vec most = set(-__builtin_inff());
+      for (int c = start; c < end; ++c) most = max(most, load(scores + c * kPanelRows + half * kLanes));
+      store(largest_scores(workspace, panel) + group * kPanelRows + half * kLanes, most);
+    }
+  }
+}
+
+// Makes a block's scores in one panel as good as what is asked for needs them.
+inline void settle(const Plan& plan, const Workspace& workspace, const Block& block, int panel, int rows) {
+  const int left = rows - panel * kPanelRows;
+  const unsigned valid = left >= kPanelRows ? ~0u : (1u << left) - 1;
+  const float* scores = value_panel(plan, workspace, block, panel);
+  if (!block.whole) {
+    find_open(plan, workspace, block, scores, 0, block.columns, panel, block.piece == 0, valid);
+  } else {
+    for (int s = 0; s < block.segments; ++s) {
+      const int offset = static_cast<int>(plan.segment_starts[block.segment + s] - block.column);
+      const int columns = static_cast<int>(plan.segment_starts[block.segment + s + 1] - plan.segment_starts[block.segment + s]);
+      find_open(plan, workspace, block, scores + offset * kPanelRows, offset, columns, panel, true, valid);
+    }
+  }
+  multiply_again(plan, workspace, block, panel);
+}
+
+// How far the probabilities of one segment may lie from those of fp32, for one panel. With every score within e bits of fp32's:
+//   odds        change by at most 2^2e, so no probability by more than (2^e - 1) / (2^e + 1)
+//   the best    are known, so only the rest of the sum, rho of it, changes: Z / Z' is in [1 - rho (1 - 2^-e), 1 + rho (2^e - 1)]
+//   the others  are no larger than the last of the best and change by at most 2^e besides
+// kappa bounds the rounding of exponentials, of their sums and of the groups' sums, on both sides.
+inline void bound_probabilities(const Plan& plan, const Workspace& workspace, int segment, int panel, const float* total, const float* moments) {
+  constexpr float kUnit = 0x1p-24f, kLn2 = 0.69315f;
+  const int64_t columns = plan.segment_starts[segment + 1] - plan.segment_starts[segment];
+  const int64_t added = (columns < kBlockColumns ? columns : kBlockColumns) + (columns + kBlockColumns - 1) / kBlockColumns;
+  const Vec one = set(1.0f), zero = set(0.0f), kappa = set(2.2f * static_cast<float>(added + 90) * kUnit);
+  for (int half = 0; half < 2; ++half) {
+    const int lanes = panel * kPanelRows + half * kLanes;
+    const Vec e = min(fma(load(workspace.row_error + lanes), set(plan.segment_row_error[segment]), fma(load(workspace.row_norm + lanes), set(plan.segment_row_norm[segment]), set(plan.error_floor))), set(60.0f));
+    const Vec grow = e * set(1.001f * kLn2) * power_of_two(e), shrink = min(e * set(kLn2), one - power_of_two(zero - e) * set(0.999f));
+    const Vec best = load(workspace.best + lanes);
+    Vec bound;
+    if (plan.sigmoid) {
+      const Vec most = one / (one + power_of_two(min(zero - best, set(126.0f))));
+      bound = min(min(e * set(0.25f * 1.001f * kLn2), most * grow) + kappa, one);
+    } else {
+      const Vec sum = load(total + half * kLanes), first = one / sum;
+      const Vec second = power_of_two(max(load(workspace.second + lanes) - best, set(-127.0f))) / sum;
+      const Vec known = plan.single ? zero : plan.kept >= 2 ? first + second : first;
+      const Vec rho = min(max(one - known, zero) + kappa, one);
+      const Vec x = rho * shrink, y = rho * grow;
+      const Vec on_known = plan.single ? zero : first * max(y / (one + y), x / (one - x));
+      const Vec rest = plan.single ? first : min(plan.kept >= 2 ? second : first, rho);
+      const Vec relative = max((one + grow) / (one - x) - one, one - (one - shrink) / (one + y));
+      bound = min(min(max(on_known, rest * relative), grow / (grow + set(2.0f))) * set(1.001f) + kappa, one);
+      if (plan.entropy) {
+        // |H - H'| <= sum |p - p'| |ln p'| + sum p |ln p / p'|
+        const Vec logarithm = fma(e, set(kLn2), max(x / (one - x), y));
+        alignas(64) float factor[kLanes], addend[kLanes];
+        store(factor, relative * set(1.001f) + kappa);
+        store(addend, fma(kappa, set(32.0f), logarithm * set(1.001f)));
+        for (int lane = 0; lane < kLanes; ++lane) {
+          const float sum_here = total[half * kLanes + lane], entropy = (__builtin_log2f(sum_here) - moments[half * kLanes + lane] / sum_here) * kLn2;
+          const float limit = factor[lane] * (entropy > 0 ? entropy : 0) + addend[lane];
+          if (limit > workspace.entropy_bounds[lanes + lane]) workspace.entropy_bounds[lanes + lane] = limit;
+        }
+      }
+    }
+    store(workspace.row_bound + lanes, max(load(workspace.row_bound + lanes), bound));
+  }
+}
+
+// A tile's rows are scored: their bounds go where those of the chunk and of its groups are kept.
+inline void add_bounds(const Plan& plan, const Workspace& workspace, const Chunk& chunk, int first, int rows) {
+  Tally& tally = *workspace.tally;
+  for (int row = 0; row < rows; ++row) {
+    const float bound = workspace.row_bound[row];
+    if (bound > tally.bound) tally.bound = bound;
+    if (plan.entropy && workspace.entropy_bounds[row] > tally.entropy_bound) tally.entropy_bound = workspace.entropy_bounds[row];
+    if (chunk.bounds != nullptr) chunk.bounds[chunk.order[first + row]] = bound;
+    if (plan.groups > 0 && chunk.groups[first + row] >= 0) workspace.group_bounds[chunk.groups[first + row]] += bound;
+    for (int64_t replicate = 0; replicate < plan.replicates; ++replicate) workspace.weighted_bounds[replicate] += __builtin_fabs(workspace.weights[replicate * plan.tile_rows + row]) * bound;
+  }
+}
