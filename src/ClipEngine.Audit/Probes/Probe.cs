@@ -22,6 +22,9 @@ public sealed record ProbeColumns
     /// <summary>Columns by which results are given on their own, beside the groups. Null: those of <see cref="Group"/> where it has several.</summary>
     public IReadOnlyList<string>? Marginals { get; init; }
 
+    /// <summary>How columns of numbers become groups. A column of many numbers without bins is refused.</summary>
+    public IReadOnlyDictionary<string, ColumnBins> Bins { get; init; } = new Dictionary<string, ColumnBins>();
+
     /// <summary>What groups are made of: one column, or several whose combinations are the groups.</summary>
     public required IReadOnlyList<string> Group { get; init; }
 }
@@ -33,7 +36,8 @@ public sealed class Probe
 
     internal Probe(
         string name, string source, string groupAttribute, IReadOnlyList<ProbeImage> images, Dictionary<string, string[]> attributes,
-        IReadOnlyList<string> warnings, Weighting weighting = Weighting.Person, IReadOnlyList<string>? marginals = null)
+        IReadOnlyList<string> warnings, Weighting weighting = Weighting.Person, IReadOnlyList<Marginal>? marginals = null,
+        IReadOnlyDictionary<string, string>? order = null)
     {
         Name = name;
         Source = source;
@@ -42,9 +46,11 @@ public sealed class Probe
         Warnings = warnings;
         Weighting = weighting;
         _attributes = attributes;
-        GroupKeys = [.. images.Select(image => image.Group).Distinct().Order(StringComparer.Ordinal)];
+        Marginals = [.. (marginals ?? []).Where(marginal => marginal.Attribute != groupAttribute)];
+        Order = order ?? new Dictionary<string, string>();
+        GroupKeys = [.. images.Select(image => image.Group).Distinct().OrderBy(key => Order.GetValueOrDefault(key, key), StringComparer.Ordinal)];
         Grouping = new Grouping(GroupKeys, images, weighting);
-        GroupSets = [new GroupSet(groupAttribute, Grouping), .. (marginals ?? []).Where(marginal => marginal != groupAttribute).Select(Marginal)];
+        GroupSets = [new GroupSet(groupAttribute, Grouping), .. Marginals.Select(Set)];
     }
 
     /// <summary>What the probe is called.</summary>
@@ -59,7 +65,7 @@ public sealed class Probe
     /// <summary>The images.</summary>
     public IReadOnlyList<ProbeImage> Images { get; }
 
-    /// <summary>The groups' keys in ordinal order.</summary>
+    /// <summary>The groups' keys in ordinal order, bins in that of their numbers.</summary>
     public IReadOnlyList<string> GroupKeys { get; }
 
     /// <summary>What counts the same in every number.</summary>
@@ -72,6 +78,12 @@ public sealed class Probe
     public IReadOnlyCollection<string> AttributeNames => _attributes.Keys;
 
     internal Grouping Grouping { get; }
+
+    /// <summary>The single attributes that results are also given by.</summary>
+    internal IReadOnlyList<Marginal> Marginals { get; }
+
+    /// <summary>What groups are sorted by where it is not their key.</summary>
+    internal IReadOnlyDictionary<string, string> Order { get; }
 
     /// <summary>The groups, and for each single attribute (race, gender) its own, with keys such as <c>gender=F</c>.</summary>
     internal IReadOnlyList<GroupSet> GroupSets { get; }
@@ -120,11 +132,11 @@ public sealed class Probe
         return [.. Enumerable.Range(0, Images.Count).Where(row => Images[row].Group == group).Select(row => cells[row]).Distinct()];
     }
 
-    private GroupSet Marginal(string attribute)
+    private GroupSet Set(Marginal marginal)
     {
-        IReadOnlyList<string> values = Attribute(attribute);
-        ProbeImage[] images = [.. Images.Select((image, row) => image with { Group = Gaps.IsGap(values[row]) ? "" : $"{attribute}={values[row]}" })];
-        return new GroupSet(attribute, new Grouping([.. images.Select(image => image.Group).Where(group => group.Length > 0).Distinct().Order(StringComparer.Ordinal)], images, Weighting));
+        ProbeImage[] images = [.. Images.Select((image, row) => image with { Group = Gaps.IsGap(marginal.Values[row].Value) ? "" : $"{marginal.Attribute}={marginal.Values[row].Value}" })];
+        string[] keys = [.. images.Select((image, row) => (image.Group, marginal.Values[row].Order)).Where(entry => entry.Group.Length > 0).DistinctBy(entry => entry.Group).OrderBy(entry => entry.Order, StringComparer.Ordinal).Select(entry => entry.Group)];
+        return new GroupSet(marginal.Attribute, new Grouping(keys, images, Weighting));
     }
 
     internal ProbeSummary Summary(IReadOnlyDictionary<string, string> descriptions) => new()
@@ -145,3 +157,8 @@ public sealed class Probe
 /// <param name="Attribute">What the groups are made of.</param>
 /// <param name="Grouping">The groups.</param>
 internal sealed record GroupSet(string Attribute, Grouping Grouping);
+
+/// <summary>A single attribute that results are also given by.</summary>
+/// <param name="Attribute">Its name.</param>
+/// <param name="Values">For every image its value as a group, and what the group is sorted by.</param>
+internal sealed record Marginal(string Attribute, IReadOnlyList<(string Value, string Order)> Values);

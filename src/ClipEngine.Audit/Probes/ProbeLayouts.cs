@@ -75,6 +75,7 @@ internal static class ProbeLayouts
     {
         Weighting = spec.Weighting,
         Marginals = spec.Marginals,
+        Bins = spec.Bins,
         Id = spec.Id ?? id,
         Person = spec.Person ?? person,
         File = spec.File ?? file,
@@ -133,7 +134,8 @@ internal static class ProbeLayouts
             throw new BadInputException(spec.Images!, $"no picture of the expressions {string.Join(", ", spec.Expressions)} was found.", "Names look like CFD-AF-200-228-N.jpg.");
         var attributes = neutral.AttributeNames.ToDictionary(attribute => attribute, attribute => rows.Select(row => neutral.Attribute(attribute)[row]).ToArray());
         attributes["expression"] = [.. expressions];
-        return new Probe(name, table.Path, neutral.GroupAttribute, images, attributes, neutral.Warnings, spec.Weighting, [.. neutral.GroupSets.Skip(1).Select(set => set.Attribute)]);
+        return new Probe(name, table.Path, neutral.GroupAttribute, images, attributes, neutral.Warnings, spec.Weighting, 
+            [.. neutral.Marginals.Select(marginal => new Marginal(marginal.Attribute, [.. rows.Select(row => marginal.Values[row])]))], neutral.Order);
     }
 
     /// <summary>Everything is in the names: <c>age_gender_race_date.jpg</c>.</summary>
@@ -157,7 +159,7 @@ internal static class ProbeLayouts
             }
 
             var values = new Dictionary<string, string> { ["age"] = $"{age}", ["gender"] = gender, ["race"] = race };
-            images.Add(new ProbeImage(file, file, file, string.Join(' ', wanted.Select(attribute => values[attribute]))));
+            images.Add(new ProbeImage(file, file, file, ""));
             foreach ((string attribute, string value) in values)
                 attributes[attribute].Add(value);
         }
@@ -165,7 +167,19 @@ internal static class ProbeLayouts
         if (images.Count == 0)
             throw new BadInputException(folder, "no file is named age_gender_race_date.jpg.", "Name the folder that holds the UTKFace images.");
         string[] warnings = odd.Count == 0 ? [] : [$"{odd.Count} images are left out because their names do not say age, gender and race: {string.Join(", ", odd.Take(10).Select(file => BadInputException.Escape(file, 80)))}."];
-        return new Probe(spec.Name ?? "UTKFace", folder, string.Join(" x ", wanted), images, attributes.ToDictionary(entry => entry.Key, entry => entry.Value.ToArray()), warnings, spec.Weighting, spec.Marginals ?? (wanted.Length > 1 ? wanted : []));
+        string[] alone = spec.Marginals is { } declared ? [.. declared] : wanted.Length > 1 ? wanted : [];
+        if (alone.Concat(spec.Bins.Keys).FirstOrDefault(attribute => !attributes.ContainsKey(attribute)) is { } none)
+            throw new BadInputException("probe", $"UTKFace has no attribute '{BadInputException.Escape(none)}'; it has age, gender and race.");
+        Dictionary<string, (string Value, string Order)[]> grouped = wanted.Concat(alone).Distinct().ToDictionary(attribute => attribute, attribute => Binning.Values(folder, attribute, attributes[attribute], spec.Bins));
+        var order = new Dictionary<string, string>();
+        for (int row = 0; row < images.Count; row++)
+        {
+            images[row] = images[row] with { Group = string.Join(' ', wanted.Select(attribute => grouped[attribute][row].Value)) };
+            order[images[row].Group] = string.Join(' ', wanted.Select(attribute => grouped[attribute][row].Order));
+        }
+
+        return new Probe(spec.Name ?? "UTKFace", folder, string.Join(" x ", wanted), images, attributes.ToDictionary(entry => entry.Key, entry => entry.Value.ToArray()), warnings, spec.Weighting,
+            [.. alone.Select(attribute => new Marginal(attribute, grouped[attribute]))], order);
     }
 
     private static bool Index(string text, string[] names, out string name)

@@ -29,6 +29,12 @@ public static class ProbeReader
         int person = columns.Person is null ? id : table.Column(columns.Person);
         int file = columns.File is null ? id : table.Column(columns.File);
         int[] group = [.. columns.Group.Select(table.Column)];
+        IReadOnlyList<string> alone = columns.Marginals ?? (columns.Group.Count > 1 ? columns.Group : []);
+        if (columns.Bins.Keys.FirstOrDefault(column => !columns.Group.Contains(column) && !alone.Contains(column)) is { } unused)
+            throw new BadInputException(table.Path, $"bins are declared for '{BadInputException.Escape(unused)}', which no group is made of.", "Name it in group or marginals, or take the bins out.");
+        Dictionary<string, (string Value, string Order)[]> values = columns.Group.Concat(alone).Distinct()
+            .ToDictionary(column => column, column => Binning.Values(table.Path, column, table.Cells(table.Column(column)), columns.Bins));
+        var order = new Dictionary<string, string>();
         var images = new ProbeImage[table.RowCount];
         var seen = new Dictionary<string, int>();
         for (int row = 0; row < images.Length; row++)
@@ -36,12 +42,13 @@ public static class ProbeReader
             string key = Cell(table, row, id);
             if (!seen.TryAdd(key, row))
                 throw new BadInputException(table.Path, $"{table.Where(row)}: the id '{BadInputException.Escape(key)}' is already that of {table.Where(seen[key])}.", "Ids must be unique; name another id column or mend the table.");
-            images[row] = new ProbeImage(key, Cell(table, row, file), Value(table, row, person, isId: person == id), string.Join(' ', group.Select(column => Value(table, row, column, isId: false))));
+            images[row] = new ProbeImage(key, Cell(table, row, file), Value(table, row, person, isId: person == id), string.Join(' ', columns.Group.Zip(group, (name, column) => Grouped(table, row, column, values[name][row].Value))));
+            order[images[row].Group] = string.Join(' ', columns.Group.Select(name => values[name][row].Order));
         }
 
         var attributes = table.Header.Select((header, column) => (header, column)).Where(entry => entry.header.Length > 0)
             .ToDictionary(entry => entry.header, entry => table.Cells(entry.column));
-        return new Probe(name, table.Path, string.Join(" x ", columns.Group), images, attributes, [.. LookAlikes(table, [id, person, .. group]), .. group.Distinct().SelectMany(column => NearGaps(table, column))], columns.Weighting, columns.Marginals ?? (columns.Group.Count > 1 ? columns.Group : []));
+        return new Probe(name, table.Path, string.Join(" x ", columns.Group), images, attributes, [.. LookAlikes(table, [id, person, .. group]), .. group.Distinct().SelectMany(column => NearGaps(table, column))], columns.Weighting, [.. alone.Select(column => new Marginal(column, values[column]))], order);
     }
 
     /// <summary>A cell that must say something: a group or a person. What other programs write for a gap says nothing.</summary>
@@ -51,6 +58,13 @@ public static class ProbeReader
         return isId || !Gaps.IsGap(cell)
             ? cell
             : throw new BadInputException(table.Path, $"{table.Where(row)}: column '{table.Header[column]}' is '{BadInputException.Escape(cell, 40)}', which stands for a missing value.", "A missing value is no group: take the row out or fill the cell; if it is the value's name, write it out.");
+    }
+
+    /// <summary>The group's value in a row; a gap is refused.</summary>
+    private static string Grouped(CsvTable table, int row, int column, string value)
+    {
+        Value(table, row, column, isId: false);
+        return value;
     }
 
     /// <summary>Words that stand for a gap for some and are a value for others: kept, and said.</summary>

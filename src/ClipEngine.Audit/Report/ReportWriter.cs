@@ -63,7 +63,7 @@ public sealed class ReportWriter : IReportWriter
         if (result.Sensitivity.Count > 0)
             entries.Add(("sensitivity", "What wording does"));
         if (result.Correlations.Count > 0)
-            entries.Add(("correlations", "Labels and measures of the face"));
+            entries.Add(("correlations", ResultSections.CorrelationsTitle(result)));
         if (figures.Any(figure => figure.Section == FigureSection.Features))
             entries.Add(("features", "How alike the features are"));
         if (figures.Any(figure => figure.Section == FigureSection.Persons))

@@ -183,18 +183,44 @@ internal static class ResultSections
         page.EndSection();
     }
 
+    /// <summary>What the section on correlations is called: by the columns, where they are few.</summary>
+    public static string CorrelationsTitle(AuditResult result)
+    {
+        string[] columns = [.. result.Correlations.Select(entry => entry.Attribute).Distinct()];
+        return columns.Length > 3 ? $"Labels against {columns.Length} numeric columns" : $"Labels against {string.Join(" and ", columns.Select(column => $"'{column}'"))}";
+    }
+
     public static void WriteCorrelations(HtmlWriter page, AuditResult result)
     {
         if (result.Correlations.Count == 0)
             return;
-        page.BeginSection("correlations", "Labels and measures of the face");
-        page.Paragraph("A correlation here is a warning about the model: it has tied a word to the shape of faces. It says nothing about people; see 'Physiognomy' under Limitations.");
-        page.Table("Correlation of a label's probability with a measure", ["model", "experiment", "label", "measure", "n", "Pearson r", "Spearman rho"],
-            result.Correlations.Select(entry => new[]
+        page.BeginSection("correlations", CorrelationsTitle(result));
+        page.Paragraph("How a label's probability goes with a column of the metadata, over persons, each with the means of its images. Over all persons, groups that differ in both make a correlation of their own; within groups, the distances from each group's mean are correlated, so that they do not. " +
+            "It says what a model has picked up, and nothing about people. p-values are corrected over columns and models (Holm).");
+        foreach (string column in result.Correlations.Select(entry => entry.Attribute).Distinct())
+        {
+            AttributeCorrelation[] own = [.. result.Correlations.Where(entry => entry.Attribute == column)];
+            if (own[0].ImagesWithout > 0)
+                page.Paragraph($"'{column}' is missing for {Wording.Count(own[0].ImagesWithout, "image")}, which are left out here.");
+            bool IsSingle(AttributeCorrelation entry) => entry.Group.Length > 0 && entry.Group != AttributeCorrelation.WithinGroups;
+            Correlations($"Correlation of a label's probability with '{column}'", own.Where(entry => !IsSingle(entry)));
+            AttributeCorrelation[] single = [.. own.Where(IsSingle)];
+            if (single.Length > 0)
             {
-                entry.Model, entry.Experiment, entry.Label, entry.Attribute, entry.Pearson.Count.ToString(), Wording.Plain(entry.Pearson), Wording.Plain(entry.Spearman),
-            }));
+                page.BeginDetails($"'{column}', group by group: {Wording.Count(single.Length, "correlation")}");
+                Correlations($"Correlation of a label's probability with '{column}' in each group", single);
+                page.EndDetails();
+            }
+        }
+
         page.EndSection();
+
+        void Correlations(string caption, IEnumerable<AttributeCorrelation> entries) =>
+            page.Table(caption, ["model", "experiment", "label", "over", "persons", "Pearson r", "Holm", "Spearman rho", "Holm"], entries.Select(entry => new[]
+            {
+                entry.Model, entry.Experiment, entry.Label, entry.Group.Length == 0 ? "all persons" : entry.Group, entry.Pearson.Count.ToString(), Wording.Plain(entry.Pearson), Probability(entry.PearsonTest?.Holm),
+                Wording.Plain(entry.Spearman), Probability(entry.SpearmanTest?.Holm),
+            }));
     }
 
     public static void WriteFigures(HtmlWriter page, string id, string title, FigureSection section, IReadOnlyList<AuditFigure> figures)

@@ -17,9 +17,6 @@ internal static class StandingNotes
             "because a model that prefers such a word for a person's portrait will do so wherever it is used. They are measured here, not said: " +
             "a number beside a label is a fact about a model and its training data, never about a person or a group of people."),
         HowALabelIsChosen(models),
-        new(NoteKind.Method, "How sure the numbers are",
-            "Every number carries an interval over persons: several images of one person do not count as several people. Rates carry score intervals (Wilson; Newcombe for gaps between groups, Tango for differences between models), mean probabilities an interval for bounded values that holds also where a few images make nearly all of the mean. Tests between models compare the same images. " +
-            "Families of tests are declared in the spec, which should be written before the data are looked at; p-values are corrected within their family (Holm against any false alarm, Benjamini-Hochberg against a share of them)."),
         new(NoteKind.Limitation, "What the intervals do not cover",
             "Intervals say what would change with another choice of faces of the same kind. They do not cover another training run: there are one or two runs an arm, and epochs of one run are not independent of each other. " +
             "Models with different training sets also differ in samples seen, batch size, activation and normalisation, so a difference between them is not the effect of data alone."),

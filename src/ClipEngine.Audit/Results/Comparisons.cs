@@ -241,11 +241,27 @@ public enum WordingKind
     Neutral,
 }
 
-/// <summary>The correlation of a label's probability with a numeric attribute of the faces.</summary>
+/// <summary>The correlation of a label's probability with a numeric column of the metadata, over persons with the means of their images.</summary>
 /// <param name="Model">The model's key.</param>
 /// <param name="Experiment">The experiment's key.</param>
-/// <param name="Label">The label's text.</param>
+/// <param name="Label">The label's text, or a merged label's name.</param>
 /// <param name="Attribute">The metadata column: <c>fWHR</c>.</param>
-/// <param name="Pearson">Pearson's r with a Fisher z interval; n counts faces that have the attribute.</param>
-/// <param name="Spearman">Spearman's rho with a Fisher z interval (Bonett and Wright's variance).</param>
-public sealed record AttributeCorrelation(string Model, string Experiment, string Label, string Attribute, Estimate Pearson, Estimate Spearman);
+/// <param name="Pearson">Pearson's r; n counts persons that have the attribute.</param>
+/// <param name="Spearman">Spearman's rho.</param>
+public sealed record AttributeCorrelation(string Model, string Experiment, string Label, string Attribute, Estimate Pearson, Estimate Spearman)
+{
+    /// <summary>Stands for the correlation of distances from the groups' means.</summary>
+    public const string WithinGroups = "(within groups)";
+
+    /// <summary>Empty: over all persons. <see cref="WithinGroups"/>, or a group's key: over the persons of that group.</summary>
+    public string Group { get; set; } = "";
+
+    /// <summary>Images without a value of the attribute, which are left out.</summary>
+    public int ImagesWithout { get; set; }
+
+    /// <summary>Permutation test of Pearson's r, corrected over columns and models. Null where the correlation is undefined, and in results of earlier versions.</summary>
+    public TestResult? PearsonTest { get; set; }
+
+    /// <summary>The same of Spearman's rho.</summary>
+    public TestResult? SpearmanTest { get; set; }
+}

@@ -20,7 +20,7 @@ internal sealed class AnalysisStages(
     private readonly string _probe = StageLedger.Key(
     [
         $"{probe.Weighting}", .. probe.Images.SelectMany(image => new[] { image.Id, image.Person, image.Group }),
-        .. probe.GroupSets.Skip(1).SelectMany(set => probe.Attribute(set.Attribute).Prepend(set.Attribute)),
+        .. probe.Marginals.SelectMany(marginal => marginal.Values.Select(entry => entry.Value).Prepend(marginal.Attribute)),
         .. experiments.SelectMany(experiment => experiment.FactorAttributes).SelectMany(attribute => probe.Attribute(attribute).Prepend(attribute)),
     ]);
 
@@ -62,6 +62,16 @@ internal sealed class AnalysisStages(
             var pairs = new GroupComparisons(probe, spec.Families, experiments, intervals);
             return new PairAnalysis(pairs.WithinModels(models, scores), pairs.BetweenArms(spec.Comparisons, scores));
         });
+    }
+
+    /// <summary>The declared correlations, of models that have scores.</summary>
+    public IReadOnlyList<AttributeCorrelation> Correlations(IReadOnlyDictionary<(string Experiment, string Model), ScoreMatrix> scores)
+    {
+        if (spec.Correlations.Count == 0)
+            return [];
+        string[] wanted = [.. spec.Correlations.SelectMany(correlation => probe.Attribute(correlation.Attribute).Prepend($"{correlation}"))];
+        return Stored("analysis/correlations.json", StageLedger.Key([Key("correlations", scores), .. wanted]), AuditJson.Default.IReadOnlyListAttributeCorrelation,
+            () => CorrelationAnalysis.Analyse(probe, spec, experiments, scores, intervals));
     }
 
     private string Key(string what, IReadOnlyDictionary<(string Experiment, string Model), ScoreMatrix> scores)

@@ -134,11 +134,12 @@ public sealed class AuditRun
         }
 
         inputs.AddRange(scorer.ImageInputs);
-        if (_spec.Comparisons.Count > 0 || _spec.Families.Count > 0)
+        if (_spec.Comparisons.Count > 0 || _spec.Families.Count > 0 || _spec.Correlations.Count > 0)
             _progress("comparing models and groups");
         var compared = Stopwatch.StartNew();
         IReadOnlyList<ArmComparison> comparisons = stages.Comparisons(scores);
         PairAnalysis pairs = stages.Pairs(scores);
+        IReadOnlyList<AttributeCorrelation> correlations = stages.Correlations(scores);
         _timings["compare"] = compared.Elapsed.TotalSeconds;
         ledger.Prune();
         var result = new AuditResult
@@ -152,7 +153,7 @@ public sealed class AuditRun
             GroupComparisons = pairs.WithinModels,
             ChangeComparisons = pairs.BetweenArms,
             Sensitivity = sensitivity,
-            Correlations = Correlate(probe, experiments, scores, intervals),
+            Correlations = correlations,
             Notes = [],
             Provenance = new Provenance
             {
@@ -210,29 +211,6 @@ public sealed class AuditRun
             return;
         foreach (string file in Directory.EnumerateFiles(path, pattern).Where(file => !own.Contains(file)).ToList())
             File.Delete(file);
-    }
-
-    private List<AttributeCorrelation> Correlate(
-        Probe probe, LabelExperiment[] experiments, Dictionary<(string Experiment, string Model), ScoreMatrix> scores, IntervalOptions intervals)
-    {
-        var correlations = new List<AttributeCorrelation>();
-        foreach (CorrelationSpec wanted in _spec.Correlations)
-        {
-            IReadOnlyList<double?> attribute = probe.NumericAttribute(wanted.Attribute);
-            int column = experiments.First(experiment => experiment.Key == wanted.Experiment).Column(wanted.Label);
-            int[] rows = [.. Enumerable.Range(0, attribute.Count).Where(row => attribute[row] is not null)];
-            double[] x = Array.ConvertAll(rows, row => attribute[row]!.Value);
-            foreach (ModelSpec model in _spec.Models)
-            {
-                if (!scores.TryGetValue((wanted.Experiment, model.Key), out ScoreMatrix? matrix))
-                    continue;
-                double[] y = Array.ConvertAll(rows, row => (double)matrix[row, column]);
-                correlations.Add(new AttributeCorrelation(model.Key, wanted.Experiment, wanted.Label, wanted.Attribute,
-                    Statistics.Correlations.Pearson(x, y, intervals.Level), Statistics.Correlations.Spearman(x, y, intervals.Level)));
-            }
-        }
-
-        return correlations;
     }
 
     /// <summary>What is wrong with attributes is the spec's fault, not that of the model that comes first.</summary>

@@ -259,14 +259,15 @@ internal static class ResultTables
 
     private static ResultTable Correlations(AuditResult result)
     {
-        var text = new ResultTable("correlations", "Correlation of a label's probability with a numeric attribute.",
-            "experiment", "model", "label", "attribute", "coefficient", "n", "estimate", "lower", "upper", "level", "interval", "model_sha256", "version");
+        var text = new ResultTable("correlations", "Correlation of a label's probability with a numeric attribute over persons; group empty: over all of them.",
+            "experiment", "model", "label", "attribute", "group", "coefficient", "n", "estimate", "lower", "upper", "level", "interval", "family", "family_size", "p", "p_holm", "p_bh", "model_sha256", "version");
         foreach (AttributeCorrelation entry in result.Correlations)
         {
-            foreach ((string coefficient, Estimate estimate) in new[] { ("Pearson", entry.Pearson), ("Spearman", entry.Spearman) })
+            foreach ((string coefficient, Estimate estimate, TestResult? test) in new[] { ("Pearson", entry.Pearson, entry.PearsonTest), ("Spearman", entry.Spearman, entry.SpearmanTest) })
             {
-                text.Add(entry.Experiment).Add(entry.Model).Add(entry.Label).Add(entry.Attribute).Add(coefficient);
+                text.Add(entry.Experiment).Add(entry.Model).Add(entry.Label).Add(entry.Attribute).Add(entry.Group).Add(coefficient);
                 Add(text, estimate);
+                text.Add(test?.Family ?? "").Add((double?)test?.FamilySize).Add(test?.PValue).Add(test?.Holm).Add(test?.BenjaminiHochberg);
                 End(text, result, entry.Model);
             }
         }

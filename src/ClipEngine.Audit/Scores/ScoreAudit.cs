@@ -2,6 +2,7 @@ using ClipEngine.Audit.Metrics;
 using ClipEngine.Audit.Probes;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Runs;
+using ClipEngine.Audit.Specs;
 using ClipEngine.Files;
 
 namespace ClipEngine.Audit.Scores;
@@ -30,6 +31,9 @@ public sealed record ScoreAuditRequest
     /// <summary>The stated largest error of a cosine; needs <see cref="Scale"/>.</summary>
     public double? CosineError { get; init; }
 
+    /// <summary>Families of pairs of groups; their experiment is <see cref="Experiment"/>'s key.</summary>
+    public IReadOnlyList<FamilySpec> Families { get; init; } = [];
+
     /// <summary>How intervals are made.</summary>
     public IntervalOptions Intervals { get; init; } = new();
 }
@@ -50,6 +54,15 @@ public static class ScoreAudit
         Probe probe = ProbeReader.ReadCsv(request.MetadataFile, request.Columns);
         foreach (string factor in request.Experiment.FactorAttributes)
             probe.Attribute(factor);
+        foreach (FamilySpec family in request.Families)
+        {
+            if (!family.IsOfGroupPairs || family.Comparisons.Count > 0)
+                throw new BadInputException($"family '{family.Name}'", "a single matrix has no arms to compare; a reference or pairs of groups were expected.");
+            if (family.Labels.FirstOrDefault(label => Subject.Of(request.Experiment).All(subject => subject.Name != label)) is { } unknown)
+                throw new BadInputException($"family '{family.Name}'", $"there is no label '{BadInputException.Escape(unknown)}'.");
+        }
+
+        GroupComparisons.Check(request.Families, probe);
         ScoreMatrix matrix = ScoreMatrixReader.ReadProbabilities(request.SoftmaxFile, probe.Images.Count, request.Experiment.Labels.Count);
         string key = request.Model ?? Path.GetFileNameWithoutExtension(request.SoftmaxFile);
         ModelExperimentResult analysed = ScoreAnalysis.Analyse(
@@ -70,6 +83,8 @@ public static class ScoreAudit
             }],
             Experiments = [AuditAssembly.Experiment(request.Experiment, [analysed])],
             Comparisons = [],
+            GroupComparisons = new GroupComparisons(probe, request.Families, [request.Experiment], request.Intervals)
+                .WithinModels([key], new Dictionary<(string Experiment, string Model), ScoreMatrix> { [(request.Experiment.Key, key)] = matrix }),
             Sensitivity = [],
             Correlations = [],
             Notes = [],

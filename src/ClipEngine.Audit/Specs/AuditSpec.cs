@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using ClipEngine.Audit.Probes;
 using ClipEngine.Audit.Results;
 
 namespace ClipEngine.Audit.Specs;
@@ -105,6 +106,9 @@ public sealed record ProbeSpec
 
     /// <summary>The columns whose combinations are the groups; absent: the layout's own.</summary>
     public IReadOnlyList<string> Group { get; set; } = [];
+
+    /// <summary>How columns of numbers become groups, by column; a column of more than 12 different numbers without bins is refused.</summary>
+    public IReadOnlyDictionary<string, ColumnBins> Bins { get; set; } = new Dictionary<string, ColumnBins>();
 
     /// <summary>Columns by which results are also given on their own (race, gender), beside the groups; absent: those of <see cref="Group"/> where it has several, and the layout's own.</summary>
     public IReadOnlyList<string>? Marginals { get; set; }

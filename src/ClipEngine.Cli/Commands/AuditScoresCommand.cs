@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using ClipEngine.Audit.Metrics;
 using ClipEngine.Audit.Probes;
 using ClipEngine.Audit.Report;
@@ -7,6 +8,7 @@ using ClipEngine.Audit.Runs;
 using ClipEngine.Audit.Scores;
 using ClipEngine.Audit.Specs;
 using ClipEngine.Cli.Arguments;
+using ClipEngine.Files;
 
 namespace ClipEngine.Cli.Commands;
 
@@ -28,10 +30,13 @@ internal static class AuditScoresCommand
         var model = new Option<string?>("--model") { Description = "What the model is called in the results. Default: the matrix's file name." }.IsText();
         var scale = new Option<double?>("--scale") { Description = "The scale that the softmax was made with (the published matrices: 100); margins in cosine need it." }.Between(1e-6, 1e6);
         var error = new Option<double?>("--cosine-error") { Description = "Stated largest error of a cosine: reports which labels it could flip." }.Between(1e-12, 0.999);
+        var reference = new Option<string?>("--reference") { Description = "Group that all others are compared with, label by label: differences, ratios and corrected tests, one family." };
+        Option<string?> weighting = new Option<string?>("--weighting") { Description = "What counts the same: person (the default), with however many images, or image." }.OneOf("person", "image");
+        var bins = new Option<string[]>("--bins") { Description = "COLUMN=30,50 or COLUMN=quantiles:4: how a column of numbers becomes groups; may be repeated." };
         var resamples = new Option<int>("--resamples") { Description = "Bootstrap resamples.", DefaultValueFactory = _ => 9999 }.Between(99, 1_000_000);
         var seed = new Option<long>("--seed") { Description = "Seed of the bootstrap.", DefaultValueFactory = _ => new IntervalOptions().Seed };
         var command = new Command("scores", "Audit a matrix of probabilities that was computed elsewhere.");
-        foreach (Option option in new Option[] { softmax, metadata, group, labels, output, id, person, file, expect, factors, model, scale, error, resamples, seed })
+        foreach (Option option in new Option[] { softmax, metadata, group, labels, output, id, person, file, expect, factors, reference, weighting, bins, model, scale, error, resamples, seed })
             command.Options.Add(option);
         command.SetAction(parsed =>
         {
@@ -50,11 +55,16 @@ internal static class AuditScoresCommand
                 Columns = new ProbeColumns
                 {
                     Group = parsed.GetValue(group)!.Split(',', StringSplitOptions.TrimEntries),
+                    Bins = (parsed.GetValue(bins) ?? []).Select(ReadBins).ToDictionary(),
+                    Weighting = parsed.GetValue(weighting) == "image" ? Weighting.Image : Weighting.Person,
                     Id = parsed.GetValue(id),
                     Person = parsed.GetValue(person),
                     File = parsed.GetValue(file),
                 },
                 Experiment = experiment,
+                Families = parsed.GetValue(reference) is { } against
+                    ? [new FamilySpec { Name = $"against {against}", Experiment = experiment.Key, Labels = [.. experiment.Labels.Select(label => label.Text), .. experiment.MergedLabels.Select(merged => merged.Name)], Reference = against }]
+                    : [],
                 Model = parsed.GetValue(model),
                 Scale = parsed.GetValue(scale),
                 CosineError = parsed.GetValue(error),
@@ -68,5 +78,25 @@ internal static class AuditScoresCommand
             return CommandRunner.Done;
         });
         return command;
+    }
+
+    private static KeyValuePair<string, ColumnBins> ReadBins(string text)
+    {
+        int split = text.LastIndexOf('=');
+        string[] parts = split > 0 ? text[(split + 1)..].Split(',', StringSplitOptions.TrimEntries) : [];
+        if (parts is [var only] && only.StartsWith("quantiles:", StringComparison.Ordinal) && int.TryParse(only["quantiles:".Length..], NumberStyles.None, CultureInfo.InvariantCulture, out int count))
+            return new(text[..split], new ColumnBins { Quantiles = count });
+        var edges = new List<double>();
+        foreach (string part in parts)
+        {
+            if (!NumberText.TryParse(part, out double edge))
+                edges.Clear();
+            else
+                edges.Add(edge);
+        }
+
+        return edges.Count > 0 && edges.Count == parts.Length
+            ? new(text[..split], new ColumnBins { Edges = edges })
+            : throw new BadInputException($"--bins {BadInputException.Escape(text, 60)}", "COLUMN=30,50 or COLUMN=quantiles:4 was expected.");
     }
 }

@@ -51,6 +51,8 @@ public class ProbeLayoutsTests
         Probe probe = ProbeLayouts.Read(new ProbeSpec { Layout = ProbeLayout.UtkFace, Images = "utk" }, Resolve(folder));
         Assert.Equal(["Black male", "Others female"], probe.GroupKeys);
         Assert.Contains("61_1_20170109.jpg", Assert.Single(probe.Warnings));
+        Probe aged = ProbeLayouts.Read(new ProbeSpec { Layout = ProbeLayout.UtkFace, Images = "utk", Group = ["age"], Bins = new Dictionary<string, ColumnBins> { ["age"] = new() { Edges = [18] } } }, Resolve(folder));
+        Assert.Equal(["below 18", "18 or more"], aged.GroupKeys);
     }
 
     [Theory]

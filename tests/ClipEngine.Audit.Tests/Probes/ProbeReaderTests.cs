@@ -24,6 +24,35 @@ public class ProbeReaderTests
         Assert.Equal(2, probe.Warnings.Count(warning => warning.Contains("kept apart", StringComparison.Ordinal)));
     }
 
+    /// <summary>Ages are no groups until somebody says where they part; bins stand in the order of their numbers, and beside the other column on their own.</summary>
+    [Fact]
+    public void NumbersAreBinnedAsDeclaredOrRefused()
+    {
+        string text = "id,age,sex\n" + string.Concat(Enumerable.Range(0, 40).Select(row => $"{row},{5 + (2 * row)},{(row % 2 == 0 ? "f" : "m")}\n"));
+        BadInputException refused = Assert.Throws<BadInputException>(() => Read(text, "age"));
+        Assert.Contains("40 different numbers", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("quantiles", refused.Message, StringComparison.Ordinal);
+
+        Probe ages = Read(text, new ProbeColumns { Group = ["age"], Bins = new Dictionary<string, ColumnBins> { ["age"] = new() { Edges = [9, 45] } } });
+        Assert.Equal(["below 9", "9 to below 45", "45 or more"], ages.GroupKeys);
+        Assert.Equal([2, 18, 20], ages.Grouping.Images.Select(images => images.Length));
+        Assert.Equal(5.0, ages.NumericAttribute("age")[0]);
+
+        Probe quarters = Read(text, new ProbeColumns { Group = ["sex", "age"], Bins = new Dictionary<string, ColumnBins> { ["age"] = new() { Quantiles = 4 } } });
+        Assert.Equal(8, quarters.GroupKeys.Count);
+        Assert.Equal("f below 24.5", quarters.GroupKeys[0]);
+        Assert.Equal(["sex", "age"], quarters.GroupSets.Skip(1).Select(set => set.Attribute));
+        Assert.Equal(["age=below 24.5", "age=24.5 to below 44", "age=44 to below 63.5", "age=63.5 or more"], quarters.GroupSets[2].Grouping.Keys);
+        Assert.All(quarters.GroupSets[2].Grouping.Images, images => Assert.Equal(10, images.Length));
+        Assert.Equal((quarters.GroupSets[1], 1), quarters.Find("sex=m"));
+
+        foreach ((ColumnBins bins, string message) in new[] { (new ColumnBins { Edges = [3, 3] }, "rising"), (new ColumnBins(), "either"), (new ColumnBins { Quantiles = 1 }, "2 to 20") })
+            Assert.Contains(message, Assert.Throws<BadInputException>(() => Read(text, new ProbeColumns { Group = ["age"], Bins = new Dictionary<string, ColumnBins> { ["age"] = bins } })).Message, StringComparison.Ordinal);
+        Assert.Contains("no group is made of", Assert.Throws<BadInputException>(() => Read(text, new ProbeColumns { Group = ["sex"], Bins = new Dictionary<string, ColumnBins> { ["age"] = new() { Quantiles = 2 } } })).Message, StringComparison.Ordinal);
+        // Codes are groups: few different numbers.
+        Assert.Equal(["0", "1"], Read("id,group\n1,0\n2,1\n").GroupKeys);
+    }
+
     [Theory]
     [InlineData("id,group\n1,A\n1,B\n", "line 3: the id '1' is already that of line 2")]
     [InlineData("id,group\n1,A\n2,\n", "line 3: column 'group' is empty")]
@@ -57,10 +86,12 @@ public class ProbeReaderTests
 
     private static readonly ProbeColumns _columns = new() { Group = ["group"] };
 
-    private static Probe Read(string text)
+    private static Probe Read(string text, string group = "group") => Read(text, new ProbeColumns { Group = [group] });
+
+    private static Probe Read(string text, ProbeColumns columns)
     {
         using var folder = new TemporaryFolder();
         File.WriteAllText(folder.File("probe.csv"), text);
-        return ProbeReader.ReadCsv(folder.File("probe.csv"), _columns);
+        return ProbeReader.ReadCsv(folder.File("probe.csv"), columns);
     }
 }

@@ -311,6 +311,46 @@ public class AuditRunTests
         Assert.Equal(6, result.Comparisons.First(comparison => comparison.Label == "person").RateTest!.FamilySize);
     }
 
+    /// <summary>Correlations over persons in a run: over all, within groups and in each group, corrected over columns, with a heading that names the columns; several runs of an arm.</summary>
+    [Fact]
+    public void CorrelationsAndRunsStandInTheReport()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder);
+        string[] lines = File.ReadAllLines(folder.File("probe.csv"));
+        File.WriteAllLines(folder.File("probe.csv"), lines.Select((line, row) => row == 0 ? line + ",age,height" : $"{line},{row * 7 % 61},{(row % 10 == 0 ? "" : $"{row * 11 % 17}")}"));
+        File.WriteAllText(spec, File.ReadAllText(spec)
+            .Replace("\"resamples\": 199", "\"resamples\": 99", StringComparison.Ordinal)
+            .Replace("{ \"key\": \"one\", \"model\": \"one\" }", "{ \"key\": \"one\", \"model\": \"one\", \"trainingRun\": \"first\" }", StringComparison.Ordinal)
+            .Replace("{ \"key\": \"two\", \"model\": \"two\" }", "{ \"key\": \"two\", \"model\": \"two\", \"trainingRun\": \"second\" }", StringComparison.Ordinal)
+            .Replace("\"models\": [\"two\"] } }", "\"models\": [\"one\", \"two\"] } }", StringComparison.Ordinal)
+            .Replace("\"sensitivity\":", """
+                "correlations": [{ "experiment": "words", "label": "animal", "attribute": "age" }, { "experiment": "words", "label": "animal", "attribute": "height" }, { "experiment": "words", "label": "any thing", "attribute": "age" }],
+                "sensitivity":
+                """, StringComparison.Ordinal));
+        AuditResult result = new AuditRun(spec, folder.File("out"), new FakeModels(), new ReportWriter()).Execute();
+
+        // Two models, three correlations, each over all, within groups and in A and B.
+        Assert.Equal(2 * 3 * 4, result.Correlations.Count);
+        AttributeCorrelation height = result.Correlations.First(entry => entry is { Attribute: "height", Group: "" });
+        Assert.Equal((30, 270), (height.ImagesWithout, height.Pearson.Count));
+        // Two columns and two models of one label.
+        Assert.Equal(4, height.SpearmanTest!.FamilySize);
+        Assert.True(height.SpearmanTest.Holm >= height.SpearmanTest.PValue);
+        Assert.Equal(8, result.Correlations.First(entry => entry is { Attribute: "age", Label: "animal", Group: "A" }).SpearmanTest!.FamilySize);
+        string page = File.ReadAllText(folder.File("out", "report.html"));
+        Assert.Contains("Labels against 'age' and 'height'", System.Net.WebUtility.HtmlDecode(page), StringComparison.Ordinal);
+        Assert.Contains("'height' is missing for 30 images", System.Net.WebUtility.HtmlDecode(page), StringComparison.Ordinal);
+        foreach (string heading in new[] { "What is estimated", "What counts the same (weighting)", "Images of one person (clustering)", "How well the intervals hold (coverage)", "Several tests (multiplicity)", "What is missing (missing data)" })
+            Assert.Contains($"<h3>{heading}</h3>", page, StringComparison.Ordinal);
+
+        RunAverages runs = result.Comparisons.First(entry => entry is { Label: "animal", Group: "A" }).Runs!;
+        Assert.Equal((1, 2), (runs.First.Count, runs.Second.Count));
+        Assert.Equal(runs.First[0], runs.Second[0]);
+        Assert.Null(runs.Test);
+        Assert.Contains("Over training runs", page, StringComparison.Ordinal);
+    }
+
     internal static string Probe(TemporaryFolder folder)
     {
         Directory.CreateDirectory(folder.File("images"));

@@ -132,6 +132,27 @@ public class ScoreAuditTests
         Assert.Null(model.ArgmaxFrequency[0]["B"].Interval);
     }
 
+    /// <summary>Gaps against a reference as a family of its own; merged labels in it; what cannot be is refused.</summary>
+    [Fact]
+    public void GroupsAreComparedWithAReference()
+    {
+        using var folder = new TemporaryFolder();
+        ScoreAuditRequest request = Request(folder);
+        LabelExperiment merged = request.Experiment with { MergedLabels = [new MergedLabel("x or y", ["x", "y"])] };
+        FamilySpec Family(params string[] labels) => new() { Name = "against A", Experiment = "labels", Labels = labels, Reference = "A" };
+        AuditResult result = ScoreAudit.Run(request with { Experiment = merged, Families = [Family("x", "x or y")] });
+        ModelExperimentResult model = result.Experiments[0].Models[0];
+        Assert.Equal([("x", "B"), ("x", "C"), ("x or y", "B"), ("x or y", "C")], result.GroupComparisons.Select(entry => (entry.Label, entry.First)));
+        Assert.All(result.GroupComparisons, entry =>
+        {
+            Assert.Equal((4, "A"), (entry.RateTest!.FamilySize, entry.Second));
+            GroupMetricFrame frame = model.ArgmaxFrequency.Concat(model.MergedArgmaxFrequency).Single(frame => frame.Subject == entry.Label);
+            Assert.Equal(frame[entry.First].Value - frame["A"].Value, entry.RateDifference.Value);
+        });
+        Assert.Contains("no label 'w'", Assert.Throws<BadInputException>(() => ScoreAudit.Run(request with { Families = [Family("w")] })).Message, StringComparison.Ordinal);
+        Assert.Contains("no group 'D'", Assert.Throws<BadInputException>(() => ScoreAudit.Run(request with { Families = [Family("x") with { Reference = "D" }] })).Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(2, 0.9f, "row 2 adds up to")]
     [InlineData(4, float.NaN, "row 4, column 0 is NaN")]
