@@ -2,6 +2,10 @@
 # is linked statically, and of what is linked statically nothing is exported: another copy in the same process must not meet it.
 # Only symbols whose names match PATTERN are exported.
 function(portable_library target pattern)
+  if(WIN32)  # what is exported stands in the code (CLIPENGINE_API)
+    set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+    return()
+  endif()
   if(NOT CMAKE_SYSTEM_NAME STREQUAL Linux)
     return()
   endif()

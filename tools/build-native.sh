@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Configures and builds the native library: build-native.sh BUILD_DIR CONFIGURATION [TARGET].
+# Configures and builds the native library: build-native.sh BUILD_DIR CONFIGURATION [TARGET] [RUNTIME].
+# RUNTIME is linux-arm64 or win-x64 for a cross build (native/toolchains), with decoders that tools/build-decoders.sh builds first.
 # CONFIGURATION is CMake's, or Sanitize (AddressSanitizer and UBSan). TARGET native-tests builds the tests too; without it
 # only what the program loads is built. Called by `dotnet build` (src/ClipEngine/NativeLibrary.targets) and by test.sh.
 # Names what is missing instead of a wall of CMake output.
@@ -7,6 +8,7 @@ set -u
 build=${1:?build directory}
 configuration=${2:-Release}
 target=${3:-all}
+runtime=${4:-}
 root=$(cd "$(dirname "$0")/.." && pwd)
 for tool in cmake g++; do
   command -v "$tool" >/dev/null 2>&1 || { echo "error : the native library needs '$tool', which is not installed. Run tools/setup.sh, or: apt-get install cmake g++ make libjpeg-dev libpng-dev libwebp-dev" >&2; exit 2; }
@@ -17,6 +19,10 @@ flock 9   # two first builds at once wait for each other
 
 settings=(-DCMAKE_BUILD_TYPE="$configuration")
 [ "$configuration" = Sanitize ] && settings=(-DCMAKE_BUILD_TYPE=Debug -DCLIPENGINE_SANITIZE=ON)
+if [ -n "$runtime" ]; then
+  decoders=$(bash "$root/tools/build-decoders.sh" "$runtime") || exit 2
+  settings+=(-DCMAKE_TOOLCHAIN_FILE="$root/native/toolchains/$runtime.cmake" -DCMAKE_PREFIX_PATH="$decoders")
+fi
 # A tree that was moved or copied takes its build folder along, which CMake then refuses.
 if [ -f "$build/CMakeCache.txt" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root" "$build/CMakeCache.txt"; then
   rm -rf "${build:?}"/CMakeCache.txt "${build:?}"/CMakeFiles

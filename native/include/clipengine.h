@@ -19,7 +19,11 @@ extern "C" {
 #define CLIPENGINE_NOEXCEPT
 #endif
 
+#if defined(_WIN32)
+#define CLIPENGINE_API __attribute__((dllexport))
+#else
 #define CLIPENGINE_API __attribute__((visibility("default")))
+#endif
 
 /* Raised whenever a signature or a struct changes; the managed side refuses another version. */
 #define CLIPENGINE_ABI_VERSION 2

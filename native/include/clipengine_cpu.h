@@ -13,21 +13,24 @@
 extern "C" {
 #endif
 
-/* Instruction sets, from least to most. */
+/* Instruction sets, of each processor family from least to most. */
 enum {
   CLIPENGINE_CPU_PORTABLE = 0,
   CLIPENGINE_CPU_AVX2 = 1,        /* AVX2, FMA, F16C */
   CLIPENGINE_CPU_AVX512 = 2,      /* F, BW, DQ, VL, CD */
   CLIPENGINE_CPU_AVX512_VNNI = 3, /* and VPDPBUSD */
   CLIPENGINE_CPU_AVX512_BF16 = 4, /* and VDPBF16PS */
-  CLIPENGINE_CPU_ISA_COUNT = 5
+  CLIPENGINE_CPU_NEON = 5,        /* Arm64: what every processor has */
+  CLIPENGINE_CPU_NEON_DOT = 6,    /* and SDOT */
+  CLIPENGINE_CPU_NEON_MATRIX = 7, /* and SMMLA, BFMMLA */
+  CLIPENGINE_CPU_ISA_COUNT = 8
 };
 
 /* The best set that this processor and system have. */
 CLIPENGINE_API int32_t clipengine_cpu_isa_best(void) CLIPENGINE_NOEXCEPT;
 
 /* The set that is used unless one is asked for: the best, or a lower one named by the environment variable CLIPENGINE_CPU
- * (portable, avx2, avx512, avx512_vnni, avx512_bf16). BAD_INPUT where the name is unknown or the processor lacks it. */
+ * (portable, avx2, avx512, avx512_vnni, avx512_bf16; neon, neon_dot, neon_matrix). BAD_INPUT where the name is unknown or the processor lacks it. */
 CLIPENGINE_API clipengine_status clipengine_cpu_isa_default(int32_t* isa) CLIPENGINE_NOEXCEPT;
 
 /* The set's name, a constant; null where isa is out of range. */

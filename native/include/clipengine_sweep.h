@@ -80,7 +80,7 @@ typedef struct {
   const void* rows; /* [row_count, width] of row_type, row-major; or null: read from file */
   int64_t row_count;
   int64_t file_offset; /* of the first row, in bytes */
-  int32_t file;        /* an open descriptor that can be read at any position; used where rows is null */
+  int32_t file;        /* an open descriptor (on Windows: handle) that can be read at any position; used where rows is null */
   int32_t row_type;
   const int32_t* groups;  /* [row_count], -1 for a row outside every group; null: all rows in group 0 */
   const float* weights;   /* [replicate_count, weight_stride], finite; needed where replicate_count > 0 */

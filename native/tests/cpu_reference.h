@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 #include "cpu/kernels.h"
@@ -16,7 +17,7 @@ inline double activated(double x, clipengine::cpu::Activation activation) {
   using clipengine::cpu::Activation;
   switch (activation) {
     case Activation::Gelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    case Activation::GeluTanh: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::GeluTanh: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
     case Activation::QuickGelu: return x / (1 + std::exp(-1.702 * x));
     case Activation::Relu: return x > 0 ? x : 0;
     case Activation::Silu: return x / (1 + std::exp(-x));

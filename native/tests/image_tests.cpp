@@ -20,6 +20,8 @@ std::vector<const ResampleKernels*> kernels() {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2")) all.push_back(&kAvx2Kernels);
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) all.push_back(&kAvx512Kernels);
+#elif defined(__aarch64__)
+  all.push_back(&kNeonKernels);
 #endif
   return all;
 }

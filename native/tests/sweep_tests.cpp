@@ -1,7 +1,4 @@
 // Every kernel of the probe sweep that this processor has, against the double-precision twin.
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -16,6 +13,7 @@
 #include "core/status.h"
 #include "core/thread_pool.h"
 #include "cpu/sweep.h"
+#include "platform.h"
 #include "sweep_cases.h"
 
 using namespace clipengine::sweep;
@@ -25,7 +23,7 @@ namespace {
 
 std::vector<const Kernel*> kernels() {
   std::vector<const Kernel*> found;
-  for (const Kernel* kernel : {portable_kernel(), avx2_kernel(), avx512_kernel()}) {
+  for (const Kernel* kernel : {portable_kernel(), neon_kernel(), avx2_kernel(), avx512_kernel()}) {
     if (usable(kernel) != nullptr) found.push_back(kernel);
   }
   return found;
@@ -256,13 +254,13 @@ CLIPENGINE_TEST(the_variable_of_all_kernels_chooses_this_one_too) {
   const char* variable = "CLIPENGINE_CPU";
   const char* before = std::getenv(variable);
   const std::string kept = before == nullptr ? "" : before;
-  setenv(variable, "portable", 1);
+  clipengine_test::set_variable(variable, "portable");
   CHECK(&best_kernel() == portable_kernel());
   if (usable(avx2_kernel()) != nullptr) {
-    setenv(variable, "avx2", 1);
+    clipengine_test::set_variable(variable, "avx2");
     CHECK(&best_kernel() == avx2_kernel());
   }
-  setenv(variable, "sse9", 1);
+  clipengine_test::set_variable(variable, "sse9");
   bool refused = false;
   try {
     best_kernel();
@@ -270,33 +268,30 @@ CLIPENGINE_TEST(the_variable_of_all_kernels_chooses_this_one_too) {
     refused = true;
   }
   CHECK(refused);
-  if (before == nullptr) unsetenv(variable);
-  else setenv(variable, kept.c_str(), 1);
+  clipengine_test::set_variable(variable, before == nullptr ? nullptr : kept.c_str());
 }
 
 CLIPENGINE_TEST(rows_from_a_file) {
   Case c;
   c.rows = 1100;
   const Inputs inputs(c);
-  const int file = memfd_create("sweep", 0);
-  CHECK(file >= 0);
+  clipengine_test::TemporaryFile file;
   const char header[13] = "twelve bytes";
-  CHECK_EQUAL(pwrite(file, header, 12, 0), 12);
-  CHECK_EQUAL(pwrite(file, inputs.rows.data(), inputs.rows.size(), 12), static_cast<ssize_t>(inputs.rows.size()));
+  file.write(header, 12, 0);
+  file.write(inputs.rows.data(), static_cast<int64_t>(inputs.rows.size()), 12);
   const auto sweep = make(inputs.plan, best_kernel());
   Outputs memory(c, inputs.prompt_count), disk(c, inputs.prompt_count);
   inputs.give(c, memory.batch);
   CHECK_EQUAL(clipengine_sweep_run(sweep.get(), &memory.batch), CLIPENGINE_OK);
   inputs.give(c, disk.batch);
   disk.batch.rows = nullptr;
-  disk.batch.file = file;
+  disk.batch.file = file.descriptor();
   disk.batch.file_offset = 12;
   CHECK_EQUAL(clipengine_sweep_run(sweep.get(), &disk.batch), CLIPENGINE_OK);
   CHECK(disk.probabilities == memory.probabilities);
-  CHECK_EQUAL(ftruncate(file, 12 + static_cast<off_t>(inputs.rows.size()) - 1), 0);
+  file.truncate(12 + static_cast<int64_t>(inputs.rows.size()) - 1);
   CHECK_EQUAL(clipengine_sweep_run(sweep.get(), &disk.batch), CLIPENGINE_BAD_INPUT);
   CHECK_EQUAL(disk.batch.failed_row, -1);
-  close(file);
 }
 
 CLIPENGINE_TEST(the_first_bad_row_is_named) {

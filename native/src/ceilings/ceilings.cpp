@@ -5,10 +5,13 @@
 #include <cstring>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include "core/status.h"
 #include "core/thread_pool.h"
+#include "cpu/isa.h"
 #include "cpu/memory.h"
 
 namespace {
@@ -106,6 +109,23 @@ __attribute__((target("avx512f,avx512vnni"))) void quads_int8(int64_t rounds) {
 #undef CLIPENGINE_STEP
 }
 
+#elif defined(__aarch64__)
+
+// In assembly: the compiler would want each loop in a file with flags of its own.
+#define CLIPENGINE_LOOP(name, vector, extension, instruction)                                                    \
+  void name(int64_t rounds) {                                                                                    \
+    const vector left = {}, right = {};                                                                          \
+    vector sums[kSums] = {};                                                                                     \
+    for (int64_t round = 0; round < rounds; ++round) {                                                           \
+      for (int i = 0; i < kSums; ++i) asm volatile(extension instruction : "+w"(sums[i]) : "w"(left), "w"(right)); \
+    }                                                                                                            \
+  }
+CLIPENGINE_LOOP(fused_neon, float32x4_t, "", "fmla %0.4s, %1.4s, %2.4s")
+CLIPENGINE_LOOP(quads_int8, int32x4_t, ".arch armv8.2-a+dotprod+i8mm+bf16\n", "sdot %0.4s, %1.16b, %2.16b")
+CLIPENGINE_LOOP(matrices_int8, int32x4_t, ".arch armv8.2-a+dotprod+i8mm+bf16\n", "smmla %0.4s, %1.16b, %2.16b")
+CLIPENGINE_LOOP(matrices_bf16, float32x4_t, ".arch armv8.2-a+dotprod+i8mm+bf16\n", "bfmmla %0.4s, %1.8h, %2.8h")
+#undef CLIPENGINE_LOOP
+
 #endif
 
 struct Arithmetic {
@@ -113,12 +133,17 @@ struct Arithmetic {
   double operations;  // of one round
 };
 
-Arithmetic arithmetic_of(int32_t ceiling, int32_t isa) {
+Arithmetic arithmetic_of(int32_t ceiling, [[maybe_unused]] int32_t isa) {
 #if defined(__x86_64__)
   if (ceiling == CLIPENGINE_CEILING_BFLOAT16 && isa >= CLIPENGINE_CPU_AVX512_BF16) return {pairs_bf16, kSums * 16 * 2 * 2};
   if (ceiling == CLIPENGINE_CEILING_INT8 && isa >= CLIPENGINE_CPU_AVX512_VNNI) return {quads_int8, kSums * 16 * 4 * 2};
   if (ceiling == CLIPENGINE_CEILING_FLOAT32 && isa >= CLIPENGINE_CPU_AVX512) return {fused_avx512, kSums * 16 * 2};
   if (ceiling == CLIPENGINE_CEILING_FLOAT32 && isa >= CLIPENGINE_CPU_AVX2) return {fused_avx2, 12 * 8 * 2};
+#elif defined(__aarch64__)
+  if (ceiling == CLIPENGINE_CEILING_BFLOAT16 && isa >= CLIPENGINE_CPU_NEON_MATRIX) return {matrices_bf16, kSums * 16 * 2};
+  if (ceiling == CLIPENGINE_CEILING_INT8 && isa >= CLIPENGINE_CPU_NEON_MATRIX) return {matrices_int8, kSums * 32 * 2};
+  if (ceiling == CLIPENGINE_CEILING_INT8 && isa >= CLIPENGINE_CPU_NEON_DOT) return {quads_int8, kSums * 16 * 2};
+  if (ceiling == CLIPENGINE_CEILING_FLOAT32 && isa >= CLIPENGINE_CPU_NEON) return {fused_neon, kSums * 4 * 2};
 #endif
   if (ceiling == CLIPENGINE_CEILING_FLOAT32) return {multiply_add, kSums * 4 * 2};
   throw clipengine::Error(CLIPENGINE_UNSUPPORTED, "this instruction set has no such instruction");
@@ -177,7 +202,7 @@ double measure_memory(double seconds) {
 extern "C" clipengine_status clipengine_ceiling_measure(int32_t ceiling, int32_t isa, double seconds, double* per_second) noexcept {
   return clipengine::guard([&] {
     if (ceiling < 0 || ceiling >= CLIPENGINE_CEILING_COUNT || !(seconds > 0)) throw clipengine::Error(CLIPENGINE_INVALID_ARGUMENT, "no such ceiling, or no time to measure it");
-    if (isa < 0 || isa > clipengine_cpu_isa_best()) throw clipengine::Error(CLIPENGINE_UNSUPPORTED, "this processor lacks the instruction set that was asked for");
+    if (!clipengine::cpu::processor_has(isa)) throw clipengine::Error(CLIPENGINE_UNSUPPORTED, "this processor lacks the instruction set that was asked for");
     *per_second = ceiling == CLIPENGINE_CEILING_MEMORY_READ ? measure_memory(seconds) : measure_arithmetic(arithmetic_of(ceiling, isa), seconds);
   });
 }

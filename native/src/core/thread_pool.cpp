@@ -1,6 +1,10 @@
 #include "core/thread_pool.h"
 
+#if defined(_WIN32)
+#include <windows.h>
+#else
 #include <sched.h>
+#endif
 
 #include <algorithm>
 #include <cmath>
@@ -25,11 +29,43 @@ thread_local int current_worker = -1;  // -1: not inside a job
 inline void relax() {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");  // as long as a pause; yield is nothing on most processors
 #endif
 }
 
+#if defined(_WIN32)
+
+// Processors in this process's affinity mask. It covers one group of up to 64; a process that Windows lets run in all of them has no
+// mask worth counting.
+int allowed_processors() {
+  DWORD_PTR process = 0, system = 0;
+  if (GetActiveProcessorGroupCount() > 1 || !GetProcessAffinityMask(GetCurrentProcess(), &process, &system) || process == 0) {
+    return static_cast<int>(GetActiveProcessorCount(ALL_PROCESSOR_GROUPS));
+  }
+  return __builtin_popcountll(process);
+}
+
+// What a job (a container, most of the time) leaves this process of them; infinity where nothing limits it.
+double processor_quota() {
+  JOBOBJECT_CPU_RATE_CONTROL_INFORMATION rate = {};
+  if (!QueryInformationJobObject(nullptr, JobObjectCpuRateControlInformation, &rate, sizeof rate, nullptr)) return HUGE_VAL;
+  constexpr DWORD kHardCap = JOB_OBJECT_CPU_RATE_CONTROL_ENABLE | JOB_OBJECT_CPU_RATE_CONTROL_HARD_CAP;
+  if ((rate.ControlFlags & kHardCap) != kHardCap || rate.CpuRate == 0) return HUGE_VAL;
+  return rate.CpuRate / 10000.0 * GetActiveProcessorCount(ALL_PROCESSOR_GROUPS);  // of all processors, in hundredths of a percent
+}
+
+#else
+
+int allowed_processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  return static_cast<int>(std::thread::hardware_concurrency());  // more than CPU_SETSIZE processors
+}
+
 // The tightest cpu.max of this process's cgroup (v2) and its ancestors; infinity where there is none.
-double cgroup_processors() {
+double processor_quota() {
   std::ifstream self("/proc/self/cgroup");
   std::string line, path;
   while (std::getline(self, line)) {
@@ -51,18 +87,13 @@ double cgroup_processors() {
   return limit;
 }
 
+#endif
+
 }  // namespace
 
 int available_processors() {
-  int count = 1;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) {
-    count = CPU_COUNT(&set);
-  } else {
-    count = static_cast<int>(std::thread::hardware_concurrency());  // more than CPU_SETSIZE processors
-  }
-  const double limit = cgroup_processors();
+  int count = allowed_processors();
+  const double limit = processor_quota();
   if (limit < count) count = static_cast<int>(std::ceil(limit));
   return std::clamp(count, 1, kMaximumThreads);
 }

@@ -2,13 +2,18 @@
 
 #include <cstdlib>
 
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 #include "core/status.h"
 
 namespace clipengine::cpu {
 
 namespace {
 
-constexpr const char* kNames[CLIPENGINE_CPU_ISA_COUNT] = {"portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16"};
+constexpr const char* kNames[CLIPENGINE_CPU_ISA_COUNT] = {"portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "neon", "neon_dot", "neon_matrix"};
 
 }  // namespace
 
@@ -25,6 +30,16 @@ bool processor_has(int32_t isa) {
     case CLIPENGINE_CPU_AVX512: return avx512;
     case CLIPENGINE_CPU_AVX512_VNNI: return vnni;
     case CLIPENGINE_CPU_AVX512_BF16: return vnni && __builtin_cpu_supports("avx512bf16");
+    default: return false;
+  }
+#elif defined(__aarch64__)
+  const bool dot = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  const bool matrix = (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0 && (getauxval(AT_HWCAP2) & HWCAP2_BF16) != 0;
+  switch (isa) {
+    case CLIPENGINE_CPU_PORTABLE: return true;
+    case CLIPENGINE_CPU_NEON: return true;
+    case CLIPENGINE_CPU_NEON_DOT: return dot;
+    case CLIPENGINE_CPU_NEON_MATRIX: return dot && matrix;
     default: return false;
   }
 #else
@@ -55,7 +70,7 @@ int32_t default_isa() {
     }
     return isa;
   }
-  throw Error(CLIPENGINE_BAD_INPUT, "CLIPENGINE_CPU names no instruction set: expected portable, avx2, avx512, avx512_vnni or avx512_bf16.");
+  throw Error(CLIPENGINE_BAD_INPUT, "CLIPENGINE_CPU names no instruction set: expected portable, avx2, avx512, avx512_vnni or avx512_bf16; on Arm64 portable, neon, neon_dot or neon_matrix.");
 }
 
 }  // namespace clipengine::cpu

@@ -7,6 +7,8 @@ namespace clipengine::cpu {
 extern const Kernels kPortableKernels;
 #if defined(__x86_64__)
 extern const Kernels kAvx2Kernels, kAvx512Kernels, kAvx512VnniKernels, kAvx512Bf16Kernels;
+#elif defined(__aarch64__)
+extern const Kernels kNeonKernels, kNeonDotKernels, kNeonMatrixKernels;
 #endif
 
 namespace {
@@ -19,6 +21,10 @@ const Kernels* table(int32_t isa) {
     case CLIPENGINE_CPU_AVX512: return &kAvx512Kernels;
     case CLIPENGINE_CPU_AVX512_VNNI: return &kAvx512VnniKernels;
     case CLIPENGINE_CPU_AVX512_BF16: return &kAvx512Bf16Kernels;
+#elif defined(__aarch64__)
+    case CLIPENGINE_CPU_NEON: return &kNeonKernels;
+    case CLIPENGINE_CPU_NEON_DOT: return &kNeonDotKernels;
+    case CLIPENGINE_CPU_NEON_MATRIX: return &kNeonMatrixKernels;
 #endif
     default: return nullptr;
   }

@@ -8,6 +8,8 @@
 //
 // Panels: the right operand. Kernels::panel_columns output channels stand side by side, word by word:
 // word w of channel c of panel p is at [(p * words + w) * panel_columns + c]. Missing channels are zero.
+// Where Kernels::word_pairs says so, panels of bytes and of bf16 pairs hold two words of a channel side by side, and words are even:
+// word w of channel c is at [(p * words + w / 2 * 2) * panel_columns + 2 * c + w % 2].
 #pragma once
 
 #include <cstddef>
@@ -143,6 +145,7 @@ struct Kernels {
   void (*add)(const float* left, const float* right, float* output, int64_t count);
   void (*multiply)(const float* left, const float* right, float* output, int64_t count);
   void (*depthwise)(const DepthwisePlane&);
+  bool word_pairs = false;
 };
 
 inline int64_t product_scratch_words(const Kernels& kernels, int64_t tiles, int64_t panels, int64_t depth_words) {

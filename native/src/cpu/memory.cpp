@@ -2,7 +2,12 @@
 
 #include "clipengine_cpu.h"
 
+#if defined(_WIN32)
+#include <malloc.h>
+#include <windows.h>
+#else
 #include <sys/mman.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -13,13 +18,31 @@
 namespace clipengine::cpu {
 namespace {
 
-constexpr int64_t kHugePage = int64_t{2} << 20;
-constexpr int64_t kPage = 4096;
 constexpr int64_t kFirstChunk = int64_t{1} << 20;
 constexpr int64_t kLargestStep = int64_t{64} << 20;
 std::atomic<int64_t> live{0};
 
 int64_t rounded(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
+
+#if defined(_WIN32)
+
+// Zeroed pages at a border of 64 KiB. Huge ones would need a privilege that users do not have.
+void* map_aligned(int64_t bytes) {
+  void* memory = VirtualAlloc(nullptr, static_cast<size_t>(bytes), MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+void unmap(void* memory, int64_t) { VirtualFree(memory, 0, MEM_RELEASE); }
+
+void* allocate_aligned(int64_t bytes) { return _aligned_malloc(static_cast<size_t>(bytes), kAlignment); }
+
+void free_aligned(void* memory) { _aligned_free(memory); }
+
+#else
+
+constexpr int64_t kHugePage = int64_t{2} << 20;
+constexpr int64_t kPage = 4096;
 
 // Maps more than needed and gives back what lies outside the aligned part.
 void* map_aligned(int64_t bytes) {
@@ -33,6 +56,14 @@ void* map_aligned(int64_t bytes) {
   return raw + before;
 }
 
+void unmap(void* memory, int64_t bytes) { munmap(memory, static_cast<size_t>(rounded(bytes, kPage))); }
+
+void* allocate_aligned(int64_t bytes) { return std::aligned_alloc(kAlignment, static_cast<size_t>(rounded(bytes, kAlignment))); }
+
+void free_aligned(void* memory) { std::free(memory); }
+
+#endif
+
 }  // namespace
 
 Buffer::Buffer(int64_t bytes) : size_(bytes) {
@@ -43,7 +74,7 @@ Buffer::Buffer(int64_t bytes) : size_(bytes) {
   if (bytes >= kMappedFrom) {
     data_ = map_aligned(bytes);
   } else {
-    data_ = std::aligned_alloc(kAlignment, static_cast<size_t>(rounded(bytes, kAlignment)));
+    data_ = allocate_aligned(bytes);
     if (data_ == nullptr) throw std::bad_alloc();
   }
   live.fetch_add(size_, std::memory_order_relaxed);
@@ -52,9 +83,9 @@ Buffer::Buffer(int64_t bytes) : size_(bytes) {
 Buffer::~Buffer() {
   if (data_ == nullptr) return;
   if (size_ >= kMappedFrom) {
-    munmap(data_, static_cast<size_t>(rounded(size_, kPage)));
+    unmap(data_, size_);
   } else {
-    std::free(data_);
+    free_aligned(data_);
   }
   live.fetch_sub(size_, std::memory_order_relaxed);
 }

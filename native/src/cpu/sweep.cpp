@@ -1,6 +1,10 @@
 #include "cpu/sweep.h"
 
+#if defined(_WIN32)
+#include <windows.h>
+#else
 #include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -350,16 +354,41 @@ void narrow_prompts(clipengine_sweep& sweep) {
   plan.error_floor = static_cast<float>(std::abs(static_cast<double>(plan.bias)) * 0x1p-20 + scale * 0x1p-50 + 0x1p-100);
 }
 
+#if defined(_WIN32)
+
+// Bytes that were read at this place of the file, 0 at its end. file is a handle: those are numbers of 32 bits.
+int64_t read_at(int32_t file, void* buffer, int64_t bytes, int64_t offset) {
+  OVERLAPPED place = {};
+  place.Offset = static_cast<DWORD>(offset);
+  place.OffsetHigh = static_cast<DWORD>(offset >> 32);
+  DWORD read = 0;
+  const DWORD most = static_cast<DWORD>(std::min<int64_t>(bytes, 1 << 30));
+  if (ReadFile(reinterpret_cast<HANDLE>(static_cast<intptr_t>(file)), buffer, most, &read, &place)) return read;
+  if (GetLastError() == ERROR_HANDLE_EOF) return 0;
+  throw Error(CLIPENGINE_INTERNAL, "could not be read: error " + std::to_string(GetLastError()) + " of Windows");
+}
+
+#else
+
+// Bytes that were read at this place of the file, 0 at its end.
+int64_t read_at(int32_t file, void* buffer, int64_t bytes, int64_t offset) {
+  for (;;) {
+    const ssize_t read = pread(file, buffer, static_cast<size_t>(bytes), offset);
+    if (read >= 0) return read;
+    if (errno != EINTR) throw Error(CLIPENGINE_INTERNAL, std::string("could not be read: ") + std::strerror(errno));
+  }
+}
+
+#endif
+
 void read_rows(const clipengine_sweep_batch& batch, Worker& worker, int64_t offset, int64_t bytes) {
   if (worker.file_bytes < bytes) {
     worker.file_rows = Buffer<uint8_t>(bytes);
     worker.file_bytes = bytes;
   }
   for (int64_t done = 0; done < bytes;) {
-    const ssize_t read = pread(batch.file, worker.file_rows.get() + done, static_cast<size_t>(bytes - done), offset + done);
+    const int64_t read = read_at(batch.file, worker.file_rows.get() + done, bytes - done, offset + done);
     if (read == 0) throw Error(CLIPENGINE_BAD_INPUT, "was cut short while it was being read");
-    if (read < 0 && errno == EINTR) continue;
-    if (read < 0) throw Error(CLIPENGINE_INTERNAL, std::string("could not be read: ") + std::strerror(errno));
     done += read;
   }
 }
@@ -545,9 +574,10 @@ const Kernel* usable(const Kernel* kernel) {
 
 const Kernel& best_kernel(int32_t precision) {
   const int32_t isa = cpu::default_isa();
+  if (isa == CLIPENGINE_CPU_PORTABLE) return *portable_kernel();
   if (precision != CLIPENGINE_SWEEP_IN_FLOAT32 && isa >= CLIPENGINE_CPU_AVX512_VNNI && usable(avx512_narrow_kernel()) != nullptr && pays(precision, isa)) return *avx512_narrow_kernel();
-  const Kernel* kernel = nullptr;
-  if (isa >= CLIPENGINE_CPU_AVX512) kernel = usable(avx512_kernel());
+  const Kernel* kernel = usable(neon_kernel());
+  if (kernel == nullptr && isa >= CLIPENGINE_CPU_AVX512) kernel = usable(avx512_kernel());
   if (kernel == nullptr && isa >= CLIPENGINE_CPU_AVX2) kernel = usable(avx2_kernel());
   return kernel != nullptr ? *kernel : *portable_kernel();
 }

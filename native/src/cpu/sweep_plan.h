@@ -164,6 +164,7 @@ struct Kernel {
 // Null where the build does not have the instruction set; whether the processor has it is the caller's question.
 const Kernel* avx512_kernel();
 const Kernel* avx2_kernel();
+const Kernel* neon_kernel();
 const Kernel* portable_kernel();
 // The AVX-512 kernel with VNNI, and VDPBF16PS where the processor has it.
 const Kernel* avx512_narrow_kernel();

@@ -111,6 +111,8 @@ struct PanelPacker {
     }
     const auto at = [&](int64_t c, int64_t k) { return transposed ? rows[static_cast<size_t>(k * width + c)] : rows[static_cast<size_t>(c * depth + k)]; };
     const int64_t words = weight.depth_words;
+    const bool word_pairs = weight.kernels->word_pairs;
+    const auto place = [&](int64_t word, int64_t c) { return word_pairs ? word / 2 * 2 * width + 2 * c + word % 2 : word * width + c; };
     switch (weight.precision) {
       case Precision::Float32: {
         float* out = weight.data.as<float>() + panel * words * width;
@@ -132,7 +134,8 @@ struct PanelPacker {
         for (int64_t k = 0; k < words * per_word; ++k) {
           for (int64_t c = 0; c < width; ++c) {
             const float value = c < here && k < depth ? at(c, k) : 0.0f;
-            out[((k / per_word) * width + c) * per_word + k % per_word] = half ? to_half(value) : to_bf16(value);
+            const int64_t at_word = per_word == 2 ? place(k / 2, c) : k * width + c;
+            out[at_word * per_word + k % per_word] = half ? to_half(value) : to_bf16(value);
           }
         }
         break;
@@ -147,7 +150,7 @@ struct PanelPacker {
           for (int64_t k = 0; k < words * 4; ++k) {
             const float scaled = c < here && k < depth ? std::nearbyintf(at(c, k) * inverse) : 0.0f;
             const int8_t byte = static_cast<int8_t>(std::clamp(scaled, -127.0f, 127.0f));
-            out[((k / 4) * width + c) * 4 + k % 4] = byte;
+            out[place(k / 4, c) * 4 + k % 4] = byte;
             sum += byte;
           }
           weight.column_scales.as<float>()[panel * width + c] = peak / 127.0f;
@@ -189,6 +192,7 @@ Weight* create_matrix(const void* data, int32_t type, int64_t columns, int64_t d
   weight->depth = depth;
   const int64_t per_word = precision == Precision::Int8 ? 4 : (precision == Precision::BFloat16 && kernels.bf16_pairs ? 2 : 1);
   weight->depth_words = divide_up(depth, per_word);
+  if (per_word > 1 && kernels.word_pairs) weight->depth_words = round_up(weight->depth_words, 2);
   const int64_t panels = weight->panels(), channels = panels * kernels.panel_columns;
   const bool sixteen = precision == Precision::Float16 || (precision == Precision::BFloat16 && !kernels.bf16_pairs);
   weight->data = Buffer(channels * weight->depth_words * (sixteen ? 2 : 4));

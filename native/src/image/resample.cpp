@@ -114,6 +114,8 @@ const ResampleKernels& choose() {
   const int32_t isa = cpu::default_isa();
   if (isa >= CLIPENGINE_CPU_AVX512) return kAvx512Kernels;
   if (isa >= CLIPENGINE_CPU_AVX2) return kAvx2Kernels;
+#elif defined(__aarch64__)
+  if (cpu::default_isa() != CLIPENGINE_CPU_PORTABLE) return kNeonKernels;
 #endif
   return kPlainKernels;
 }

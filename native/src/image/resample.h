@@ -100,6 +100,8 @@ extern const ResampleKernels kPlainKernels;
 #if defined(__x86_64__)
 extern const ResampleKernels kAvx2Kernels;
 extern const ResampleKernels kAvx512Kernels;
+#elif defined(__aarch64__)
+extern const ResampleKernels kNeonKernels;
 #endif
 
 // Chosen once, by the rule of all CPU kernels: the best that the processor has, or what CLIPENGINE_CPU names.

@@ -1,10 +1,14 @@
 // The matrix product. Included inside an anonymous namespace, behind rows_body.h; the including file defines
 // kTileRows, kPanelVectors (vectors of a panel), kBf16Pairs and the Dot types FloatDot, and ByteDot, PairDot where it has them.
 
+#ifndef CLIPENGINE_OWN_TILES
 constexpr int64_t kPanelColumns = kPanelVectors * kWidth;
+#endif
 // Words of one pass over the depth: a panel's share of the second-level cache. Sums go on from block to block in the same order
 // as without blocks, so the result does not depend on it.
 constexpr int64_t kDepthBlock = 1024;
+
+#ifndef CLIPENGINE_OWN_TILES  // dots_neon.h has its own
 
 // c[R][panel] = (accumulate ? c : 0) + a b, every element one chain over the words in ascending order: whatever R is, a row
 // gets the same bits. ahead walks over memory that is wanted next, in steps of ahead_step bytes, one or two lines (where the second
@@ -69,6 +73,8 @@ static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, ui
     for (int v = 0; v < kPanelVectors; ++v) Dot::store(c + r * kPanelColumns + v * kWidth, sum[r][v]);
   }
 }
+
+#endif
 
 template <class Dot>
 static void multiply_tile(int64_t height, const uint32_t* a, const uint32_t* b, int64_t words, uint32_t* c, bool accumulate, const char* ahead, int64_t ahead_step, int64_t ahead_pair) {

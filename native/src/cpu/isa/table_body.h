@@ -3,4 +3,7 @@ extern const Kernels CLIPENGINE_TABLE;
 const Kernels CLIPENGINE_TABLE = {
     CLIPENGINE_TABLE_NAME, kTileRows, kPanelColumns, kBf16Pairs, kDepthBlock,
     pack_rows, product, pack_attention, attention, layer_norm, rms_norm, l2_normalize, activate, add_arrays, multiply_arrays, depthwise,
+#ifdef CLIPENGINE_WORD_PAIRS
+    true,
+#endif
 };

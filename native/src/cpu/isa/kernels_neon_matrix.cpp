@@ -1,0 +1,19 @@
+// The kernels for NEON with SMMLA and BFMMLA. Compiled with flags of its own: includes nothing that defines inline functions for others.
+// BFMMLA flushes denormals and rounds its own way: results differ from the other sets' bf16 in the last bits.
+#include <arm_neon.h>
+
+#include "cpu/kernels.h"
+
+namespace clipengine::cpu {
+namespace {
+#include "cpu/isa/vector_neon.h"
+#include "cpu/isa/dots_neon.h"
+#include "cpu/isa/math_body.h"
+#include "cpu/isa/rows_body.h"
+#include "cpu/isa/product_body.h"
+#include "cpu/isa/attention_body.h"
+}  // namespace
+#define CLIPENGINE_TABLE kNeonMatrixKernels
+#define CLIPENGINE_TABLE_NAME "neon_matrix"
+#include "cpu/isa/table_body.h"
+}  // namespace clipengine::cpu

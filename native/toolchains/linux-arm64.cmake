@@ -1,0 +1,13 @@
+# Linux on Arm64, with Debian's cross compiler (g++-aarch64-linux-gnu). Tests run in qemu; QEMU_CPU names the processor.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
+set(CMAKE_FIND_ROOT_PATH /usr/aarch64-linux-gnu ${CMAKE_PREFIX_PATH})
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+find_program(CLIPENGINE_QEMU NAMES qemu-aarch64-static qemu-aarch64)
+if(CLIPENGINE_QEMU)
+  set(CMAKE_CROSSCOMPILING_EMULATOR ${CLIPENGINE_QEMU} -L /usr/aarch64-linux-gnu)
+endif()
