@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # ./test.sh [--long] [--sanitize] [FILTER]: builds what has changed and runs all tests.
 #   --long      also the long runs (sets CLIPENGINE_LONG=1 for the tests)
-#   --sanitize  also the native tests under AddressSanitizer and UBSan, in a build folder of their own
+#   --sanitize  also the native tests, and .NET's tests of disposing under load, under AddressSanitizer and UBSan, in a build folder of their own
 #   FILTER      only tests whose full name contains it
 # The last line is 'N passed, N failed, N skipped' over everything that ran; skipped tests stand above it with their reasons.
 # Exit code 0: nothing failed; 1: something failed or nothing ran; 2: wrong usage or a missing package.
@@ -56,6 +56,10 @@ run_ctest() { # run_ctest NAME BUILD_DIR
 run_ctest native "$root/artifacts/native/Release"
 if [ -n "$sanitize" ]; then
   ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 run_ctest native-sanitized "$root/artifacts/native/Sanitize"
+  name=ClipEngine.Tests.sanitized
+  echo "== $name"
+  RESULTS=$results timeout 50m "$root/tools/test-sanitized.sh" ${filter:+"$filter"} >"$results/$name.log" 2>&1
+  count_trx "$name" "$results/$name.trx" "$results/$name.log" $?
 fi
 
 # TorchSharp's library needs a newer libstdc++ than Debian 12 has: there its tests run in a Debian 13 root, which only root can enter.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test-sanitized.sh [FILTER]: runs the tests of ClipEngine.Tests whose name contains FILTER (default DisposeUnderLoad) with the native
+# test-sanitized.sh [FILTER]: runs ClipEngine.Tests' tests of disposing under load (those whose name contains FILTER) with the native
 # libraries built for AddressSanitizer and UBSan, so that a use of memory that was freed ends the run with a report.
 # Called by ./test.sh --sanitize; by hand after a build. The results go to the folder in RESULTS, as ClipEngine.Tests.sanitized.trx.
 set -euo pipefail
@@ -15,5 +15,5 @@ cp "$native"/libclipengine*.so "$tests/"
 export ASAN_OPTIONS=detect_leaks=0:handle_segv=0:use_sigaltstack=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 export CLIPENGINE_TEST_NATIVE=$native DOTNET_gcServer=0
 LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)" \
-  dotnet vstest "$tests/ClipEngine.Tests.dll" --TestCaseFilter:"FullyQualifiedName~${1:-DisposeUnderLoad}" \
+  dotnet vstest "$tests/ClipEngine.Tests.dll" --TestCaseFilter:"FullyQualifiedName~DisposeUnderLoad${1:+&FullyQualifiedName~$1}" \
   --ResultsDirectory:"${RESULTS:-$root/artifacts/test-results}" --logger:"trx;LogFileName=ClipEngine.Tests.sanitized.trx"

@@ -12,7 +12,7 @@ internal sealed partial class TorchPass
     {
         Shape shape = OperationShapes.Linear(input, weight, bias, epilogue);
         bool transposed = weight.Role == WeightRole.LinearTransposed;
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         TorchTensor x = Value(input, nameof(input));
         TorchTensor w = Value(weight);
         TorchTensor y = Product(x, transposed ? w.transpose(0, 1) : w, Flat(Optional(bias)));
@@ -30,7 +30,7 @@ internal sealed partial class TorchPass
     public Tensor LayerNorm(in Tensor input, Weight weight, Weight bias, float epsilon)
     {
         OperationShapes.LayerNorm(input, weight, bias);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         TorchTensor x = Value(input, nameof(input));
         long width = input.Shape[^1];
         return Keep(torch.nn.functional.layer_norm(x, [width], Flat(Value(weight)), Flat(Value(bias)), epsilon), input.Shape);
@@ -49,7 +49,7 @@ internal sealed partial class TorchPass
     public Tensor Attention(in TokenView query, in TokenView key, in TokenView value, int heads, in AttentionMask mask = default)
     {
         Shape shape = OperationShapes.Attention(query, key, value, heads, mask);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         return Keep(Attend(Value(query, nameof(query)), Value(key, nameof(key)), Value(value, nameof(value)), heads, mask), shape);
     }
 
@@ -58,7 +58,7 @@ internal sealed partial class TorchPass
     {
         Shape shape = OperationShapes.Rotary(input, cosines, sines, heads, firstPosition);
         long pairs = shape[2] / heads / 2, turned = pairing == RotaryPairing.Interleaved ? 4 : 3;
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         long[] sizes = pairing == RotaryPairing.Interleaved ? [shape[0], shape[1], heads, pairs, 2] : [shape[0], shape[1], heads, 2, pairs];
         TorchTensor x = Value(input, nameof(input)).reshape(sizes);
         TorchTensor a = x.select(turned, 0), b = x.select(turned, 1); // [n, t, heads, pairs]
@@ -72,7 +72,7 @@ internal sealed partial class TorchPass
     {
         Shape result = OperationShapes.PatchEmbedding(pixels, kernel, bias), shape = pixels.Shape, form = kernel.Shape;
         long patch = form[2], rows = shape[2] / patch, columns = shape[3] / patch;
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         // A product and not a convolution: the same arithmetic on every device.
         TorchTensor patches = Value(pixels, nameof(pixels)).narrow(2, 0, rows * patch).narrow(3, 0, columns * patch)
             .reshape(shape[0], shape[1], rows, patch, columns, patch)
@@ -87,7 +87,7 @@ internal sealed partial class TorchPass
     {
         Shape result = OperationShapes.Convolution(input, kernel, bias, options);
         int groups = options.Groups, stride = options.Stride, padding = options.Padding;
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         TorchTensor y = torch.nn.functional.conv2d(Operand(Value(input, nameof(input))), Operand(Value(kernel)), null, [stride, stride], [padding, padding], [1, 1], groups);
         y = Cast(y, Stream);
         if (kernel is BatchNormKernel norm)
@@ -103,7 +103,7 @@ internal sealed partial class TorchPass
     public Tensor AveragePool(in Tensor input, int size)
     {
         Shape result = OperationShapes.AveragePool(input, size);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         TorchTensor y = result.ElementCount == 0
             ? torch.empty(TorchTensors.Sizes(result), Stream, _backend.Device)
             : torch.nn.functional.avg_pool2d(Value(input, nameof(input)), new long[] { size, size }, new long[] { size, size });
@@ -114,7 +114,7 @@ internal sealed partial class TorchPass
     public Tensor MapToTokens(in Tensor map)
     {
         Shape shape = OperationShapes.MapToTokens(map);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         return Keep(Value(map, nameof(map)).flatten(2).transpose(1, 2).contiguous(), shape);
     }
 
@@ -122,14 +122,14 @@ internal sealed partial class TorchPass
     public Tensor TokensToMap(in Tensor tokens, int height, int width)
     {
         Shape shape = OperationShapes.TokensToMap(tokens, height, width);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         return Keep(Value(tokens, nameof(tokens)).transpose(1, 2).contiguous().reshape(TorchTensors.Sizes(shape)), shape);
     }
 
     /// <inheritdoc/>
     public Tensor Activate(in Tensor input, Activation activation)
     {
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         return Keep(Activated(Value(input, nameof(input)), activation), input.Shape);
     }
 
@@ -137,7 +137,7 @@ internal sealed partial class TorchPass
     public Tensor Add(in Tensor left, in Tensor right)
     {
         Shape shape = OperationShapes.Elementwise(left, right);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         return Keep(Value(left, nameof(left)).Plus(Value(right, nameof(right))), shape);
     }
 
@@ -145,14 +145,14 @@ internal sealed partial class TorchPass
     public Tensor Multiply(in Tensor left, in Tensor right)
     {
         Shape shape = OperationShapes.Elementwise(left, right);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         return Keep(Value(left, nameof(left)) * Value(right, nameof(right)), shape);
     }
 
     /// <inheritdoc/>
     public Tensor L2Normalize(in Tensor input)
     {
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         TorchTensor x = Value(input, nameof(input));
         return Keep(Normalized(x), input.Shape);
     }

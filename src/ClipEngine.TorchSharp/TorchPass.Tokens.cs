@@ -11,7 +11,7 @@ internal sealed partial class TorchPass
     public Tensor AssembleTokens(in Tensor tokens, Weight? firstToken, Weight? positions)
     {
         Shape shape = OperationShapes.AssembleTokens(tokens, firstToken, positions);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         TorchTensor y = Value(tokens, nameof(tokens));
         if (firstToken is not null)
             y = torch.cat([Value(firstToken).reshape(1, 1, shape[2]).expand(shape[0], 1, shape[2]), y], 1);
@@ -32,7 +32,7 @@ internal sealed partial class TorchPass
                 throw new ArgumentOutOfRangeException(nameof(ids), indices.Host[i], $"A token id at position {i % shape[1]} of sequence {i / shape[1]} lies outside the table of {rows} rows.");
         }
 
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         TorchTensor y = Value(table).index_select(0, indices.Value.reshape(-1)).reshape(shape[0], shape[1], width);
         if (appendedToken is not null)
             y = torch.cat([y, Value(appendedToken).reshape(1, 1, width).expand(shape[0], 1, width)], 1);
@@ -52,7 +52,7 @@ internal sealed partial class TorchPass
                 throw new ArgumentOutOfRangeException(nameof(indices), chosen.Host[i], $"Sequence {i} has {shape[1]} tokens.");
         }
 
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         TorchTensor index = chosen.Value.reshape(shape[0], 1, 1).expand(shape[0], 1, shape[2]);
         return Keep(Value(tokens, nameof(tokens)).gather(1, index).reshape(shape[0], shape[2]), result);
     }
@@ -61,7 +61,7 @@ internal sealed partial class TorchPass
     public Tensor SliceTokens(in Tensor tokens, int start, int count)
     {
         Shape result = OperationShapes.SliceTokens(tokens, start, count);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         // A copy: a view would keep all the other tokens alive.
         return Keep(Value(tokens, nameof(tokens)).narrow(1, start, count).contiguous(), result);
     }
@@ -70,7 +70,7 @@ internal sealed partial class TorchPass
     public Tensor MeanTokens(in Tensor tokens)
     {
         Shape result = OperationShapes.MeanTokens(tokens);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         return Keep(Value(tokens, nameof(tokens)).mean(new long[] { 1 }, true), result);
     }
 
@@ -78,7 +78,7 @@ internal sealed partial class TorchPass
     public Tensor ConcatenateTokens(in Tensor first, in Tensor second)
     {
         Shape result = OperationShapes.ConcatenateTokens(first, second);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         return Keep(torch.cat([Value(first, nameof(first)), Value(second, nameof(second))], 1), result);
     }
 
@@ -86,7 +86,7 @@ internal sealed partial class TorchPass
     public Tensor BroadcastTokens(Weight tokens, int batch)
     {
         Shape result = OperationShapes.BroadcastTokens(tokens, batch);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         return Keep(Value(tokens).unsqueeze(0).expand(batch, result[1], result[2]), result);
     }
 
@@ -94,7 +94,8 @@ internal sealed partial class TorchPass
     public void Store(TokenStore store, in TokenView tokens, int position = 0)
     {
         OperationShapes.Store(store, tokens, position);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
+        using CallCounter.Call hold = Own(store).Hold();
         Own(store).Value.narrow(1, position, tokens.Count).copy_(Value(tokens, nameof(tokens)).detach());
     }
 
@@ -102,14 +103,19 @@ internal sealed partial class TorchPass
     public Tensor Load(TokenStore store)
     {
         ArgumentNullException.ThrowIfNull(store);
-        return new Tensor(store.Shape, StreamType, 0, Own(store).Value);
+        using CallCounter.Call call = _operations.Enter(this);
+        TorchTokenStore own = Own(store);
+        // The tensor is the store's own: it stays for as long as the pass can use it.
+        _stores.Add(own.Hold());
+        return new Tensor(store.Shape, StreamType, 0, own.Value);
     }
 
     /// <inheritdoc/>
     public void Reorder(TokenStore store, ReadOnlySpan<int> sources)
     {
         OperationShapes.Reorder(store, sources);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
+        using CallCounter.Call hold = Own(store).Hold();
         TorchTensor rows = torch.tensor(Array.ConvertAll(sources.ToArray(), static source => (long)source), torch.ScalarType.Int64, _backend.Device);
         Own(store).Value.copy_(Own(store).Value.index_select(0, rows));
     }

@@ -15,28 +15,28 @@ internal sealed partial class TorchPass : IPass
 {
     private readonly TorchBackend _backend;
     private readonly List<TorchTensor> _live = [];
-    private bool _open = true;
+    private readonly List<CallCounter.Call> _weights = [];
+    private readonly List<CallCounter.Call> _stores = [];
+    private readonly CallCounter _operations;
 
-    internal TorchPass(TorchBackend backend) => _backend = backend;
+    internal TorchPass(TorchBackend backend)
+    {
+        _backend = backend;
+        _operations = new CallCounter(ReleaseAll);
+    }
 
     private torch.ScalarType Stream => _backend.Stream;
 
     private ElementType StreamType => Stream == torch.ScalarType.Float64 ? ElementType.Float64 : ElementType.Float32;
 
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        if (!_open)
-            return;
-        _open = false;
-        Release(0, kept: null);
-    }
+    /// <summary>May come from another thread: an operation that runs ends first.</summary>
+    public void Dispose() => _operations.Close();
 
     /// <inheritdoc/>
     public unsafe Tensor Upload(ReadOnlySpan<float> values, in Shape shape)
     {
         Require(values.Length == shape.ElementCount, nameof(values), values.Length, shape);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         fixed (float* address = values)
         {
             TorchTensor tensor = TorchTensors.FromMemory((nint)address, TorchTensors.Sizes(shape), ElementType.Float32, _backend.Device);
@@ -48,7 +48,7 @@ internal sealed partial class TorchPass : IPass
     public unsafe Tensor Upload(ReadOnlySpan<int> values, in Shape shape)
     {
         Require(values.Length == shape.ElementCount, nameof(values), values.Length, shape);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         fixed (int* address = values)
         {
             TorchTensor tensor = TorchTensors.FromMemory((nint)address, TorchTensors.Sizes(shape), ElementType.Int32, _backend.Device);
@@ -61,9 +61,9 @@ internal sealed partial class TorchPass : IPass
     /// <inheritdoc/>
     public void Read(in Tensor tensor, Span<float> destination)
     {
-        TorchTensor value = Floats(tensor, nameof(tensor));
         Require(destination.Length == tensor.Shape.ElementCount, nameof(destination), destination.Length, tensor.Shape);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
+        TorchTensor value = Floats(tensor, nameof(tensor));
         if (destination.Length > 0)
             MemoryMarshal.Cast<byte, float>(value.detach().to(torch.ScalarType.Float32).cpu().contiguous().bytes).CopyTo(destination);
     }
@@ -71,7 +71,7 @@ internal sealed partial class TorchPass : IPass
     /// <inheritdoc/>
     public long EnterScope()
     {
-        ObjectDisposedException.ThrowIf(!_open, this);
+        using CallCounter.Call call = _operations.Enter(this);
         return _live.Count;
     }
 
@@ -81,7 +81,7 @@ internal sealed partial class TorchPass : IPass
     /// <inheritdoc/>
     public Tensor LeaveScope(long mark, in Tensor kept)
     {
-        ObjectDisposedException.ThrowIf(!_open, this);
+        using CallCounter.Call call = _operations.Enter(this);
         Release((int)mark, (kept.Storage as Indices)?.Value ?? kept.Storage as TorchTensor);
         return kept;
     }
@@ -89,18 +89,18 @@ internal sealed partial class TorchPass : IPass
     /// <summary>Brings a tensor of the caller's into the pass; gradients flow back to it.</summary>
     internal Tensor Import(TorchTensor value)
     {
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         return Keep(value.to(Stream, _backend.Device), new Shape(value.shape));
     }
 
     /// <summary>A tensor for the caller, valid beyond the pass and with its place on the tape; in the caller's dispose scope.</summary>
-    internal TorchTensor Export(in Tensor tensor) => Floats(tensor, nameof(tensor)).reshape(TorchTensors.Sizes(tensor.Shape));
-
-    private DisposeScope Begin()
+    internal TorchTensor Export(in Tensor tensor)
     {
-        ObjectDisposedException.ThrowIf(!_open, this);
-        return torch.NewDisposeScope();
+        using CallCounter.Call call = _operations.Enter(this);
+        return Floats(tensor, nameof(tensor)).reshape(TorchTensors.Sizes(tensor.Shape));
     }
+
+    private Operation Begin() => new(this, _operations.Enter(this), torch.NewDisposeScope());
 
     /// <summary>Takes a result out of the operation's dispose scope and into the pass.</summary>
     private Tensor Keep(TorchTensor value, in Shape shape) => Keep(value, shape, StreamType);
@@ -110,6 +110,15 @@ internal sealed partial class TorchPass : IPass
         value.DetachFromDisposeScope();
         _live.Add(value);
         return new Tensor(shape, type, 0, value);
+    }
+
+    /// <summary>What disposing means, once no operation runs.</summary>
+    private void ReleaseAll()
+    {
+        Release(0, kept: null);
+        foreach (CallCounter.Call store in _stores)
+            store.Dispose();
+        _stores.Clear();
     }
 
     private void Release(int from, TorchTensor? kept)
@@ -138,18 +147,20 @@ internal sealed partial class TorchPass : IPass
     /// <summary>A view's columns.</summary>
     private TorchTensor Value(in TokenView view, string name) => Value(view.Tokens, name).narrow(2, view.Start, view.Width);
 
-    private TorchTensor Floats(in Tensor tensor, string name)
-    {
-        ObjectDisposedException.ThrowIf(!_open, this);
-        return tensor is { Storage: TorchTensor value } && tensor.Type == StreamType && !value.IsInvalid
+    private TorchTensor Floats(in Tensor tensor, string name) =>
+        tensor is { Storage: TorchTensor value } && tensor.Type == StreamType && !value.IsInvalid
             ? value
             : throw new ArgumentException($"Expected a tensor of this backend; found {(tensor.Exists ? tensor.Type.ToString() : "none")}.", name);
-    }
 
     /// <summary>A weight's values in the type that its role is computed with; a view of a parameter belongs to the dispose scope of the operation.</summary>
-    private TorchTensor Value(Weight weight, [CallerArgumentExpression(nameof(weight))] string? name = null) => weight is TorchWeight own
-        ? Cast(own.Value, _backend.TypeFor(weight.Role))
-        : throw new ArgumentException($"The weight {weight.Name} was made by another backend.", name);
+    private TorchTensor Value(Weight weight, [CallerArgumentExpression(nameof(weight))] string? name = null)
+    {
+        if (weight is not TorchWeight own)
+            throw new ArgumentException($"The weight {weight.Name} was made by another backend.", name);
+        if (own.Hold() is { } hold)
+            _weights.Add(hold);
+        return Cast(own.Value, _backend.TypeFor(weight.Role));
+    }
 
     private TorchTensor? Optional(Weight? weight, [CallerArgumentExpression(nameof(weight))] string? name = null) =>
         weight is null ? null : Value(weight, name);
@@ -163,6 +174,19 @@ internal sealed partial class TorchPass : IPass
     {
         if (!condition)
             throw new ArgumentException($"Expected as many values as {shape} has elements; found {found}.", name);
+    }
+
+    /// <summary>An operation that runs: what it makes on the way is released with it, and its pass and its weights not before.</summary>
+    private readonly struct Operation(TorchPass pass, CallCounter.Call call, DisposeScope scope) : IDisposable
+    {
+        public void Dispose()
+        {
+            scope.Dispose();
+            foreach (CallCounter.Call weight in pass._weights)
+                weight.Dispose();
+            pass._weights.Clear();
+            call.Dispose();
+        }
     }
 
     /// <summary>Token ids or indices: on the device, and as they came.</summary>

@@ -8,11 +8,13 @@ namespace ClipEngine.TorchSharp;
 internal sealed class TorchTokenStore : TokenStore
 {
     private readonly TorchTensor _value;
+    private readonly CallCounter _uses;
 
     internal TorchTokenStore(in Shape shape, torch.ScalarType type, torch.Device device)
         : base(shape)
     {
         _value = torch.zeros(TorchTensors.Sizes(shape), type, device).DetachFromDisposeScope();
+        _uses = new CallCounter(_value.Dispose);
         ByteLength = _value.numel() * _value.ElementSize;
     }
 
@@ -28,10 +30,14 @@ internal sealed class TorchTokenStore : TokenStore
         }
     }
 
+    /// <summary>Keeps the tokens from being released until the result is disposed.</summary>
+    /// <exception cref="ObjectDisposedException">The store is disposed.</exception>
+    internal CallCounter.Call Hold() => _uses.Enter(this);
+
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
         if (disposing)
-            _value.Dispose();
+            _uses.Close();
     }
 }
