@@ -9,7 +9,7 @@ namespace ClipEngine.Audit.Balancing;
 /// constraints a are, for each k and r, ±(s_k − π_k)·y_r − ε_D, and then for each k, ±(s_k − π_k) − ε_R: 2m(c + 1) of them.
 /// Where all hold, the weighted covariance of every s_k with every y_r is at most ε_D.
 /// </remarks>
-public sealed record BalanceProblem
+internal sealed record BalanceProblem
 {
     /// <summary>π: the wanted share of each sensitive attribute, each from 0 to 1.</summary>
     public required IReadOnlyList<double> Target { get; init; }

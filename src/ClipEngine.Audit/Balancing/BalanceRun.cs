@@ -5,7 +5,7 @@ using ClipEngine.Files;
 namespace ClipEngine.Audit.Balancing;
 
 /// <summary>What to balance.</summary>
-public sealed record BalanceRequest
+internal sealed record BalanceRequest
 {
     /// <summary>A CSV table, one example a row.</summary>
     public required string TablePath { get; init; }
@@ -42,7 +42,7 @@ public sealed record BalanceRequest
 /// <param name="Tolerance">ε·E[q].</param>
 /// <param name="Price">The larger of its two dual variables.</param>
 /// <param name="State">holds, binds or violated.</param>
-public sealed record ConstraintResult(string Attribute, string? Label, double Value, double Tolerance, double Price, string State);
+internal sealed record ConstraintResult(string Attribute, string? Label, double Value, double Tolerance, double Price, string State);
 
 /// <summary>What balancing did.</summary>
 /// <param name="Before">The table's bias.</param>
@@ -53,11 +53,11 @@ public sealed record ConstraintResult(string Attribute, string? Label, double Va
 /// <param name="DistinctRows">Distinct combinations of values.</param>
 /// <param name="Verdict">Whether the targets are met, and what to do where not.</param>
 /// <param name="IsMet">Whether every constraint holds.</param>
-public sealed record BalanceResult(
+internal sealed record BalanceResult(
     DataBias Before, DataBias After, BalanceSolution Solution, IReadOnlyList<ConstraintResult> Constraints, long Rows, long DistinctRows, string Verdict, bool IsMet);
 
 /// <summary>Balances a table and writes what comes out.</summary>
-public static class BalanceRun
+internal static class BalanceRun
 {
     private const double Slack = 1e-6;
 

@@ -9,7 +9,7 @@ namespace ClipEngine.Audit.Balancing;
 /// <param name="MeanWeight">E[q].</param>
 /// <param name="MomentValues">E[q·moment] for each moment.</param>
 /// <param name="Passes">Passes over the data.</param>
-public sealed record BalanceSolution(
+internal sealed record BalanceSolution(
     BalanceProblem Problem, IReadOnlyList<double> Upper, IReadOnlyList<double> Lower, double Mu, double Objective, double MeanWeight,
     IReadOnlyList<double> MomentValues, int Passes)
 {

@@ -7,7 +7,7 @@ namespace ClipEngine.Audit.Balancing;
 /// <param name="Attribute">The column.</param>
 /// <param name="Target">π: the wanted share, or null where none was named.</param>
 /// <param name="Share">The (weighted) mean of the attribute with its interval.</param>
-public sealed record RepresentationCell(string Attribute, double? Target, Estimate Share);
+internal sealed record RepresentationCell(string Attribute, double? Target, Estimate Share);
 
 /// <summary>How a label goes with an attribute.</summary>
 /// <param name="Attribute">The sensitive column s.</param>
@@ -15,7 +15,7 @@ public sealed record RepresentationCell(string Attribute, double? Target, Estima
 /// <param name="With">E[y | s = 1].</param>
 /// <param name="Without">E[y | s = 0].</param>
 /// <param name="Gap">The first minus the second, with its interval.</param>
-public sealed record AssociationCell(string Attribute, string Label, Estimate With, Estimate Without, Estimate Gap);
+internal sealed record AssociationCell(string Attribute, string Label, Estimate With, Estimate Without, Estimate Gap);
 
 /// <summary>Representation and association bias of data, with everything behind the two maxima.</summary>
 /// <param name="Representation">A cell for each sensitive attribute.</param>
@@ -23,7 +23,7 @@ public sealed record AssociationCell(string Attribute, string Label, Estimate Wi
 /// <param name="RepresentationBias">max_k |π_k − E[s_k]|; undefined without targets.</param>
 /// <param name="AssociationBias">max_{k,r} |E[y_r | s_k = 1] − E[y_r | s_k = 0]|.</param>
 /// <param name="EffectiveRows">(Σ q)² / Σ q²: how many rows of equal weight tell as much.</param>
-public sealed record DataBias(
+internal sealed record DataBias(
     IReadOnlyList<RepresentationCell> Representation, IReadOnlyList<AssociationCell> Association,
     Estimate RepresentationBias, Estimate AssociationBias, double EffectiveRows);
 

@@ -8,7 +8,7 @@ namespace ClipEngine.Audit.Drift;
 /// <param name="Before">In the first model.</param>
 /// <param name="After">In the second.</param>
 /// <param name="Change">After minus before, from the same draws.</param>
-public sealed record ConceptDrift(string Concept, int Images, Estimate Before, Estimate After, Estimate Change);
+internal sealed record ConceptDrift(string Concept, int Images, Estimate Before, Estimate After, Estimate Change);
 
 /// <summary>All concepts in one measure, and how the two models' associations go together over concepts.</summary>
 /// <param name="Measure"><c>features</c>: d = mean cosine to the first group minus to the second; <c>zero-shot</c>: mean probability of the concept's sentence on images of the first group minus on those of the second.</param>
@@ -17,7 +17,7 @@ public sealed record ConceptDrift(string Concept, int Images, Estimate Before, E
 /// <param name="Pearson">Correlation over concepts.</param>
 /// <param name="Spearman">Rank correlation over concepts.</param>
 /// <param name="Slope">Slope of after on before over concepts, least squares.</param>
-public sealed record DriftMeasureResult(string Measure, IReadOnlyList<ConceptDrift> Concepts, Estimate SignAgreement, Estimate Pearson, Estimate Spearman, Estimate Slope);
+internal sealed record DriftMeasureResult(string Measure, IReadOnlyList<ConceptDrift> Concepts, Estimate SignAgreement, Estimate Pearson, Estimate Spearman, Estimate Slope);
 
 /// <summary>What changed between two models.</summary>
 /// <param name="Title">What the comparison is called.</param>
@@ -28,4 +28,4 @@ public sealed record DriftMeasureResult(string Measure, IReadOnlyList<ConceptDri
 /// <param name="Persons">Units that the bootstrap draws.</param>
 /// <param name="Measures">Image features, and zero-shot scores where sentences were given.</param>
 /// <param name="Notices">What a reader should know.</param>
-public sealed record DriftResult(string Title, string Before, string After, IReadOnlyList<string> Groups, IReadOnlyList<int> GroupImages, int Persons, IReadOnlyList<DriftMeasureResult> Measures, IReadOnlyList<string> Notices);
+internal sealed record DriftResult(string Title, string Before, string After, IReadOnlyList<string> Groups, IReadOnlyList<int> GroupImages, int Persons, IReadOnlyList<DriftMeasureResult> Measures, IReadOnlyList<string> Notices);

@@ -7,7 +7,7 @@ using ClipEngine.Files;
 namespace ClipEngine.Audit.Drift;
 
 /// <summary>Compares what two models associate with concepts.</summary>
-public static class DriftRun
+internal static class DriftRun
 {
     /// <summary>Embeds the probe's images with both models (or takes features that were computed elsewhere), measures, and writes the results.</summary>
     /// <param name="before">A model as <c>embed</c> takes it, or its image features of the probe (<c>.npy</c>, <c>.safetensors</c>), a row for each row of the metadata.</param>

@@ -9,7 +9,7 @@ namespace ClipEngine.Audit.Drift;
 /// Canonical image sets for concepts and for two groups of people, and what is to be measured on them before and after a model was fine-tuned.
 /// A concept may be a pair ("man with surfboard"): it is a set of images like any other. Paths are relative to the spec's folder.
 /// </summary>
-public sealed record DriftSpec
+internal sealed record DriftSpec
 {
     /// <summary>What the comparison is called.</summary>
     public required string Title { get; init; }

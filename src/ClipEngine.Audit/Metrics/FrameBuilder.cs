@@ -5,7 +5,7 @@ using ClipEngine.Audit.Statistics;
 namespace ClipEngine.Audit.Metrics;
 
 /// <summary>How intervals are made; the same for every number of a run.</summary>
-public sealed record IntervalOptions
+internal sealed record IntervalOptions
 {
     /// <summary>Nominal coverage.</summary>
     public double Level { get; init; } = 0.95;

@@ -3,7 +3,7 @@ using ClipEngine.Audit.Results;
 namespace ClipEngine.Audit.Metrics;
 
 /// <summary>What an experiment asks: labels that compete in one softmax, and what is made of them.</summary>
-public sealed record LabelExperiment
+internal sealed record LabelExperiment
 {
     /// <summary>Short name for files and tables.</summary>
     public required string Key { get; init; }

@@ -5,7 +5,7 @@ using ClipEngine.Files;
 namespace ClipEngine.Audit.Probes;
 
 /// <summary>How a column of numbers becomes groups: one of the two is given.</summary>
-public sealed record ColumnBins
+internal sealed record ColumnBins
 {
     /// <summary>Numbers in rising order where a new bin begins: 30 and 50 make below 30, 30 to below 50, and 50 or more.</summary>
     public IReadOnlyList<double> Edges { get; set; } = [];

@@ -5,7 +5,7 @@ using ClipEngine.Files;
 namespace ClipEngine.Audit.Probes;
 
 /// <summary>Which columns of a metadata table mean what.</summary>
-public sealed record ProbeColumns
+internal sealed record ProbeColumns
 {
     /// <summary>The id of the row; unique. Null: the table's first column.</summary>
     public string? Id { get; init; }
@@ -30,7 +30,7 @@ public sealed record ProbeColumns
 }
 
 /// <summary>Images with their people, groups and attributes, in the order of the rows of all score matrices.</summary>
-public sealed class Probe
+internal sealed class Probe
 {
     private readonly Dictionary<string, string[]> _attributes;
 

@@ -5,7 +5,7 @@ using ClipEngine.Tokenization;
 namespace ClipEngine.Audit.Probes;
 
 /// <summary>Reads a probe from its metadata table.</summary>
-public static class ProbeReader
+internal static class ProbeReader
 {
     /// <summary>Reads a CSV file with one row an image.</summary>
     /// <param name="path">The file.</param>

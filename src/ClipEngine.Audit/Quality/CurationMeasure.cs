@@ -7,14 +7,14 @@ namespace ClipEngine.Audit.Quality;
 /// <param name="Threshold">Pairs of at least this similarity are kept.</param>
 /// <param name="Group">The group; empty for all pairs.</param>
 /// <param name="Kept">The share with its interval.</param>
-public sealed record CurationShare(double Threshold, string Group, Estimate Kept);
+internal sealed record CurationShare(double Threshold, string Group, Estimate Kept);
 
 /// <summary>A group's similarities.</summary>
 /// <param name="Group">The group; empty for all pairs.</param>
 /// <param name="Pairs">How many.</param>
 /// <param name="Mean">Their mean cosine.</param>
 /// <param name="Quantiles">At 5, 25, 50, 75 and 95 %.</param>
-public sealed record CurationDistribution(string Group, int Pairs, double Mean, IReadOnlyList<double> Quantiles);
+internal sealed record CurationDistribution(string Group, int Pairs, double Mean, IReadOnlyList<double> Quantiles);
 
 /// <summary>What filtering image-text pairs by similarity does to groups.</summary>
 /// <param name="Pairs">All pairs.</param>
@@ -22,7 +22,7 @@ public sealed record CurationDistribution(string Group, int Pairs, double Mean, 
 /// <param name="Kept">At the named thresholds.</param>
 /// <param name="Gaps">At the named thresholds, each pair of groups.</param>
 /// <param name="Curve">Shares over a grid of thresholds.</param>
-public sealed record CurationResult(int Pairs, IReadOnlyList<CurationDistribution> Distributions, IReadOnlyList<CurationShare> Kept, IReadOnlyList<QualityGap> Gaps, IReadOnlyList<CurationShare> Curve);
+internal sealed record CurationResult(int Pairs, IReadOnlyList<CurationDistribution> Distributions, IReadOnlyList<CurationShare> Kept, IReadOnlyList<QualityGap> Gaps, IReadOnlyList<CurationShare> Curve);
 
 /// <summary>
 /// Image-text pairs are kept for training where their cosine similarity reaches a threshold: 0.28 for LAION-2B's English part, 0.3 for LAION-400M.

@@ -5,7 +5,7 @@ using ClipEngine.Audit.Tables;
 namespace ClipEngine.Audit.Quality;
 
 /// <summary>Where the images of a measurement are described, and their features.</summary>
-public sealed record QualityInputs
+internal sealed record QualityInputs
 {
     /// <summary>Image features, <c>[images, width]</c>, <c>.npy</c> or <c>.safetensors</c>, a row for each row of the metadata.</summary>
     public required string ImageFeatures { get; init; }
@@ -24,7 +24,7 @@ public sealed record QualityInputs
 }
 
 /// <summary>Measures zero-shot accuracy, retrieval and curation from features on the disk, and writes the results.</summary>
-public static class QualityRun
+internal static class QualityRun
 {
     /// <summary>Zero-shot accuracy.</summary>
     /// <param name="inputs">Features and metadata.</param>

@@ -8,7 +8,7 @@ using ClipEngine.Files;
 namespace ClipEngine.Audit.Scores;
 
 /// <summary>What is audited: one matrix of probabilities that was computed elsewhere.</summary>
-public sealed record ScoreAuditRequest
+internal sealed record ScoreAuditRequest
 {
     /// <summary>The matrix, <c>.npy</c>, <c>[images, labels]</c>.</summary>
     public required string SoftmaxFile { get; init; }
@@ -39,7 +39,7 @@ public sealed record ScoreAuditRequest
 }
 
 /// <summary>Audits one matrix of probabilities.</summary>
-public static class ScoreAudit
+internal static class ScoreAudit
 {
     /// <summary>Reads, checks and analyses.</summary>
     /// <exception cref="BadInputException">A file is missing or cannot be what it is said to be; nothing was written.</exception>

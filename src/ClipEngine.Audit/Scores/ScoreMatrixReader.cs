@@ -8,7 +8,7 @@ namespace ClipEngine.Audit.Scores;
 /// Reads matrices of scores that were computed elsewhere and refuses those that cannot be what they are said to be. A missing
 /// or unreadable matrix is an error: zeros in its place would give every image the first label.
 /// </summary>
-public static class ScoreMatrixReader
+internal static class ScoreMatrixReader
 {
     /// <summary>Reads softmax probabilities.</summary>
     /// <param name="path">A <c>.npy</c> file, <c>[images, labels]</c>, floating-point.</param>

@@ -9,7 +9,7 @@ namespace ClipEngine.Audit.Specs;
 /// spec's own folder. Unknown keys are refused: a misspelt option must not be an option that was never taken.
 /// </summary>
 /// <remarks>Optional members have setters, not initialisers: generated deserialisation would overwrite the defaults of absent ones.</remarks>
-public sealed record AuditSpec
+internal sealed record AuditSpec
 {
     /// <summary>What the run is called.</summary>
     public required string Title { get; init; }
@@ -62,7 +62,7 @@ public sealed record AuditSpec
 
 /// <summary>How a probe's metadata is laid out.</summary>
 [JsonConverter(typeof(JsonStringEnumConverter<ProbeLayout>))]
-public enum ProbeLayout
+internal enum ProbeLayout
 {
     /// <summary>A CSV file with one row an image.</summary>
     Csv,
@@ -78,7 +78,7 @@ public enum ProbeLayout
 }
 
 /// <summary>The images and their groups.</summary>
-public sealed record ProbeSpec
+internal sealed record ProbeSpec
 {
     /// <summary>What the probe is called.</summary>
     public string? Name { get; set; }
@@ -121,7 +121,7 @@ public sealed record ProbeSpec
 }
 
 /// <summary>A model, or what it computed elsewhere.</summary>
-public sealed record ModelSpec
+internal sealed record ModelSpec
 {
     /// <summary>The key that results refer to.</summary>
     public required string Key { get; init; }
@@ -164,7 +164,7 @@ public sealed record ModelSpec
 }
 
 /// <summary>A score matrix computed elsewhere; one of the two must be given.</summary>
-public sealed record ScoreFiles
+internal sealed record ScoreFiles
 {
     /// <summary>Softmax probabilities, <c>[images, labels]</c>.</summary>
     public string? Softmax { get; set; }
@@ -174,7 +174,7 @@ public sealed record ScoreFiles
 }
 
 /// <summary>A label set.</summary>
-public sealed record ExperimentSpec
+internal sealed record ExperimentSpec
 {
     /// <summary>Short name for files and tables.</summary>
     public required string Key { get; init; }
@@ -196,7 +196,7 @@ public sealed record ExperimentSpec
 }
 
 /// <summary>A label.</summary>
-public sealed record LabelSpec
+internal sealed record LabelSpec
 {
     /// <summary>The class.</summary>
     public required string Text { get; init; }
@@ -206,7 +206,7 @@ public sealed record LabelSpec
 }
 
 /// <summary>A merged label: its rate is that of the winner being any of its labels, its probability their sum.</summary>
-public sealed record MergedLabelSpec
+internal sealed record MergedLabelSpec
 {
     /// <summary>What it is called.</summary>
     public required string Name { get; init; }
@@ -216,7 +216,7 @@ public sealed record MergedLabelSpec
 }
 
 /// <summary>How intervals are made.</summary>
-public sealed record IntervalSpec
+internal sealed record IntervalSpec
 {
     /// <summary>Nominal coverage, between 0.5 and 1.</summary>
     public double Level { get; set; } = 0.95;
@@ -232,7 +232,7 @@ public sealed record IntervalSpec
 }
 
 /// <summary>One arm of checkpoints against another, on the same images.</summary>
-public sealed record ComparisonSpec
+internal sealed record ComparisonSpec
 {
     /// <summary>Its name.</summary>
     public required string Name { get; init; }
@@ -254,7 +254,7 @@ public sealed record ComparisonSpec
 }
 
 /// <summary>Checkpoints whose outcomes are averaged image by image.</summary>
-public sealed record ArmSpec
+internal sealed record ArmSpec
 {
     /// <summary>What it is called.</summary>
     public required string Name { get; init; }
@@ -267,7 +267,7 @@ public sealed record ArmSpec
 /// A family of tests that are corrected together. Of comparisons alone: each label's change in each group. Of pairs of groups, or groups against a
 /// reference: with comparisons how much more one group changed than the other, without them the gap within each model.
 /// </summary>
-public sealed record FamilySpec
+internal sealed record FamilySpec
 {
     /// <summary>Its name.</summary>
     public required string Name { get; init; }
@@ -302,7 +302,7 @@ public sealed record FamilySpec
 }
 
 /// <summary>A pair of groups.</summary>
-public sealed record GroupPairSpec
+internal sealed record GroupPairSpec
 {
     /// <summary>The group that is compared.</summary>
     public required string First { get; init; }
@@ -312,7 +312,7 @@ public sealed record GroupPairSpec
 }
 
 /// <summary>A grid of wordings: every template with every synonym in every label set, and controls.</summary>
-public sealed record SensitivitySpec
+internal sealed record SensitivitySpec
 {
     /// <summary>The experiment whose wording is varied.</summary>
     public required string Experiment { get; init; }
@@ -334,7 +334,7 @@ public sealed record SensitivitySpec
 }
 
 /// <summary>A named list of labels.</summary>
-public sealed record LabelSetSpec
+internal sealed record LabelSetSpec
 {
     /// <summary>Its name.</summary>
     public required string Name { get; init; }
@@ -344,7 +344,7 @@ public sealed record LabelSetSpec
 }
 
 /// <summary>A correlation to report.</summary>
-public sealed record CorrelationSpec
+internal sealed record CorrelationSpec
 {
     /// <summary>The experiment.</summary>
     public required string Experiment { get; init; }

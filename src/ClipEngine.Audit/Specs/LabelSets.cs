@@ -4,7 +4,7 @@ using ClipEngine.Audit.Results;
 namespace ClipEngine.Audit.Specs;
 
 /// <summary>Label sets as the command line names them.</summary>
-public static class LabelSets
+internal static class LabelSets
 {
     /// <summary>
     /// A label set by name or by its labels: an experiment of the shipped spec (<c>human</c>, <c>racegender</c>), a file with

@@ -1,7 +1,7 @@
 namespace ClipEngine.Audit.Specs;
 
 /// <summary>Makes sentences of labels.</summary>
-public static class PromptTemplate
+internal static class PromptTemplate
 {
     // Spelt with a vowel, spoken with a consonant (y or w).
     private static readonly string[] _consonantSounds = ["uni", "use", "usu", "usa", "uter", "util", "uto", "euro", "eu", "ewe", "one", "once", "ouija", "ufo", "ukr", "uk ", "ura"];

@@ -8,7 +8,7 @@ using ClipEngine.Imaging;
 namespace ClipEngine.Audit.Specs;
 
 /// <summary>Reads and checks specs.</summary>
-public static class SpecReader
+internal static class SpecReader
 {
     /// <summary>The published study: 14 models, its two label sets and its pairings. Its paths are relative to the spec's folder once it is written to a file.</summary>
     public static AuditSpec Paper() => Parse("the shipped spec", PaperText());

@@ -4,7 +4,7 @@ using MathNet.Numerics.Distributions;
 namespace ClipEngine.Audit.Statistics;
 
 /// <summary>How a bootstrap distribution becomes an interval.</summary>
-public enum BootstrapMethod
+internal enum BootstrapMethod
 {
     /// <summary>Quantiles of the bootstrap distribution.</summary>
     Percentile,

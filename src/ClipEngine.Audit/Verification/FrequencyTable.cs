@@ -5,7 +5,7 @@ using ClipEngine.Files;
 namespace ClipEngine.Audit.Verification;
 
 /// <summary>A table of argmax percentages as it was published: a row a model, a column a label.</summary>
-public sealed class FrequencyTable
+internal sealed class FrequencyTable
 {
     private static readonly string[] _identification = ["", "model_name", "dataset_name", "model_size"];
 
@@ -97,7 +97,7 @@ public sealed class FrequencyTable
 /// <summary>One model's argmax percentages.</summary>
 /// <param name="Model"><c>model_name/dataset_name</c>.</param>
 /// <param name="Percent">In the labels' order.</param>
-public sealed record FrequencyRow(string Model, IReadOnlyList<double> Percent);
+internal sealed record FrequencyRow(string Model, IReadOnlyList<double> Percent);
 
 /// <summary>A declared comparison of one label.</summary>
 /// <param name="Comparison">Its name.</param>
@@ -105,4 +105,4 @@ public sealed record FrequencyRow(string Model, IReadOnlyList<double> Percent);
 /// <param name="First">The first arm's average, percent.</param>
 /// <param name="Second">The second arm's.</param>
 /// <param name="Points">Second minus first, percentage points.</param>
-public sealed record FrequencyDifference(string Comparison, string Label, double First, double Second, double Points);
+internal sealed record FrequencyDifference(string Comparison, string Label, double First, double Second, double Points);

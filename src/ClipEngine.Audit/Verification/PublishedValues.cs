@@ -6,7 +6,7 @@ using ClipEngine.Files;
 namespace ClipEngine.Audit.Verification;
 
 /// <summary>How a published value compares with a run's.</summary>
-public enum Verdict
+internal enum Verdict
 {
     /// <summary>The same within the rounding that it was published with.</summary>
     Matches,
@@ -28,7 +28,7 @@ public enum Verdict
 /// <param name="Tolerance">How far apart rounding alone can put them; 1 where the value was cut off, not rounded.</param>
 /// <param name="Verdict">What came out.</param>
 /// <param name="Remark">What limits the comparison; may be empty.</param>
-public sealed record VerifiedValue(string Statement, string Published, double? Measured, double Tolerance, Verdict Verdict, string Remark);
+internal sealed record VerifiedValue(string Statement, string Published, double? Measured, double Tolerance, Verdict Verdict, string Remark);
 
 /// <summary>Holds a run against published values.</summary>
 /// <remarks>
@@ -37,7 +37,7 @@ public sealed record VerifiedValue(string Statement, string Published, double? M
 /// <c>... ARCHITECTURE TRAINING LABEL argmax percent</c>, <c>... ARCHITECTURE LABEL increase 400M-&gt;2B, percentage points</c> and
 /// <c>... race-gender: GROUP-&gt;LABEL</c>, with values by group or by tag. <c>(floor)</c> marks values that were cut off.
 /// </remarks>
-public static partial class PublishedValues
+internal static partial class PublishedValues
 {
     private const double TableTolerance = 1e-6;
 

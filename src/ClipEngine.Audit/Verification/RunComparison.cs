@@ -13,7 +13,7 @@ namespace ClipEngine.Audit.Verification;
 /// <param name="SameLabel">Share of images that both give the same label.</param>
 /// <param name="LargestChange">Largest absolute difference of a probability.</param>
 /// <param name="Rates">By label and group, the second run's argmax frequency minus the first's, paired by image.</param>
-public sealed record ModelChange(
+internal sealed record ModelChange(
     string Experiment, string First, string Second, Estimate SameLabel, double LargestChange, IReadOnlyList<RateChange> Rates);
 
 /// <summary>The change of one argmax frequency.</summary>
@@ -23,10 +23,10 @@ public sealed record ModelChange(
 /// <param name="Second">The second run's.</param>
 /// <param name="Difference">Second minus first, with Tango's score interval, over persons where they have several images.</param>
 /// <param name="McNemar">Images that only one of the runs gave the label, and the exact test.</param>
-public sealed record RateChange(string Label, string Group, double? First, double? Second, Estimate Difference, McNemarCounts McNemar);
+internal sealed record RateChange(string Label, string Group, double? First, double? Second, Estimate Difference, McNemarCounts McNemar);
 
 /// <summary>Compares two runs on the same probe: two precisions, two engines, before and after fine-tuning.</summary>
-public static class RunComparison
+internal static class RunComparison
 {
     /// <summary>Compares the models that both runs have; where each has a single model, those two, whatever they are called.</summary>
     /// <param name="first">The run that is compared with.</param>

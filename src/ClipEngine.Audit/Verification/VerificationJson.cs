@@ -7,7 +7,7 @@ namespace ClipEngine.Audit.Verification;
 /// <param name="Labels">The labels.</param>
 /// <param name="Rows">The models.</param>
 /// <param name="Differences">The pairings whose models the table has.</param>
-public sealed record FrequencyReport(
+internal sealed record FrequencyReport(
     string Table, IReadOnlyList<string> Labels, IReadOnlyList<FrequencyRow> Rows, IReadOnlyList<FrequencyDifference> Differences);
 
 /// <summary>The machine-readable form of verifications and comparisons.</summary>
@@ -15,4 +15,4 @@ public sealed record FrequencyReport(
 [JsonSerializable(typeof(IReadOnlyList<VerifiedValue>))]
 [JsonSerializable(typeof(IReadOnlyList<ModelChange>))]
 [JsonSerializable(typeof(FrequencyReport[]))]
-public sealed partial class VerificationJson : JsonSerializerContext;
+internal sealed partial class VerificationJson : JsonSerializerContext;
