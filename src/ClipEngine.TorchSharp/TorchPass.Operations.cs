@@ -40,7 +40,7 @@ internal sealed partial class TorchPass
     public Tensor RmsNorm(in Tensor input, Weight weight, float epsilon)
     {
         OperationShapes.RmsNorm(input, weight);
-        using DisposeScope scope = Begin();
+        using Operation operation = Begin();
         TorchTensor x = Value(input, nameof(input));
         return Keep(x * (x * x).mean([-1], true).Plus(epsilon).rsqrt() * Flat(Value(weight))!, input.Shape);
     }
