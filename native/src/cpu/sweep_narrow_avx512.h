@@ -394,6 +394,8 @@ inline void bound_probabilities(const Plan& plan, const Workspace& workspace, in
     if (plan.sigmoid) {
       const Vec most = one / (one + power_of_two(min(zero - best, set(126.0f))));
       bound = min(min(e * set(0.25f * 1.001f * kLn2), most * grow) + kappa, one);
+    } else if (plan.single && !plan.entropy) {
+      bound = min(fma(grow / (grow + set(2.0f)), set(1.001f), kappa), one);
     } else {
       const Vec sum = load(total + half * kLanes), first = one / sum;
       const Vec second = power_of_two(max(load(workspace.second + lanes) - best, set(-127.0f))) / sum;

@@ -169,6 +169,16 @@ inline void conclude(const Plan& plan, const Workspace& workspace, const Chunk& 
     }
   }
 
+  if (chunk.margin == nullptr && chunk.entropy == nullptr && plan.top_count == 0) {
+    // Short segments end here for every few columns.
+    if (plan.groups == 0) return;
+    const int32_t* groups = chunk.groups + first + row;
+    for (int lane = 0; lane < kPanelRows && row + lane < rows; ++lane) {
+      if (groups[lane] >= 0) ++workspace.counts[groups[lane] * plan.prompts + static_cast<int32_t>(workspace.best_column[row + lane])];
+    }
+    return;
+  }
+
   for (int lane = 0; lane < kPanelRows && row + lane < rows; ++lane) {
     const int place = first + row + lane;
     const int group = plan.groups > 0 ? chunk.groups[place] : -1;
