@@ -341,8 +341,8 @@ inline void multiply_again(const Plan& plan, const Workspace& workspace, const B
         lanes[waiting] = lane;
         prompts[waiting] = first + (c - start) * plan.exact_stride;
         places[waiting] = scores + c * kPanelRows + lane;
-        // By the time that a vector of them is full, the first lines have come.
-        for (int line = 0; line < 4; ++line) __builtin_prefetch(prompts[waiting] + line * kLanes);
+        // Prompts come from far away, and sixteen streams at once are more than the processor foresees.
+        for (int64_t k = 0; k < plan.width; k += kLanes) __builtin_prefetch(prompts[waiting] + k, 0, 2);
         if (++waiting == kLanes) multiply();
       }
     }
