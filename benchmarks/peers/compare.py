@@ -189,7 +189,25 @@ def products():
                            capture_output=True, text=True)
     if built.returncode != 0:
         return missing("products: oneDNN's headers or library are not installed (libdnnl-dev)")
-    print(run(program, LIBRARY, str(options.threads), "15"), end="", flush=True)
+    peer, ours = (Contender(side, program, side, LIBRARY, str(options.threads)) for side in ("onednn", "clipengine"))
+    shapes = [("ViT-B-32 qkv, 1 image", 50, 768, 2304), ("ViT-B-32 fc1, 1 image", 50, 768, 3072), ("ViT-B-32 fc2, 1 image", 50, 3072, 768),
+              ("ViT-B-32 qkv, 8 images", 400, 768, 2304), ("ViT-B-32 fc1, 8 images", 400, 768, 3072), ("ViT-B-32 fc2, 8 images", 400, 3072, 768),
+              ("ViT-L-14 fc1, 1 image", 257, 1024, 4096), ("ViT-L-14 fc2, 1 image", 257, 4096, 1024)]
+    for name, m, k, n in shapes:
+        question = f"{m} {k} {n} "
+        theirs, own = peer.ask(question + "0"), ours.ask(question + "0")
+        if max(abs(a - b) for a, b in zip(theirs, own)) > 1e-3:
+            sys.exit(f"{name}: the products differ")
+        times, shares = {peer: [], ours: []}, []
+        for turn in range(options.rounds):
+            for contender in (peer, ours) if turn % 2 == 0 else (ours, peer):
+                times[contender].append(statistics.median(contender.ask(question + "0.2")))
+            shares.append(2e-6 * m * k * n / times[ours][-1] / ours.ask("ceiling 0.1")[0])
+        low, ratio, high = quartiles([a / b for a, b in zip(times[peer], times[ours])])
+        turns.append((f"{name}, fp32 / oneDNN", statistics.median(times[peer]), statistics.median(times[ours]), ratio, low, high, f"{100 * statistics.median(shares):.0f} % of the ceiling"))
+        print("   " + TURN.format(*turns[-1]), flush=True)
+    for contender in (peer, ours):
+        contender.end()
     shutil.rmtree(os.path.dirname(program))
 
 

@@ -1,18 +1,22 @@
-// The matrix products of ViT blocks in oneDNN and in ClipEngine, alternating in one process, weights packed beforehand on both sides:
+// The matrix products of ViT blocks, of oneDNN or of ClipEngine, weights packed beforehand; compare.py holds one process of each and stops it
+// while it is not its turn, since OpenMP's threads spin after their work:
 //   g++ -O2 -std=c++17 -fopenmp -I native/include onednn_products.cpp -o onednn_products -ldnnl -ldl
-//   OMP_NUM_THREADS=2 ./onednn_products artifacts/native/Release/libclipengine.so THREADS [ROUNDS]
-// y [M, N] = x [M, K] W [N, K]^T in fp32; the two results are compared. One line a shape: medians, GFLOP/s, shares of the ceiling of
-// fused multiply-adds that the library measures in the same run, and the ratio. Headers and library: Debian's libdnnl-dev and libdnnl2.
+//   OMP_NUM_THREADS=2 ./onednn_products onednn|clipengine artifacts/native/Release/libclipengine.so THREADS
+// y [M, N] = x [M, K] W [N, K]^T in fp32. Answers each line of standard input with one line: "M K N SECONDS" with the milliseconds of
+// products, one after the other; "M K N 0" with some elements of y; "ceiling SECONDS 0 0" with the GFLOP/s of multiply-adds in registers.
+// Headers and library: Debian's libdnnl-dev and libdnnl2.
 #include <clipengine.h>
 #include <dlfcn.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <dnnl.hpp>
+#include <iostream>
 #include <random>
+#include <sstream>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -36,24 +40,19 @@ void require(bool condition, const char* what) {
   std::exit(1);
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count < 3) {
-    std::fprintf(stderr, "usage: onednn_products LIBRARY THREADS [ROUNDS]\n");
+  if (count != 4) {
+    std::fprintf(stderr, "usage: onednn_products onednn|clipengine LIBRARY THREADS\n");
     return 2;
   }
-  void* library = dlopen(arguments[1], RTLD_NOW);
+  const bool is_ours = std::string(arguments[1]) == "clipengine";
+  void* library = dlopen(arguments[2], RTLD_NOW);
   if (library == nullptr) {
     std::fprintf(stderr, "%s\n", dlerror());
     return 2;
   }
-  const int threads = std::atoi(arguments[2]), rounds = count > 3 ? std::atoi(arguments[3]) : 15;
   auto* set_threads = find<decltype(clipengine_threads_set)>(library, "clipengine_threads_set");
   auto* default_isa = find<decltype(clipengine_cpu_isa_default)>(library, "clipengine_cpu_isa_default");
   auto* matrix_create = find<decltype(clipengine_cpu_matrix_create)>(library, "clipengine_cpu_matrix_create");
@@ -63,64 +62,81 @@ int main(int count, char** arguments) {
   auto* ceiling = find<decltype(clipengine_ceiling_measure)>(library, "clipengine_ceiling_measure");
   int32_t isa = 0;
   clipengine_cpu_pass* pass = nullptr;
-  double best = 0;
-  require(set_threads(threads) == CLIPENGINE_OK && default_isa(&isa) == CLIPENGINE_OK && pass_create(isa, &pass) == CLIPENGINE_OK, "the library's start");
-  require(ceiling(CLIPENGINE_CEILING_FLOAT32, isa, 0.6, &best) == CLIPENGINE_OK, "the ceiling");
-  std::printf("# oneDNN %d.%d.%d, %d threads, ceiling %.0f GFLOP/s\n", dnnl_version()->major, dnnl_version()->minor, dnnl_version()->patch, threads, best / 1e9);
+  require(set_threads(std::atoi(arguments[3])) == CLIPENGINE_OK && default_isa(&isa) == CLIPENGINE_OK && pass_create(isa, &pass) == CLIPENGINE_OK, "the library's start");
 
   using dnnl::memory;
   dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   dnnl::stream stream(engine);
-  const struct { const char* name; int64_t m, k, n; } shapes[] = {
-      {"ViT-B-32 qkv, 1 image", 50, 768, 2304}, {"ViT-B-32 fc1, 1 image", 50, 768, 3072},    {"ViT-B-32 fc2, 1 image", 50, 3072, 768},
-      {"ViT-B-32 qkv, 8 images", 400, 768, 2304}, {"ViT-B-32 fc1, 8 images", 400, 768, 3072}, {"ViT-B-32 fc2, 8 images", 400, 3072, 768},
-      {"ViT-L-14 fc1, 1 image", 257, 1024, 4096}, {"ViT-L-14 fc2, 1 image", 257, 4096, 1024},
-  };
-  for (const auto& shape : shapes) {
+  if (is_ours) {
+    std::printf("ClipEngine, %s threads\n", arguments[3]);
+  } else {
+    std::printf("oneDNN %d.%d.%d\n", dnnl_version()->major, dnnl_version()->minor, dnnl_version()->patch);
+  }
+  std::fflush(stdout);
+  for (std::string line; std::getline(std::cin, line);) {
+    std::istringstream words(line);
+    std::string first;
+    int64_t k = 0, n = 0;
+    double seconds = 0;
+    words >> first;
+    if (first == "ceiling") {
+      double best = 0;
+      words >> seconds;
+      require(ceiling(CLIPENGINE_CEILING_FLOAT32, isa, seconds, &best) == CLIPENGINE_OK, "the ceiling");
+      std::printf("%.3f\n", best / 1e9);
+      std::fflush(stdout);
+      continue;
+    }
+    words >> k >> n >> seconds;
+    const int64_t m = std::atoll(first.c_str());
+    require(!words.fail() && m > 0 && k > 0 && n > 0, "reading M K N SECONDS");
     std::mt19937 random(1);
     std::uniform_real_distribution<float> uniform(-1, 1);
-    std::vector<float> x(shape.m * shape.k), w(shape.n * shape.k), theirs(shape.m * shape.n), ours(theirs.size());
+    std::vector<float> x(m * k), w(n * k), y(m * n);
     for (float& value : x) value = uniform(random);
-    for (float& value : w) value = uniform(random) / std::sqrt(static_cast<float>(shape.k));
-
-    const memory::desc xd({shape.m, shape.k}, memory::data_type::f32, memory::format_tag::ab), yd({shape.m, shape.n}, memory::data_type::f32, memory::format_tag::ab);
-    const memory::desc any({shape.k, shape.n}, memory::data_type::f32, memory::format_tag::any), stored({shape.k, shape.n}, memory::data_type::f32, memory::format_tag::ba);
-    const dnnl::matmul::primitive_desc description(dnnl::matmul::desc(xd, any, yd), engine);
-    memory input(xd, engine, x.data()), raw(stored, engine, w.data()), output(yd, engine, theirs.data()), packed(description.weights_desc(), engine);
-    dnnl::reorder(raw, packed).execute(stream, raw, packed);
-    stream.wait();
-    const dnnl::matmul product(description);
-    const std::unordered_map<int, memory> operands{{DNNL_ARG_SRC, input}, {DNNL_ARG_WEIGHTS, packed}, {DNNL_ARG_DST, output}};
+    for (float& value : w) value = uniform(random) / std::sqrt(static_cast<float>(k));
 
     clipengine_cpu_weight* weight = nullptr;
-    require(matrix_create(w.data(), CLIPENGINE_FLOAT32, shape.n, shape.k, 0, CLIPENGINE_FLOAT32, isa, &weight) == CLIPENGINE_OK, "packing");
-
-    const double operations = 2.0 * shape.m * shape.n * shape.k;
-    const int repeats = std::max(1, static_cast<int>(2e9 / operations));
-    std::vector<double> times[2];
-    for (int round = -2; round < rounds; ++round) {
-      for (int side = 0; side < 2; ++side) {
-        const auto start = Clock::now();
-        for (int i = 0; i < repeats; ++i) {
-          if (side == 0) {
-            product.execute(stream, operands);
-            stream.wait();
-          } else {
-            require(linear(pass, x.data(), shape.m, weight, nullptr, 0, nullptr, nullptr, ours.data()) == CLIPENGINE_OK, "the product");
-          }
-        }
-        if (round >= 0) times[side].push_back(std::chrono::duration<double>(Clock::now() - start).count() / repeats);
+    dnnl::matmul product;
+    std::unordered_map<int, memory> operands;
+    memory packed;
+    if (is_ours) {
+      require(matrix_create(w.data(), CLIPENGINE_FLOAT32, n, k, 0, CLIPENGINE_FLOAT32, isa, &weight) == CLIPENGINE_OK, "packing");
+    } else {
+      const memory::desc xd({m, k}, memory::data_type::f32, memory::format_tag::ab), yd({m, n}, memory::data_type::f32, memory::format_tag::ab);
+      const memory::desc any({k, n}, memory::data_type::f32, memory::format_tag::any), stored({k, n}, memory::data_type::f32, memory::format_tag::ba);
+      const dnnl::matmul::primitive_desc description(dnnl::matmul::desc(xd, any, yd), engine);
+      memory raw(stored, engine, w.data());
+      packed = memory(description.weights_desc(), engine);
+      dnnl::reorder(raw, packed).execute(stream, raw, packed);
+      stream.wait();
+      product = dnnl::matmul(description);
+      operands = {{DNNL_ARG_SRC, memory(xd, engine, x.data())}, {DNNL_ARG_WEIGHTS, packed}, {DNNL_ARG_DST, memory(yd, engine, y.data())}};
+    }
+    const auto multiply = [&] {
+      if (is_ours) {
+        require(linear(pass, x.data(), m, weight, nullptr, 0, nullptr, nullptr, nullptr, y.data()) == CLIPENGINE_OK, "the product");
+      } else {
+        product.execute(stream, operands);
+        stream.wait();
+      }
+    };
+    multiply();
+    if (seconds <= 0) {
+      for (int64_t i = 0; i < 64; ++i) std::printf("%.7g ", y[i * 7919 % (m * n)]);
+    } else {
+      multiply();
+      const auto begin = Clock::now();
+      for (auto last = begin; std::chrono::duration<double>(last - begin).count() < seconds;) {
+        multiply();
+        const auto now = Clock::now();
+        std::printf("%.6f ", 1e3 * std::chrono::duration<double>(now - last).count());
+        last = now;
       }
     }
-    double difference = 0;
-    for (size_t i = 0; i < ours.size(); ++i) difference = std::max(difference, static_cast<double>(std::abs(ours[i] - theirs[i])));
-    require(difference < 1e-3, "the comparison of results");
-    const double left = median(times[0]), right = median(times[1]);
-    std::printf("%-24s [%lld, %lld] x [%lld, %lld]: oneDNN %6.1f GFLOP/s (%2.0f %%), ClipEngine %6.1f (%2.0f %%), ratio %.2f\n", shape.name, static_cast<long long>(shape.m),
-                static_cast<long long>(shape.k), static_cast<long long>(shape.k), static_cast<long long>(shape.n), operations / left / 1e9, 100 * operations / left / best,
-                operations / right / 1e9, 100 * operations / right / best, left / right);
+    std::printf("\n");
     std::fflush(stdout);
-    weight_destroy(weight);
+    if (weight != nullptr) weight_destroy(weight);
   }
   return 0;
 }
