@@ -212,8 +212,11 @@ inline Vec score_bound(const Plan& plan, const Workspace& workspace, int lanes, 
   return fma(load(workspace.row_error + lanes), set(plan.group_row_error[group]), fma(load(workspace.row_norm + lanes), set(plan.group_row_norm[group]), set(plan.error_floor)));
 }
 
-// Marks what is open in one segment, or one piece of it, of one panel.
-inline void find_open(const Plan& plan, const Workspace& workspace, const Block& block, const float* scores, int offset, int columns, int panel, bool first, unsigned valid) {
+constexpr int kBlockProducts = kBlockColumns / kProductColumns;
+
+// Marks what is open in one segment, or one piece of it, of one panel, whose bounds are given.
+inline void find_open(const Plan& plan, const Workspace& workspace, const Block& block, const Vec (&bounds)[2][kBlockProducts], const float* scores, int offset, int columns, int panel, bool first,
+                      unsigned valid) {
   const int row = panel * kPanelRows;
   const float* largest = largest_scores(workspace, panel);
   const unsigned beyond = workspace.beyond[panel] & valid;
@@ -227,11 +230,10 @@ inline void find_open(const Plan& plan, const Workspace& workspace, const Block&
     if (!first) {
       least = load((plan.kept == plan.top_count ? workspace.top_threshold : plan.kept == 1 ? workspace.best : workspace.second) + lanes);
     } else if (plan.kept <= kRanked && plan.kept <= columns) {
-      Vec ranks[kRanked], bound{};
+      Vec ranks[kRanked];
       for (int i = 0; i < plan.kept; ++i) ranks[i] = least;
       for (int c = 0; c < columns; ++c) {
-        if (c == 0 || (offset + c) % kProductColumns == 0) bound = score_bound(plan, workspace, lanes, block.group + (offset + c) / kProductColumns);
-        Vec low = load(scores + c * kPanelRows + half * kLanes) - bound;
+        Vec low = load(scores + c * kPanelRows + half * kLanes) - bounds[half][(offset + c) / kProductColumns];
         for (int i = 0; i < plan.kept; ++i) {
           const Vec higher = max(ranks[i], low);
           low = min(ranks[i], low);
@@ -242,7 +244,7 @@ inline void find_open(const Plan& plan, const Workspace& workspace, const Block&
     }
     for (int c = 0; c < columns;) {
       const int place = offset + c, border = c + kProductColumns - place % kProductColumns, end = border < columns ? border : columns;
-      const Vec bound = score_bound(plan, workspace, lanes, block.group + place / kProductColumns);
+      const Vec bound = bounds[half][place / kProductColumns];
       const auto reaches = [&](const float* p) { return static_cast<unsigned>(_mm512_cmp_ps_mask(_mm512_add_ps(_mm512_load_ps(p), bound.v), least.v, _CMP_NLT_UQ)) & here; };
       if (end - c == kProductColumns && reaches(largest + place / kProductColumns * kPanelRows + half * kLanes) == 0) {
         c = end;
@@ -363,13 +365,17 @@ inline void settle(const Plan& plan, const Workspace& workspace, const Block& bl
   const int left = rows - panel * kPanelRows;
   const unsigned valid = left >= kPanelRows ? ~0u : (1u << left) - 1;
   const float* scores = value_panel(plan, workspace, block, panel);
+  Vec bounds[2][kBlockProducts];
+  for (int group = 0; group * kProductColumns < block.columns; ++group) {
+    for (int half = 0; half < 2; ++half) bounds[half][group] = score_bound(plan, workspace, panel * kPanelRows + half * kLanes, block.group + group);
+  }
   if (!block.whole) {
-    find_open(plan, workspace, block, scores, 0, block.columns, panel, block.piece == 0, valid);
+    find_open(plan, workspace, block, bounds, scores, 0, block.columns, panel, block.piece == 0, valid);
   } else {
     for (int s = 0; s < block.segments; ++s) {
       const int offset = static_cast<int>(plan.segment_starts[block.segment + s] - block.column);
       const int columns = static_cast<int>(plan.segment_starts[block.segment + s + 1] - plan.segment_starts[block.segment + s]);
-      find_open(plan, workspace, block, scores + offset * kPanelRows, offset, columns, panel, true, valid);
+      find_open(plan, workspace, block, bounds, scores + offset * kPanelRows, offset, columns, panel, true, valid);
     }
   }
   multiply_again(plan, workspace, block, panel);
