@@ -63,7 +63,7 @@ public sealed class ServerFixture : IAsyncLifetime
     /// <summary>Runs a program to its end, which must be a good one.</summary>
     public static async Task<string> RunProgramAsync(string assembly, params string[] arguments)
     {
-        using Process process = Process.Start(new ProcessStartInfo("dotnet", [assembly, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using Process process = Process.Start(new ProcessStartInfo("dotnet", [assembly, .. arguments]) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true })!;
         Task<string> error = process.StandardError.ReadToEndAsync();
         string output = await process.StandardOutput.ReadToEndAsync();
         await process.WaitForExitAsync();
