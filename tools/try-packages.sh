@@ -37,7 +37,3 @@ quietly dotnet tool install ClipEngine.Cli --version "$version" --add-source "$f
 export DOTNET_ROOT=${DOTNET_ROOT:-$(dirname "$(readlink -f "$(command -v dotnet)")")}
 tools/clipengine --version | cut -d+ -f1
 tools/clipengine classify --model "$model" --labels anchor,drum,ladder --template "a photo of a {}" "$jpeg" 2>/dev/null | cut -f2-
-tools/clipengine serve --model "$model" --port 0 2>serve.log &
-for _ in $(seq 600); do grep -q ' on http://' serve.log && break; sleep 0.1; done
-kill -TERM $!
-wait $! && grep -o 'on http://127.0.0.1' serve.log

@@ -17,6 +17,9 @@ internal static class CommandRunner
     public const int Failed = 1;
     public const int BadInput = 2;
 
+    /// <summary>An audit does not keep a bound that was declared for it.</summary>
+    public const int BoundBroken = 3;
+
     /// <summary>How long a verb that was asked to stop may take to do so by itself; then, or at a second signal, it is ended, and its unfinished files are removed here.</summary>
     public static TimeSpan Grace { get; set; } = TimeSpan.FromSeconds(1);
 

@@ -196,7 +196,8 @@ public sealed partial class DocumentTests
     [GeneratedRegex(@"`(?:\./)?clipengine (?<text>[^`\n]+)`", RegexOptions.CultureInvariant, 1000)]
     private static partial Regex Mention();
 
-    [GeneratedRegex(@"\s+# .*$", RegexOptions.CultureInvariant, 1000)]
+    // Comments, and where the shell sends the output.
+    [GeneratedRegex(@"\s+(> \S+\s*)?# .*$|\s+> \S+$", RegexOptions.CultureInvariant, 1000)]
     private static partial Regex Comment();
 
     [GeneratedRegex(@"(?:[^\s""]|""[^""]*"")+", RegexOptions.CultureInvariant, 1000)]

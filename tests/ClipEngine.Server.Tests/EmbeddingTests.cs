@@ -1,5 +1,4 @@
 using System.ClientModel;
-using System.Globalization;
 using System.Net;
 using System.Text.Json;
 using OpenAI;
@@ -24,16 +23,6 @@ public sealed class EmbeddingTests(ServerFixture server)
         Assert.Equal(server.PictureRows, pictures.Select(static one => one.ToFloats().ToArray()));
         OpenAIEmbedding one = await client.GenerateEmbeddingAsync(ServerFixture.Sentences[2]);
         Assert.Equal(server.SentenceRows[2], one.ToFloats().ToArray());
-    }
-
-    [Fact]
-    public async Task TheSampleClientListsImagesByCosine()
-    {
-        string[] pictures = ServerFixture.Pictures[..3];
-        string output = await ServerFixture.RunProgramAsync(TestPaths.Output("samples", "ServiceClient"), new Uri(server.Address, "v1").ToString(), ServerFixture.Sentences[0], pictures[0], pictures[1], pictures[2]);
-        IEnumerable<string> expected = pictures.Select((file, i) => (file, cosine: server.PictureRows[i].Zip(server.SentenceRows[0], static (x, y) => (double)x * y).Sum()))
-            .OrderByDescending(static pair => pair.cosine).Select(static pair => string.Create(CultureInfo.InvariantCulture, $"{pair.cosine:F4} {pair.file}"));
-        Assert.Equal(expected, output.Split('\n', StringSplitOptions.RemoveEmptyEntries));
     }
 
     [Fact]

@@ -12,8 +12,8 @@ namespace ClipEngine.Server.Tests;
 /// <summary>A server in this process with the demo's two models, and what the command line, in a process of its own, makes of the same inputs.</summary>
 public sealed class ServerFixture : IAsyncLifetime
 {
-    /// <summary>The command line itself, from where it was built: its copy beside the tests lacks the libraries that ASP.NET Core brings.</summary>
-    private static readonly string s_program = TestPaths.Output("src", "ClipEngine.Cli");
+    /// <summary>The command line itself, from where it was built: beside the tests lack the libraries that ASP.NET Core brings.</summary>
+    private static readonly string s_program = Path.Combine(TestData.RepositoryRoot, "src", "ClipEngine.Cli", "bin", new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name, "net10.0", "ClipEngine.Cli.dll");
 
     private readonly TemporaryFolder _folder = new();
     private readonly ClipModel _small = ClipModel.Load(TestData.DemoPath("models", "small")), _large = ClipModel.Load(TestData.DemoPath("models", "large"));
@@ -58,12 +58,9 @@ public sealed class ServerFixture : IAsyncLifetime
     public static string DataUrl(string file) => $"data:image/{(file.EndsWith("png", StringComparison.Ordinal) ? "png" : "jpeg")};base64,{Convert.ToBase64String(File.ReadAllBytes(file))}";
 
     /// <summary>Runs a verb of the command line.</summary>
-    public static Task<string> RunAsync(params string[] arguments) => RunProgramAsync(s_program, arguments);
-
-    /// <summary>Runs a program to its end, which must be a good one.</summary>
-    public static async Task<string> RunProgramAsync(string assembly, params string[] arguments)
+    public static async Task<string> RunAsync(params string[] arguments)
     {
-        using Process process = Process.Start(new ProcessStartInfo("dotnet", [assembly, .. arguments]) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using Process process = Process.Start(new ProcessStartInfo("dotnet", [s_program, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
         Task<string> error = process.StandardError.ReadToEndAsync();
         string output = await process.StandardOutput.ReadToEndAsync();
         await process.WaitForExitAsync();
@@ -130,14 +127,6 @@ public sealed class ServerFixture : IAsyncLifetime
         using HttpResponseMessage response = await Client.PostAsync(new Uri(Address, path), content);
         return (response.StatusCode, JsonDocument.Parse(await response.Content.ReadAsStringAsync()).RootElement);
     }
-}
-
-/// <summary>Where other projects were built.</summary>
-internal static class TestPaths
-{
-    /// <summary>The assembly of a program of this repository, as it was built together with the tests.</summary>
-    public static string Output(string folder, string project) =>
-        Path.Combine(TestData.RepositoryRoot, folder, project, "bin", new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name, "net10.0", project + ".dll");
 }
 
 /// <summary>The tests that share the server.</summary>

@@ -71,8 +71,11 @@ internal sealed class Probe
     /// <summary>What counts the same in every number.</summary>
     public Weighting Weighting { get; }
 
-    /// <summary>Oddities that were found and left alone.</summary>
-    public IReadOnlyList<string> Warnings { get; }
+    /// <summary>Oddities that were found and left alone, and rows that the spec left out.</summary>
+    public IReadOnlyList<string> Warnings { get; private init; }
+
+    /// <summary>Which rows of the metadata the images are; null: all.</summary>
+    internal RowSelection? Selection { get; private init; }
 
     /// <summary>The names of all attributes.</summary>
     public IReadOnlyCollection<string> AttributeNames => _attributes.Keys;
@@ -87,6 +90,18 @@ internal sealed class Probe
 
     /// <summary>The groups, and for each single attribute (race, gender) its own, with keys such as <c>gender=F</c>.</summary>
     internal IReadOnlyList<GroupSet> GroupSets { get; }
+
+    /// <summary>Rows of matrices and features that were computed elsewhere: one for each row of the metadata.</summary>
+    internal int SourceRows => Selection?.Total ?? Images.Count;
+
+    /// <summary>Of a matrix with <see cref="SourceRows"/> rows, those of the images.</summary>
+    internal ScoreMatrix Select(ScoreMatrix matrix) => Selection?.Select(matrix) ?? matrix;
+
+    /// <summary>The probe of chosen rows.</summary>
+    /// <param name="rows">Which.</param>
+    /// <param name="sameRows">Whether its images are those rows, one each.</param>
+    internal Probe From(RowSelection rows, bool sameRows = true) =>
+        new(Name, Source, GroupAttribute, Images, _attributes, [.. Warnings, .. rows.Notes], Weighting, Marginals, Order) { Selection = sameRows ? rows : null };
 
     /// <summary>A group by its key; null where there is none.</summary>
     internal (GroupSet Set, int Group)? Find(string key)

@@ -19,22 +19,35 @@ internal static class ProbeLayouts
     public static Probe Read(ProbeSpec spec, Func<string, string> resolve)
     {
         if (spec.Layout == ProbeLayout.UtkFace)
-            return UtkFace(spec, resolve);
+        {
+            return spec.Where.Count == 0 && spec.MissingValues.Count == 0 && spec.MissingGroup is null
+                ? UtkFace(spec, resolve)
+                : throw new BadInputException("probe", "where, missingValues and missingGroup need a table, and utkFace has none.", "Take them out, or write the images into a CSV file.");
+        }
+
         string metadata = resolve(spec.Metadata ?? throw new BadInputException("probe.metadata", $"the layout {spec.Layout} needs a metadata file.", "Name it in the spec."));
         CsvTable table = CsvTable.Read(metadata);
+        string[] grouping = spec.Layout switch
+        {
+            ProbeLayout.Cfd => [.. CfdColumns(spec, table).Group, .. CfdColumns(spec, table).Marginals ?? []],
+            ProbeLayout.FairFace => [.. Columns(spec, null, null, null, "race", "gender").Group, .. spec.Marginals ?? []],
+            _ => [.. spec.Group, .. spec.Marginals ?? []],
+        };
+        RowSelection rows = RowSelection.Of(table, spec, grouping);
+        table = rows.Table;
         string name = spec.Name ?? Path.GetFileNameWithoutExtension(metadata);
         switch (spec.Layout)
         {
             case ProbeLayout.Cfd when spec.Expressions is not ["N"]:
-                return CfdExpressions(spec, table, name, resolve);
+                return CfdExpressions(spec, table, name, resolve).From(rows, sameRows: false);
             case ProbeLayout.Cfd:
-                return ProbeReader.Create(table, CfdColumns(spec, table), name);
+                return ProbeReader.Create(table, CfdColumns(spec, table), name).From(rows);
             case ProbeLayout.FairFace:
-                return ProbeReader.Create(table, Columns(spec, "file", null, "file", "race", "gender"), name);
+                return ProbeReader.Create(table, Columns(spec, "file", null, "file", "race", "gender"), name).From(rows);
             default:
                 if (spec.Group.Count == 0)
                     throw new BadInputException("probe.group", "no column is named to make groups of.", $"The columns of {metadata} are {string.Join(", ", table.Header)}.");
-                return ProbeReader.Create(table, Columns(spec, null, null, null), name);
+                return ProbeReader.Create(table, Columns(spec, null, null, null), name).From(rows);
         }
     }
 

@@ -57,13 +57,13 @@ internal sealed class ModelScorer(
             ScoreMatrix? probabilities = null;
             if (files.Cosine is { } cosineFile)
             {
-                cosines = ScoreMatrixReader.ReadCosines(resolve(cosineFile), probe.Images.Count, experiment.Labels.Count);
+                cosines = probe.Select(ScoreMatrixReader.ReadCosines(resolve(cosineFile), probe.SourceRows, experiment.Labels.Count));
                 inputs.Add(InputFiles.Describe("cosines", resolve(cosineFile)));
             }
 
             if (files.Softmax is { } softmaxFile)
             {
-                probabilities = ScoreMatrixReader.ReadProbabilities(resolve(softmaxFile), probe.Images.Count, experiment.Labels.Count);
+                probabilities = probe.Select(ScoreMatrixReader.ReadProbabilities(resolve(softmaxFile), probe.SourceRows, experiment.Labels.Count));
                 inputs.Add(InputFiles.Describe("probabilities", resolve(softmaxFile)));
             }
 
@@ -82,7 +82,8 @@ internal sealed class ModelScorer(
         double scale = SpecReader.FixedScale(spec)
             ?? throw new BadInputException(model.Key, "features were given, and the spec asks for the checkpoint's own scale, which nobody gave.", "Give a number as scale.");
         string imageFile = resolve(model.ImageFeatures!);
-        (float[] images, int width) = FeatureFiles.Read(imageFile, probe.Images.Count);
+        (float[] images, int width) = FeatureFiles.Read(imageFile, probe.SourceRows);
+        images = probe.Selection?.Select(images, width) ?? images;
         FeatureFiles.Normalize(images, width, imageFile);
         var inputs = new List<InputFile> { InputFiles.Describe("image features", imageFile) };
         var prompts = new List<float>();

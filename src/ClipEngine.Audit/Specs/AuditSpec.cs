@@ -11,6 +11,10 @@ namespace ClipEngine.Audit.Specs;
 /// <remarks>Optional members have setters, not initialisers: generated deserialisation would overwrite the defaults of absent ones.</remarks>
 internal sealed record AuditSpec
 {
+    /// <summary>For editors: the address of this file's schema, as <c>audit spec --schema</c> prints it. Not read.</summary>
+    [JsonPropertyName("$schema")]
+    public string? Schema { get; set; }
+
     /// <summary>What the run is called.</summary>
     public required string Title { get; init; }
 
@@ -106,6 +110,15 @@ internal sealed record ProbeSpec
 
     /// <summary>The columns whose combinations are the groups; absent: the layout's own.</summary>
     public IReadOnlyList<string> Group { get; set; } = [];
+
+    /// <summary>By column: the values of the rows to keep; all other rows are left out. Matrices and features computed elsewhere still have a row for each row of the whole table.</summary>
+    public IReadOnlyDictionary<string, IReadOnlyList<string>> Where { get; set; } = new Dictionary<string, IReadOnlyList<string>>();
+
+    /// <summary>What stands for a missing value in the columns that groups are made of, beside empty cells, NaN, NA, None and null.</summary>
+    public IReadOnlyList<string> MissingValues { get; set; } = [];
+
+    /// <summary>The group of rows without a value in a column that groups are made of; absent: such a row is an error.</summary>
+    public string? MissingGroup { get; set; }
 
     /// <summary>How columns of numbers become groups, by column; a column of more than 12 different numbers without bins is refused.</summary>
     public IReadOnlyDictionary<string, ColumnBins> Bins { get; set; } = new Dictionary<string, ColumnBins>();

@@ -68,10 +68,6 @@ internal static class SpecReader
         : NumberText.TryParse(spec.Scale, out double scale) ? scale
         : throw new BadInputException("scale", $"'{BadInputException.Escape(spec.Scale)}' is no number.");
 
-    /// <summary>
-    /// Null is allowed where a key may be left out, which the types say. Elements of lists are beyond them: they are looked at here, and the
-    /// message names the place as <c>models[2]</c>.
-    /// </summary>
     /// <summary>Reads a spec of any kind.</summary>
     /// <param name="source">What the text came from, for messages.</param>
     /// <param name="json">The text.</param>
@@ -88,10 +84,14 @@ internal static class SpecReader
         }
         catch (JsonException exception)
         {
-            throw new BadInputException(source, $"not a spec: {BadInputException.Escape(Describe(exception), 400)}", remedy, exception);
+            throw new BadInputException(source, $"not a spec: {BadInputException.Escape(SpecErrors.Describe(exception, type), 1000)}", remedy, exception);
         }
     }
 
+    /// <summary>
+    /// Null is allowed where a key may be left out, which the types say. Elements of lists are beyond them: they are looked at here, and the
+    /// message names the place as <c>models[2]</c>.
+    /// </summary>
     private static void RefuseNull(string source, byte[] json)
     {
         using JsonDocument document = JsonDocument.Parse(json, new JsonDocumentOptions { AllowTrailingCommas = true, CommentHandling = JsonCommentHandling.Skip, AllowDuplicateProperties = false });
@@ -128,15 +128,6 @@ internal static class SpecReader
             default:
                 return null;
         }
-    }
-
-    /// <summary>What the parser says of an unknown key names this program's types; a spec's author wants the key and its place.</summary>
-    private static string Describe(JsonException exception)
-    {
-        string[] parts = exception.Message.Split('\'');
-        bool isUnknownKey = exception.Message.StartsWith("The JSON property", StringComparison.Ordinal) && parts.Length > 2 && parts[2].Contains("could not be mapped", StringComparison.Ordinal);
-        string? path = exception.Path is { Length: > 2 } ? exception.Path[2..] : null;
-        return isUnknownKey ? $"unknown key '{parts[1]}'{(path is null || path == parts[1] ? "" : $" at {path}")}{(exception.LineNumber is { } line ? $", line {line + 1}" : "")}." : exception.Message;
     }
 
     private static void Check(string source, AuditSpec spec)
@@ -283,7 +274,19 @@ internal static class SpecReader
         }
 
         foreach ((string label, IReadOnlyList<string> synonyms) in sensitivity.Synonyms)
+        {
             Unique(problems, $"sensitivity, synonyms of '{label}'", synonyms.Prepend(label));
+            // A label set with the same word twice would split its probability; and the grid would compare a label with another one.
+            // Neutral sets are asked with the label's own word only.
+            IEnumerable<(string Set, IEnumerable<string> Labels)> sets = sensitivity.LabelSets.Where(set => set.Labels.Contains(label)).Select(static set => ($"label set '{set.Name}'", (IEnumerable<string>)set.Labels));
+            if (experiment is not null)
+                sets = sets.Prepend(($"experiment '{experiment.Key}'", experiment.Labels.Select(static entry => entry.Text)));
+            foreach ((string set, IEnumerable<string> labels) in sets)
+            {
+                foreach (string synonym in synonyms.Where(synonym => synonym != label && labels.Contains(synonym)))
+                    problems.Add($"sensitivity: the synonym '{synonym}' of '{label}' is a label of {set} itself");
+            }
+        }
     }
 
     private static void CheckLabels(List<string> problems, AuditSpec spec, string where, string experiment, IReadOnlyList<string> labels, bool withMerged = true)

@@ -63,6 +63,22 @@ internal sealed class CsvTable
     /// <summary>All cells of one column.</summary>
     public string[] Cells(int column) => [.. _rows.Select(row => row[column])];
 
+    /// <summary>Some rows of the table; messages still name their lines in the file.</summary>
+    public CsvTable Select(IReadOnlyList<int> rows) => new(Path, _header, [.. rows.Select(row => _rows[row])], [.. rows.Select(row => _lines[row])]);
+
+    /// <summary>The table with other cells in one column.</summary>
+    public CsvTable Replace(int column, Func<int, string, string> replace)
+    {
+        var rows = new List<string[]>(_rows.Count);
+        for (int row = 0; row < _rows.Count; row++)
+        {
+            string cell = replace(row, _rows[row][column]);
+            rows.Add(ReferenceEquals(cell, _rows[row][column]) ? _rows[row] : [.. _rows[row].Select((old, at) => at == column ? cell : old)]);
+        }
+
+        return new CsvTable(Path, _header, rows, _lines);
+    }
+
     /// <summary>Whether a file is a table by its name.</summary>
     public static bool IsTable(string path) => System.IO.Path.GetExtension(path).ToLowerInvariant() is ".csv" or ".tsv" or ".tab";
 

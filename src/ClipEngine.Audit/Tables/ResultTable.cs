@@ -83,7 +83,8 @@ internal sealed class ResultTable
         text.Append('\n');
     }
 
-    private static string Cell(object? cell)
+    /// <summary>A cell as CSV.</summary>
+    internal static string Cell(object? cell)
     {
         switch (cell)
         {

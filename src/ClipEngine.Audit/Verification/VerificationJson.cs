@@ -15,4 +15,5 @@ internal sealed record FrequencyReport(
 [JsonSerializable(typeof(IReadOnlyList<VerifiedValue>))]
 [JsonSerializable(typeof(IReadOnlyList<ModelChange>))]
 [JsonSerializable(typeof(FrequencyReport[]))]
+[JsonSerializable(typeof(IReadOnlyList<CheckedBound>))]
 internal sealed partial class VerificationJson : JsonSerializerContext;

@@ -14,6 +14,8 @@ internal static class AuditCommand
         command.Subcommands.Add(AuditReadCommands.Report());
         command.Subcommands.Add(AuditReadCommands.Compare());
         command.Subcommands.Add(AuditReadCommands.Verify());
+        command.Subcommands.Add(AuditReadCommands.Check());
+        command.Subcommands.Add(AuditReadCommands.Export());
         command.Subcommands.Add(AuditReadCommands.Spec());
         command.Subcommands.Add(AuditQualityCommands.Accuracy());
         command.Subcommands.Add(AuditQualityCommands.Retrieval());

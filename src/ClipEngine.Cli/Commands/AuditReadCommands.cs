@@ -9,16 +9,66 @@ using ClipEngine.Cli.Arguments;
 
 namespace ClipEngine.Cli.Commands;
 
-/// <summary>The verbs of <c>audit</c> that read what is there: <c>report</c>, <c>verify</c>, <c>compare</c>, <c>frequencies</c>, <c>spec</c>.</summary>
+/// <summary>The verbs of <c>audit</c> that read what is there: <c>report</c>, <c>verify</c>, <c>check</c>, <c>export</c>, <c>compare</c>, <c>frequencies</c>, <c>spec</c>.</summary>
 internal static class AuditReadCommands
 {
     public static Command Spec()
     {
-        var command = new Command("spec", "Print the published study's spec: 14 models, two label sets, its pairings.");
-        command.SetAction(_ =>
+        Option<string?> from = new Option<string?>("--from") { Description = "A CSV file with a row for each image: print a spec to begin with, made from its columns." }.ReadsFile();
+        var schema = new Option<bool>("--schema") { Description = "Print the JSON Schema of specs, for editors." };
+        var command = new Command("spec", "Print the published study's spec: 14 models, two label sets, its pairings; or one to begin with; or the schema.");
+        command.Options.Add(from);
+        command.Options.Add(schema);
+        command.SetAction(parsed =>
         {
+            string? table = parsed.GetValue(from);
+            if (table is not null && parsed.GetValue(schema))
+                throw new BadInputException("--from", "cannot be given together with --schema.", "Ask for one of the two.");
             using Stream output = Console.OpenStandardOutput();
-            output.Write(SpecReader.PaperText());
+            output.Write(parsed.GetValue(schema) ? SpecSchema.Text() : table is null ? SpecReader.PaperText() : StarterSpec.From(table));
+            return CommandRunner.Done;
+        });
+        return command;
+    }
+
+    public static Command Check()
+    {
+        var directory = new Argument<string>("DIR") { Description = "The folder of a finished audit." }.ReadsFolder();
+        var bounds = new Option<string[]>("--bound") { Description = "A bound: rate:LABEL<=NUMBER, gap:LABEL<=NUMBER or ratio:LABEL>=NUMBER; several times for several.", Required = true };
+        Option<bool> json = Json();
+        var command = new Command("check", "Hold an audit against declared bounds, for pipelines. Exit code 3 where one is broken.");
+        command.Arguments.Add(directory);
+        command.Options.Add(bounds);
+        command.Options.Add(json);
+        command.SetAction(parsed =>
+        {
+            AuditBound[] declared = [.. parsed.GetValue(bounds)!.Select(AuditBound.Parse)];
+            AuditResult result = ResultDirectory.Read(parsed.GetValue(directory)!);
+            (AuditBound Bound, BoundFinding Finding)[] findings = [.. declared.SelectMany(bound => bound.Check(result), static (bound, finding) => (bound, finding))];
+            if (parsed.GetValue(json))
+                Write(System.Text.Json.JsonSerializer.SerializeToUtf8Bytes([.. findings.Select(static entry => new CheckedBound(entry.Bound.ToString(), entry.Finding))], VerificationJson.Default.IReadOnlyListCheckedBound));
+            foreach ((AuditBound bound, BoundFinding finding) in findings.Where(entry => !entry.Finding.IsKept))
+                Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"broken: {BadInputException.Escape(bound.ToString(), 200)}: {finding.Found:0.####} for {BadInputException.Escape(finding.Groups, 200)} ({BadInputException.Escape(finding.Model, 200)}, {finding.Experiment})"));
+            int broken = findings.Count(static entry => !entry.Finding.IsKept);
+            Console.Error.WriteLine($"{findings.Length - broken} of {findings.Length} checks hold");
+            return broken == 0 ? CommandRunner.Done : CommandRunner.BoundBroken;
+        });
+        return command;
+    }
+
+    public static Command Export()
+    {
+        var directory = new Argument<string>("DIR") { Description = "The folder of a finished audit." }.ReadsFolder();
+        Option<string?> metadata = new Option<string?>("--metadata") { Description = "CSV whose columns are added to every image, joined by id." }.ReadsFile();
+        var id = new Option<string?>("--id") { Description = "Its column with the image's id. Default: the first." };
+        Option<string> output = new Option<string>("--out") { Description = "The table: .csv or .parquet.", Required = true }.WritesFile();
+        var command = new Command("export", "Write an audit as one long table, image x model x experiment x label, with probabilities.");
+        command.Arguments.Add(directory);
+        foreach (Option option in (Option[])[metadata, id, output])
+            command.Options.Add(option);
+        command.SetAction(parsed =>
+        {
+            LongTable.Write(parsed.GetValue(directory)!, parsed.GetValue(output)!, parsed.GetValue(metadata), parsed.GetValue(id));
             return CommandRunner.Done;
         });
         return command;

@@ -18,7 +18,7 @@ public class SpecReaderTests
     }
 
     [Theory]
-    [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"tilte\": 1", "not a spec: unknown key 'tilte', line 1.")]
+    [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"tilte\": 1", "not a spec: unknown key 'tilte', line 1; the keys there are title, question, probe")]
     [InlineData("{ \"text\": \"y\" }", "{ \"text\": \"y\", \"gruop\": \"A\" }", "unknown key 'gruop'")]
     [InlineData("\"key\": \"m\", ", "", "key")]
     [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"scale\": \"-1\", \"elementType\": \"fp8\"", "scale is '-1'; a number from 1E-06 to 1000000 with a decimal point, or 'checkpoint', was expected; elementType is 'fp8'")]

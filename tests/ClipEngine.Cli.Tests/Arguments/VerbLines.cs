@@ -36,6 +36,8 @@ internal static class VerbLines
         ["audit compare"] = "FIRST={audit} SECOND={audit}",
         ["audit frequencies"] = "TABLE.csv={frequencies}",
         ["audit spec"] = "",
+        ["audit check"] = "DIR={audit} --bound=rate:cat<=1",
+        ["audit export"] = "DIR={audit} --out={new}/long.csv",
         ["audit accuracy"] = "--images={images} --texts={texts} --metadata={three} --group=group --classes={classes} --truth=class --out={new}/accuracy",
         ["audit retrieval"] = "--images={images} --texts={texts} --metadata={three} --group=group --captions={captions} --out={new}/retrieval",
         ["audit curation"] = "--images={images} --texts={images} --metadata={three} --group=group --out={new}/curation",

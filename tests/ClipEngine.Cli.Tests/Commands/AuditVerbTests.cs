@@ -41,6 +41,26 @@ public class AuditVerbTests
     }
 
     [Fact]
+    public async Task BoundsAndExportsAreOfTheRun()
+    {
+        using var folder = new TemporaryFolder();
+        Files(folder, 0.75f);
+        await Run(folder);
+        ProcessOutcome outcome = await CommandLine.RunAsync("audit", "export", folder.File("out"), "--out", folder.File("long.csv"));
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        string[][] rows = [.. File.ReadLines(folder.File("long.csv")).Skip(1).Select(static line => line.Split(','))];
+        // Every image's probabilities add up to one.
+        Assert.All(rows.GroupBy(static row => row[0]), static image => Assert.Equal(1, image.Sum(static row => double.Parse(row[6], System.Globalization.CultureInfo.InvariantCulture)), 1e-5));
+        Assert.Equal(0, (await CommandLine.RunAsync("audit", "export", folder.File("out"), "--out", folder.File("long.parquet"))).ExitCode);
+        using (var parquet = ClipEngine.Files.ParquetFile.Open(folder.File("long.parquet")))
+            Assert.Equal(rows.Length, parquet.RowCount);
+        string first = rows[0][5];
+        Assert.Equal(0, (await CommandLine.RunAsync("audit", "check", folder.File("out"), "--bound", $"rate:{first}<=1")).ExitCode);
+        Assert.Equal(3, (await CommandLine.RunAsync("audit", "check", folder.File("out"), "--bound", $"ratio:{first}>=1", "--bound", $"rate:{rows[1][5]}>=1")).ExitCode);
+        Assert.Equal(2, (await CommandLine.RunAsync("audit", "check", folder.File("out"), "--bound", "rate:nothing<=1")).ExitCode);
+    }
+
+    [Fact]
     public async Task ARunKilledAtAnyLineEndsWithTheBytesOfAnUndisturbedOne()
     {
         using var folder = new TemporaryFolder();
