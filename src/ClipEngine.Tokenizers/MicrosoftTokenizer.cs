@@ -86,6 +86,14 @@ internal sealed class MicrosoftTokenizer(ITokenizer inner) : Tokenizer
 
     private int[] Encode(string text, out int fullCount)
     {
+        if (inner is TextTokenizer own)
+        {
+            // No padding, which may stand in front, and no bound where the files name none.
+            int[] whole = own.Encode(text, out EncodedLength taken);
+            fullCount = taken.FullCount;
+            return whole;
+        }
+
         int[] ids = new int[inner.ContextLength];
         EncodedLength length = inner.Encode(text, ids);
         fullCount = length.FullCount;

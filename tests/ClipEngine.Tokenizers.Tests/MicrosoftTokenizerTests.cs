@@ -49,6 +49,25 @@ public sealed class MicrosoftTokenizerTests
         Assert.True(consumed < ids.Count);
     }
 
+    /// <summary>BERT's, GPT-2's, mT5's and Gemma's vocabularies write their spaces in front of words; Gemma's padding stands in front too.</summary>
+    [Theory]
+    [InlineData("bert-uncased", "A photo of unbelievable anteaters", "a photo of unbelievable anteaters")]
+    [InlineData("gpt2", "A photo of 東京 🌃", "A photo of 東京 🌃")]
+    [InlineData("mt5", "A photo of ü, really", "A photo of ü, really")]
+    [InlineData("siglip2", "A photo of 東京 🌃", "A photo of 東京 🌃")]
+    public void OtherFamiliesDecodeToo(string family, string text, string expected)
+    {
+        TextTokenizer own = TokenizerFolder.Load(TestData.Path("tokenizer", "families", family));
+        Tokenizer tokenizer = own.AsMicrosoftTokenizer();
+        IReadOnlyList<int> ids = tokenizer.EncodeToIds(text);
+        Assert.Equal(own.Encode(text, out _), ids);
+        Assert.Equal(expected, tokenizer.Decode(ids)!.Trim(' '));
+        Assert.Equal(ids.Count, tokenizer.CountTokens(text));
+        IReadOnlyList<EncodedToken> tokens = tokenizer.EncodeToTokens(text, out string? normalized);
+        Assert.All(tokens, token => Assert.Equal(token.Value, normalized![token.Offset]));
+        Assert.Equal(expected, normalized!.Trim(' '));
+    }
+
     [Fact]
     public void CountsAreThoseOfTheWholeSentenceAndIdsThoseThatFit()
     {

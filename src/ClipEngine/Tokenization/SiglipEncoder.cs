@@ -48,6 +48,7 @@ internal sealed class SiglipEncoder : SentenceEncoder
             Source = file,
             Encoder = new SiglipEncoder(new SentencePieceModel(pieces), [.. added.Select(static token => token with { IsNormalized = false })], unknown,
                 pieces.Pieces.FindIndex(static piece => piece.Text == Mark), settings.Flag("do_lower_case") ?? true),
+            BytesOf = TokenTexts.Of(pieces.Pieces, added).BytesOf,
             Suffix = [IdOf("eos_token", "</s>")],
             EndsOnce = true,
             PaddingId = IdOf("pad_token", "</s>"),

@@ -10,6 +10,9 @@ internal sealed record TokenizerParts
 
     public required SentenceEncoder Encoder { get; init; }
 
+    /// <summary>What an id stands for.</summary>
+    public required Func<int, ReadOnlyMemory<byte>> BytesOf { get; init; }
+
     /// <summary>Ids in front of every sentence.</summary>
     public int[] Prefix { get; init; } = [];
 
@@ -100,6 +103,15 @@ public sealed class TextTokenizer : ITokenizer
         if (_stripsSeparator)
             ids.AsSpan().Replace(_parts.SeparatorId!.Value, 0);
         return ids;
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Spaces stand where the vocabulary has them: in front of a word in BERT's, GPT-2's and SentencePiece's, behind it in CLIP's. What the tokenizer's cleaning took away, and unknown words, do not come back.</remarks>
+    public ReadOnlyMemory<byte> BytesOf(int id)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(id);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(id, VocabularySize);
+        return _parts.BytesOf(id);
     }
 
     private EncodedLength Fill(string text, Span<int> ids, out TokenizerScratch scratch)

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using System.Text;
 
 namespace ClipEngine.Tokenization;
@@ -155,6 +156,12 @@ internal static class BytePieces
 {
     /// <summary><c>&lt;0x0A&gt;</c> and the like.</summary>
     public static string Name(int value) => $"<0x{value:X2}>";
+
+    /// <summary>The byte that a piece stands for; null for any other piece.</summary>
+    public static byte? Value(string piece) =>
+        piece.Length == 6 && piece.StartsWith("<0x", StringComparison.Ordinal) && piece[5] == '>' && byte.TryParse(piece.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out byte value)
+            ? value
+            : null;
 }
 
 /// <summary>

@@ -53,7 +53,7 @@ internal sealed class TokenizerBuilder
             Lowers = lowers,
         };
         var model = new WordPieceModel(_vocabulary.Ids, "##", Special("unk_token", "[UNK]"), longestWord: 100);
-        return Complete(normalizer, [new BertSplitter()], model, ([Special("cls_token", "[CLS]")], [Special("sep_token", "[SEP]")]), "[PAD]", "[SEP]");
+        return Complete(normalizer, [new BertSplitter()], model, ([Special("cls_token", "[CLS]")], [Special("sep_token", "[SEP]")]), "[PAD]", "[SEP]", "##");
     }
 
     /// <summary>CLIP's words in lower case, their bytes paired.</summary>
@@ -63,7 +63,7 @@ internal sealed class TokenizerBuilder
         ReadPairs();
         Resolve(("unk_token", End), ("bos_token", Start), ("eos_token", End), ("pad_token", End));
         return Complete(ClipNormalizer(), ClipSplitters(), PairModels.ByteLevel(_vocabulary, "</w>", Special("unk_token", End), Refuse),
-            ([Special("bos_token", Start)], [Special("eos_token", End)]), End, null);
+            ([Special("bos_token", Start)], [Special("eos_token", End)]), End, null, "</w>");
     }
 
     /// <summary>GPT-2's words, nothing round them.</summary>
@@ -195,6 +195,7 @@ internal sealed class TokenizerBuilder
         {
             Source = Source,
             Encoder = new PipelineEncoder(Source, ClipNormalizer(), ClipSplitters(), new ByteLevelModel(ClipTokenizer.Encoder), added),
+            BytesOf = ClipVocabulary.BytesOf,
             Prefix = [start],
             Suffix = [end],
             PaddingId = end,
@@ -210,13 +211,20 @@ internal sealed class TokenizerBuilder
 
     private CharacterMapNormalizer? MapNormalizer() => _map is null ? null : new CharacterMapNormalizer(_map);
 
-    private TokenizerParts Complete(TextNormalizer? normalizer, TextSplitter[] splitters, TokenModel model, (int[] Prefix, int[] Suffix) ownEnds, string? padding, string? separator)
+    private TokenizerParts Complete(TextNormalizer? normalizer, TextSplitter[] splitters, TokenModel model, (int[] Prefix, int[] Suffix) ownEnds, string? padding, string? separator, string affix = "")
     {
         (int[] prefix, int[] suffix) = _ends ?? ownEnds;
+        PieceStyle style = model switch
+        {
+            WordPieceModel => PieceStyle.WordPiece,
+            ByteLevelModel => PieceStyle.ByteLevel,
+            _ => PieceStyle.Metaspace,
+        };
         return new TokenizerParts
         {
             Source = _file,
             Encoder = new PipelineEncoder(_file, normalizer, splitters, model, _added),
+            BytesOf = new TokenTexts(_vocabulary.Ids, style, style == PieceStyle.Metaspace ? Mark.ToString() : affix, _added).BytesOf,
             Prefix = prefix,
             Suffix = suffix,
             PaddingId = _settings.Special("pad_token") is not null || padding is not null ? Special("pad_token", padding!) : _padding,

@@ -70,7 +70,7 @@ public static class TokenizerFolder
         if (!Path.GetExtension(file).Equals(".model", StringComparison.OrdinalIgnoreCase))
             throw new BadInputException(file, "only tokenizer.json and SentencePiece models (.model) say everything about a tokenizer.", "Ask for transformers' pipeline, with a class.");
         SentencePieceFile model = SentencePieceFile.Read(file);
-        return new TokenizerParts { Source = file, Encoder = new SentencePieceEncoder(new SentencePieceModel(model)), VocabularySize = model.Pieces.Count };
+        return new TokenizerParts { Source = file, Encoder = new SentencePieceEncoder(new SentencePieceModel(model)), BytesOf = TokenTexts.Of(model.Pieces, []).BytesOf, VocabularySize = model.Pieces.Count };
     }
 
     /// <summary><c>model_type</c> of the <c>config.json</c> in a folder; null where there is none.</summary>

@@ -67,11 +67,13 @@ internal sealed partial class TokenizerJson : IDisposable
         int size = SizeOf(vocabulary, added);
         (int[] prefix, int[] suffix) = ReadEnds(size) ?? ([], []);
         List<TextSplitter> splitters = ReadSplitters();
-        TokenModel model = ReadModel(vocabulary, splitters.Exists(static splitter => splitter is ByteLevelSplitter));
+        bool isByteLevel = splitters.Exists(static splitter => splitter is ByteLevelSplitter);
+        TokenModel model = ReadModel(vocabulary, isByteLevel);
         return new TokenizerParts
         {
             Source = _path,
             Encoder = new PipelineEncoder(_path, ReadNormalizer(), splitters, model, added),
+            BytesOf = ReadTexts(vocabulary, added, isByteLevel).BytesOf,
             Prefix = prefix,
             Suffix = suffix,
             PaddingId = ReadPadding(size),
@@ -367,6 +369,13 @@ internal sealed partial class TokenizerJson : IDisposable
                     : throw Unsupported("model.end_of_word_suffix without ByteLevel", suffix);
         }
     }
+
+    private TokenTexts ReadTexts(Vocabulary vocabulary, List<AddedToken> added, bool isByteLevel) => ModelType() switch
+    {
+        "WordPiece" => new TokenTexts(vocabulary.Ids, PieceStyle.WordPiece, TextOr(Model, "continuing_subword_prefix", "##"), added),
+        "BPE" when isByteLevel => new TokenTexts(vocabulary.Ids, PieceStyle.ByteLevel, TextOr(Model, "end_of_word_suffix", ""), added),
+        _ => new TokenTexts(vocabulary.Ids, PieceStyle.Metaspace, "\u2581", added),
+    };
 
     private int IdOf(Vocabulary vocabulary, string piece, string role) => vocabulary.Id(piece) is >= 0 and int id
         ? id

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using ClipEngine.Testing;
 using ClipEngine.Tokenization;
@@ -134,6 +135,78 @@ public class TokenizerFamilyTests
             Assert.Equal(Ids(root, "transformers"), transformers.Encode(sentence, out _));
         }
     }
+
+    /// <summary>Vocabularies of bytes lose nothing: every line comes back as it was, but for signs of the model that it names.</summary>
+    [Theory]
+    [InlineData("gpt2", "transformers")]
+    [InlineData("roberta", "open_clip")]
+    public void BytesComeBackFromTheirIds(string family, string pipeline)
+    {
+        TextTokenizer tokenizer = TokenizerFolder.Load(Folder(family), new TokenizerOptions { ContextLength = 4096 });
+        int count = 0;
+        foreach (string text in Lines(family, pipeline).Select(static line => line.Text).Where(static text => !text.Contains("<|", StringComparison.Ordinal) && !text.Contains('<') && IsWellFormed(text)))
+        {
+            Assert.Equal(text, Decode(tokenizer, tokenizer.Encode(text, out EncodedLength length)));
+            Assert.False(length.IsTruncated);
+            count++;
+        }
+
+        Assert.True(count > 200);
+    }
+
+    /// <summary>Words come back with spaces where the vocabulary has them; what training's cleaning takes away does not.</summary>
+    [SkippableTheory]
+    [InlineData("bert-uncased", "A photo of unbelievable anteaters, really!", "a photo of unbelievable anteaters , really !")]
+    [InlineData("bert-cased", "A photo of Unbelievable Anteaters", "A photo of Unbelievable Anteaters")]
+    [InlineData("bert-chinese", "一只猫 cat", "一 只 猫 cat")]
+    [InlineData("clip", "A photo of Unbelievable anteaters", "a photo of unbelievable anteaters")]
+    [InlineData("gpt2", "A photo  of ü\n", "A photo  of ü\n")]
+    [InlineData("roberta", "A photo  of 東京 🌃", "A photo  of 東京 🌃")]
+    [InlineData("mt5", "A photo of Tokyo, ü", "A photo of Tokyo, ü")]
+    [InlineData("siglip2", "A photo of 東京 🌃 ü", "A photo of 東京 🌃 ü")]
+    [InlineData("siglip", "a photo of unbelievable anteaters", "a photo of unbelievable anteaters")]
+    [InlineData("siglip-i18n", "ein Foto von Köln", "ein Foto von Köln")]
+    [InlineData("xlm-roberta", "ein Foto von Köln, ja", "ein Foto von Köln, ja")]
+    [InlineData("nllb", "ein Foto von Köln", "ein Foto von Köln")]
+    public void WordsComeBackFromTheirIds(string family, string text, string expected)
+    {
+        TextTokenizer tokenizer = TokenizerFolder.Load(Folder(family), new TokenizerOptions { ContextLength = 64 });
+        Assert.Equal(expected.TrimEnd(' '), Decode(tokenizer, tokenizer.Encode(text, out _)).Trim(' '));
+        int[] row = new int[64];
+        if (tokenizer.PaddingId is not null)
+        {
+            tokenizer.Encode(text, row);
+            Assert.Equal(expected.TrimEnd(' '), Decode(tokenizer, row).Trim(' ')); // padding stands for nothing
+        }
+
+        Assert.Throws<ArgumentOutOfRangeException>(() => tokenizer.BytesOf(-1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => tokenizer.BytesOf(tokenizer.VocabularySize));
+    }
+
+    /// <summary>The file read as it stands, a SentencePiece model alone, and SigLIP's own class have vocabularies of their own.</summary>
+    [SkippableTheory]
+    [InlineData("mt5", "spiece.model", null)]
+    [InlineData("siglip2", "tokenizer.json", null)]
+    [InlineData("bert-cased", "tokenizer.json", null)]
+    [InlineData("clip", "tokenizer.json", null)]
+    [InlineData("siglip", "", "SiglipTokenizer")]
+    public void EveryWayToReadAVocabularyKnowsItsTexts(string family, string file, string? className)
+    {
+        const string Text = "a photo of anteaters";
+        TextTokenizer tokenizer = TokenizerFolder.Load(Path.Combine(Folder(family), file), className is null
+            ? new TokenizerOptions { Like = TokenizerStyle.File, ContextLength = 64 } : new TokenizerOptions { ClassName = className, ContextLength = 64 });
+        Assert.Equal(Text, Decode(tokenizer, tokenizer.Encode(Text, out _)).Trim(' '));
+    }
+
+    private static string Decode(TextTokenizer tokenizer, int[] ids)
+    {
+        var bytes = new List<byte>();
+        foreach (int id in ids)
+            bytes.AddRange(tokenizer.BytesOf(id).Span);
+        return Encoding.UTF8.GetString([.. bytes]);
+    }
+
+    private static bool IsWellFormed(string text) => Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text)) == text && !text.Contains('\uFFFD');
 
     private static void Compare(IEnumerable<Line> lines, Func<Line, int[]> encode, Func<Line, int[]> expected)
     {
