@@ -3,7 +3,7 @@ using ClipEngine.Checkpoints.Layouts;
 namespace ClipEngine.Checkpoints;
 
 /// <summary>How a CLIP checkpoint names and arranges its tensors; told by its keys, never by its file name.</summary>
-public enum CheckpointLayout
+internal enum CheckpointLayout
 {
     /// <summary>None of the known ones.</summary>
     Unknown,
@@ -19,7 +19,7 @@ public enum CheckpointLayout
 /// The same weights under another layout's names, tensor by tensor: nothing is computed, only renamed, transposed, put together
 /// or taken apart, so that there and back again gives the same bits. Memory is used for one tensor at a time.
 /// </summary>
-public static class CheckpointLayouts
+internal static class CheckpointLayouts
 {
     // Numbers that OpenAI's archives carry as tensors; its own loader drops them too.
     private static readonly string[] s_openAiExtras = ["input_resolution", "context_length", "vocab_size"];

@@ -6,7 +6,7 @@ using ClipEngine.Tensors;
 namespace ClipEngine.Checkpoints;
 
 /// <summary>Stored floating-point elements as fp32: exact from F16, BF16 and F32, rounded to nearest (ties to even) from F64.</summary>
-public static class ElementConversion
+internal static class ElementConversion
 {
     /// <summary>Converts little-endian elements.</summary>
     /// <param name="source">Whole elements; need not be aligned.</param>

@@ -18,7 +18,7 @@ namespace ClipEngine.Checkpoints;
 /// Tensors that share a storage share its bytes in the file. A storage's checksum is compared when one of its tensors is first
 /// borrowed.
 /// </remarks>
-public sealed class PyTorchArchive : ICheckpoint
+internal sealed class PyTorchArchive : ICheckpoint
 {
     private const int MaximumPickleLength = 256_000_000;
 

@@ -11,7 +11,7 @@ namespace ClipEngine.Checkpoints;
 /// <param name="InfinityCount">Elements that are infinite.</param>
 /// <param name="IsAllZero">Every element is zero (of either sign); only said of tensors with more than one element.</param>
 /// <param name="IsDenormalOnly">No element is as large as the smallest normal number of its type, and some are not zero.</param>
-public readonly record struct WeightFinding(string Name, long NanCount, long InfinityCount, bool IsAllZero, bool IsDenormalOnly)
+internal readonly record struct WeightFinding(string Name, long NanCount, long InfinityCount, bool IsAllZero, bool IsDenormalOnly)
 {
     /// <summary>Whether every element is a finite number.</summary>
     public bool IsFinite => NanCount == 0 && InfinityCount == 0;

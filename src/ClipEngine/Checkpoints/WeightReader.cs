@@ -51,7 +51,7 @@ public sealed class WeightReader : IDisposable
     public string Prefix { get; }
 
     /// <summary>Oddities of the values read so far: NaN, infinity, all zero, denormal only. A report, not a refusal.</summary>
-    public IReadOnlyList<WeightFinding> Findings => _state.Findings;
+    internal IReadOnlyList<WeightFinding> Findings => _state.Findings;
 
     /// <summary>Every tensor that was asked for so far, in the order of asking, whether it is there or not.</summary>
     internal IReadOnlyList<(string Key, Shape Shape)> Requests => _state.Requests;

@@ -6,7 +6,7 @@ namespace ClipEngine.Devices;
 /// What TorchSharp needs of the system, found out without loading it: its own loader prints a page to standard output, copies
 /// libtorch beside the program and then blames a package that is there.
 /// </summary>
-public static class TorchSharpRequirements
+internal static class TorchSharpRequirements
 {
     /// <summary>The one symbol of GLIBCXX_3.4.32 that TorchSharp 0.107's library uses; libtorch itself asks for less.</summary>
     private const string Symbol = "_ZSt21ios_base_library_initv";

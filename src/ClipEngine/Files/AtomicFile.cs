@@ -10,7 +10,7 @@ namespace ClipEngine.Files;
 /// <remarks>
 /// The first write into a folder removes the temporary files in it whose writers are gone (<see cref="TemporaryName"/>): what killed processes left behind.
 /// </remarks>
-public static class AtomicFile
+internal static class AtomicFile
 {
     /// <summary>What temporary names end in; a reader must never take such a file for a result.</summary>
     public const string TemporarySuffix = ".partial";

@@ -18,7 +18,7 @@ namespace ClipEngine.Files;
 /// Reading is thread-safe: every read names its position. NumPy has no bfloat16; such features travel as safetensors.
 /// Format: <see href="https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html"/>.
 /// </remarks>
-public sealed class NpyFile : IDisposable
+internal sealed class NpyFile : IDisposable
 {
     private readonly bool _isBigEndian;
     private readonly Lazy<byte[]>? _rowMajor;
@@ -314,7 +314,7 @@ public sealed class NpyFile : IDisposable
 }
 
 /// <summary>Takes the elements of a <c>.npy</c> file in row-major order; see <see cref="NpyFile.Write(string, ElementType, ImmutableArray{long}, Action{NpyWriter})"/>.</summary>
-public sealed class NpyWriter
+internal sealed class NpyWriter
 {
     private readonly Stream _stream;
     private readonly ElementType _type;

@@ -1,7 +1,7 @@
 namespace ClipEngine.Imaging;
 
 /// <summary>The file formats that are read, told by their content, never by a name.</summary>
-public enum ImageFormat
+internal enum ImageFormat
 {
     /// <summary>Baseline, extended and progressive; gray, colour, CMYK and YCCK.</summary>
     Jpeg = 1,
@@ -23,7 +23,7 @@ public enum ImageFormat
 /// <param name="Format">The file format.</param>
 /// <param name="Width">Columns.</param>
 /// <param name="Height">Rows.</param>
-public readonly record struct ImageHeader(ImageFormat Format, int Width, int Height);
+internal readonly record struct ImageHeader(ImageFormat Format, int Width, int Height);
 
 /// <summary>A decoded image.</summary>
 /// <param name="Width">Columns.</param>

@@ -7,7 +7,7 @@ namespace ClipEngine.Imaging;
 /// <param name="Images">Paths, sorted ordinally.</param>
 /// <param name="Shards">Tar shards, sorted likewise.</param>
 /// <param name="LeftOut">What is neither image nor shard.</param>
-public sealed record ImageFolder(IReadOnlyList<string> Images, IReadOnlyList<string> Shards, LeftOutFiles LeftOut)
+internal sealed record ImageFolder(IReadOnlyList<string> Images, IReadOnlyList<string> Shards, LeftOutFiles LeftOut)
 {
     /// <summary>
     /// Looks through a folder and all below it. Images are told by their extensions. What begins with a dot, and <c>__MACOSX</c>, is left

@@ -81,7 +81,7 @@ public sealed class ImagePreprocessor : IImagePreprocessor
     /// <param name="encoded">An image file, or as much of its beginning as holds the header.</param>
     /// <param name="name">What messages call it, normally its path.</param>
     /// <exception cref="ImageException">Not an image that can be read, or one beyond the limits.</exception>
-    public static unsafe ImageHeader ReadHeader(ReadOnlySpan<byte> encoded, string name)
+    internal static unsafe ImageHeader ReadHeader(ReadOnlySpan<byte> encoded, string name)
     {
         NativeLoader.EnsureImagesLoaded();
         NativeImageInfo info;

@@ -44,7 +44,7 @@ public readonly record struct PatchGrid(int Rows, int Columns)
 /// Turns image files into the patches of models that take images of any shape (SigLIP 2 NaFlex), as transformers 5.24 does: the image is
 /// resized to the largest grid of whole patches that is allowed, and cut into them. Thread-safe.
 /// </summary>
-public sealed class NaFlexPreprocessor
+internal sealed class NaFlexPreprocessor
 {
     private readonly PreprocessOptions _options;
 

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace ClipEngine.Imaging;
 
 /// <summary>What options, specs and run records call the choices of <see cref="PreprocessOptions"/>.</summary>
-public static class PreprocessNames
+internal static class PreprocessNames
 {
     internal static readonly IReadOnlyList<(Resampler Value, string Name)> Resamplers =
         [(Resampler.Pillow13, "pillow-13"), (Resampler.Pillow12, "pillow-12"), (Resampler.Torchvision, "torchvision")];

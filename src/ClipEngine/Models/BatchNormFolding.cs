@@ -4,7 +4,7 @@ namespace ClipEngine.Models;
 /// How the weights are called that a convolution and the batch norm behind it are folded into at load. A backend that trains finds by
 /// these names what they were folded from.
 /// </summary>
-public static class BatchNormFolding
+internal static class BatchNormFolding
 {
     /// <summary>torch.nn.BatchNorm2d's default, which no open model overrides.</summary>
     public const double Epsilon = 1e-5;

@@ -9,7 +9,7 @@ namespace ClipEngine.Models;
 /// <param name="ConfigurationPath">The configuration.</param>
 /// <param name="Architecture">The family of the model that it describes; null where it is refused.</param>
 /// <param name="Problems">Everything that does not fit, one line each; none when the model would load.</param>
-public sealed record CheckpointFit(string ConfigurationPath, string? Architecture, IReadOnlyList<string> Problems)
+internal sealed record CheckpointFit(string ConfigurationPath, string? Architecture, IReadOnlyList<string> Problems)
 {
     /// <summary>The configurations that a model's folder may hold, in the order in which they are looked for.</summary>
     public static IReadOnlyList<string> ConfigurationNames { get; } = ["open_clip_config.json", "config.json"];

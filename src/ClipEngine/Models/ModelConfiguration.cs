@@ -6,7 +6,7 @@ using ClipEngine.Files;
 namespace ClipEngine.Models;
 
 /// <summary>Finds the configuration that belongs to a model as a user named it.</summary>
-public static class ModelConfiguration
+internal static class ModelConfiguration
 {
     /// <summary>The configuration, in OpenCLIP's words whatever layout it came in.</summary>
     /// <param name="model">A folder in the OpenCLIP or transformers layout, a file of weights, a configuration (<c>.json</c>), or a name of the catalogue: of weights or of a model.</param>

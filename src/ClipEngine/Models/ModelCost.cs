@@ -32,7 +32,7 @@ public sealed record ModelCost
     /// <summary>Counts a model.</summary>
     /// <param name="config">Two plain transformers; class token, positions and norms as the configuration says.</param>
     /// <exception cref="NotSupportedException">A ResNet, an attentional pooler or a caption decoder: their cost is not computed.</exception>
-    public static ModelCost Of(OpenClipConfig config)
+    internal static ModelCost Of(OpenClipConfig config)
     {
         ArgumentNullException.ThrowIfNull(config);
         if (!IsCounted(config.Vision) || config.CaptionDecoder is not null)

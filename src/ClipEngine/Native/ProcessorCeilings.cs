@@ -1,7 +1,7 @@
 namespace ClipEngine.Native;
 
 /// <summary>Something that a processor does at a highest rate, whatever the program.</summary>
-public enum ProcessorCeiling
+internal enum ProcessorCeiling
 {
     /// <summary>Operations of fused multiply-adds on fp32 in registers, two each.</summary>
     Float32 = 0,
@@ -17,7 +17,7 @@ public enum ProcessorCeiling
 }
 
 /// <summary>What this processor can do at best, measured: the figures that everything else is a share of.</summary>
-public static class ProcessorCeilings
+internal static class ProcessorCeilings
 {
     /// <summary>Measures on all threads of <see cref="NativeThreads"/>, with the instruction set that is used by default.</summary>
     /// <param name="ceiling">What.</param>

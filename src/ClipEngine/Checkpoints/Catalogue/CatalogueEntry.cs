@@ -121,7 +121,7 @@ public sealed record CatalogueEntry
 }
 
 /// <summary>A model that the catalogue can build: its configuration and the weights published for it.</summary>
-public sealed record CatalogueModel
+internal sealed record CatalogueModel
 {
     /// <summary>The name, as <c>ViT-B-32</c>.</summary>
     public required string Name { get; init; }

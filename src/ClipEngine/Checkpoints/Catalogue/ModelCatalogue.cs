@@ -19,7 +19,7 @@ public static class ModelCatalogue
     private static readonly Lazy<ImmutableArray<CatalogueModel>> s_models = new(Load);
 
     /// <summary>All models, small ones first.</summary>
-    public static ImmutableArray<CatalogueModel> Models => s_models.Value;
+    internal static ImmutableArray<CatalogueModel> Models => s_models.Value;
 
     /// <summary>All published weights.</summary>
     public static IEnumerable<CatalogueEntry> Entries => Models.SelectMany(model => model.Weights);
@@ -27,7 +27,7 @@ public static class ModelCatalogue
     /// <summary>The model with exactly this name.</summary>
     /// <param name="name">As <c>ViT-B-32</c>; case matters, as on the hub.</param>
     /// <exception cref="BadInputException">There is none; similar names are offered.</exception>
-    public static CatalogueModel FindModel(string name)
+    internal static CatalogueModel FindModel(string name)
     {
         ArgumentNullException.ThrowIfNull(name);
         foreach (CatalogueModel model in Models)

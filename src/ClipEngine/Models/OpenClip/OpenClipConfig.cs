@@ -5,7 +5,7 @@ using ClipEngine.Tensors;
 namespace ClipEngine.Models;
 
 /// <summary>How an image tower turns its tokens into one feature.</summary>
-public enum ImagePooling
+internal enum ImagePooling
 {
     /// <summary>The class token (<c>tok</c>).</summary>
     ClassToken,
@@ -18,7 +18,7 @@ public enum ImagePooling
 }
 
 /// <summary>Where an attentional pooler sits in the image tower.</summary>
-public enum AttentionalPooling
+internal enum AttentionalPooling
 {
     /// <summary>There is none.</summary>
     None,
@@ -34,7 +34,7 @@ public enum AttentionalPooling
 }
 
 /// <summary>Which token of a text tower is the sentence's feature.</summary>
-public enum TextPooling
+internal enum TextPooling
 {
     /// <summary>The token with the largest id, the first of several: CLIP's end of text (<c>argmax</c>).</summary>
     LargestId,
@@ -53,7 +53,7 @@ public enum TextPooling
 }
 
 /// <summary>How an image tower's positions came about; the numbers are read from the checkpoint either way.</summary>
-public enum PositionEmbeddingKind
+internal enum PositionEmbeddingKind
 {
     /// <summary>Trained.</summary>
     Learnable,
@@ -94,7 +94,7 @@ public sealed record TokenizerConfig
 }
 
 /// <summary>An image tower as <c>vision_cfg</c> describes it; the names of the JSON keys stand in each comment.</summary>
-public sealed record VisionConfig
+internal sealed record VisionConfig
 {
     /// <summary><c>image_size</c>, rows.</summary>
     public required int ImageHeight { get; init; }
@@ -158,7 +158,7 @@ public sealed record VisionConfig
 }
 
 /// <summary>A text tower as <c>text_cfg</c> describes it.</summary>
-public sealed record TextConfig
+internal sealed record TextConfig
 {
     /// <summary><c>context_length</c>: tokens of a sentence, start and end included.</summary>
     public required int ContextLength { get; init; }
@@ -213,7 +213,7 @@ public sealed record TextConfig
 }
 
 /// <summary>CoCa's caption decoder as <c>multimodal_cfg</c> describes it. Its weights are known by name and not used.</summary>
-public sealed record CaptionDecoderConfig
+internal sealed record CaptionDecoderConfig
 {
     /// <summary><c>width</c>.</summary>
     public required int Width { get; init; }
@@ -236,7 +236,7 @@ public sealed record CaptionDecoderConfig
 /// model configuration as open_clip ships them.
 /// </summary>
 /// <remarks>Unknown keys, options that are not built and sizes that do not divide are refused together, with the expected and the found value.</remarks>
-public sealed record OpenClipConfig
+internal sealed record OpenClipConfig
 {
     /// <summary>The file it came from.</summary>
     public required string Source { get; init; }

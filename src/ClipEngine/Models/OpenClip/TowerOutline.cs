@@ -16,7 +16,7 @@ namespace ClipEngine.Models;
 /// <param name="TextLayers">Its blocks.</param>
 /// <param name="ContextLength">Tokens of a sentence.</param>
 /// <param name="VocabularySize">Rows of the embedding table.</param>
-public sealed record TowerOutline(
+internal sealed record TowerOutline(
     int EmbedDimension, int VisionWidth, int VisionLayers, int PatchSize, int ImageSize, int TextWidth, int TextLayers, int ContextLength, int VocabularySize)
 {
     /// <summary>What messages call the configuration that <see cref="ToOpenAiConfiguration"/> makes.</summary>

@@ -11,7 +11,7 @@ namespace ClipEngine.Models;
 /// OpenCLIP's, each from the other. Defaults are those of transformers' <c>CLIPTextConfig</c> and <c>CLIPVisionConfig</c>, which
 /// MetaCLIP 2 shares.
 /// </summary>
-public static class TransformersConfig
+internal static class TransformersConfig
 {
     private const string TextSection = TransformersClipReader.TextSection;
     private const string VisionSection = TransformersClipReader.VisionSection;

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace ClipEngine.Native;
 
 /// <summary>What processor this is and what of it is used.</summary>
-public static unsafe class CpuInformation
+internal static unsafe class CpuInformation
 {
     /// <summary>The environment variable that forces a lower instruction set: <c>portable</c>, <c>avx2</c>, <c>avx512</c>, <c>avx512_vnni</c> or <c>avx512_bf16</c>.</summary>
     public const string Variable = "CLIPENGINE_CPU";

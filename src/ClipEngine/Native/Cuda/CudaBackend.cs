@@ -79,7 +79,7 @@ public sealed class CudaBackend : IBackend
     /// <param name="ceiling">What.</param>
     /// <param name="time">About how long it may take; some tenths of a second are enough.</param>
     /// <returns>Operations or bytes a second, the best of several runs; null where there is not enough memory.</returns>
-    public double? MeasureCeiling(CudaCeiling ceiling, TimeSpan time)
+    internal double? MeasureCeiling(CudaCeiling ceiling, TimeSpan time)
     {
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(time, TimeSpan.Zero);
         ObjectDisposedException.ThrowIf(_disposed, this);

@@ -1,7 +1,7 @@
 namespace ClipEngine.Native;
 
 /// <summary>Something that a GPU does at a highest rate, whatever the program; <see cref="CudaBackend.MeasureCeiling"/>.</summary>
-public enum CudaCeiling
+internal enum CudaCeiling
 {
     /// <summary>Operations of mma.sync on bf16 in registers with fp32 sums, two a multiply-add. Hopper's wgmma reaches more.</summary>
     BFloat16 = 0,

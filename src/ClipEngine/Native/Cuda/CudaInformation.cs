@@ -1,7 +1,7 @@
 namespace ClipEngine.Native;
 
 /// <summary>What the CUDA driver sees, and why nothing where it sees nothing.</summary>
-public static class CudaInformation
+internal static class CudaInformation
 {
     /// <summary>Every device that opens, with what <see cref="CudaBackend.Description"/> would say of it, and the memory that is free.</summary>
     /// <param name="state">One line: how many devices there are, or the step that failed on the way to them.</param>

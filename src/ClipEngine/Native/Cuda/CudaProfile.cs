@@ -8,13 +8,13 @@ namespace ClipEngine.Native;
 /// <param name="Launches">How many.</param>
 /// <param name="Operations">Arithmetic operations, a multiply-add counted as two; 0 where arithmetic is not the point.</param>
 /// <param name="Seconds">Between CUDA events around them.</param>
-public sealed record CudaStageTime(string Name, int Launches, double Operations, double Seconds);
+internal sealed record CudaStageTime(string Name, int Launches, double Operations, double Seconds);
 
 /// <summary>
 /// Times the stages of a backend's passes with CUDA events. While it is there, passes that begin are sent off launch by launch
 /// instead of as CUDA graphs, each launch in an NVTX range of its stage's name. For one thread.
 /// </summary>
-public sealed class CudaProfile : IDisposable
+internal sealed class CudaProfile : IDisposable
 {
     private readonly CudaBackend _backend;
     private readonly CudaDevice _device;
