@@ -62,7 +62,7 @@ int main(int count, char** arguments) {
   auto* ceiling = find<decltype(clipengine_ceiling_measure)>(library, "clipengine_ceiling_measure");
   int32_t isa = 0;
   clipengine_cpu_pass* pass = nullptr;
-  require(set_threads(std::atoi(arguments[3])) == CLIPENGINE_OK && default_isa(&isa) == CLIPENGINE_OK && pass_create(isa, &pass) == CLIPENGINE_OK, "the library's start");
+  require(set_threads(std::atoi(arguments[3])) == CLIPENGINE_OK && default_isa(&isa) == CLIPENGINE_OK && pass_create(isa, CLIPENGINE_FLOAT32, &pass) == CLIPENGINE_OK, "the library's start");
 
   using dnnl::memory;
   dnnl::engine engine(dnnl::engine::kind::cpu, 0);

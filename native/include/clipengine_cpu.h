@@ -23,15 +23,29 @@ enum {
   CLIPENGINE_CPU_NEON = 5,        /* Arm64: what every processor has */
   CLIPENGINE_CPU_NEON_DOT = 6,    /* and SDOT */
   CLIPENGINE_CPU_NEON_MATRIX = 7, /* and SMMLA, BFMMLA */
-  CLIPENGINE_CPU_ISA_COUNT = 8
+  CLIPENGINE_CPU_AMX = 8,         /* x86-64: avx512_vnni and the tile registers: TDPBF16PS, TDPBUSD */
+  CLIPENGINE_CPU_AMX_EMULATED = 9, /* the kernels of amx with the tile registers in software: runs anywhere, never chosen by itself */
+  CLIPENGINE_CPU_ISA_COUNT = 10
 };
 
-/* The best set that this processor and system have. */
+/* The set that computes fastest of those that this processor and system have. See clipengine_cpu_rates. */
 CLIPENGINE_API int32_t clipengine_cpu_isa_best(void) CLIPENGINE_NOEXCEPT;
 
-/* The set that is used unless one is asked for: the best, or a lower one named by the environment variable CLIPENGINE_CPU
- * (portable, avx2, avx512, avx512_vnni, avx512_bf16; neon, neon_dot, neon_matrix). BAD_INPUT where the name is unknown or the processor lacks it. */
+/* UNSUPPORTED, saying why, where a set cannot run here. */
+CLIPENGINE_API clipengine_status clipengine_cpu_isa_check(int32_t isa) CLIPENGINE_NOEXCEPT;
+
+/* The set that is used unless one is asked for: what the environment variable CLIPENGINE_CPU names (portable, avx2, avx512, avx512_vnni,
+ * avx512_bf16, amx; neon, neon_dot, neon_matrix; amx_emulated), else the best. BAD_INPUT where the name is unknown or the set cannot run here. */
 CLIPENGINE_API clipengine_status clipengine_cpu_isa_default(int32_t* isa) CLIPENGINE_NOEXCEPT;
+
+/* What decides about the best set: how many multiply-adds of bf16 the processor does for one of fp32 FMA; 0 where it has no such
+ * instruction. */
+typedef struct clipengine_cpu_rates {
+  double pairs;     /* VDPBF16PS */
+  double tiles;     /* TDPBF16PS */
+  int64_t measured; /* not 0: here, when they were first asked for; 0: known of this processor's family and model */
+} clipengine_cpu_rates;
+CLIPENGINE_API clipengine_status clipengine_cpu_rates_get(clipengine_cpu_rates* rates) CLIPENGINE_NOEXCEPT;
 
 /* The set's name, a constant; null where isa is out of range. */
 CLIPENGINE_API const char* clipengine_cpu_isa_name(int32_t isa) CLIPENGINE_NOEXCEPT;
@@ -68,8 +82,9 @@ CLIPENGINE_API int64_t clipengine_cpu_weight_bytes(const clipengine_cpu_weight* 
 /* Bytes of all live weights and arenas of the process; tests compare it before and after. */
 CLIPENGINE_API int64_t clipengine_cpu_live_bytes(void) CLIPENGINE_NOEXCEPT;
 
-/* A pass: an arena in chunks that grow and never move, and the instruction set of its operations. The caller destroys it. */
-CLIPENGINE_API clipengine_status clipengine_cpu_pass_create(int32_t isa, clipengine_cpu_pass** pass) CLIPENGINE_NOEXCEPT;
+/* A pass: an arena in chunks that grow and never move, and the instruction set of its operations. compute_type: as its weights';
+ * with CLIPENGINE_BFLOAT16, attention is computed in bf16 too where the set has tile registers. The caller destroys it. */
+CLIPENGINE_API clipengine_status clipengine_cpu_pass_create(int32_t isa, int32_t compute_type, clipengine_cpu_pass** pass) CLIPENGINE_NOEXCEPT;
 CLIPENGINE_API void clipengine_cpu_pass_destroy(clipengine_cpu_pass* pass) CLIPENGINE_NOEXCEPT;
 
 /* bytes > 0, uninitialised. Valid until the pass is released to an earlier mark. */

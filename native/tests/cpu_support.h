@@ -71,9 +71,9 @@ struct PassRelease {
 };
 using OwnedPass = std::unique_ptr<clipengine_cpu_pass, PassRelease>;
 
-inline OwnedPass pass(int32_t isa) {
+inline OwnedPass pass(int32_t isa, int32_t compute = CLIPENGINE_FLOAT32) {
   clipengine_cpu_pass* made = nullptr;
-  CHECK_EQUAL(clipengine_cpu_pass_create(isa, &made), CLIPENGINE_OK);
+  CHECK_EQUAL(clipengine_cpu_pass_create(isa, compute, &made), CLIPENGINE_OK);
   return OwnedPass(made);
 }
 

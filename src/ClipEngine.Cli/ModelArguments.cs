@@ -34,6 +34,7 @@ internal sealed class ModelArguments
     private readonly Option<int?> _threads = new Option<int?>("--threads") { Description = $"Processor threads. {Invariance}" }.Between(1, MostThreads);
     private readonly Option<string> _dtype = new("--dtype") { Description = "What is computed in: fp32 (the reference), bf16, fp16, int8; on a GPU also tf32 (fp32 with products on tensor cores) or fp8 (bf16 with linear layers in e4m3).", DefaultValueFactory = _ => "fp32" };
     private readonly Option<string> _device = DeviceOption();
+    private readonly Option<string?> _isa = IsaOption();
 
     private readonly Option<bool> _acceptActivationMismatch = new("--accept-activation-mismatch") { Description = "Run weights with the activation of the configuration although they were trained with the other one, to repeat a published mistake; the result says so." };
 
@@ -46,7 +47,7 @@ internal sealed class ModelArguments
     /// <summary>Adds the options to a verb.</summary>
     public void AddTo(Command command)
     {
-        foreach (Option option in new Option[] { _model, _config, _imageSize, _batch, _threads, _dtype, _device, _acceptActivationMismatch })
+        foreach (Option option in new Option[] { _model, _config, _imageSize, _batch, _threads, _dtype, _device, _isa, _acceptActivationMismatch })
             command.Options.Add(option);
     }
 
@@ -67,7 +68,7 @@ internal sealed class ModelArguments
         Load(parsed, OpenBackend(parsed), towers, preprocessing);
 
     /// <summary>The backend that the user asks for; the caller's until a model is loaded on it.</summary>
-    public IBackend OpenBackend(ParseResult parsed) => OpenBackend(parsed.GetValue(_device)!, parsed.GetValue(_dtype)!, parsed.GetValue(_threads));
+    public IBackend OpenBackend(ParseResult parsed) => OpenBackend(parsed.GetValue(_device)!, parsed.GetValue(_dtype)!, parsed.GetValue(_threads), parsed.GetValue(_isa));
 
     /// <summary>What features depend on, as far as these options decide about it: the contents of the model's files, the element type, what computes. Loads nothing.</summary>
     /// <param name="parsed">The command line.</param>
@@ -115,7 +116,7 @@ internal sealed class ModelArguments
     /// <param name="preprocessing">What the user asks for in place of the model's own preprocessing.</param>
     public CaptionModel LoadCaptioner(ParseResult parsed, out IBackend backend, PreprocessOverrides? preprocessing = null)
     {
-        backend = OpenBackend(parsed.GetValue(_device)!, parsed.GetValue(_dtype)!, parsed.GetValue(_threads));
+        backend = OpenBackend(parsed.GetValue(_device)!, parsed.GetValue(_dtype)!, parsed.GetValue(_threads), parsed.GetValue(_isa));
         try
         {
             CaptionModel model = CaptionModel.Load(Name(parsed), new ClipModelOptions { ConfigurationPath = parsed.GetValue(_config), Backend = backend, Preprocessing = preprocessing });
@@ -133,10 +134,17 @@ internal sealed class ModelArguments
     /// <summary><c>--device</c> for verbs that run on one device.</summary>
     public static Option<string> DeviceOption() => new("--device") { Description = $"Where to compute: {Backends.DeviceNames}; nothing falls back.", DefaultValueFactory = _ => "cpu" };
 
+    /// <summary><c>--isa</c>.</summary>
+    public static Option<string?> IsaOption() => new Option<string?>("--isa") { Description = $"The processor's instruction set for --device cpu, in place of the fastest: {string.Join(", ", IsaNames)}. 'clipengine devices' shows what there is." }.OneOf(IsaNames);
+
+    private static readonly string[] IsaNames = ["portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx", "amx_emulated"];
+
     /// <summary>The backend that was asked for; another one is never taken instead.</summary>
-    internal static IBackend OpenBackend(string device, string dtype, int? threads)
+    internal static IBackend OpenBackend(string device, string dtype, int? threads, string? isa = null)
     {
-        BackendOptions options = BackendOptions.Parse(dtype, "--dtype") with { Threads = threads };
+        if (isa is not null && device != "cpu")
+            throw new BadInputException("--isa", $"chooses the processor's instruction set, and --device is {BadInputException.Escape(device)}.", "Leave it out.");
+        BackendOptions options = BackendOptions.Parse(dtype, "--dtype") with { Threads = threads, InstructionSet = isa };
         try
         {
             return Backends.Open(device, options);

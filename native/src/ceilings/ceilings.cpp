@@ -9,15 +9,16 @@
 #include <arm_neon.h>
 #endif
 
+#include "ceilings/arithmetic.h"
 #include "core/status.h"
 #include "core/thread_pool.h"
+#include "cpu/amx/loops.h"
 #include "cpu/isa.h"
 #include "cpu/memory.h"
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Loop = void (*)(int64_t rounds);
 
 // Sixteen sums that do not wait for each other, enough for any processor's latency times its units. The empty statement makes the
 // compiler believe that each is used, so that none is merged or left out.
@@ -128,12 +129,19 @@ CLIPENGINE_LOOP(matrices_bf16, float32x4_t, ".arch armv8.2-a+dotprod+i8mm+bf16\n
 
 #endif
 
-struct Arithmetic {
-  Loop loop;
-  double operations;  // of one round
-};
+}  // namespace
+
+namespace clipengine {
 
 Arithmetic arithmetic_of(int32_t ceiling, [[maybe_unused]] int32_t isa) {
+  if (isa == CLIPENGINE_CPU_AMX_EMULATED) {
+    if (ceiling != CLIPENGINE_CEILING_FLOAT32) throw Error(CLIPENGINE_UNSUPPORTED, "an instruction in software has no highest rate");
+    isa = cpu::vector_isa_of(isa);
+  }
+#if defined(CLIPENGINE_HAS_AMX)
+  if (ceiling == CLIPENGINE_CEILING_BFLOAT16 && isa == CLIPENGINE_CPU_AMX) return {cpu::amx_pairs_loop, cpu::kAmxPairsOperations};
+  if (ceiling == CLIPENGINE_CEILING_INT8 && isa == CLIPENGINE_CPU_AMX) return {cpu::amx_bytes_loop, cpu::kAmxBytesOperations};
+#endif
 #if defined(__x86_64__)
   if (ceiling == CLIPENGINE_CEILING_BFLOAT16 && isa >= CLIPENGINE_CPU_AVX512_BF16) return {pairs_bf16, kSums * 16 * 2 * 2};
   if (ceiling == CLIPENGINE_CEILING_INT8 && isa >= CLIPENGINE_CPU_AVX512_VNNI) return {quads_int8, kSums * 16 * 4 * 2};
@@ -146,8 +154,14 @@ Arithmetic arithmetic_of(int32_t ceiling, [[maybe_unused]] int32_t isa) {
   if (ceiling == CLIPENGINE_CEILING_FLOAT32 && isa >= CLIPENGINE_CPU_NEON) return {fused_neon, kSums * 4 * 2};
 #endif
   if (ceiling == CLIPENGINE_CEILING_FLOAT32) return {multiply_add, kSums * 4 * 2};
-  throw clipengine::Error(CLIPENGINE_UNSUPPORTED, "this instruction set has no such instruction");
+  throw Error(CLIPENGINE_UNSUPPORTED, "this instruction set has no such instruction");
 }
+
+}  // namespace clipengine
+
+namespace {
+
+using clipengine::Arithmetic;
 
 // The best rate of several runs; work(parts) does parts * unit.
 template <typename Work>
@@ -202,7 +216,7 @@ double measure_memory(double seconds) {
 extern "C" clipengine_status clipengine_ceiling_measure(int32_t ceiling, int32_t isa, double seconds, double* per_second) noexcept {
   return clipengine::guard([&] {
     if (ceiling < 0 || ceiling >= CLIPENGINE_CEILING_COUNT || !(seconds > 0)) throw clipengine::Error(CLIPENGINE_INVALID_ARGUMENT, "no such ceiling, or no time to measure it");
-    if (!clipengine::cpu::processor_has(isa)) throw clipengine::Error(CLIPENGINE_UNSUPPORTED, "this processor lacks the instruction set that was asked for");
-    *per_second = ceiling == CLIPENGINE_CEILING_MEMORY_READ ? measure_memory(seconds) : measure_arithmetic(arithmetic_of(ceiling, isa), seconds);
+    clipengine::cpu::require_isa(isa);
+    *per_second = ceiling == CLIPENGINE_CEILING_MEMORY_READ ? measure_memory(seconds) : measure_arithmetic(clipengine::arithmetic_of(ceiling, isa), seconds);
   });
 }

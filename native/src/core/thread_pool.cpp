@@ -26,6 +26,9 @@ constexpr int kMaximumThreads = 1024;
 
 thread_local int current_worker = -1;  // -1: not inside a job
 
+constexpr int kMaximumRests = 2;
+std::atomic<void (*)()> rests[kMaximumRests];
+
 inline void relax() {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
@@ -107,6 +110,20 @@ ThreadPool::ThreadPool(int threads) { start_workers(threads); }
 
 ThreadPool::~ThreadPool() { stop_workers(); }
 
+void ThreadPool::add_rest(void (*rest)()) {
+  for (std::atomic<void (*)()>& place : rests) {
+    void (*found)() = nullptr;
+    if (place.compare_exchange_strong(found, rest) || found == rest) return;
+  }
+  throw Error(CLIPENGINE_INTERNAL, "there are more things to do before sleeping than there are places for");
+}
+
+void ThreadPool::rest() {
+  for (const std::atomic<void (*)()>& place : rests) {
+    if (void (*action)() = place.load(std::memory_order_relaxed)) action();
+  }
+}
+
 void ThreadPool::start_workers(int threads) {
   const int count = threads < 1 ? available_processors() : std::min(threads, kMaximumThreads);
   workers_.reserve(static_cast<size_t>(count - 1));
@@ -159,6 +176,7 @@ void ThreadPool::work(int worker) {
   uint64_t seen = 0;
   for (;;) {
     for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spin) relax();
+    if (generation_.load(std::memory_order_relaxed) == seen) rest();
     {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [&] { return stopping_ || (open_ && generation_.load(std::memory_order_relaxed) != seen); });
@@ -206,6 +224,7 @@ void ThreadPool::run(int64_t chunks, Body body, void* context, int workers) {
     finished_.wait(lock, [&] { return joined_.load(std::memory_order_acquire) == 0; });
     failure = std::exchange(failure_, nullptr);
   }
+  rest();
   if (failure) std::rethrow_exception(failure);
 }
 

@@ -41,7 +41,13 @@ class ThreadPool {
   void run(int64_t chunks, Body body, void* context, int workers = kAllWorkers);
   static constexpr int kAllWorkers = 1 << 30;
 
+  // Something that every thread of the pool does before it sleeps, and a caller when its job is done: giving registers back that the
+  // system would have to save. At most kMaximumRests; the same one again changes nothing.
+  static void add_rest(void (*rest)());
+
  private:
+  static void rest();
+
   void start_workers(int threads);
   void stop_workers();
   void work(int worker);

@@ -28,6 +28,7 @@ enum class Precision : int32_t {
 };
 
 constexpr int64_t kLine = 16;  // words in a cache line
+constexpr int64_t kMatrixRows = 16;  // rows of a tile register
 
 constexpr int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 constexpr int64_t divide_up(int64_t value, int64_t step) { return (value + step - 1) / step; }
@@ -71,9 +72,10 @@ struct Finish {
   const float* residual;  // row-major or null
   int64_t residual_stride;
   Activation activation;
-  float* output;          // row-major with output_stride, or tiled (fp32 words, same tiles) when output_stride is 0
+  float* output;          // row-major with output_stride, or tiled (same tiles) when output_stride is 0
   int64_t output_stride;
   int64_t output_words;   // words of a row when tiled
+  bool output_bf16;       // tiled: as the left operand of a product in bf16, else as one in fp32
 };
 
 // A range of tiles times a range of panels.
@@ -133,11 +135,16 @@ struct Kernels {
   int64_t panel_columns;   // a multiple of kLine
   bool bf16_pairs;         // whether BFloat16 panels and rows hold pairs (VDPBF16PS); else panels hold 16-bit values, rows floats
   int64_t depth_block;     // words of one pass over the depth
+  // Whether products in bf16 and int8 run on tile registers (amx/). Their rows stand in tiles of at most kMatrixRows and have room for one
+  // line more behind them; their panels' words are padded to whole lines.
+  bool matrix_tiles;
 
   void (*pack_rows)(const PackRows&);
   void (*product)(const Product&);
   void (*pack_attention)(const AttentionHead&);  // fills panels
   void (*attention)(const AttentionHead&);
+  void (*pack_attention_bf16)(const AttentionHead&);  // the same with queries, keys, values and softmax rounded to bf16; null without tile registers
+  void (*attention_bf16)(const AttentionHead&);
   void (*layer_norm)(const float* input, float* output, int64_t rows, int64_t width, const float* weight, const float* bias, float epsilon);
   void (*rms_norm)(const float* input, float* output, int64_t rows, int64_t width, const float* weight, float epsilon);
   void (*l2_normalize)(const float* input, float* output, int64_t rows, int64_t width);
@@ -145,25 +152,34 @@ struct Kernels {
   void (*add)(const float* left, const float* right, float* output, int64_t count);
   void (*multiply)(const float* left, const float* right, float* output, int64_t count);
   void (*depthwise)(const DepthwisePlane&);
+  void (*rest)();          // what a thread does before it sleeps; null for nothing
   bool word_pairs = false;
 };
 
-inline int64_t product_scratch_words(const Kernels& kernels, int64_t tiles, int64_t panels, int64_t depth_words) {
-  const int64_t tile = kernels.tile_rows * kernels.panel_columns;
-  const int64_t partial = depth_words > kernels.depth_block ? tiles * panels * tile : tile;
+inline bool on_matrix_tiles(const Kernels& kernels, Precision precision) {
+  return kernels.matrix_tiles && (precision == Precision::BFloat16 || precision == Precision::Int8);
+}
+
+// The largest tile of rows in a product of this precision.
+inline int64_t tile_rows_of(const Kernels& kernels, Precision precision) { return on_matrix_tiles(kernels, precision) ? kMatrixRows : kernels.tile_rows; }
+
+inline int64_t product_scratch_words(const Kernels& kernels, Precision precision, int64_t tiles, int64_t panels, int64_t depth_words) {
+  const int64_t tile = tile_rows_of(kernels, precision) * kernels.panel_columns;
+  const int64_t partial = depth_words > kernels.depth_block ? tiles * panels * tile : 2 * tile;  // two where tile registers multiply two panels, or two tiles, at once
   return partial + kernels.depth_block * kernels.panel_columns;  // behind: one 16-bit panel block widened
 }
 
 inline int64_t attention_panel_floats(const Kernels& kernels, int64_t keys, int64_t width) {
   return round_up(keys, kernels.panel_columns) * round_up(width, kLine)  // keys as panels
-       + round_up(width, kernels.panel_columns) * keys;                  // values as panels
+       + round_up(width, kernels.panel_columns) * round_up(keys, 2 * kLine);  // values as panels
 }
 
 inline int64_t attention_scratch_floats(const Kernels& kernels, int64_t keys, int64_t width) {
-  return kernels.tile_rows * round_up(width, kLine)  // one tile of queries
-       + kernels.tile_rows * round_up(keys, kernels.panel_columns)  // its scores
-       + kernels.tile_rows * kernels.panel_columns  // a tile of the output
-       + kernels.tile_rows * kLine;                 // row sums
+  const int64_t rows = kernels.matrix_tiles ? kMatrixRows : kernels.tile_rows;
+  return rows * round_up(width, 2 * kLine)  // one tile of queries
+       + rows * round_up(keys, 2 * kernels.panel_columns)  // its scores
+       + 2 * rows * kernels.panel_columns  // tiles of the output
+       + rows * kLine;                     // row sums
 }
 
 }  // namespace clipengine::cpu

@@ -36,11 +36,11 @@ int64_t deal(int64_t units, int64_t least, int64_t threads, int64_t* borders) {
 TiledRows allocate_rows(Pass& pass, int64_t rows, const Weight& weight) {
   TiledRows tiled;
   tiled.rows = rows;
-  tiled.tiles = divide_up(rows, weight.kernels->tile_rows);
+  tiled.tiles = divide_up(rows, tile_rows_of(*weight.kernels, weight.precision));
   tiled.depth = weight.depth;
   tiled.words = words_of(weight.depth, weight.precision, weight.kernels->bf16_pairs);
   tiled.precision = weight.precision;
-  tiled.data = pass.arena.allocate(rows * tiled.words * 4);
+  tiled.data = pass.arena.allocate((rows * tiled.words + kLine) * 4);  // the line more: see Kernels::matrix_tiles
   if (weight.precision == Precision::Int8) tiled.scales = pass.arena.allocate_array<float>(rows);
   return tiled;
 }
@@ -85,7 +85,7 @@ void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Fin
   const int64_t together = weight.depth_words > kernels.depth_block ? std::min(panels, kWaitingPanels) : panels;
 
   Scratch scratch(pass.arena);
-  const int64_t words = round_up(product_scratch_words(kernels, divide_up(rows.tiles, row_chunks), together, weight.depth_words), kLine);
+  const int64_t words = round_up(product_scratch_words(kernels, rows.precision, divide_up(rows.tiles, row_chunks), together, weight.depth_words), kLine);
   uint32_t* scratches = pass.arena.allocate_array<uint32_t>(words * threads);
   // A unit is a panel times a chunk of rows, a chunk of rows' panels side by side. Of few rows a panel's memory is the work.
   const int64_t units = row_chunks * panels;

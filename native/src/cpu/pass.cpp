@@ -6,10 +6,11 @@
 #include "core/status.h"
 #include "cpu/isa.h"
 
-extern "C" clipengine_status clipengine_cpu_pass_create(int32_t isa, clipengine_cpu_pass** pass) noexcept {
+extern "C" clipengine_status clipengine_cpu_pass_create(int32_t isa, int32_t compute_type, clipengine_cpu_pass** pass) noexcept {
   return clipengine::guard([&] {
     auto made = std::make_unique<clipengine_cpu_pass>();
     made->kernels = &clipengine::cpu::kernels_of(isa);
+    made->attention_in_bf16 = made->kernels->matrix_tiles && compute_type == CLIPENGINE_BFLOAT16;
     *pass = made.release();
   });
 }

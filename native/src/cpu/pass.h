@@ -7,6 +7,7 @@
 // The C border's opaque handle.
 struct clipengine_cpu_pass {
   const clipengine::cpu::Kernels* kernels = nullptr;
+  bool attention_in_bf16 = false;
   clipengine::cpu::Arena arena;
 };
 

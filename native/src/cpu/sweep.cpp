@@ -573,7 +573,7 @@ const Kernel* usable(const Kernel* kernel) {
 }
 
 const Kernel& best_kernel(int32_t precision) {
-  const int32_t isa = cpu::default_isa();
+  const int32_t isa = cpu::vector_isa_of(cpu::default_isa());
   if (isa == CLIPENGINE_CPU_PORTABLE) return *portable_kernel();
   if (precision != CLIPENGINE_SWEEP_IN_FLOAT32 && isa >= CLIPENGINE_CPU_AVX512_VNNI && usable(avx512_narrow_kernel()) != nullptr && pays(precision, isa)) return *avx512_narrow_kernel();
   const Kernel* kernel = usable(neon_kernel());

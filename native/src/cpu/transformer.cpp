@@ -19,6 +19,8 @@ constexpr int64_t kBlockRows = 832;
 void attend(Pass& pass, const clipengine_cpu_attention& call) {
   const Kernels& kernels = *pass.kernels;
   const int64_t width = call.width / call.heads;
+  const auto pack_head = pass.attention_in_bf16 ? kernels.pack_attention_bf16 : kernels.pack_attention;
+  const auto attend_head = pass.attention_in_bf16 ? kernels.attention_bf16 : kernels.attention;
   Scratch scratch(pass.arena);
   const bool shared = call.shared_keys != 0 && call.batch > 1;
   // A causal mask hides what lies behind the last query: it need not be packed.
@@ -54,12 +56,12 @@ void attend(Pass& pass, const clipengine_cpu_attention& call) {
     head.scratch = own;
     return head;
   };
-  if (shared) parallel_for(call.heads, [&](int64_t h, int) { kernels.pack_attention(head_of(0, h, panels + h * panel_floats, nullptr)); });
+  if (shared) parallel_for(call.heads, [&](int64_t h, int) { pack_head(head_of(0, h, panels + h * panel_floats, nullptr)); });
   parallel_for(call.batch * call.heads, [&](int64_t chunk, int worker) {
     const int64_t n = chunk / call.heads, h = chunk % call.heads;
     const AttentionHead head = head_of(n, h, panels + (shared ? h : worker) * panel_floats, scratches + worker * floats);
-    if (!shared) kernels.pack_attention(head);
-    kernels.attention(head);
+    if (!shared) pack_head(head);
+    attend_head(head);
   }, threads);
 }
 
@@ -110,13 +112,14 @@ void run_block(Pass& pass, const clipengine_cpu_block& call, int64_t first, int6
   finish = {};
   finish.bias = values_of(call.expand_bias);
   finish.activation = static_cast<Activation>(call.activation);
-  // What the next product reads as floats is written where it reads it; what must be scaled or rounded first goes through rows.
-  const bool direct = contract.precision == Precision::Float32 || contract.precision == Precision::Float16;
+  // What the next product reads is written where it reads it; only bytes, whose scale a whole row decides, go through rows.
+  const bool direct = contract.precision != Precision::Int8 && tile_rows_of(*expand.kernels, expand.precision) == tile_rows_of(*contract.kernels, contract.precision);
   TiledRows hidden;
   if (direct) {
     hidden = allocate_rows(pass, rows, contract);
     finish.output = static_cast<float*>(hidden.data);
     finish.output_words = hidden.words;
+    finish.output_bf16 = contract.precision == Precision::BFloat16;
   } else {
     finish.output = pass.arena.allocate_array<float>(rows * expand.columns);
     finish.output_stride = expand.columns;

@@ -193,6 +193,7 @@ Weight* create_matrix(const void* data, int32_t type, int64_t columns, int64_t d
   const int64_t per_word = precision == Precision::Int8 ? 4 : (precision == Precision::BFloat16 && kernels.bf16_pairs ? 2 : 1);
   weight->depth_words = divide_up(depth, per_word);
   if (per_word > 1 && kernels.word_pairs) weight->depth_words = round_up(weight->depth_words, 2);
+  if (on_matrix_tiles(kernels, precision)) weight->depth_words = round_up(weight->depth_words, kLine);
   const int64_t panels = weight->panels(), channels = panels * kernels.panel_columns;
   const bool sixteen = precision == Precision::Float16 || (precision == Precision::BFloat16 && !kernels.bf16_pairs);
   weight->data = Buffer(channels * weight->depth_words * (sixteen ? 2 : 4));

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-#include "cpu/isa.h"
+#include "cpu/isa_names.h"
 
 namespace clipengine::image {
 namespace {
@@ -111,7 +111,7 @@ int narrow_bits(const ExactWeights& exact, int64_t output_size) {
 
 const ResampleKernels& choose() {
 #if defined(__x86_64__)
-  const int32_t isa = cpu::default_isa();
+  const int32_t isa = cpu::default_vector_isa();
   if (isa >= CLIPENGINE_CPU_AVX512) return kAvx512Kernels;
   if (isa >= CLIPENGINE_CPU_AVX2) return kAvx2Kernels;
 #elif defined(__aarch64__)

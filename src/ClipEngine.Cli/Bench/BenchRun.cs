@@ -84,17 +84,19 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
 
     private void MeasureCeilings()
     {
+        string instructionSet = (backend as CpuBackend)?.InstructionSet ?? CpuInformation.InstructionSet;
+        bool tiles = instructionSet == "amx";
         foreach ((ProcessorCeiling ceiling, string name) in new[]
         {
             (ProcessorCeiling.Float32, "fp32 fused multiply-add"),
-            (ProcessorCeiling.BFloat16, "bf16 dot product (VDPBF16PS)"),
-            (ProcessorCeiling.Int8, "int8 dot product (VPDPBUSD)"),
+            (ProcessorCeiling.BFloat16, tiles ? "bf16 tile product (TDPBF16PS)" : "bf16 dot product (VDPBF16PS)"),
+            (ProcessorCeiling.Int8, tiles ? "int8 tile product (TDPBUSD)" : "int8 dot product (VPDPBUSD)"),
             (ProcessorCeiling.MemoryRead, "reading memory"),
         })
         {
             told(name);
             cancellation.ThrowIfCancellationRequested();
-            double? rate = _ceilings[ceiling] = ProcessorCeilings.Measure(ceiling, TimeSpan.FromSeconds(seconds));
+            double? rate = _ceilings[ceiling] = ProcessorCeilings.Measure(ceiling, TimeSpan.FromSeconds(seconds), instructionSet);
             _results.Add(new BenchResult(Ceilings, name, [])
             {
                 Rate = rate,

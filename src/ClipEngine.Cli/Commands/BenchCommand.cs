@@ -20,15 +20,16 @@ internal static class BenchCommand
         Option<int?> threads = new Option<int?>("--threads") { Description = "Processor threads." }.Between(1, ModelArguments.MostThreads);
         Option<string> dtype = new("--dtype") { Description = "What is computed in: fp32, bf16, fp16, int8 or tf32.", DefaultValueFactory = _ => "fp32" };
         Option<string> device = ModelArguments.DeviceOption();
+        Option<string?> isa = ModelArguments.IsaOption();
         Option<int?> batch = new Option<int?>("--batch") { Description = "Images and sentences at once: 8, on a GPU 256." }.Between(1, 4096);
         Option<bool> json = new("--json") { Description = "Write JSON." };
-        var command = new Command("bench", "Measures this machine: its ceilings, a model's operations as shares of them, and whole towers, decoding and scoring; on a GPU each stage of the towers besides, by CUDA events, and NVTX ranges for a profiler.") { model, threads, dtype, device, batch, json };
+        var command = new Command("bench", "Measures this machine: its ceilings, a model's operations as shares of them, and whole towers, decoding and scoring; on a GPU each stage of the towers besides, by CUDA events, and NVTX ranges for a profiler.") { model, threads, dtype, device, isa, batch, json };
         command.SetAction((parsed, cancellation) => Task.Run(
             () =>
             {
                 if (parsed.GetValue(dtype) == "fp8")
                     throw new BadInputException("--dtype", "bench measures no ceiling of fp8 that its figures could be shares of.", "Name bf16.");
-                using IBackend backend = ModelArguments.OpenBackend(parsed.GetValue(device)!, parsed.GetValue(dtype)!, parsed.GetValue(threads));
+                using IBackend backend = ModelArguments.OpenBackend(parsed.GetValue(device)!, parsed.GetValue(dtype)!, parsed.GetValue(threads), parsed.GetValue(isa));
                 using CudaDevices? devices = backend is CudaBackend ? CudaArgument.Open(parsed.GetValue(device)!) : null;
                 return Run(backend, devices, parsed.GetValue(model)!, parsed.GetValue(batch) ?? (backend is CudaBackend ? 256 : 8), Seconds, parsed.GetValue(json), Console.Out, Console.Error, cancellation);
             },

@@ -23,8 +23,9 @@ internal static class DevicesCommand
     {
         string used = CpuInformation.InstructionSet;
         IReadOnlyList<string> found = CpuInformation.InstructionSets;
-        bool forced = used != found[^1];
-        string reason = forced ? $"{CpuInformation.Variable} asks for it" : "the best that is there";
+        bool forced = used != CpuInformation.FastestInstructionSet;
+        string reason = forced ? $"{CpuInformation.Variable} asks for it" : "the fastest that is there";
+        string amx = CpuInformation.WhyNoAmx is { } missing ? $"not there: {missing}" : "there";
         (string Kind, DeviceList Found)[] others = [.. Backends.Providers.Where(static provider => provider.Name != "cpu").Select(static provider => (provider.Name, provider.Find()))];
 
         if (json)
@@ -42,6 +43,8 @@ internal static class DevicesCommand
                 writer.WriteEndArray();
                 writer.WriteString("instruction_set_used", used);
                 writer.WriteString("reason", reason);
+                writer.WriteString("bf16_products", CpuInformation.BFloat16Products);
+                writer.WriteString("amx", amx);
                 writer.WriteNumber("threads", NativeThreads.Count);
                 writer.WriteNumber("threads_available", NativeThreads.Available);
                 writer.WriteEndObject();
@@ -57,6 +60,8 @@ internal static class DevicesCommand
         output.WriteLine($"cpu   {CpuInformation.ModelName}   (the default)");
         output.WriteLine($"      instruction sets found: {string.Join(", ", found)}");
         output.WriteLine($"      instruction set used:   {used} ({reason})");
+        output.WriteLine($"      bf16 products:          {CpuInformation.BFloat16Products}");
+        output.WriteLine($"      AMX:                    {amx}");
         output.WriteLine($"      threads:                {NativeThreads.Count} of {NativeThreads.Available} processors that this process may use");
         foreach ((string kind, DeviceList list) in others)
         {

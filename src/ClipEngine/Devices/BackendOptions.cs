@@ -17,6 +17,9 @@ public sealed record BackendOptions
     /// <summary>Processor threads, one setting for the process; null leaves it as it is.</summary>
     public int? Threads { get; init; }
 
+    /// <summary>On the processor: the instruction set by its name in <see cref="Native.CpuInformation.InstructionSets"/>; null for the fastest, or what <c>CLIPENGINE_CPU</c> names.</summary>
+    public string? InstructionSet { get; init; }
+
     /// <summary>The compute type as <see cref="Parse"/> reads it.</summary>
     public string TypeName => (Tf32, Fp8, ComputeType) switch
     {

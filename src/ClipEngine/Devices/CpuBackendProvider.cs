@@ -16,7 +16,7 @@ internal sealed class CpuBackendProvider : IBackendProvider
             throw Backends.UnknownDevice(device);
         if (options.Tf32 || options.Fp8)
             throw new NotSupportedException($"{options.TypeName} is computed by GPUs only");
-        return CpuBackend.Create(new CpuBackendOptions { ComputeType = options.ComputeType, Threads = options.Threads });
+        return CpuBackend.Create(new CpuBackendOptions { ComputeType = options.ComputeType, Threads = options.Threads, InstructionSet = options.InstructionSet });
     }
 
     public DeviceList Find() => new("1 device", [(Name, $"name: {CpuInformation.ModelName}\ninstruction set: {CpuInformation.InstructionSet}")]);

@@ -10,6 +10,14 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial int CpuIsaBest();
 
+    [LibraryImport(Library, EntryPoint = "clipengine_cpu_isa_check")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial NativeStatus CpuIsaCheck(int isa);
+
+    [LibraryImport(Library, EntryPoint = "clipengine_cpu_rates_get")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial NativeStatus CpuRatesGet(out CpuRates rates);
+
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_isa_default")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuIsaDefault(out int isa);
@@ -44,7 +52,7 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_pass_create")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial NativeStatus CpuPassCreate(int isa, out nint pass);
+    internal static partial NativeStatus CpuPassCreate(int isa, int computeType, out nint pass);
 
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_pass_destroy")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
@@ -141,6 +149,15 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_copy_runs")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuCopyRuns(nint pass, nint input, long inputStride, nint output, long outputStride, long length, long batch);
+
+    /// <summary><c>clipengine_cpu_rates</c>.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct CpuRates
+    {
+        public double Pairs;
+        public double Tiles;
+        public long Measured;
+    }
 
     /// <summary><c>clipengine_cpu_attention</c>.</summary>
     [StructLayout(LayoutKind.Sequential)]

@@ -38,6 +38,55 @@ static void pack_attention(const AttentionHead& call) {
   pack_values(call, call.panels + round_up(call.keys, kPanelColumns) * round_up(call.width, kLine));
 }
 
+// The scores of a tile of queries, tiled, to exponentials: what no query may see becomes zero, up to seen keys. inverse: of each row's sum.
+static inline void exponentials_of_scores(const AttentionHead& call, int64_t first, int64_t height, int64_t seen, float* scores, float* inverse) {
+  for (int64_t r = 0; r < height; ++r) {
+    const int64_t own = call.causal && call.offset + first + r + 1 < call.visible ? call.offset + first + r + 1 : call.visible;
+    float* row = scores + r * kLine;
+    const int64_t line = height * kLine;
+    const float* mask = call.mask != nullptr ? call.mask + (first + r) * call.mask_stride : nullptr;
+    float largest = -__builtin_inff();
+    {
+      Vector best = spread(-__builtin_inff());
+      int64_t k = 0;
+      for (; k + kWidth <= own; k += kWidth) {
+        float* p = row + (k / kLine) * line + k % kLine;
+        Vector s = load(p);
+        if (mask != nullptr) {
+          s = add(s, load(mask + k));
+          store(p, s);
+        }
+        best = maximum(s, best);
+      }
+      largest = maximum_of(best);
+      for (; k < own; ++k) {
+        float* p = row + (k / kLine) * line + k % kLine;
+        if (mask != nullptr) *p += mask[k];
+        largest = *p > largest ? *p : largest;
+      }
+    }
+    Vector total = spread(0.0f);
+    float tail = 0;
+    const Vector shift = spread(largest == -__builtin_inff() ? 0.0f : largest);  // a row that sees no key
+    for (int64_t k = 0; k < seen; k += kWidth) {
+      float* p = row + (k / kLine) * line + k % kLine;
+      const int64_t left = own - k;
+      if (left >= kWidth) {
+        const Vector e = exponential(subtract(load(p), shift));
+        total = add(total, e);
+        store(p, e);
+      } else {
+        const Vector e = left > 0 ? exponential(subtract(load(p), shift)) : spread(0.0f);
+        store(p, spread(0.0f));
+        if (left > 0) store_first(p, e, left);
+        for (int64_t j = 0; j < left; ++j) tail += p[j];
+      }
+    }
+    const float sum = sum_of(total) + tail;
+    inverse[r] = sum == 0.0f ? 0.0f : 1.0f / sum;  // what sees no key becomes zero
+  }
+}
+
 static void attention(const AttentionHead& call) {
   const int64_t padded_width = round_up(call.width, kLine);
   const int64_t key_panels = divide_up(call.keys, kPanelColumns), value_panels = divide_up(call.width, kPanelColumns);
@@ -72,51 +121,7 @@ static void attention(const AttentionHead& call) {
       }
     }
 
-    for (int64_t r = 0; r < height; ++r) {
-      const int64_t own = call.causal && call.offset + first + r + 1 < call.visible ? call.offset + first + r + 1 : call.visible;
-      float* row = scores + r * kLine;
-      const int64_t line = height * kLine;
-      const float* mask = call.mask != nullptr ? call.mask + (first + r) * call.mask_stride : nullptr;
-      float largest = -__builtin_inff();
-      {
-        Vector best = spread(-__builtin_inff());
-        int64_t k = 0;
-        for (; k + kWidth <= own; k += kWidth) {
-          float* p = row + (k / kLine) * line + k % kLine;
-          Vector s = load(p);
-          if (mask != nullptr) {
-            s = add(s, load(mask + k));
-            store(p, s);
-          }
-          best = maximum(s, best);
-        }
-        largest = maximum_of(best);
-        for (; k < own; ++k) {
-          float* p = row + (k / kLine) * line + k % kLine;
-          if (mask != nullptr) *p += mask[k];
-          largest = *p > largest ? *p : largest;
-        }
-      }
-      Vector total = spread(0.0f);
-      float tail = 0;
-      const Vector shift = spread(largest == -__builtin_inff() ? 0.0f : largest);  // a row that sees no key
-      for (int64_t k = 0; k < seen; k += kWidth) {
-        float* p = row + (k / kLine) * line + k % kLine;
-        const int64_t left = own - k;
-        if (left >= kWidth) {
-          const Vector e = exponential(subtract(load(p), shift));
-          total = add(total, e);
-          store(p, e);
-        } else {
-          const Vector e = left > 0 ? exponential(subtract(load(p), shift)) : spread(0.0f);
-          store(p, spread(0.0f));
-          if (left > 0) store_first(p, e, left);
-          for (int64_t j = 0; j < left; ++j) tail += p[j];
-        }
-      }
-      const float sum = sum_of(total) + tail;
-      inverse[r] = sum == 0.0f ? 0.0f : 1.0f / sum;  // what sees no key becomes zero
-    }
+    exponentials_of_scores(call, first, height, seen, scores, inverse);
 
     for (int64_t p = 0; p < value_panels; ++p) {
       multiply_tile<FloatDot>(height, reinterpret_cast<const uint32_t*>(scores), reinterpret_cast<const uint32_t*>(values + p * call.keys * kPanelColumns),

@@ -83,6 +83,9 @@ struct PairDot {
   static inline Sum step(Left a, Right b, Sum c) { return dot_pairs(c, a, b); }
 };
 constexpr bool kBf16Pairs = true;
+#elif defined(CLIPENGINE_MATRIX_TILES)
+using PairDot = FloatDot;  // not used: pairs go to the tile registers
+constexpr bool kBf16Pairs = true;
 #else
 using PairDot = FloatDot;  // operands rounded to bf16, kept as floats
 constexpr bool kBf16Pairs = false;

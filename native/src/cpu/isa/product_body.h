@@ -113,7 +113,9 @@ static inline void finish_tile(const Product& call, const uint32_t* sums, int64_
   for (int64_t v = 0; v < kPanelVectors; ++v) bias[v] = finish.bias != nullptr ? take(finish.bias + column, v) : spread(0.0f);
   // Row-major, or cache lines of the rows of a tile side by side.
   const bool tiled = finish.output_stride == 0;
+  const bool pairs = tiled && finish.output_bf16 && kBf16Pairs;
   float* output = tiled ? finish.output + first * finish.output_words + (column / kLine) * height * kLine : finish.output + first * finish.output_stride + column;
+  uint16_t* halves = reinterpret_cast<uint16_t*>(finish.output + first * finish.output_words) + (column / (2 * kLine)) * height * 2 * kLine + column % (2 * kLine);
   const int64_t row_step = tiled ? kLine : finish.output_stride, line_step = tiled ? height * kLine : kLine;
   const float* residual = finish.residual != nullptr ? finish.residual + first * finish.residual_stride + column : nullptr;
   const float* multiplier = finish.multiplier != nullptr ? finish.multiplier + first * finish.multiplier_stride + column : nullptr;
@@ -141,7 +143,20 @@ static inline void finish_tile(const Product& call, const uint32_t* sums, int64_
       for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = add(y[v], take(residual, v));
       residual += finish.residual_stride;
     }
+    if (pairs) {
+      // Whole lines: what a row has behind its last column is read as zeros.
+      for (int64_t v = 0; v < kPanelVectors; ++v) {
+        if (!whole && left(v) < kWidth) {
+          float lanes[kWidth];
+          store(lanes, y[v]);
+          y[v] = left(v) > 0 ? load_first(lanes, left(v)) : spread(0.0f);
+        }
+        store_upper_halves(halves + r * 2 * kLine + v * kWidth, round_to_bf16(y[v]));
+      }
+      continue;
+    }
     for (int64_t v = 0; v < kPanelVectors; ++v) {
+      if (tiled && finish.output_bf16) y[v] = round_to_bf16(y[v]);
       float* out = output + (v * kWidth / kLine) * line_step + v * kWidth % kLine;
       if (whole) {
         store(out, y[v]);

@@ -1,8 +1,8 @@
 // The table of this instruction set. Included outside the anonymous namespace, last.
 extern const Kernels CLIPENGINE_TABLE;
 const Kernels CLIPENGINE_TABLE = {
-    CLIPENGINE_TABLE_NAME, kTileRows, kPanelColumns, kBf16Pairs, kDepthBlock,
-    pack_rows, product, pack_attention, attention, layer_norm, rms_norm, l2_normalize, activate, add_arrays, multiply_arrays, depthwise,
+    CLIPENGINE_TABLE_NAME, kTileRows, kPanelColumns, kBf16Pairs, kDepthBlock, false,
+    pack_rows, product, pack_attention, attention, nullptr, nullptr, layer_norm, rms_norm, l2_normalize, activate, add_arrays, multiply_arrays, depthwise, nullptr,
 #ifdef CLIPENGINE_WORD_PAIRS
     true,
 #endif

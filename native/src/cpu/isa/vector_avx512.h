@@ -47,6 +47,12 @@ static inline void store_upper_halves(uint16_t* p, Vector v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(v), 16)));
 }
 
+// Words of two values rounded to bf16, the first in the lower half.
+static inline Vector pairs_of(Vector first, Vector second) {
+  const __m512i upper = _mm512_and_si512(_mm512_castps_si512(second), _mm512_set1_epi32(static_cast<int>(0xffff0000u)));
+  return _mm512_castsi512_ps(_mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(first), 16), upper));
+}
+
 // 64 floats, scaled to [-127, 127] and rounded, to offset bytes (1 .. 255): a cache line.
 static inline void store_offset_bytes(uint8_t* p, const float* floats, Vector scale) {
   __m512i whole[4];

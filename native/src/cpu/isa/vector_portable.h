@@ -90,7 +90,26 @@ static inline Vector round_to_bf16(Vector v) {
   return v;
 }
 
-static inline void store_upper_halves(uint16_t*, Vector) {}  // this set has no pairs
+// The upper halves of the words, where values rounded to bf16 are.
+static inline void store_upper_halves(uint16_t* p, Vector v) {
+  for (int i = 0; i < 4; ++i) {
+    const float x = v[i];
+    uint32_t bits;
+    __builtin_memcpy(&bits, &x, sizeof bits);
+    p[i] = static_cast<uint16_t>(bits >> 16);
+  }
+}
+
+// Words of two values rounded to bf16, the first in the lower half.
+static inline Vector pairs_of(Vector first, Vector second) {
+  uint32_t a[4], b[4];
+  __builtin_memcpy(a, &first, sizeof a);
+  __builtin_memcpy(b, &second, sizeof b);
+  for (int i = 0; i < 4; ++i) a[i] = a[i] >> 16 | (b[i] & 0xffff0000u);
+  Vector v;
+  __builtin_memcpy(&v, a, sizeof v);
+  return v;
+}
 
 // 64 floats, scaled to [-127, 127] and rounded, to offset bytes (1 .. 255): a cache line.
 static inline void store_offset_bytes(uint8_t* p, const float* floats, Vector scale) {

@@ -25,7 +25,7 @@ public sealed class CpuBackend : IBackend
     /// <summary>Processor and instruction set. Not the number of threads: features do not depend on it, so run records must not either.</summary>
     public string Description => $"{CpuInformation.ModelName}, {InstructionSet}";
 
-    /// <summary>The instruction set that runs: <c>portable</c>, <c>avx2</c>, <c>avx512</c>, <c>avx512_vnni</c> or <c>avx512_bf16</c>.</summary>
+    /// <summary>The instruction set that runs: <c>portable</c>, <c>avx2</c>, <c>avx512</c>, <c>avx512_vnni</c>, <c>avx512_bf16</c>, <c>amx</c> or <c>amx_emulated</c>.</summary>
     public string InstructionSet => CpuInformation.NameOf(_instructionSet);
 
     /// <inheritdoc/>
@@ -41,14 +41,14 @@ public sealed class CpuBackend : IBackend
     /// <param name="options">Threads and compute type; null for the defaults.</param>
     /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
     /// <exception cref="NotSupportedException"><see cref="CpuBackendOptions.ComputeType"/> is not one of fp32, bf16, fp16 and int8.</exception>
-    /// <exception cref="BadInputException">The environment variable <c>CLIPENGINE_CPU</c> names no instruction set, or one that the processor lacks.</exception>
+    /// <exception cref="BadInputException"><see cref="CpuBackendOptions.InstructionSet"/> or the environment variable <c>CLIPENGINE_CPU</c> names no instruction set, or one that cannot be used here; the message says why.</exception>
     public static CpuBackend Create(CpuBackendOptions? options = null)
     {
         options ??= new CpuBackendOptions();
         if (options.ComputeType is not (ElementType.Float32 or ElementType.BFloat16 or ElementType.Float16 or ElementType.Int8))
             throw new NotSupportedException($"The CPU computes in Float32, BFloat16, Float16 (weights) or Int8; asked for {options.ComputeType}.");
         NativeLoader.EnsureLoaded();
-        int instructionSet = (int?)options.InstructionSet ?? CpuInformation.DefaultInstructionSet;
+        int instructionSet = options.InstructionSet is { } name ? CpuInformation.InstructionSetOf(name) : CpuInformation.DefaultInstructionSet;
         if (options.Threads is int threads)
             NativeThreads.Count = threads;
         return new CpuBackend(instructionSet, options.ComputeType);
@@ -75,7 +75,9 @@ public sealed class CpuBackend : IBackend
             case WeightRole.PatchEmbedding or WeightRole.Convolution when !OperationShapes.IsDepthwise(role, shape):
                 if (shape.Rank != 4)
                     throw new ArgumentException($"{data.Name}: a {role} weight has four dimensions; found {shape}.", nameof(data));
-                Status(NativeMethods.CpuMatrixCreate(data.Address, (int)data.Type, shape[0], shape.ElementCount / Math.Max(1, shape[0]), 0, (int)ElementType.Float32, _instructionSet, out native), data.Name);
+                // Patches are no deeper than a block's width and take part in few sums: on tile registers they are products in bf16 like the others.
+                bool onTiles = role == WeightRole.PatchEmbedding && ComputeType == ElementType.BFloat16 && CpuInformation.HasTiles(_instructionSet);
+                Status(NativeMethods.CpuMatrixCreate(data.Address, (int)data.Type, shape[0], shape.ElementCount / Math.Max(1, shape[0]), 0, (int)(onTiles ? ElementType.BFloat16 : ElementType.Float32), _instructionSet, out native), data.Name);
                 break;
             default:
                 Status(NativeMethods.CpuValuesCreate(data.Address, (int)data.Type, shape.ElementCount, out native), data.Name);

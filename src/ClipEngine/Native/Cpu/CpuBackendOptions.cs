@@ -14,21 +14,11 @@ public sealed record CpuBackendOptions
     /// <summary>
     /// What the transformer's matrix products are computed in; sums are fp32 throughout, and patch embeddings, convolutions, attention
     /// and the last projections stay fp32. <see cref="ElementType.Float32"/>: the reference. <see cref="ElementType.BFloat16"/>: both
-    /// operands rounded to bf16, half the memory. <see cref="ElementType.Float16"/>: weights kept as fp16, inputs fp32, half the memory.
+    /// operands rounded to bf16, half the memory; with the instruction set <c>amx</c> patch embeddings and attention too. <see cref="ElementType.Float16"/>: weights kept as fp16, inputs fp32, half the memory.
     /// <see cref="ElementType.Int8"/>: a scale for each output channel of a weight and for each token, a quarter of the memory.
     /// </summary>
     public ElementType ComputeType { get; init; } = ElementType.Float32;
 
-    /// <summary>The instruction set, or null for the best that the processor has or <c>CLIPENGINE_CPU</c> names.</summary>
-    internal CpuInstructionSet? InstructionSet { get; init; }
-}
-
-/// <summary>Instruction sets of the native kernels, from least to most; each includes those before it.</summary>
-internal enum CpuInstructionSet
-{
-    Portable,
-    Avx2,
-    Avx512,
-    Avx512Vnni,
-    Avx512BFloat16,
+    /// <summary>The instruction set by its name in <see cref="CpuInformation.InstructionSets"/>, or null for the fastest that is there or what <c>CLIPENGINE_CPU</c> names.</summary>
+    public string? InstructionSet { get; init; }
 }

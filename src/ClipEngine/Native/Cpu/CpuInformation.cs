@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 
 namespace ClipEngine.Native;
@@ -5,30 +6,65 @@ namespace ClipEngine.Native;
 /// <summary>What processor this is and what of it is used.</summary>
 internal static unsafe class CpuInformation
 {
-    /// <summary>The environment variable that forces a lower instruction set: <c>portable</c>, <c>avx2</c>, <c>avx512</c>, <c>avx512_vnni</c> or <c>avx512_bf16</c>.</summary>
+    private const int Amx = 5;
+    private const int AmxEmulated = 6;
+
+    /// <summary>The environment variable that forces an instruction set: <c>portable</c>, <c>avx2</c>, <c>avx512</c>, <c>avx512_vnni</c>, <c>avx512_bf16</c>, <c>amx</c> or <c>amx_emulated</c>.</summary>
     public const string Variable = "CLIPENGINE_CPU";
 
     /// <summary>The processor's own name, as the system reports it.</summary>
     public static string ModelName { get; } = ReadModelName();
 
-    /// <summary>The instruction sets that processor, system and this build have, lowest first.</summary>
+    /// <summary>The instruction sets that processor, system and this build have, lowest first. <c>amx_emulated</c>, which runs anywhere and is for tests, is not among them.</summary>
     /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
-    public static IReadOnlyList<string> InstructionSets => [.. Enumerable.Range(0, BestInstructionSet + 1).Select(NameOf)];
+    public static IReadOnlyList<string> InstructionSets => [.. Enumerable.Range(0, AmxEmulated).Where(set => WhyMissing(set) is null).Select(NameOf)];
 
-    /// <summary>The one that is used: the best, or the lower one that <see cref="Variable"/> names.</summary>
-    /// <exception cref="BadInputException"><see cref="Variable"/> names none, or one that the processor lacks.</exception>
+    /// <summary>Names of all instruction sets that there are kernels for, lowest first.</summary>
     /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
-    public static string InstructionSet => NameOf(DefaultInstructionSet);
+    public static IReadOnlyList<string> AllInstructionSets => [.. Enumerable.Range(0, AmxEmulated + 1).Select(NameOf)];
 
-    /// <summary>Every set up to the best is there: each includes those before it.</summary>
-    internal static int BestInstructionSet
+    /// <summary>The one of <see cref="InstructionSets"/> that computes fastest here; see <see cref="BFloat16Products"/>.</summary>
+    /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
+    public static string FastestInstructionSet
     {
         get
         {
             NativeLoader.EnsureLoaded();
-            return NativeMethods.CpuIsaBest();
+            return NameOf(NativeMethods.CpuIsaBest());
         }
     }
+
+    /// <summary>
+    /// What multiplies bf16 by default, and how fast against fp32: the instruction where it is the faster, by what is known of the processor's
+    /// model or else by a measurement of some 20 ms when it is first asked for; otherwise fp32 products of widened operands.
+    /// </summary>
+    /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
+    public static string BFloat16Products
+    {
+        get
+        {
+            NativeLoader.EnsureLoaded();
+            int best = NativeMethods.CpuIsaBest();
+            NativeMethods.CpuRatesGet(out NativeMethods.CpuRates rates).ThrowIfFailed();
+            string source = rates.Measured != 0 ? "measured now" : "known of this processor";
+            return best switch
+            {
+                Amx => string.Create(CultureInfo.InvariantCulture, $"tile registers (TDPBF16PS), {rates.Tiles:F1} times the rate of fp32 ({source})"),
+                Amx - 1 => string.Create(CultureInfo.InvariantCulture, $"VDPBF16PS, {rates.Pairs:F1} times the rate of fp32 ({source})"),
+                _ when rates.Pairs > 0 => string.Create(CultureInfo.InvariantCulture, $"widened to fp32, because VDPBF16PS reaches {rates.Pairs:F2} of its rate ({source})"),
+                _ => "widened to fp32: the processor has no instruction for them",
+            };
+        }
+    }
+
+    /// <summary>Why AMX, Intel's tile registers, is not used: it is not in the processor, or the system or a container denies it; null where it can be used.</summary>
+    /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
+    public static string? WhyNoAmx => WhyMissing(Amx);
+
+    /// <summary>The one that is used: the fastest, or the one that <see cref="Variable"/> names.</summary>
+    /// <exception cref="BadInputException"><see cref="Variable"/> names none, or one that cannot be used here; the message says why.</exception>
+    /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
+    public static string InstructionSet => NameOf(DefaultInstructionSet);
 
     internal static int DefaultInstructionSet
     {
@@ -38,6 +74,32 @@ internal static unsafe class CpuInformation
             NativeMethods.CpuIsaDefault(out int isa).ThrowIfFailed(Variable);
             return isa;
         }
+    }
+
+    /// <summary>Whether products in bf16 and int8 go to tile registers, or to what stands for them.</summary>
+    internal static bool HasTiles(int instructionSet) => instructionSet >= Amx;
+
+    /// <summary>The number of a set that can be used here.</summary>
+    /// <exception cref="BadInputException">There is no such set, or it cannot be used here.</exception>
+    internal static int InstructionSetOf(string name)
+    {
+        NativeLoader.EnsureLoaded();
+        int found = AllInstructionSets.ToList().IndexOf(name);
+        if (found < 0)
+            throw new BadInputException("the instruction set", $"expected {string.Join(", ", AllInstructionSets)}; found '{BadInputException.Escape(name)}'.");
+        return WhyMissing(found) is { } reason
+            ? throw new BadInputException($"the instruction set {name}", $"{reason}.", $"There are {string.Join(", ", InstructionSets)}.")
+            : found;
+    }
+
+    private static string? WhyMissing(int instructionSet)
+    {
+        NativeLoader.EnsureLoaded();
+        if (NativeMethods.CpuIsaCheck(instructionSet) == NativeStatus.Ok)
+            return null;
+        string message = NativeStatusExtensions.LastMessage();
+        int colon = message.IndexOf(": ", StringComparison.Ordinal);
+        return colon < 0 ? message : message[(colon + 2)..];
     }
 
     internal static string NameOf(int instructionSet) => Marshal.PtrToStringUTF8((nint)NativeMethods.CpuIsaName(instructionSet)) ?? "unknown";

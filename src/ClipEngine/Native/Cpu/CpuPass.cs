@@ -17,7 +17,7 @@ internal sealed unsafe partial class CpuPass : IPass
     internal CpuPass(CpuBackend backend, int instructionSet)
     {
         _backend = backend;
-        NativeMethods.CpuPassCreate(instructionSet, out _pass).ThrowIfFailed();
+        NativeMethods.CpuPassCreate(instructionSet, (int)backend.ComputeType, out _pass).ThrowIfFailed();
         _handle = new Handle(_pass);
         _state.Begin();
     }
