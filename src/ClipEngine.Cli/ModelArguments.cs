@@ -151,6 +151,8 @@ internal sealed class ModelArguments
         }
         catch (BadInputException exception)
         {
+            if (isa is not null)
+                throw new BadInputException($"--isa {isa}", exception.Problem, exception.Remedy, exception);
             throw new BadInputException($"--device {device}{(dtype == "fp32" ? "" : $" --dtype {dtype}")}", exception.Problem, exception.Remedy, exception);
         }
     }

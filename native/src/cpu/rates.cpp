@@ -26,6 +26,7 @@ struct Known {
 };
 constexpr Known kKnown[] = {
     {"GenuineIntel", 6, 207, 207, 0.49, 7.1},  // Emerald Rapids
+    {"AuthenticAMD", 25, 17, 17, 2.0, 0},      // Zen 4, EPYC
     {"AuthenticAMD", 26, 0, 255, 2.0, 0},      // Zen 5
 };
 

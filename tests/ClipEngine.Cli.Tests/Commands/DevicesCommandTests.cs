@@ -1,5 +1,7 @@
 using System.Text.Json;
 using ClipEngine.Cli.Commands;
+using ClipEngine.Native;
+using ClipEngine.Tensors;
 
 namespace ClipEngine.Cli.Tests.Commands;
 
@@ -19,11 +21,25 @@ public class DevicesCommandTests
     }
 
     [Fact]
+    public void An_instruction_set_that_is_not_there_is_refused_with_the_reason()
+    {
+        Assert.SkipWhen(CpuInformation.InstructionSets.Contains("amx"), "This processor has AMX.");
+        BadInputException exception = Assert.Throws<BadInputException>(() => ModelArguments.OpenBackend("cpu", "bf16", null, "amx"));
+        Assert.Contains("--isa amx", exception.Message, StringComparison.Ordinal);
+        Assert.Contains(CpuInformation.WhyNoAmx!, exception.Message, StringComparison.Ordinal);
+        using IBackend backend = ModelArguments.OpenBackend("cpu", "bf16", null, "amx_emulated");
+        Assert.Contains("amx_emulated", backend.Description, StringComparison.Ordinal);
+        Assert.Throws<BadInputException>(() => ModelArguments.OpenBackend("cuda", "bf16", null, "amx"));
+    }
+
+    [Fact]
     public void Text_says_what_is_used_and_what_is_not_there()
     {
         var output = new StringWriter();
         DevicesCommand.Run(json: false, output);
         Assert.Contains("instruction set used:", output.ToString(), StringComparison.Ordinal);
+        Assert.Contains("bf16 products:", output.ToString(), StringComparison.Ordinal);
+        Assert.Contains(CpuInformation.InstructionSets.Contains("amx") ? "AMX:                    there" : "AMX:                    not there: ", output.ToString(), StringComparison.Ordinal);
         Assert.Contains("cuda", output.ToString(), StringComparison.Ordinal);
         Assert.Contains("torch not available: ", output.ToString(), StringComparison.Ordinal);
     }

@@ -7,7 +7,7 @@ namespace clipengine::cpu {
 
 struct AmxSupport {
   bool usable;
-  std::string reason;  // why not: a sentence's end behind "AMX is not there: "
+  std::string reason;  // why not, as a clause
 };
 
 // Looks once, and asks the system for the permission that a process needs (Linux keeps the tiles' 8 KiB for those that asked).
