@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""ClipEngine beside ONNX Runtime, TorchSharp, Pillow with torchvision, numpy and oneDNN in one go, alternating, with ratios.
+"""ClipEngine beside ONNX Runtime, TorchSharp, PyTorch, OpenVINO, Pillow with torchvision, numpy and oneDNN in one go, alternating, with ratios.
 
     ORT_DIR=<folder that holds node_modules> benchmarks/peers/compare.py --work /tmp/peers [--threads 2] [--rounds 3]
         [--parts start,towers,products,imaging,sweep,load] [--program dotnet .../ClipEngine.Cli.dll]
         [--models ViT-B-32,ViT-L-14] [--towers image,text,prompts] [--types fp32,int8] [--batches 1,8,32]
-        [--peers onnx,torchsharp-fp32,torchsharp-bf16]
+        [--peers onnx,torchsharp-fp32,torchsharp-bf16,pytorch-fp32,pytorch-bf16,openvino-fp32,openvino-bf16]
 
 WORK holds what is made once and reused: onnx/ (export_towers.py), photos/ (make_photos.py), and for every model, ViT-B-32/ for one, a folder
 with the same shapes (tools/synthesize-checkpoint). A peer that is not there is said to be missing and its part left out; nothing is fetched:
@@ -12,9 +12,11 @@ with the same shapes (tools/synthesize-checkpoint). A peer that is not there is 
     apt-get install libdnnl-dev                                 or unpacked anywhere: CPLUS_INCLUDE_PATH and LIBRARY_PATH name it
 Python needs numpy, and PyTorch, torchvision and Pillow for imaging. Wall times; run it on a quiet machine. A ratio is the peer's time
 over ours: above 1 we are faster. The towers' peers are ONNX Runtime and TorchSharp eager from C# (towers/, whose build fetches both packages);
-where TorchSharp cannot be loaded, root runs it in a Debian 13 root (tools/in-debian13.sh).
+where TorchSharp cannot be loaded, root runs it in a Debian 13 root (tools/in-debian13.sh). PyTorch eager and OpenVINO are Python packages
+(python_tower.py); one that is not installed is left out. Beside the peers each type that ClipEngine computes in stands against its own fp32.
 """
 import argparse
+import importlib.util
 import os
 import shutil
 import signal
@@ -39,7 +41,7 @@ parser.add_argument("--parts", default="start,towers,products,imaging,sweep,load
 parser.add_argument("--models", default="ViT-B-32")
 parser.add_argument("--towers", default="image,text", help="image, text (whole contexts) and prompts (short ones on our side, padded on the peer's)")
 parser.add_argument("--types", default="fp32", help="what ClipEngine computes in: fp32, bf16, fp16, int8")
-parser.add_argument("--peers", default="onnx,torchsharp-fp32,torchsharp-bf16", help="whose towers")
+parser.add_argument("--peers", default="onnx,torchsharp-fp32,torchsharp-bf16,pytorch-bf16,openvino-bf16", help="whose towers; 'none' for ClipEngine's own types alone")
 parser.add_argument("--batches", default="1,8,32")
 parser.add_argument("--seconds", type=float, default=0.7, help="length of one tower's turn")
 parser.add_argument("--program", nargs="+", default=PROGRAM)
@@ -141,6 +143,11 @@ def peer_command(name, onnx):
     """The command of a tower's peer, or None with the reason said."""
     if name == "onnx":
         return ["dotnet", TOWERS, "onnx", onnx, str(options.threads)]
+    package = {"pytorch": "torch", "openvino": "openvino"}.get(name.split("-")[0])
+    if package is not None:
+        if importlib.util.find_spec(package) is None:
+            return missing(f"{name}: the Python package {package} is not installed")
+        return [sys.executable, os.path.join(HERE, "python_tower.py"), name.split("-")[0], onnx, str(options.threads), name.split("-")[1]]
     command = ["dotnet", TOWERS, "torchsharp", onnx, str(options.threads), name.removeprefix("torchsharp-")]
     library = subprocess.run("ldconfig -p | awk '/libstdc\\+\\+\\.so\\.6 .*x86-64/ { print $NF; exit }' | xargs -r grep -q GLIBCXX_3.4.32", shell=True)
     if library.returncode == 0:
@@ -152,14 +159,15 @@ def peer_command(name, onnx):
 
 def towers():
     """Turns of --seconds in every round: the ratio of a round is that of the medians of two turns within a few seconds of each other."""
-    run("dotnet", "build", os.path.join(HERE, "towers"), "-c", "Release", "-v", "quiet", "-nologo")
+    if any(name.startswith(("onnx", "torchsharp")) for name in options.peers.split(",")):
+        run("dotnet", "build", os.path.join(HERE, "towers"), "-c", "Release", "-v", "quiet", "-nologo")
     for model in options.models.split(","):
         for tower in options.towers.split(","):
             onnx = path("onnx", f"{model}.{tower.replace('prompts', 'text')}.onnx")
-            if not os.path.exists(onnx) or not os.path.isdir(path(model)):
+            if (options.peers != "none" and not os.path.exists(onnx)) or not os.path.isdir(path(model)):
                 missing(f"{model} {tower}: {onnx} and {path(model)} are both needed")
                 continue
-            commands = {name: peer_command(name, onnx) for name in options.peers.split(",")}
+            commands = {name: peer_command(name, onnx) for name in options.peers.split(",") if name != "none"}
             peers = {name: Contender(name, *command) for name, command in commands.items() if command}
             ours = {kind: Contender(kind, "dotnet", BENCHMARKS, "towers", path(model), tower, str(options.threads), "-", kind) for kind in options.types.split(",")}
             operations = next(iter(ours.values())).ask("operations 0")[0]
@@ -175,9 +183,9 @@ def towers():
                                 shares[kind].append(operations * batch / times[kind][-1] * 1000 / ceiling)
                 for kind in ours:
                     share = f"{100 * statistics.median(shares[kind]):.0f} % of the ceiling" if shares[kind] else ""
-                    for name in peers:
+                    for name in (*peers, *(["fp32"] if kind != "fp32" and "fp32" in ours else [])):
                         low, ratio, high = quartiles([theirs / own for theirs, own in zip(times[name], times[kind])])
-                        turns.append((f"{model} {tower}, batch {batch}, {kind} / {name}", statistics.median(times[name]), statistics.median(times[kind]), ratio, low, high, share))
+                        turns.append((f"{model} {tower}, batch {batch}, {kind} / {'our fp32' if name in ours else name}", statistics.median(times[name]), statistics.median(times[kind]), ratio, low, high, share))
                         print("   " + TURN.format(*turns[-1]), flush=True)
             for contender in (*peers.values(), *ours.values()):
                 contender.end()

@@ -137,7 +137,7 @@ internal sealed class ModelArguments
     /// <summary><c>--isa</c>.</summary>
     public static Option<string?> IsaOption() => new Option<string?>("--isa") { Description = $"The processor's instruction set for --device cpu, in place of the fastest: {string.Join(", ", IsaNames)}. 'clipengine devices' shows what there is." }.OneOf(IsaNames);
 
-    private static readonly string[] IsaNames = ["portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx", "amx_emulated"];
+    private static readonly string[] IsaNames = ["portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "neon", "neon_dot", "neon_matrix", "amx", "amx_emulated"];
 
     /// <summary>The backend that was asked for; another one is never taken instead.</summary>
     internal static IBackend OpenBackend(string device, string dtype, int? threads, string? isa = null)

@@ -6,10 +6,13 @@ namespace ClipEngine.Native;
 /// <summary>What processor this is and what of it is used.</summary>
 internal static unsafe class CpuInformation
 {
-    private const int Amx = 5;
-    private const int AmxEmulated = 6;
+    // As clipengine_cpu.h counts them.
+    private const int Avx512BFloat16 = 4;
+    private const int NeonMatrix = 7;
+    private const int Amx = 8;
+    private const int AmxEmulated = 9;
 
-    /// <summary>The environment variable that forces an instruction set: <c>portable</c>, <c>avx2</c>, <c>avx512</c>, <c>avx512_vnni</c>, <c>avx512_bf16</c>, <c>amx</c> or <c>amx_emulated</c>.</summary>
+    /// <summary>The environment variable that forces an instruction set: <c>portable</c>, <c>avx2</c>, <c>avx512</c>, <c>avx512_vnni</c>, <c>avx512_bf16</c>, <c>neon</c>, <c>neon_dot</c>, <c>neon_matrix</c>, <c>amx</c> or <c>amx_emulated</c>.</summary>
     public const string Variable = "CLIPENGINE_CPU";
 
     /// <summary>The processor's own name, as the system reports it.</summary>
@@ -50,7 +53,8 @@ internal static unsafe class CpuInformation
             return best switch
             {
                 Amx => string.Create(CultureInfo.InvariantCulture, $"tile registers (TDPBF16PS), {rates.Tiles:F1} times the rate of fp32 ({source})"),
-                Amx - 1 => string.Create(CultureInfo.InvariantCulture, $"VDPBF16PS, {rates.Pairs:F1} times the rate of fp32 ({source})"),
+                NeonMatrix => "BFMMLA",
+                Avx512BFloat16 => string.Create(CultureInfo.InvariantCulture, $"VDPBF16PS, {rates.Pairs:F1} times the rate of fp32 ({source})"),
                 _ when rates.Pairs > 0 => string.Create(CultureInfo.InvariantCulture, $"widened to fp32, because VDPBF16PS reaches {rates.Pairs:F2} of its rate ({source})"),
                 _ => "widened to fp32: the processor has no instruction for them",
             };

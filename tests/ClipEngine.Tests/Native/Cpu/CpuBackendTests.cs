@@ -122,13 +122,15 @@ public unsafe class CpuBackendTests
     }
 
     [Theory]
-    [InlineData(ElementType.Float32)]
-    [InlineData(ElementType.BFloat16)]
-    [InlineData(ElementType.Int8)]
-    public void One_token_behind_a_block_has_the_bits_that_the_whole_block_gives_it(ElementType type)
+    [InlineData(ElementType.Float32, null)]
+    [InlineData(ElementType.BFloat16, null)]
+    [InlineData(ElementType.Int8, null)]
+    [InlineData(ElementType.BFloat16, "amx_emulated")]
+    [InlineData(ElementType.Int8, "amx_emulated")]
+    public void One_token_behind_a_block_has_the_bits_that_the_whole_block_gives_it(ElementType type, string? instructionSet)
     {
         const int Batch = 5, Tokens = 7;
-        using CpuBackend backend = CpuBackend.Create(new CpuBackendOptions { ComputeType = type });
+        using CpuBackend backend = CpuBackend.Create(new CpuBackendOptions { ComputeType = type, InstructionSet = instructionSet });
         using var block = new Block(backend);
         foreach (AttentionMask mask in new[] { default, AttentionMask.CausalMask })
         {
@@ -153,6 +155,10 @@ public unsafe class CpuBackendTests
         Assert.Equal(512 * 512 * 4, wide.ByteLength);
         Assert.InRange(narrow.ByteLength, wide.ByteLength / share, (wide.ByteLength / share) + (512 * 8));
     }
+
+    [Fact]
+    public void An_instruction_set_that_is_none_is_refused_with_those_that_are() =>
+        Assert.Contains("amx_emulated", Assert.Throws<BadInputException>(() => CpuBackend.Create(new CpuBackendOptions { InstructionSet = "sse9" })).Message, StringComparison.Ordinal);
 
     private static float[] Values(int count)
     {
