@@ -17,7 +17,7 @@ public sealed record BackendOptions
     /// <summary>Processor threads, one setting for the process; null leaves it as it is.</summary>
     public int? Threads { get; init; }
 
-    /// <summary>On the processor: the instruction set by its name in <see cref="Native.CpuInformation.InstructionSets"/>; null for the fastest, or what <c>CLIPENGINE_CPU</c> names.</summary>
+    /// <summary>On the processor: the instruction set by the name that <c>clipengine devices</c> shows, <c>avx512_vnni</c> for one; null for the fastest, or what <c>CLIPENGINE_CPU</c> names.</summary>
     public string? InstructionSet { get; init; }
 
     /// <summary>The compute type as <see cref="Parse"/> reads it.</summary>

@@ -19,6 +19,6 @@ public sealed record CpuBackendOptions
     /// </summary>
     public ElementType ComputeType { get; init; } = ElementType.Float32;
 
-    /// <summary>The instruction set by its name in <see cref="CpuInformation.InstructionSets"/>, or null for the fastest that is there or what <c>CLIPENGINE_CPU</c> names.</summary>
+    /// <summary>The instruction set by the name that <c>clipengine devices</c> shows, <c>avx512_vnni</c> for one, or null for the fastest that is there or what <c>CLIPENGINE_CPU</c> names.</summary>
     public string? InstructionSet { get; init; }
 }
