@@ -16,7 +16,7 @@ internal static class TowerRun
     {
         if (arguments.Length is < 4 or > 6)
         {
-            Console.Error.WriteLine($"usage: {verb} FOLDER image|text|prompts THREADS BATCH[,BATCH...]|- [fp32|bf16|fp16|int8] [SECONDS]");
+            Console.Error.WriteLine($"usage: {verb} FOLDER|CONFIGURATION.json image|text|prompts THREADS BATCH[,BATCH...]|- [fp32|bf16|fp16|int8] [SECONDS]");
             return 2;
         }
 
@@ -51,10 +51,19 @@ internal static class TowerRun
     private static (IDualEncoder Model, IReadOnlyList<Weight> Weights) Load(string folder, IBackend backend)
     {
         ModelPlan plan = ModelConfiguration.Plan(folder);
-        using ICheckpoint checkpoint = plan.Arrange(Checkpoint.OpenAsStored(folder));
+        using ICheckpoint checkpoint = folder.EndsWith(".json", StringComparison.Ordinal) ? Untrained(plan, backend) : plan.Arrange(Checkpoint.OpenAsStored(folder));
         using var reader = new WeightReader(checkpoint, backend);
         var model = (IDualEncoder)plan.Build(reader, backend, new ModelOptions());
         return (model, reader.Complete());
+    }
+
+    /// <summary>Random weights for a configuration alone: speed does not depend on them.</summary>
+    private static UntrainedCheckpoint Untrained(ModelPlan plan, IBackend backend)
+    {
+        using var nothing = new UntrainedCheckpoint(plan.Source, []);
+        using var asking = new WeightReader(nothing, backend: null);
+        plan.Build(asking, backend, new ModelOptions());
+        return new UntrainedCheckpoint(plan.Source, asking.Requests);
     }
 
     /// <summary>

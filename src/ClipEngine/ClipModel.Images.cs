@@ -141,7 +141,7 @@ public sealed partial class ClipModel
 
     private EncodeTimes EncodeImages(int count, ImageDecode decode, Func<int, string> nameOf, FeatureRoom room, BatchDone done, bool normalize, IProgress<EncodeProgress>? progress, Action<int, ImageException>? skipped, CancellationToken cancellationToken)
     {
-        ObjectDisposedException.ThrowIf(_calls.IsClosed, this);
+        ObjectDisposedException.ThrowIf(_handle.Calls.IsClosed, this);
         if (count == 1 && skipped is null)
             return EncodeOne(decode, nameOf, room, done, normalize, progress, cancellationToken);
         // The processor's own backend shares its threads with decoding; beside a GPU all processors are free for it.

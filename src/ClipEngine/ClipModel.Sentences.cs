@@ -17,7 +17,7 @@ public sealed partial class ClipModel
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     public FeatureMatrix EncodeTexts(IReadOnlyList<string> texts, bool normalize = true, IProgress<EncodeProgress>? progress = null, CancellationToken cancellationToken = default)
     {
-        ObjectDisposedException.ThrowIf(_calls.IsClosed, this);
+        ObjectDisposedException.ThrowIf(_handle.Calls.IsClosed, this);
         ArgumentNullException.ThrowIfNull(texts);
         ITokenizer tokenizer = Tokenizer;
         int length = tokenizer.ContextLength, batch = TextBatchSize;

@@ -26,28 +26,16 @@ public sealed partial class ClipModel : IDisposable
     /// <summary>Tokens that are enough to keep a processor's matrix units busy; larger batches only cost memory.</summary>
     private const int TokensOfABatch = 512;
 
-    private readonly LoadedParts _parts;
-    private readonly Lazy<ITokenizer> _tokenizer;
-    private readonly Lazy<IImagePreprocessor> _preprocessor;
+    private readonly ModelHandle _handle;
     private readonly int? _batchSize;
     private readonly ILogger? _logger;
-    private readonly CallCounter _calls;
 
-    /// <summary>Takes over what was loaded.</summary>
-    /// <param name="parts">With an <see cref="IDualEncoder"/>.</param>
-    /// <param name="ownBackend">Released with the model; null where it stays the caller's.</param>
-    /// <param name="options">As they were given for loading.</param>
-    internal ClipModel(LoadedParts parts, IBackend? ownBackend, ClipModelOptions options)
+    private ClipModel(ModelHandle handle, ClipModelOptions options)
     {
-        _parts = parts;
-        _calls = new CallCounter(() => Release(parts, ownBackend));
+        _handle = handle;
         _batchSize = options.BatchSize;
         _logger = options.Logger;
-        _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
-        PreprocessOptions preprocess = (options.Preprocessing ?? new PreprocessOverrides()).Apply(parts.Model.Preprocess);
-        _preprocessor = new Lazy<IImagePreprocessor>(() => options.Preprocessor ?? parts.Model.CreatePreprocessor(preprocess));
-        Encoder = (IDualEncoder)parts.Model;
-        WeightBytes = parts.Weights.Sum(weight => weight.ByteLength);
+        Encoder = (IDualEncoder)handle.Model;
     }
 
     /// <summary>The towers and what is known of them.</summary>
@@ -60,17 +48,17 @@ public sealed partial class ClipModel : IDisposable
     public IBackend Backend => Encoder.Backend;
 
     /// <summary>Bytes that the weights occupy in the backend's memory.</summary>
-    public long WeightBytes { get; }
+    public long WeightBytes => _handle.WeightBytes;
 
     /// <summary>What a user should know about this load: preprocessing that nobody stated, odd weights. Shown, and written to run records.</summary>
-    public IReadOnlyList<string> Notices => _parts.Notices;
+    public IReadOnlyList<string> Notices => _handle.Notices;
 
     /// <summary>The model's tokenizer.</summary>
     /// <exception cref="BadInputException">It needs one that is not built.</exception>
-    public ITokenizer Tokenizer => _tokenizer.Value;
+    public ITokenizer Tokenizer => _handle.Tokenizer;
 
     /// <summary>The model's preprocessing.</summary>
-    public IImagePreprocessor Preprocessor => _preprocessor.Value;
+    public IImagePreprocessor Preprocessor => _handle.Preprocessor;
 
     /// <summary>Loads a model.</summary>
     /// <param name="path">A folder in the OpenCLIP or transformers layout, a file of weights with its configuration beside it, or the name of weights in the catalogue that were fetched before.</param>
@@ -125,7 +113,7 @@ public sealed partial class ClipModel : IDisposable
 
     private void RunPixels(ReadOnlySpan<float> pixels, Span<float> features, bool normalize, CancellationToken cancellationToken, Span<float> normalized = default)
     {
-        using CallCounter.Call call = _calls.Enter(this);
+        using CallCounter.Call call = _handle.Calls.Enter(this);
         PreprocessOptions size = Encoder.Preprocess;
         int one = 3 * size.Height * size.Width;
         if (pixels.Length % one != 0)
@@ -173,7 +161,7 @@ public sealed partial class ClipModel : IDisposable
 
     private void RunTokens(ReadOnlySpan<int> ids, int length, Span<float> features, bool normalize, CancellationToken cancellationToken, Span<float> normalized = default)
     {
-        using CallCounter.Call call = _calls.Enter(this);
+        using CallCounter.Call call = _handle.Calls.Enter(this);
         if (length < 1 || ids.Length % length != 0)
             throw new ArgumentException($"expected sentences of {length} ids, found {ids.Length} ids.", nameof(ids));
         int count = ids.Length / length;
@@ -195,7 +183,7 @@ public sealed partial class ClipModel : IDisposable
     /// <summary>Calls the towers as they are; the model is not released before the call returns.</summary>
     internal T Use<T>(Func<IDualEncoder, T> call)
     {
-        using CallCounter.Call running = _calls.Enter(this);
+        using CallCounter.Call running = _handle.Calls.Enter(this);
         return call(Encoder);
     }
 
@@ -203,7 +191,7 @@ public sealed partial class ClipModel : IDisposable
     /// Releases the weights, and the backend where it is the model's own. May be called at any time: it waits for nothing, calls that are
     /// running finish or throw <see cref="ObjectDisposedException"/>, later ones throw it.
     /// </summary>
-    public void Dispose() => _calls.Close();
+    public void Dispose() => _handle.Calls.Close();
 
     /// <summary>Images that go through the tower at once.</summary>
     internal int ImageBatchSize => _batchSize ?? Math.Clamp(TokensOfABatch / Encoder.ImageTokens, 2, 32);
@@ -213,27 +201,11 @@ public sealed partial class ClipModel : IDisposable
 
     private static ClipModel Create(ClipModelOptions options, Func<IBackend, LoadedParts> load, string source)
     {
-        if (options.BatchSize is { } size)
-            ArgumentOutOfRangeException.ThrowIfLessThan(size, 1, nameof(options));
         long start = Stopwatch.GetTimestamp();
-        IBackend? ownBackend = options.Backend is null ? CpuBackend.Create() : null;
-        LoadedParts? parts = null;
-        try
-        {
-            parts = load(options.Backend ?? ownBackend!);
-            if (parts.Model is not IDualEncoder)
-                throw new BadInputException(source, $"{parts.Model.Architecture} does not make features of images and sentences by themselves.", "It is a scorer of pairs.");
-            var model = new ClipModel(parts, ownBackend, options);
-            parts = null;
-            ownBackend = null;
-            if (model._logger is not null)
-                model.LogLoaded(source, start);
-            return model;
-        }
-        finally
-        {
-            Release(parts, ownBackend);
-        }
+        var model = new ClipModel(ModelHandle.Load<IDualEncoder>(source, options, load, "does not make features of images and sentences by themselves."), options);
+        if (model._logger is not null)
+            model.LogLoaded(source, start);
+        return model;
     }
 
     // Apart, so that who does not log does not load the library for it.
@@ -284,12 +256,5 @@ public sealed partial class ClipModel : IDisposable
         if (count == 0 ? features.Length != 0 : features.Length == 0 || features.Length % count != 0)
             throw new ArgumentException($"expected room for {count} features, found {features.Length} floats.", nameof(features));
         return count == 0 ? 0 : features.Length / count;
-    }
-
-    private static void Release(LoadedParts? parts, IBackend? backend)
-    {
-        foreach (Weight weight in parts?.Weights ?? [])
-            weight.Dispose();
-        backend?.Dispose();
     }
 }

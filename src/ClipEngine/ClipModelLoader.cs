@@ -8,40 +8,8 @@ using ClipEngine.Tokenization;
 
 namespace ClipEngine;
 
-/// <summary>What a load ends with; all of it owned by the <see cref="ClipModel"/>.</summary>
-internal sealed record LoadedParts(IModel Model, IReadOnlyList<Weight> Weights, IReadOnlyList<string> Notices, Func<ITokenizer> Tokenizer)
-{
-    /// <summary>Loads a model and hands it to what owns it; nothing is left over where either fails.</summary>
-    /// <param name="path">As the user named it.</param>
-    /// <param name="options">The backend, unless a processor is opened.</param>
-    /// <param name="own">Takes the parts, and the backend that was opened for them.</param>
-    public static T Load<T>(string path, ClipModelOptions options, Func<LoadedParts, IBackend?, T> own)
-    {
-        if (options.BatchSize is { } size)
-            ArgumentOutOfRangeException.ThrowIfLessThan(size, 1, nameof(options));
-        IBackend? backend = options.Backend is null ? Native.CpuBackend.Create() : null;
-        LoadedParts? parts = null;
-        try
-        {
-            parts = ClipModelLoader.Load(path, options, options.Backend ?? backend!);
-            return own(parts, backend);
-        }
-        catch
-        {
-            parts?.Release(backend: null);
-            backend?.Dispose();
-            throw;
-        }
-    }
-
-    /// <summary>Releases the weights, then the backend where it belongs to them.</summary>
-    public void Release(IBackend? backend)
-    {
-        foreach (Weight weight in Weights)
-            weight.Dispose();
-        backend?.Dispose();
-    }
-}
+/// <summary>What a load ends with; owned by a <see cref="ModelHandle"/>.</summary>
+internal sealed record LoadedParts(IModel Model, IReadOnlyList<Weight> Weights, IReadOnlyList<string> Notices, Func<ITokenizer> Tokenizer);
 
 /// <summary>Finds a model's files and brings its weights to a backend.</summary>
 internal static class ClipModelLoader

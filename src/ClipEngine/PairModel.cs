@@ -15,20 +15,14 @@ public sealed class PairModel : IDisposable
     /// <summary>Images that are encoded at once.</summary>
     private const int ImageBatch = 4;
 
-    private readonly LoadedParts _parts;
-    private readonly Lazy<ITokenizer> _tokenizer;
-    private readonly Lazy<IImagePreprocessor> _preprocessor;
+    private readonly ModelHandle _handle;
     private readonly int _sentenceBatch;
-    private readonly CallCounter _calls;
 
-    private PairModel(LoadedParts parts, IBackend? ownBackend, ClipModelOptions options)
+    private PairModel(ModelHandle handle, ClipModelOptions options)
     {
-        _parts = parts;
-        _calls = new CallCounter(() => parts.Release(ownBackend));
+        _handle = handle;
         _sentenceBatch = options.BatchSize ?? PairScoring.SentenceBatch;
-        _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
-        _preprocessor = new Lazy<IImagePreprocessor>(() => options.Preprocessor ?? parts.Model.CreatePreprocessor(options.Preprocessing?.Apply(parts.Model.Preprocess) ?? parts.Model.Preprocess));
-        Scorer = (IPairScorer)parts.Model;
+        Scorer = (IPairScorer)handle.Model;
     }
 
     /// <summary>The model and what is known of it.</summary>
@@ -38,14 +32,14 @@ public sealed class PairModel : IDisposable
     public IBackend Backend => Scorer.Backend;
 
     /// <summary>What a user should know about this load.</summary>
-    public IReadOnlyList<string> Notices => _parts.Notices;
+    public IReadOnlyList<string> Notices => _handle.Notices;
 
     /// <summary>The model's tokenizer.</summary>
     /// <exception cref="BadInputException">It needs one that is not built, or its files are not there.</exception>
-    public ITokenizer Tokenizer => _tokenizer.Value;
+    public ITokenizer Tokenizer => _handle.Tokenizer;
 
     /// <summary>The model's preprocessing.</summary>
-    public IImagePreprocessor Preprocessor => _preprocessor.Value;
+    public IImagePreprocessor Preprocessor => _handle.Preprocessor;
 
     /// <summary>Loads a model.</summary>
     /// <param name="path">A folder in a layout that a family knows, or a file of weights with its configuration beside it.</param>
@@ -55,9 +49,7 @@ public sealed class PairModel : IDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         options ??= new ClipModelOptions();
-        return LoadedParts.Load(path, options, (parts, ownBackend) => parts.Model is IPairScorer
-            ? new PairModel(parts, ownBackend, options)
-            : throw new BadInputException(path, $"{parts.Model.Architecture} does not score an image and a sentence together.", "clipengine inspect says what a model can do."));
+        return new PairModel(ModelHandle.Load<IPairScorer>(path, options, backend => ClipModelLoader.Load(path, options, backend), "does not score an image and a sentence together."), options);
     }
 
     /// <summary>Scores every image with every sentence.</summary>
@@ -68,7 +60,7 @@ public sealed class PairModel : IDisposable
     /// <exception cref="BadInputException">An image cannot be read; names it.</exception>
     public float[] ScorePairs(IReadOnlyList<string> files, IReadOnlyList<string> sentences, CancellationToken cancellationToken = default)
     {
-        using CallCounter.Call call = _calls.Enter(this);
+        using CallCounter.Call call = _handle.Calls.Enter(this);
         ArgumentNullException.ThrowIfNull(files);
         ArgumentNullException.ThrowIfNull(sentences);
         int length = Tokenizer.ContextLength;
@@ -102,14 +94,14 @@ public sealed class PairModel : IDisposable
     /// <param name="cancellationToken">Stops between batches.</param>
     public void ScoreTokens(ReadOnlySpan<float> pixels, ReadOnlySpan<int> ids, int length, Span<float> logits, CancellationToken cancellationToken = default)
     {
-        using CallCounter.Call call = _calls.Enter(this);
+        using CallCounter.Call call = _handle.Calls.Enter(this);
         if (length < 1 || ids.Length % length != 0)
             throw new ArgumentException($"expected sentences of {length} ids, found {ids.Length} ids.", nameof(ids));
         PairScoring.Score(Scorer, pixels, ids, length, logits, _sentenceBatch, cancellationToken);
     }
 
     /// <summary>Releases the weights, and the backend where it is the model's own. May be called at any time: calls that are running finish, later ones throw <see cref="ObjectDisposedException"/>.</summary>
-    public void Dispose() => _calls.Close();
+    public void Dispose() => _handle.Calls.Close();
 
     private int PixelCount => 3 * Scorer.Preprocess.Height * Scorer.Preprocess.Width;
 }

@@ -8,20 +8,14 @@ namespace ClipEngine;
 /// <summary>A loaded model that writes sentences about images, such as BLIP's captioner. Thread-safe; weights are shared by all calls.</summary>
 public sealed class CaptionModel : IDisposable
 {
-    private readonly LoadedParts _parts;
-    private readonly Lazy<ITokenizer> _tokenizer;
-    private readonly Lazy<IImagePreprocessor> _preprocessor;
+    private readonly ModelHandle _handle;
     private readonly Lazy<WordPieceText> _text;
-    private readonly CallCounter _calls;
 
-    private CaptionModel(LoadedParts parts, IBackend? ownBackend, ClipModelOptions options, string folder)
+    private CaptionModel(ModelHandle handle, string folder)
     {
-        _parts = parts;
-        _calls = new CallCounter(() => parts.Release(ownBackend));
-        _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
-        _preprocessor = new Lazy<IImagePreprocessor>(() => options.Preprocessor ?? parts.Model.CreatePreprocessor(options.Preprocessing?.Apply(parts.Model.Preprocess) ?? parts.Model.Preprocess));
+        _handle = handle;
         _text = new Lazy<WordPieceText>(() => WordPieceText.Load(folder));
-        Captioner = (ICaptioner)parts.Model;
+        Captioner = (ICaptioner)handle.Model;
     }
 
     /// <summary>The model and what is known of it.</summary>
@@ -31,14 +25,14 @@ public sealed class CaptionModel : IDisposable
     public IBackend Backend => Captioner.Backend;
 
     /// <summary>What a user should know about this load.</summary>
-    public IReadOnlyList<string> Notices => _parts.Notices;
+    public IReadOnlyList<string> Notices => _handle.Notices;
 
     /// <summary>The model's tokenizer, for prompts.</summary>
     /// <exception cref="BadInputException">It needs one that is not built, or its files are not there.</exception>
-    public ITokenizer Tokenizer => _tokenizer.Value;
+    public ITokenizer Tokenizer => _handle.Tokenizer;
 
     /// <summary>The model's preprocessing.</summary>
-    public IImagePreprocessor Preprocessor => _preprocessor.Value;
+    public IImagePreprocessor Preprocessor => _handle.Preprocessor;
 
     /// <summary>Loads a model.</summary>
     /// <param name="path">A folder in a layout that a family knows, or a file of weights with its configuration beside it.</param>
@@ -48,9 +42,8 @@ public sealed class CaptionModel : IDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         options ??= new ClipModelOptions();
-        return LoadedParts.Load(path, options, (parts, ownBackend) => parts.Model is ICaptioner
-            ? new CaptionModel(parts, ownBackend, options, Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!)
-            : throw new BadInputException(path, $"{parts.Model.Architecture} writes no captions.", "clipengine inspect says what a model can do."));
+        ModelHandle handle = ModelHandle.Load<ICaptioner>(path, options, backend => ClipModelLoader.Load(path, options, backend), "writes no captions.");
+        return new CaptionModel(handle, Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!);
     }
 
     /// <summary>The ids of a prompt, for <see cref="Generate"/>.</summary>
@@ -89,7 +82,7 @@ public sealed class CaptionModel : IDisposable
     /// <returns>The ids, the first one and the prompt among them, the end where there is one.</returns>
     public int[] Generate(ReadOnlySpan<float> pixels, ReadOnlySpan<int> prompt, CaptionOptions? options = null, CancellationToken cancellationToken = default)
     {
-        using CallCounter.Call call = _calls.Enter(this);
+        using CallCounter.Call call = _handle.Calls.Enter(this);
         options ??= new CaptionOptions();
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Beams, 1, nameof(options));
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(options.RepetitionPenalty, 0, nameof(options));
@@ -110,7 +103,7 @@ public sealed class CaptionModel : IDisposable
     /// <returns><c>[n, length, vocabulary]</c>, row-major.</returns>
     public float[] Score(ReadOnlySpan<float> pixels, ReadOnlySpan<int> ids, int length, ReadOnlySpan<int> lengths = default)
     {
-        using CallCounter.Call call = _calls.Enter(this);
+        using CallCounter.Call call = _handle.Calls.Enter(this);
         if (length < 1 || length > Captioner.ContextLength || ids.Length == 0 || ids.Length % length != 0)
             throw new ArgumentException($"expected sentences of 1 to {Captioner.ContextLength} ids, found {ids.Length} ids in sentences of {length}.", nameof(ids));
         using PreparedImage image = Prepare(pixels);
@@ -123,7 +116,7 @@ public sealed class CaptionModel : IDisposable
     }
 
     /// <summary>Releases the weights, and the backend where it is the model's own. May be called at any time: calls that are running finish, later ones throw <see cref="ObjectDisposedException"/>.</summary>
-    public void Dispose() => _calls.Close();
+    public void Dispose() => _handle.Calls.Close();
 
     private PreparedImage Prepare(ReadOnlySpan<float> pixels)
     {

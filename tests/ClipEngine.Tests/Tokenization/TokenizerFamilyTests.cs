@@ -208,6 +208,44 @@ public class TokenizerFamilyTests
 
     private static bool IsWellFormed(string text) => Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text)) == text && !text.Contains('\uFFFD');
 
+    /// <summary>The tokenizer that a model's own configuration asks for, beside the files of its repository: every line again.</summary>
+    [SkippableTheory]
+    [InlineData("nllb", "open_clip", "facebook/nllb-200-distilled-600M", """ "hf_proj_type": "linear", "hf_pooler_type": "cls_pooler" """)]
+    [InlineData("nllb", "open_clip-zho_Hans", "facebook/nllb-200-distilled-600M", """ "hf_pooler_type": "cls_pooler", "tokenizer_kwargs": { "language": "zho_Hans" } """)]
+    [InlineData("mt5", "open_clip-whitespace", "google/mt5-base", """ "hf_pooler_type": "mean_pooler" """)]
+    [InlineData("mt5", "open_clip-canonicalize", "google/mt5-xl", """ "tokenizer_kwargs": { "clean": "canonicalize" } """)]
+    [InlineData("roberta", "open_clip", "roberta-base", """ "hf_pooler_type": "mean_pooler" """)]
+    [InlineData("xlm-roberta", "open_clip", "xlm-roberta-large", """ "hf_pooler_type": "mean_pooler" """)]
+    [InlineData("bert-cased", "open_clip", "bert-base-cased", """ "hf_pooler_type": "mean_pooler" """)]
+    public void EveryLineMatchesThroughTheConfigurationOfATextTower(string family, string pipeline, string name, string options)
+    {
+        string vision = """{ "image_size": 224, "layers": 12, "width": 768, "patch_size": 32 }""";
+        CompareModel(family, pipeline, "open_clip_config.json",
+            $$"""{ "model_cfg": { "embed_dim": 512, "vision_cfg": {{vision}}, "text_cfg": { "hf_model_name": "{{name}}", "hf_tokenizer_name": "{{name}}", {{options}} } } }""");
+    }
+
+    [SkippableTheory]
+    [InlineData("bert-chinese", """{ "model_type": "chinese_clip", "text_config": { "max_position_embeddings": 52 } }""")]
+    [InlineData("xlm-roberta", """{ "model_type": "altclip", "text_config": { "max_position_embeddings": 79 } }""")]
+    public void EveryLineMatchesThroughTheConfigurationOfAModelOfTransformers(string family, string configuration) => CompareModel(family, "transformers", "config.json", configuration);
+
+    private static void CompareModel(string family, string pipeline, string configurationName, string configuration)
+    {
+        using var folder = new TemporaryFolder();
+        foreach (string file in Directory.GetFiles(Folder(family)).Where(static file => !file.EndsWith(".jsonl", StringComparison.Ordinal) && !file.EndsWith("golden.json", StringComparison.Ordinal)))
+            File.Copy(file, folder.File(Path.GetFileName(file)));
+        File.WriteAllText(folder.File(configurationName), configuration);
+        ITokenizer tokenizer = ModelTokenizer.Load(folder.Root);
+        int padding = Golden(family, pipeline).GetProperty("pad_id").GetInt32();
+        Assert.Equal(Golden(family, pipeline).GetProperty("context_length").GetInt32(), tokenizer.ContextLength);
+        int[] row = new int[tokenizer.ContextLength];
+        Compare(Lines(family, pipeline), line =>
+        {
+            tokenizer.Encode(line.Text, row);
+            return [.. row];
+        }, line => [.. line.Ids, .. Enumerable.Repeat(padding, row.Length - line.Ids.Length)]);
+    }
+
     private static void Compare(IEnumerable<Line> lines, Func<Line, int[]> encode, Func<Line, int[]> expected)
     {
         var wrong = new List<string>();
