@@ -93,6 +93,18 @@ public class FamilyGoldenTests
         Assert.Equal(folders, s_families.Concat(s_unsupported.Select(static entry => entry.Folder)).Order(StringComparer.Ordinal));
     }
 
+    /// <summary>docs/models.md has a row for every family that a golden passes for, and for none that is refused.</summary>
+    [SkippableFact]
+    public void TheTableOfModelsHasEveryFamily()
+    {
+        // BLIP has goldens of its own, BERT none in this layout.
+        SortedSet<string> expected = ["BLIP", "CLIP with a BERT text tower", .. s_families.Select(static family => ModelConfiguration.Plan(TestData.SharedPath("goldens", "families", family)).Family)];
+        string table = File.ReadAllText(Path.Combine(TestData.RepositoryRoot, "docs", "models.md")).Split("\n\n").First(static part => part.StartsWith("| family |", StringComparison.Ordinal));
+        Assert.Equal(expected, new SortedSet<string>(table.Split('\n').Skip(2).Select(static row => row.Split('|')[1].Trim())));
+        foreach ((string _, string family) in s_unsupported)
+            Assert.DoesNotContain($"| {family} |", table, StringComparison.Ordinal);
+    }
+
     /// <summary>Compares everything that a golden of either library holds.</summary>
     internal static void Check(IDualEncoder encoder, ICheckpoint golden)
     {
