@@ -1,5 +1,7 @@
 using System.Text.Json;
+using ClipEngine.Checkpoints;
 using ClipEngine.Models;
+using ClipEngine.Testing;
 
 namespace ClipEngine.Tests.Models;
 
@@ -31,12 +33,34 @@ public class ForeignTowerConfigTests
     [InlineData("xlm-roberta-base", 768, 250002)]
     [InlineData("FacebookAI/xlm-roberta-large", 1024, 250002)]
     [InlineData("roberta-base", 768, 50265)]
+    [InlineData("google/mt5-xl", 2048, 250112)]
+    [InlineData("facebook/nllb-200-distilled-1.3B", 1024, 256206)]
+    [InlineData("bert-base-cased", 768, 28996)]
     public void ANameOfTheHubFixesTheTextTower(string name, int width, int vocabulary)
     {
         ModelPlan plan = Plan($$"""{ "embed_dim": 512, "vision_cfg": { "image_size": 224, "layers": 12, "width": 768, "patch_size": 32 }, "text_cfg": { "hf_model_name": "{{name}}", "hf_tokenizer_name": "{{name}}", "hf_pooler_type": "mean_pooler" } }""");
         Assert.Equal((77, vocabulary, name), (plan.ContextLength, plan.VocabularySize, plan.Tokenizer.HubName));
         Assert.Contains($"text tower {width} wide", plan.Outline, StringComparison.Ordinal);
         Assert.Equal((256, 256), (plan.PreprocessAt((256, 256)).Height, plan.PreprocessAt((256, 256)).Width));
+    }
+
+    /// <summary>Any image tower goes with any text tower; the family is that of the text tower where both are foreign.</summary>
+    [Theory]
+    [InlineData("eva02_base_patch16_clip_224", "token", "google/mt5-base", "CLIP with an mT5 text tower")]
+    [InlineData("vit_so400m_patch14_siglip_384", "map", "facebook/nllb-200-distilled-1.3B", "NLLB-CLIP")]
+    [InlineData("vit_pe_core_base_patch16_224", "map", "roberta-base", "CLIP with a RoBERTa text tower")]
+    public void AnyImageTowerGoesWithAnyTextTower(string image, string pool, string text, string family)
+    {
+        string projection = pool == "map" && image.Contains("siglip", StringComparison.Ordinal) ? "\"none\"" : "null";
+        ModelPlan plan = Plan($$"""{ "embed_dim": 1152, "vision_cfg": { "timm_model_name": "{{image}}", "timm_pool": "{{pool}}", "timm_proj": {{projection}} }, "text_cfg": { "hf_model_name": "{{text}}", "hf_tokenizer_name": "{{text}}" } }""");
+        Assert.Equal(family, plan.Family);
+        using var nothing = new UntrainedCheckpoint("model.json", []);
+        using var backend = new ToyBackend();
+        using var asking = new WeightReader(nothing, backend: null);
+        plan.Build(asking, backend, new ModelOptions());
+        Assert.Contains(asking.Requests, static request => request.Key.StartsWith("visual.trunk.", StringComparison.Ordinal));
+        Assert.Contains(asking.Requests, static request => request.Key.StartsWith("text.transformer.", StringComparison.Ordinal));
+        Assert.DoesNotContain(asking.Requests, static request => request.Key.StartsWith("transformer.", StringComparison.Ordinal));
     }
 
     [Theory]

@@ -79,6 +79,20 @@ public class EmulatedCudaTests
         AssertSameWay("text", golden, GoldenFeatures.Texts(model.Encoder, GoldenFeatures.Ids(golden), (int)GoldenFeatures.ShapeOf(golden, "tokens")[1], normalize: true));
     }
 
+    [SkippableTheory]
+    [InlineData("mt5-b32", ElementType.BFloat16)]
+    [InlineData("mt5-b32", ElementType.Float16)]
+    [InlineData("nllb-clip-siglip", ElementType.BFloat16)]
+    [InlineData("coca-roberta-b32", ElementType.BFloat16)]
+    public void TextTowersOfTransformersInSixteenBitsPointTheSameWay(string family, ElementType type)
+    {
+        string folder = TestData.SharedPath("goldens", "families", family);
+        using CudaBackend backend = Open(type);
+        using LoadedModel model = LoadedModel.Load(folder, backend);
+        using ICheckpoint golden = Checkpoint.OpenAsStored(Path.Combine(folder, "golden.safetensors"));
+        AssertSameWay("text", golden, GoldenFeatures.Texts(model.Encoder, GoldenFeatures.Ids(golden), (int)GoldenFeatures.ShapeOf(golden, "tokens")[1], normalize: true));
+    }
+
     private static void AssertSameWay(string kind, ICheckpoint golden, float[] found)
     {
         float[] expected = golden.ReadSingles($"{kind}_features_normalized");
