@@ -38,13 +38,13 @@ internal readonly partial record struct PartNumber(int Index, int Count)
     public static PartNumber? OfFile(string path)
     {
         Match match = FileName().Match(Path.GetFileName(path));
-        return match.Success && int.TryParse(match.Groups[1].ValueSpan, CultureInfo.InvariantCulture, out int index) && int.TryParse(match.Groups[2].ValueSpan, CultureInfo.InvariantCulture, out int count)
+        return match.Success && NumberText.TryParse(match.Groups["index"].ValueSpan, out int index) && NumberText.TryParse(match.Groups["count"].ValueSpan, out int count)
             ? new PartNumber(index, count) : null;
     }
 
     /// <inheritdoc/>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Index}/{Count}");
 
-    [GeneratedRegex(@"(?:^|\.)part-(\d{5,7})-of-(\d{5,7})\.[a-z]+$", RegexOptions.CultureInvariant)]
+    [GeneratedRegex(@"(^|\.)part-(?<index>\d{5,7})-of-(?<count>\d{5,7})\.[a-z]+$", RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture, 1000)]
     private static partial Regex FileName();
 }
