@@ -13,8 +13,8 @@ internal sealed class ImageArguments(bool takesShards = false)
     /// <summary>Columns of a table that hold files by their names, the first that is there.</summary>
     private static readonly string[] _usualColumns = ["file", "path", "image", "filename", "filepath"];
 
-    private readonly Argument<string[]> _inputs = new Argument<string[]>("image") { Description = takesShards ? "Image files, folders of them, or tar shards." : "Image files, or folders of them.", Arity = ArgumentArity.ZeroOrMore }.ReadsFiles();
-    private readonly Option<string?> _list = new Option<string?>("--file") { Description = $"A list of image files{(takesShards ? " and shards" : "")}, one a line; .csv or .tsv: a table with a header, one row an image, paths relative to the table's folder." }.ReadsText();
+    private readonly Argument<string[]> _inputs = new Argument<string[]>("image") { Description = takesShards ? "Image files, folders of them, or shards: tar, or Parquet with a column of pictures." : "Image files, or folders of them.", Arity = ArgumentArity.ZeroOrMore }.ReadsFiles();
+    private readonly Option<string?> _list = new Option<string?>("--file") { Description = $"A list of image files{(takesShards ? " and shards" : "")}, one a line; .csv, .tsv or .parquet: a table, one row an image, paths relative to the table's folder." }.ReadsText();
     private readonly Option<string?> _column = new("--column") { Description = $"With a table: the column that holds the files ({string.Join(", ", _usualColumns)} are found by themselves)." };
 
     private readonly Option<string?> _resampler = new("--resampler") { Description = "Whose resize: pillow-13 (the OpenCLIP layout's), pillow-12, or torchvision (the transformers layout's)." };
@@ -55,9 +55,9 @@ internal sealed class ImageArguments(bool takesShards = false)
     public IReadOnlyList<string> Find(ParseResult parsed, LeftOutFiles leftOut)
     {
         string? list = parsed.GetValue(_list), column = parsed.GetValue(_column);
-        bool isTable = CsvTable.IsTable(list ?? "");
+        bool isParquet = ParquetFile.IsParquet(list ?? ""), isTable = isParquet || CsvTable.IsTable(list ?? "");
         if (column is not null && !isTable)
-            throw new BadInputException("--column", "names a column of a table, but --file names no table (.csv, .tsv).");
+            throw new BadInputException("--column", "names a column of a table, but --file names no table (.csv, .tsv, .parquet).");
         var files = new List<string>();
         foreach (string input in parsed.GetValue(_inputs) ?? [])
             Add(input, "there is no such image or folder.");
@@ -67,7 +67,9 @@ internal sealed class ImageArguments(bool takesShards = false)
                 Add(line, $"there is no such image or folder; the list {list} names it.{(line.Contains('\t', StringComparison.Ordinal) ? " It holds a tab: name the list .tsv if it is a table." : "")}");
         }
 
-        if (isTable)
+        if (isParquet)
+            AddParquetRows(list!, column, files);
+        else if (isTable)
             AddRows(CsvTable.Read(list!), column, files);
         ValueRules.RefuseAsOutput(parsed, files);
         return files.Count > 0 ? files : throw new BadInputException("images", "none was named.", "Write files or folders behind the verb, or name a list with --file.");
@@ -85,23 +87,43 @@ internal sealed class ImageArguments(bool takesShards = false)
 
     private static void AddRows(CsvTable table, string? column, List<string> files)
     {
-        int found = column is not null
-            ? table.Column(column)
-            : _usualColumns.Select(usual => table.Header.ToList().FindIndex(name => name.Equals(usual, StringComparison.OrdinalIgnoreCase))).FirstOrDefault(index => index >= 0, -1);
-        if (found < 0)
-            throw new BadInputException(table.Path, $"none of its columns is called {string.Join(", ", _usualColumns)}; they are {string.Join(", ", table.Header.Take(30).Select(name => $"'{BadInputException.Escape(name, 60)}'"))}.", "Name the column that holds the files with --column.");
-        if (table.RowCount == 0)
-            throw new BadInputException(table.Path, "there is a header but no row.");
-        string folder = Path.GetDirectoryName(table.Path) ?? "";
+        int found = column is not null ? table.Column(column) : UsualColumn(table.Path, table.Header);
         for (int row = 0; row < table.RowCount; row++)
+            files.Add(PathOf(table.Path, table.Header[found], table[row, found], table.Where(row)));
+        RefuseEmpty(table.Path, table.RowCount);
+    }
+
+    private static void AddParquetRows(string path, string? column, List<string> files)
+    {
+        using ParquetFile table = ParquetFile.Open(path);
+        int found = column is not null ? table.Column(column) : UsualColumn(path, table.Columns);
+        RefuseEmpty(path, table.RowCount);
+        long row = 0;
+        for (int group = 0; group < table.GroupCount; group++)
         {
-            string cell = table[row, found], path = Path.Combine(folder, cell);
-            if (string.IsNullOrWhiteSpace(cell))
-                throw new BadInputException(table.Path, $"{table.Where(row)}: column '{BadInputException.Escape(table.Header[found])}' is empty.", "Every row needs its image; take the row out or fill the cell.");
-            if (!FilePlace.IsFile(path))
-                throw new BadInputException(path, $"there is no such image; {table.Where(row)} of {table.Path} names it.", Backslashes(cell));
-            files.Add(path);
+            foreach (string? cell in table.ReadText(group, found))
+                files.Add(PathOf(path, table.Columns[found], cell ?? "", $"row {row++}"));
         }
+    }
+
+    private static int UsualColumn(string path, IReadOnlyList<string> columns)
+    {
+        int found = _usualColumns.Select(usual => columns.ToList().FindIndex(name => name.Equals(usual, StringComparison.OrdinalIgnoreCase))).FirstOrDefault(static index => index >= 0, -1);
+        return found >= 0 ? found : throw new BadInputException(path, $"none of its columns is called {string.Join(", ", _usualColumns)}; they are {string.Join(", ", columns.Take(30).Select(name => $"'{BadInputException.Escape(name, 60)}'"))}.", "Name the column that holds the files with --column.");
+    }
+
+    private static void RefuseEmpty(string path, long rows)
+    {
+        if (rows == 0)
+            throw new BadInputException(path, "there is a header but no row.");
+    }
+
+    private static string PathOf(string table, string column, string cell, string where)
+    {
+        string path = Path.Combine(Path.GetDirectoryName(table) ?? "", cell);
+        if (string.IsNullOrWhiteSpace(cell))
+            throw new BadInputException(table, $"{where}: column '{BadInputException.Escape(column)}' is empty.", "Every row needs its image; take the row out or fill the cell.");
+        return FilePlace.IsFile(path) ? path : throw new BadInputException(path, $"there is no such image; {where} of {table} names it.", Backslashes(cell));
     }
 
     private IReadOnlyList<string> InFolder(string folder, LeftOutFiles leftOut)
@@ -113,7 +135,7 @@ internal sealed class ImageArguments(bool takesShards = false)
         foreach (string shard in found.Shards)
             leftOut.Add(shard);
         string others = found.LeftOut.Total > 0 ? $"; {found.LeftOut}" : "";
-        return found.Images.Count > 0 ? found.Images : throw new BadInputException(folder, $"the folder holds no images ({string.Join(", ", ImageCollection.Extensions)}){(takesShards ? " and no shards (.tar)" : "")}{others}.");
+        return found.Images.Count > 0 ? found.Images : throw new BadInputException(folder, $"the folder holds no images ({string.Join(", ", ImageCollection.Extensions)}){(takesShards ? " and no shards (.tar, .parquet)" : "")}{others}.");
     }
 
     private static string? Backslashes(string path) => path.Contains('\\', StringComparison.Ordinal) && !OperatingSystem.IsWindows()

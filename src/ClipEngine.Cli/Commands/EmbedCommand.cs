@@ -22,21 +22,28 @@ internal static class EmbedCommand
     {
         var model = new ModelArguments();
         var inputs = new ImageArguments(takesShards: true);
-        Option<string> output = OutputOption();
+        Option<string?> output = new Option<string?>("--out") { Description = OutputDescription }.WritesFile();
+        Option<string?> retrieval = new Option<string?>("--clip-retrieval") { Description = "In place of --out: a folder in the layout of clip-retrieval (img_emb/img_emb_0.npy in float16, metadata/metadata_0.parquet); each part is a partition." }.WritesFolder();
         var shard = new Option<string?>(PartNumber.OptionName) { Description = "Make only part I of N, as 2/10, into NAME.part-I-of-N.safetensors beside --out, unless it is there; 'merge' makes --out of all parts." };
         Option<bool> json = JsonOption();
-        var command = new Command("image", "Features of image files: one row for each, in the order given.") { output, shard, json };
+        var command = new Command("image", "Features of image files: one row for each, in the order given.") { output, retrieval, shard, json };
         inputs.AddTo(command);
         model.AddTo(command);
         command.SetAction((parsed, cancellation) => Task.Run(() =>
         {
-            string path = Output(parsed, output);
+            string? path = parsed.GetValue(output), layout = parsed.GetValue(retrieval);
+            if ((path is null) == (layout is null))
+                throw new BadInputException("--out", path is null ? "is missing." : "cannot stand beside --clip-retrieval.", "Name one file with --out, or one folder with --clip-retrieval.");
+            if (path is not null)
+                FeatureFile.RequireKnownExtension(path);
             PartNumber? number = parsed.GetValue(shard) is { } text ? PartNumber.Parse(text) : null;
             var leftOut = new LeftOutFiles();
             IReadOnlyList<string> files = inputs.Find(parsed, leftOut);
-            return number is null
-                ? RunImages(model, inputs, parsed, path, files, leftOut, parsed.GetValue(json), cancellation)
-                : RunPart(model, inputs, parsed, path, number.Value, files, leftOut, parsed.GetValue(json), cancellation);
+            bool isJson = parsed.GetValue(json);
+            if (number is null && path is not null)
+                return RunImages(model, inputs, parsed, path, files, leftOut, isJson, cancellation);
+            IPartFile part = path is not null ? new FeaturePartFile(path, number!.Value) : new RetrievalPartition(layout!, number ?? new PartNumber(1, 1));
+            return RunPart(model, inputs, parsed, part, files, leftOut, isJson, cancellation);
         }, cancellation));
         return command;
     }
@@ -69,11 +76,10 @@ internal static class EmbedCommand
     }
 
     /// <summary>One part of the images into a file of its own, unless it is there.</summary>
-    private static int RunPart(ModelArguments model, ImageArguments inputs, ParseResult parsed, string path, PartNumber number, IReadOnlyList<string> files, LeftOutFiles leftOut, bool json, CancellationToken cancellation)
+    private static int RunPart(ModelArguments model, ImageArguments inputs, ParseResult parsed, IPartFile part, IReadOnlyList<string> files, LeftOutFiles leftOut, bool json, CancellationToken cancellation)
     {
-        string partPath = number.FileBeside(path, FeaturePart.Extension);
-        ValueRules.RefuseAsOutput(PartNumber.OptionName, partPath, files);
-        var own = new PartInputs(files, number);
+        ValueRules.RefuseAsOutput(PartNumber.OptionName, part.Path, files);
+        var own = new PartInputs(files, part.Number);
         bool skipsBad = inputs.SkipsBad(parsed);
         PreprocessOverrides preprocessing = inputs.Preprocessing(parsed);
         IBackend backend = model.OpenBackend(parsed);
@@ -84,10 +90,10 @@ internal static class EmbedCommand
                 .. model.Identify(parsed, backend), new("version", AuditAssembly.Version), new("inputs", own.Whole), new("preprocessing", preprocessing.ToString()),
                 new("images that cannot be read", skipsBad ? "are listed" : "end the run"),
             ]);
-            if (IsThere(partPath, number, run, own.Own, cancellation))
+            if (part.IsThere(run, own.Own, cancellation))
             {
                 backend.Dispose();
-                return ReportThere(json, partPath, number);
+                return ReportThere(json, part);
             }
         }
         catch
@@ -99,39 +105,25 @@ internal static class EmbedCommand
         long start = Stopwatch.GetTimestamp();
         using LoadedModel loaded = model.Load(parsed, backend, ModelTowers.Image, preprocessing);
         TimeSpan load = Stopwatch.GetElapsedTime(start);
-        using ImageCollection images = own.Open(cancellation);
+        using ImageCollection images = own.Open(part.NeedsDescriptions, cancellation);
         leftOut.Add(images.LeftOut);
         var skipped = new SkippedImages(leftOut);
         EncodeTimes times = default;
         Shape shape;
         using (var progress = new Progress("images"))
         {
-            shape = FeaturePart.Write(partPath, number, run, own.Own, loaded.Model.Encoder.ImageFeatureShape(images.Count), images, PreprocessNames.Describe(loaded.Model.Preprocessor.Options), skipsBad ? skipped : null,
+            shape = part.Write(run, own.Own, loaded.Model.Encoder.ImageFeatureShape(images.Count), images, PreprocessNames.Describe(loaded.Model.Preprocessor.Options), skipped, skipsBad,
                 rows => times = loaded.Model.EncodeImages(images, rows, normalize: false, progress, skipsBad ? (index, refusal) => skipped.Add(index, images[index], refusal) : null, cancellation));
         }
 
-        return Report(json, partPath, loaded.Model, [shape], [], new Speed(images.Count, load, times), skipped);
+        return Report(json, part.Path, loaded.Model, [shape], [], new Speed(images.Count, load, times), skipped);
     }
 
-    /// <summary>Whether a part is there, of the same run, made of the same inputs, and whole.</summary>
-    private static bool IsThere(string path, PartNumber number, PartRun run, string inputs, CancellationToken cancellation)
-    {
-        try
-        {
-            return FeaturePart.TryOpen(path) is { } part && part.Number == number && part.Run.Key == run.Key && part.Inputs == inputs && part.IsSound(cancellation);
-        }
-        catch (BadInputException exception)
-        {
-            Console.Error.WriteLine($"clipengine: is made again: {exception.Message}");
-            return false;
-        }
-    }
-
-    private static int ReportThere(bool json, string path, PartNumber number)
+    private static int ReportThere(bool json, IPartFile part)
     {
         if (!json)
         {
-            Console.Error.WriteLine($"clipengine: part {number} is there already: {path}");
+            Console.Error.WriteLine($"clipengine: part {part.Number} is there already: {part.Path}");
             return CommandRunner.Done;
         }
 
@@ -139,7 +131,7 @@ internal static class EmbedCommand
         using (var writer = new Utf8JsonWriter(output))
         {
             writer.WriteStartObject();
-            writer.WriteString("out", path);
+            writer.WriteString("out", part.Path);
             writer.WriteBoolean("made", value: false);
             writer.WriteEndObject();
         }
@@ -260,7 +252,9 @@ internal static class EmbedCommand
             ids.AsSpan(row * length, length)[lengths[row]..].Fill(padding);
     }
 
-    private static Option<string> OutputOption() => new Option<string>("--out") { Description = "The file of features: .npy or .parquet (normalised), or .safetensors (both forms).", Required = true }.WritesFile();
+    private const string OutputDescription = "The file of features: .npy or .parquet (normalised), or .safetensors (both forms).";
+
+    private static Option<string> OutputOption() => new Option<string>("--out") { Description = OutputDescription, Required = true }.WritesFile();
 
     private static Option<bool> JsonOption() => new("--json") { Description = "Say on standard output what was written, as JSON." };
 

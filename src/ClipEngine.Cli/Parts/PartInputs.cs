@@ -36,9 +36,11 @@ internal sealed class PartInputs
 
     /// <summary>Opens this part's images.</summary>
     /// <exception cref="BadInputException">There are fewer images than parts, or an input cannot be used.</exception>
-    public ImageCollection Open(CancellationToken cancellation)
+    /// <param name="hasDescriptions">With the captions and fields that lie beside them.</param>
+    /// <param name="cancellation">Looked at between shards.</param>
+    public ImageCollection Open(bool hasDescriptions, CancellationToken cancellation)
     {
-        ImageCollection images = ImageCollection.Open(_own, cancellation);
+        ImageCollection images = ImageCollection.Open(_own, hasDescriptions, cancellation);
         if (!_dividesImages)
             return images;
         int count = images.Count;

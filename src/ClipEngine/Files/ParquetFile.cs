@@ -124,6 +124,12 @@ internal sealed class ParquetFile : IDisposable
     /// <summary>Whether a column holds numbers, so that <see cref="ReadNumbers"/> reads it.</summary>
     public bool IsNumeric(int column) => Type.GetTypeCode(_fields[column].ClrType) is >= TypeCode.SByte and <= TypeCode.Decimal && !IsList(column);
 
+    /// <summary>Whether a column holds whole numbers.</summary>
+    public bool IsWhole(int column) => Type.GetTypeCode(_fields[column].ClrType) is >= TypeCode.SByte and <= TypeCode.UInt64 && !IsList(column);
+
+    /// <summary>Whether <see cref="ReadText"/> reads a column.</summary>
+    public bool IsText(int column) => !IsList(column) && (_fields[column].ClrType == typeof(ReadOnlyMemory<char>) || Type.GetTypeCode(_fields[column].ClrType) is TypeCode.Boolean or TypeCode.DateTime || IsNumeric(column));
+
     /// <summary>Whether a column holds bytes without a meaning: pictures, for instance.</summary>
     public bool IsBinary(int column) => _fields[column].ClrType == typeof(ReadOnlyMemory<byte>) && !IsList(column);
 
@@ -199,6 +205,9 @@ internal sealed class ParquetFile : IDisposable
             return values;
         });
     }
+
+    /// <summary>Which rows of a group have bytes in a column.</summary>
+    public bool[] ReadPresence(int group, int column) => Array.ConvertAll(ReadBytes(group, column), static value => value is not null);
 
     /// <summary>A column of vectors (lists of fp32 that are all equally long) of a group.</summary>
     /// <returns><c>[rows, width]</c>, row-major; the width is 0 where there is no row.</returns>

@@ -1,10 +1,11 @@
 using System.Collections;
+using ClipEngine.Files;
 using Microsoft.Win32.SafeHandles;
 
 namespace ClipEngine.Imaging;
 
 /// <summary>
-/// Images in a fixed order: files, and members of tar shards as <c>webdataset</c> lays them out. What there is and how it is called is
+/// Images in a fixed order: files, members of tar shards as <c>webdataset</c> lays them out, and rows of Parquet files that hold pictures. What there is and how it is called is
 /// known once it is open; an image is read when its turn comes, by any number of threads at once. Shards are open only while they are read.
 /// </summary>
 /// <remarks>
@@ -21,11 +22,16 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
 
     private readonly List<Image> _images = [];
     private readonly List<TarShard> _shards = [];
+    private readonly List<PictureTable> _tables = [];
     private readonly OpenShards _open = new();
+    private readonly OpenPictures _pictures = new();
+    private readonly DescriptionTables _records = new();
+    private readonly bool _hasDescriptions;
 
-    private ImageCollection()
-    {
-    }
+    /// <summary>Captions and other descriptions of the shards' images, where they were asked for: by shard, by the member's name.</summary>
+    private readonly List<Dictionary<string, TarMember>> _descriptions = [];
+
+    private ImageCollection(bool hasDescriptions) => _hasDescriptions = hasDescriptions;
 
     /// <summary>How many images.</summary>
     public int Count => _images.Count;
@@ -37,16 +43,19 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
     public string this[int index] => _images[index].Name;
 
     /// <summary>Opens images: an image file stands for itself, a shard for all images in it.</summary>
-    /// <param name="paths">Files and shards, told apart by the extension .tar.</param>
+    /// <param name="paths">Files and shards, told apart by the extensions .tar and .parquet.</param>
     /// <param name="cancellation">Looked at between shards.</param>
     /// <exception cref="BadInputException">A shard is missing, damaged, cut off, compressed or without images, or a name occurs twice in the shards. What is wrong with a single image is found out when it is read.</exception>
-    public static ImageCollection Open(IEnumerable<string> paths, CancellationToken cancellation = default)
+    public static ImageCollection Open(IEnumerable<string> paths, CancellationToken cancellation = default) => Open(paths, hasDescriptions: false, cancellation);
+
+    /// <summary>The same, with the captions and other descriptions that lie beside the images in their shards.</summary>
+    internal static ImageCollection Open(IEnumerable<string> paths, bool hasDescriptions, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(paths);
-        var collection = new ImageCollection();
+        var collection = new ImageCollection(hasDescriptions);
         try
         {
-            var owners = new Dictionary<string, TarShard>();
+            var owners = new Dictionary<string, string>();
             foreach (string path in paths)
             {
                 if (!IsShard(path))
@@ -78,7 +87,7 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
     }
 
     /// <summary>Whether a path names a shard.</summary>
-    public static bool IsShard(string path) => Path.GetExtension(path).Equals(ShardExtension, StringComparison.OrdinalIgnoreCase);
+    public static bool IsShard(string path) => Path.GetExtension(path).Equals(ShardExtension, StringComparison.OrdinalIgnoreCase) || ParquetFile.IsParquet(path);
 
     /// <summary>Whether a path names an image file, by its extension.</summary>
     public static bool IsImage(string path) => Extensions.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase);
@@ -104,6 +113,8 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
         Image image = _images[index];
         if (image.Shard < 0)
             ImageFile.Preprocess(preprocessor, image.Name, pixels);
+        else if (image.Table is { } table)
+            TarShard.Preprocess(preprocessor, _pictures.Get(table, image.Place.Offset).Span, table.Path, image.Name, pixels);
         else
         {
             TarShard shard = _shards[image.Shard];
@@ -122,29 +133,73 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
     /// <summary>Shards that are open at this moment.</summary>
     internal int OpenShardCount => _open.Count;
 
-    private void Add(string path, Dictionary<string, TarShard> owners)
+    /// <summary>What lies beside an image: its caption and other fields.</summary>
+    internal ImageDescription Describe(int index)
     {
-        (TarShard shard, IReadOnlyList<(string Name, TarMember Place)> images) = TarShard.Read(path, LeftOut);
-        _shards.Add(shard);
-        foreach ((string name, TarMember place) in images)
+        Image image = _images[index];
+        if (image.Shard < 0)
+            return ImageDescription.OfFile(image.Name);
+        if (image.Table is { } table)
+            return ImageDescription.OfRow(image.Name, _records.Get(table, image.Place.Offset));
+        TarShard shard = _shards[image.Shard];
+        SafeFileHandle handle = _open.Enter(shard);
+        try
         {
-            if (!owners.TryAdd(name, shard))
-            {
-                TarShard first = owners[name];
-                string where = first == shard ? "twice" : $"here and in {BadInputException.Escape(first.Path, 200)}";
-                throw new BadInputException(shard.Path, $"member {BadInputException.Escape(name)} is there {where}; a member's name is its image's id.", "Rename one of them, or name each shard once.");
-            }
+            string key = ImageDescription.KeyOf(image.Name);
+            byte[]? Read(string name) => _descriptions[image.Shard].TryGetValue(name, out TarMember place) ? shard.ReadSmall(handle, name, place) : null;
+            return ImageDescription.OfMembers($"{shard.Path}: {key}.json", key, Read(key + ".json"), Read(key + ".txt"))
+                ?? ImageDescription.OfRow(key, _records.Get(shard.Path, key));
+        }
+        finally
+        {
+            _open.Leave(shard);
+        }
+    }
 
-            _images.Add(new Image(name, _shards.Count - 1, place));
+    private void Add(string path, Dictionary<string, string> owners)
+    {
+        int before = _images.Count;
+        if (ParquetFile.IsParquet(path))
+        {
+            (PictureTable table, IReadOnlyList<(string Name, long Row)> pictures) = PictureTable.Read(path, LeftOut);
+            _tables.Add(table);
+            foreach ((string name, long row) in pictures)
+                AddImage(path, name, owners, new Image(name, _tables.Count - 1, new TarMember(row, 0)) { Table = table });
+        }
+        else
+        {
+            Dictionary<string, TarMember>? descriptions = _hasDescriptions ? [] : null;
+            (TarShard shard, IReadOnlyList<(string Name, TarMember Place)> images) = TarShard.Read(path, LeftOut, descriptions);
+            _shards.Add(shard);
+            if (descriptions is not null)
+                _descriptions.Add(descriptions);
+            foreach ((string name, TarMember place) in images)
+                AddImage(path, name, owners, new Image(name, _shards.Count - 1, place));
         }
 
-        if (images.Count == 0)
-            throw new BadInputException(shard.Path, $"the shard holds no images ({string.Join(", ", Extensions)}).");
+        if (_images.Count == before)
+            throw new BadInputException(path, $"the shard holds no images{(ParquetFile.IsParquet(path) ? "" : $" ({string.Join(", ", Extensions)})")}.");
+    }
+
+    private void AddImage(string shard, string name, Dictionary<string, string> owners, Image image)
+    {
+        if (!owners.TryAdd(name, shard))
+        {
+            string first = owners[name];
+            string where = first == shard ? "twice" : $"here and in {BadInputException.Escape(first, 200)}";
+            throw new BadInputException(shard, $"member {BadInputException.Escape(name)} is there {where}; a member's name is its image's id.", "Rename one of them, or name each shard once.");
+        }
+
+        _images.Add(image);
     }
 
     /// <summary>One image.</summary>
     /// <param name="Name">A path, or a member's name.</param>
     /// <param name="Shard">Its number, or -1 for a file.</param>
     /// <param name="Place">Where in the shard.</param>
-    private readonly record struct Image(string Name, int Shard, TarMember Place);
+    private readonly record struct Image(string Name, int Shard, TarMember Place)
+    {
+        /// <summary>The table that the image is a row of, whose number <see cref="Place"/> begins with; null for other images.</summary>
+        public PictureTable? Table { get; init; }
+    }
 }

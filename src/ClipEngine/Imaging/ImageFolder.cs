@@ -5,7 +5,7 @@ namespace ClipEngine.Imaging;
 
 /// <summary>The images below a folder, and what else lies there.</summary>
 /// <param name="Images">Paths, sorted ordinally.</param>
-/// <param name="Shards">Tar shards, sorted likewise.</param>
+/// <param name="Shards">Tar shards, or where there are none Parquet files, sorted likewise.</param>
 /// <param name="LeftOut">What is neither image nor shard.</param>
 internal sealed record ImageFolder(IReadOnlyList<string> Images, IReadOnlyList<string> Shards, LeftOutFiles LeftOut)
 {
@@ -44,6 +44,14 @@ internal sealed record ImageFolder(IReadOnlyList<string> Images, IReadOnlyList<s
                 else
                     leftOut.Add(entry);
             }
+        }
+
+        // Tables beside tars describe their members, as img2dataset leaves them.
+        if (shards.Exists(static shard => !ParquetFile.IsParquet(shard)))
+        {
+            foreach (string table in shards.Where(ParquetFile.IsParquet))
+                leftOut.Add(table);
+            shards.RemoveAll(ParquetFile.IsParquet);
         }
 
         images.Sort(StringComparer.Ordinal);

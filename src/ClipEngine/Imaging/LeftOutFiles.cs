@@ -21,6 +21,9 @@ public sealed class LeftOutFiles
         Add(isHidden ? "hidden" : ending.Length > 0 ? ending : "no ending", 1);
     }
 
+    /// <summary>Counts something that is no file and has no ending.</summary>
+    internal void AddKind(string kind) => Add(kind, 1);
+
     /// <summary>Counts what another count has.</summary>
     public void Add(LeftOutFiles other)
     {

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Formats.Tar;
+using ClipEngine.Files;
 using ClipEngine.Native;
 using Microsoft.Win32.SafeHandles;
 
@@ -30,9 +31,10 @@ internal sealed class TarShard
     /// <summary>Reads an archive's headers.</summary>
     /// <param name="path">The archive.</param>
     /// <param name="leftOut">Counts the members that are no images.</param>
+    /// <param name="descriptions">Takes the members that end in .json and .txt, by their names; null where nobody needs them.</param>
     /// <returns>The archive and its images, in their order. Archives that were joined are read one behind the other.</returns>
     /// <exception cref="BadInputException">Not there, no ordinary file, not readable, empty or compressed; a damaged header, a member that reaches beyond the end, no end marker, or an image that is no ordinary member.</exception>
-    public static (TarShard Shard, IReadOnlyList<(string Name, TarMember Place)> Images) Read(string path, LeftOutFiles leftOut)
+    public static (TarShard Shard, IReadOnlyList<(string Name, TarMember Place)> Images) Read(string path, LeftOutFiles leftOut, Dictionary<string, TarMember>? descriptions = null)
     {
         if (Linux.GetStatus(path) is { Kind: not FileKind.Regular } status)
             throw new BadInputException(path, $"expected a tar archive, found a {(status.Kind == FileKind.Folder ? "folder" : "pipe, socket or device")}.", "Members are read in any order; save the archive to a file first.");
@@ -42,7 +44,7 @@ internal sealed class TarShard
             using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 4096);
             RefuseWhatIsNoArchive(path, stream);
             var shard = new TarShard(path, stream.Length, Linux.GetStatus(stream.SafeFileHandle));
-            return (shard, [.. shard.ReadImages(stream, leftOut)]);
+            return (shard, [.. shard.ReadImages(stream, leftOut, descriptions)]);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
@@ -74,7 +76,7 @@ internal sealed class TarShard
         }
     }
 
-    private IEnumerable<(string Name, TarMember Place)> ReadImages(FileStream stream, LeftOutFiles leftOut)
+    private IEnumerable<(string Name, TarMember Place)> ReadImages(FileStream stream, LeftOutFiles leftOut, Dictionary<string, TarMember>? descriptions)
     {
         long begin = 0;
         do
@@ -97,6 +99,8 @@ internal sealed class TarShard
                 if (isHidden || !ImageCollection.IsImage(entry.Name))
                 {
                     leftOut.Add(entry.Name, isHidden);
+                    if (!isHidden && (entry.Name.EndsWith(".json", StringComparison.Ordinal) || entry.Name.EndsWith(".txt", StringComparison.Ordinal)))
+                        descriptions?.TryAdd(entry.Name, new TarMember(start, entry.Length));
                     continue;
                 }
 
@@ -180,15 +184,7 @@ internal sealed class TarShard
                 done += count;
             }
 
-            preprocessor.Preprocess(encoded, name, pixels);
-        }
-        catch (ImageException exception) when (exception.InputSource == name)
-        {
-            throw Refuse(name, exception.Kind, exception.Problem.TrimEnd('.'));
-        }
-        catch (BadInputException exception) when (exception.InputSource == name)
-        {
-            throw new BadInputException(Describe(name), exception.Problem, exception.Remedy, exception);
+            Preprocess(preprocessor, encoded, Path, name, pixels);
         }
         catch (IOException exception)
         {
@@ -198,6 +194,41 @@ internal sealed class TarShard
         {
             ArrayPool<byte>.Shared.Return(buffer);
         }
+    }
+
+    /// <summary>Decodes an image of a shard to the model's pixels; what is wrong with it is said with the shard's name.</summary>
+    public static void Preprocess(IImagePreprocessor preprocessor, ReadOnlySpan<byte> encoded, string shard, string name, Span<float> pixels)
+    {
+        try
+        {
+            preprocessor.Preprocess(encoded, name, pixels);
+        }
+        catch (ImageException exception) when (exception.InputSource == name)
+        {
+            throw new ImageException($"{shard}: member {name}", exception.Kind, exception.Problem.TrimEnd('.'));
+        }
+        catch (BadInputException exception) when (exception.InputSource == name)
+        {
+            throw new BadInputException($"{shard}: member {name}", exception.Problem, exception.Remedy, exception);
+        }
+    }
+
+    /// <summary>The bytes of a small member.</summary>
+    /// <exception cref="BadInputException">It is too large for text, or cannot be read.</exception>
+    public byte[] ReadSmall(SafeFileHandle handle, string name, TarMember place)
+    {
+        if (place.Length > TextFile.LongestLine)
+            throw new BadInputException(Describe(name), $"the member has {place.Length} bytes; at most {TextFile.LongestLine} of a description are read.");
+        byte[] bytes = new byte[place.Length];
+        for (int done = 0; done < bytes.Length;)
+        {
+            int count = RandomAccess.Read(handle, bytes.AsSpan(done), place.Offset + done);
+            if (count == 0)
+                throw new BadInputException(Path, "the shard was cut short while it was being read.");
+            done += count;
+        }
+
+        return bytes;
     }
 
     private static void RefuseWhatIsNoArchive(string path, FileStream stream)
