@@ -76,6 +76,16 @@ why_no_torchsharp() { # sets torch_prefix; prints why its tests cannot run here,
     echo "libstdc++ lacks GLIBCXX_3.4.32 (Debian 13 and Ubuntu 24.04 have it), and $(tail -n 1 "$results/debootstrap.log")"
 }
 
+# The tests of cluster jobs start a Slurm of their own, where Debian's packages are there. Installing those starts no daemon.
+install_slurm() {
+  [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1 && ! command -v slurmctld >/dev/null 2>&1 || return 0
+  local policy=/usr/sbin/policy-rc.d
+  [ -e "$policy" ] && policy='' || { printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod +x "$policy"; }
+  { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends slurm-wlm munge; } >"$results/slurm.log" 2>&1
+  [ -z "$policy" ] || rm -f "$policy"
+}
+case "$filter" in '' | *Cluster* | *Slurm*) install_slurm ;; esac
+
 # One project after the other; each runs its test classes on as many cores as there are.
 for project in "$root"/tests/*/*.csproj; do
   grep -q '<IsTestProject>true' "$project" || continue

@@ -9,6 +9,7 @@ using ClipEngine.Benchmarks;
 // towers FOLDER image|text|prompts THREADS BATCH[,BATCH...] [fp32|bf16|fp16|int8] [SECONDS]: a whole tower, in the format of benchmarks/peers/towers.
 // load FOLDER [both|image|text] [THREADS] [ROUNDS]: loading against one read() of the file into a fresh buffer.
 // pairs FOLDER [IDS] [ROUNDS]: an image once and sentences against it, of a scorer of pairs.
+// merge FOLDER [PARTS] [ROWS] [WIDTH] [EXTENSION]: putting parts together, against reading and writing as many bytes.
 // Anything else goes to BenchmarkDotNet.
 if (args is ["towers", .. string[] rest])
     return TowerRun.Execute(rest);
@@ -16,6 +17,8 @@ if (args is ["load", .. string[] others])
     return LoadRun.Execute(others);
 if (args is ["pairs", .. string[] pairs])
     return PairRun.Execute(pairs);
+if (args is ["merge", .. string[] merge])
+    return MergeRun.Execute(merge);
 // In this process: a child would have to be built first, and nothing here depends on the other benchmarks' state.
 IConfig config = ManualConfig.Create(DefaultConfig.Instance).AddColumn(new RateColumn(), new ShareColumn(), StatisticColumn.Median)
     .AddJob(Job.Default.WithToolchain(InProcessNoEmitToolchain.Instance).WithWarmupCount(2).WithIterationCount(9).AsDefault())

@@ -25,6 +25,7 @@ internal static class Program
         ("balance", BalanceCommand.Create),
         ("drift", DriftCommand.Create),
         ("convert", ConvertCommand.Create),
+        ("slurm", SlurmCommand.Create),
         ("bench", BenchCommand.Create),
         ("serve", ServeCommand.Create),
     ];

@@ -15,7 +15,7 @@ namespace ClipEngine.Audit.Runs;
 /// nothing that they depend on has changed, so that a killed run goes on where it was and ends with the same bytes. Clock times are in
 /// <c>timings.json</c> and nowhere else. The folder is held by one process at a time.
 /// </summary>
-public sealed class AuditRun
+public sealed partial class AuditRun
 {
     /// <summary>Images encoded between two points that a killed run can go on from.</summary>
     internal const int ChunkImages = 64;
@@ -24,7 +24,8 @@ public sealed class AuditRun
     internal const int ChunkPairImages = 16;
 
     private const string LockFile = ".lock";
-    private const string WorkFolder = ".work";
+    /// <summary>Where chunks lie until their stage is whole, below the folder of features.</summary>
+    internal const string WorkFolder = ".work";
 
     private readonly AuditSpec _spec;
     private readonly string _specFile;
@@ -57,7 +58,9 @@ public sealed class AuditRun
     /// <returns>The result; models that failed are in it with the reason.</returns>
     /// <exception cref="BadInputException">The probe or the spec is at fault, an image is missing or cannot be read, or another process holds the folder.</exception>
     /// <exception cref="IOException">The folder cannot be written.</exception>
-    public AuditResult Execute(CancellationToken cancellationToken = default)
+    public AuditResult Execute(CancellationToken cancellationToken = default) => Execute(requireChunk: null, cancellationToken);
+
+    private AuditResult Execute(Action<ModelSpec, int>? requireChunk, CancellationToken cancellationToken)
     {
         using var culture = InvariantCulture.Begin();
         ResultDirectory.RefuseForeign(_directory);
@@ -65,19 +68,7 @@ public sealed class AuditRun
         using FileStream held = Hold();
         StageLedger ledger = StageLedger.Open(_directory);
         RemoveLeftovers();
-        Probe probe = ProbeLayouts.Read(_spec.Probe, Resolve);
-        LabelExperiment[] experiments = [.. _spec.Experiments.Select(experiment => SpecReader.Experiment(experiment, _specFile))];
-        CheckFactors(probe, experiments);
-        // Missing images are the probe's fault: said at once, not once for each model after hours.
-        if (_spec.Models.Any(model => model.Model is not null))
-        {
-            ResultDirectory.RefuseInputs(_directory, ProbeLayouts.Files(_spec.Probe, probe, Resolve));
-            _source.RequireDevice(_spec.ElementType);
-        }
-
-        IReadOnlyList<Wording> wordings = _spec.Sensitivity is { } grid
-            ? SensitivityAnalysis.Wordings(grid, _spec.Experiments.First(experiment => experiment.Key == grid.Experiment))
-            : [];
+        (Probe probe, LabelExperiment[] experiments, IReadOnlyList<Wording> wordings) = ReadProbe();
         IntervalOptions intervals = SpecReader.Intervals(_spec.Intervals);
         var inputs = new List<InputFile> { InputFiles.Describe("spec", _specFile) };
         if (_spec.Probe.Metadata is { } metadata)
@@ -86,7 +77,7 @@ public sealed class AuditRun
         // A finished run says so by its database: gone before anything else changes, it comes last.
         File.Delete(Path.Combine(_directory, ResultDatabase.FileName));
         var stages = new AnalysisStages(_spec, _directory, ledger, probe, experiments, wordings, intervals);
-        var scorer = new ModelScorer(_spec, _directory, Resolve, _source, ledger, probe, experiments, wordings, _progress);
+        var scorer = new ModelScorer(_spec, _directory, Resolve, _source, ledger, probe, experiments, wordings, _progress, requireChunk);
         var models = new List<ModelSummary>();
         var analysed = experiments.ToDictionary(experiment => experiment.Key, _ => new List<ModelExperimentResult>());
         var scores = new Dictionary<(string Experiment, string Model), ScoreMatrix>();
@@ -101,8 +92,7 @@ public sealed class AuditRun
                 scored = scorer.Score(model, cancellationToken);
             }
             // An image that cannot be read is the probe's fault, as one that is missing: every model would fail at it.
-            catch (Exception exception) when (exception is (BadInputException and not ImageException) or NotSupportedException or FileNotFoundException or DirectoryNotFoundException
-                or UnauthorizedAccessException or OutOfMemoryException or Native.NativeLibraryException)
+            catch (Exception exception) when (IsOfModel(exception))
             {
                 _progress($"{model.Key}: failed: {exception.Message}");
                 models.Add(ModelScorer.Failed(model, exception.Message));
@@ -181,6 +171,28 @@ public sealed class AuditRun
 
         WriteAll(result);
         return result;
+    }
+
+    private static bool IsOfModel(Exception exception) => exception is (BadInputException and not (ImageException or PartException)) or NotSupportedException or FileNotFoundException or DirectoryNotFoundException
+        or UnauthorizedAccessException or OutOfMemoryException or Native.NativeLibraryException;
+
+    /// <summary>Reads what the spec names besides models, and refuses what no model could do anything about.</summary>
+    private (Probe Probe, LabelExperiment[] Experiments, IReadOnlyList<Wording> Wordings) ReadProbe()
+    {
+        Probe probe = ProbeLayouts.Read(_spec.Probe, Resolve);
+        LabelExperiment[] experiments = [.. _spec.Experiments.Select(experiment => SpecReader.Experiment(experiment, _specFile))];
+        CheckFactors(probe, experiments);
+        // Missing images are the probe's fault: said at once, not once for each model after hours.
+        if (_spec.Models.Any(model => model.Model is not null))
+        {
+            ResultDirectory.RefuseInputs(_directory, ProbeLayouts.Files(_spec.Probe, probe, Resolve));
+            _source.RequireDevice(_spec.ElementType);
+        }
+
+        IReadOnlyList<Wording> wordings = _spec.Sensitivity is { } grid
+            ? SensitivityAnalysis.Wordings(grid, _spec.Experiments.First(experiment => experiment.Key == grid.Experiment))
+            : [];
+        return (probe, experiments, wordings);
     }
 
     private void WriteAll(AuditResult result)

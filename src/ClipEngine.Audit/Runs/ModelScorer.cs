@@ -19,7 +19,7 @@ internal sealed record ScoredModel(
 /// <summary>Turns a model of the spec into scores, whether it is a checkpoint, features or matrices: all go the same way from there.</summary>
 internal sealed class ModelScorer(
     AuditSpec spec, string directory, Func<string, string> resolve, IProbeModelSource source, StageLedger ledger, Probe probe,
-    IReadOnlyList<LabelExperiment> experiments, IReadOnlyList<Wording> wordings, Action<string> progress)
+    IReadOnlyList<LabelExperiment> experiments, IReadOnlyList<Wording> wordings, Action<string> progress, Action<ModelSpec, int>? requireChunk = null)
 {
     private (string[] Files, string Hash)? _images;
 
@@ -31,6 +31,13 @@ internal sealed class ModelScorer(
 
     /// <summary>The images, where any model needed them.</summary>
     public IReadOnlyList<InputFile> ImageInputs { get; private set; } = [];
+
+    /// <summary>How many images, and the hash of all of them.</summary>
+    public (int Count, string Hash) DescribeImages()
+    {
+        (string[] files, string hash) = ImageFiles();
+        return (files.Length, hash);
+    }
 
     public ScoredModel Score(ModelSpec model, CancellationToken cancellationToken)
     {
@@ -104,6 +111,47 @@ internal sealed class ModelScorer(
 
     private ScoredModel FromCheckpoint(ModelSpec model, CancellationToken cancellationToken)
     {
+        using OpenedModel opened = Open(model);
+        return opened.Model switch
+        {
+            IProbeEncoder encoder => FromEncoder(model, opened.Name, encoder, opened.Identity, opened.Hash, opened.Files, cancellationToken),
+            IProbePairScorer scorer => FromPairs(model, scorer, opened.Identity, opened.Hash, opened.Files, cancellationToken),
+            _ => throw new NotSupportedException($"{opened.Name}: neither makes features nor scores pairs."),
+        };
+    }
+
+    /// <summary>Makes some of the chunks that <see cref="Score"/> puts together.</summary>
+    /// <param name="model">A model that is a checkpoint.</param>
+    /// <param name="first">The first image; a multiple of <see cref="AuditRun.ChunkImages"/>.</param>
+    /// <param name="end">The one behind the last.</param>
+    /// <param name="cancellationToken">Stops between chunks.</param>
+    /// <returns>The chunks' files, below the run's folder.</returns>
+    public IReadOnlyList<string> MakeChunks(ModelSpec model, int first, int end, CancellationToken cancellationToken)
+    {
+        using OpenedModel opened = Open(model);
+        ImageStage stage = opened.Model switch
+        {
+            IProbeEncoder encoder => ImagesOf(opened.Identity, encoder, cancellationToken),
+            IProbePairScorer scorer => PairsOf(opened.Identity, scorer, cancellationToken),
+            _ => throw new NotSupportedException($"{opened.Name}: neither makes features nor scores pairs."),
+        };
+        // Where the whole stage is done its chunks are gone.
+        if (ledger.IsDone(stage.FileOf(model), stage.Key))
+            return [];
+        var made = new List<string>();
+        for (int start = first; start < end; start += stage.Chunk)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            made.Add(stage.ChunkFile(start));
+            Make(stage, start, Math.Min(stage.Chunk, end - start));
+            progress($"{model.Key}: images {first} to {Math.Min(end, start + stage.Chunk)}");
+        }
+
+        return made;
+    }
+
+    private OpenedModel Open(ModelSpec model)
+    {
         string name = FilePlace.IsFolder(resolve(model.Model!)) || FilePlace.IsFile(resolve(model.Model!)) ? resolve(model.Model!) : model.Model!;
         progress($"{model.Key}: hashing weights");
         ProbeModelFiles found = source.Find(name, model.AcceptActivationMismatch);
@@ -112,16 +160,11 @@ internal sealed class ModelScorer(
         string hash = weights.Length == 1 ? weights[0].Sha256 : StageLedger.Key(files.Select(file => file.Name + file.Sha256));
         if (model.Sha256 is { } expected && !hash.StartsWith(expected, StringComparison.Ordinal))
             throw new BadInputException(name, $"the weights' SHA-256 begins with {hash[..Math.Min(hash.Length, expected.Length)]}, the spec asks for {expected}.", "These are other weights than the spec means.");
-        using IProbeModel opened = source.Open(found with { Preprocessing = SpecReader.Preprocessing(spec) }, spec.ElementType);
+        IProbeModel opened = source.Open(found with { Preprocessing = SpecReader.Preprocessing(spec) }, spec.ElementType);
         Device = opened.Device;
         _about = new Dictionary<string, string> { ["model"] = model.Key, ["model_sha256"] = hash, ["device"] = opened.Device, ["element_type"] = spec.ElementType, ["preprocessing"] = opened.Preprocessing, ["version"] = AuditAssembly.Version };
         string identity = StageLedger.Key([AuditAssembly.Version, opened.Device, spec.ElementType, opened.Preprocessing, found.Configuration ?? "", .. files.Select(file => file.Name + file.Sha256)]);
-        return opened switch
-        {
-            IProbeEncoder encoder => FromEncoder(model, name, encoder, identity, hash, files, cancellationToken),
-            IProbePairScorer scorer => FromPairs(model, scorer, identity, hash, files, cancellationToken),
-            _ => throw new NotSupportedException($"{name}: neither makes features nor scores pairs."),
-        };
+        return new OpenedModel(opened, name, identity, hash, files);
     }
 
     private ScoredModel FromEncoder(ModelSpec model, string name, IProbeEncoder opened, string identity, string hash, InputFile[] files, CancellationToken cancellationToken)
@@ -153,11 +196,9 @@ internal sealed class ModelScorer(
     private ScoredModel FromPairs(ModelSpec model, IProbePairScorer opened, string identity, string hash, InputFile[] files, CancellationToken cancellationToken)
     {
         double scale = SpecReader.FixedScale(spec) ?? 1;
-        (string[] images, string imagesHash) = ImageFiles();
         string[][] segments = Segments();
         string[] sentences = [.. segments.SelectMany(segment => segment).Distinct()];
-        string key = StageLedger.Key(["pairs", identity, imagesHash, .. sentences]);
-        float[] odds = Chunked(model, "pairs", key, images, sentences.Length, AuditRun.ChunkPairImages, part => opened.ScorePairs(part, sentences, cancellationToken), cancellationToken);
+        float[] odds = Chunked(model, PairsOf(identity, opened, cancellationToken), cancellationToken);
         var place = sentences.Select((sentence, index) => (sentence, index)).ToDictionary(entry => entry.sentence, entry => entry.index);
         ScoreMatrix[] matrices = [.. segments.Select(segment => FeatureScorer.Softmax(Columns(odds, sentences.Length, [.. segment.Select(sentence => place[sentence])]), scale))];
         // No cosines, so no margins in them, and no similarity of features.
@@ -181,35 +222,51 @@ internal sealed class ModelScorer(
     }
 
     /// <summary>The images' features.</summary>
-    private float[] Images(ModelSpec model, string identity, IProbeEncoder opened, CancellationToken cancellationToken)
+    private float[] Images(ModelSpec model, string identity, IProbeEncoder opened, CancellationToken cancellationToken) =>
+        Chunked(model, ImagesOf(identity, opened, cancellationToken), cancellationToken);
+
+    private ImageStage ImagesOf(string identity, IProbeEncoder opened, CancellationToken cancellationToken)
     {
-        (string[] files, string imagesHash) = ImageFiles();
-        string key = StageLedger.Key("images", identity, imagesHash);
-        return Chunked(model, "images", key, files, opened.Width, AuditRun.ChunkImages, part => opened.EncodeImages(part, cancellationToken), cancellationToken);
+        (_, string hash) = ImageFiles();
+        return new ImageStage("images", StageLedger.Key("images", identity, hash), opened.Width, AuditRun.ChunkImages, files => opened.EncodeImages(files, cancellationToken));
+    }
+
+    private ImageStage PairsOf(string identity, IProbePairScorer opened, CancellationToken cancellationToken)
+    {
+        (_, string hash) = ImageFiles();
+        string[] sentences = [.. Segments().SelectMany(segment => segment).Distinct()];
+        return new ImageStage("pairs", StageLedger.Key(["pairs", identity, hash, .. sentences]), sentences.Length, AuditRun.ChunkPairImages, files => opened.ScorePairs(files, sentences, cancellationToken));
     }
 
     /// <summary>A stage with a row for each image, made in chunks, each of which a killed run need not repeat.</summary>
-    private float[] Chunked(ModelSpec model, string stage, string key, string[] files, int width, int chunk, Func<string[], float[]> make, CancellationToken cancellationToken)
+    private float[] Chunked(ModelSpec model, ImageStage stage, CancellationToken cancellationToken)
     {
-        string name = $"embeddings/{ResultDirectory.FileName(model.Key)}.{stage}.safetensors";
-        ledger.Ensure(name, key, path =>
+        (string[] files, _) = ImageFiles();
+        ledger.Ensure(stage.FileOf(model), stage.Key, path =>
         {
-            string work = Path.Combine(directory, "embeddings", ".work", key[..32]);
             var all = new List<float>();
-            for (int first = 0; first < files.Length; first += chunk)
+            for (int first = 0; first < files.Length; first += stage.Chunk)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                int count = Math.Min(chunk, files.Length - first);
-                string part = Path.Combine(work, $"{first:d8}.safetensors");
-                if (!FilePlace.IsFile(part))
-                    FeatureFiles.Write(part, make(files[first..(first + count)]), width, Metadata(key));
-                all.AddRange(FeatureFiles.Read(part, count).Values);
+                int count = Math.Min(stage.Chunk, files.Length - first);
+                if (requireChunk is not null && !FilePlace.IsFile(Path.Combine(directory, stage.ChunkFile(first))))
+                    requireChunk(model, first);
+                all.AddRange(FeatureFiles.Read(Make(stage, first, count), count).Values);
                 progress($"{model.Key}: {first + count} of {files.Length} images");
             }
 
-            FeatureFiles.Write(path, [.. all], width, Metadata(key));
+            FeatureFiles.Write(path, [.. all], stage.Width, Metadata(stage.Key));
         });
-        return FeatureFiles.Read(Path.Combine(directory, name), files.Length).Values;
+        return FeatureFiles.Read(Path.Combine(directory, stage.FileOf(model)), files.Length).Values;
+    }
+
+    /// <summary>A chunk's file, made unless it is there.</summary>
+    private string Make(ImageStage stage, int first, int count)
+    {
+        string path = Path.Combine(directory, stage.ChunkFile(first));
+        if (!FilePlace.IsFile(path))
+            FeatureFiles.Write(path, stage.Rows(ImageFiles().Files[first..(first + count)]), stage.Width, Metadata(stage.Key));
+        return path;
     }
 
     /// <summary>The features of all prompts: the experiments' and the wordings', segment after segment.</summary>
@@ -261,6 +318,25 @@ internal sealed class ModelScorer(
     private Dictionary<string, ScoredExperiment> Named(ScoreMatrix[] matrices, double scale, List<IReadOnlyList<IReadOnlyList<double>>> similarity) =>
         experiments.Select((experiment, index) => (experiment.Key, Scored: new ScoredExperiment(new ExperimentScores { Probabilities = matrices[index], Scale = scale }, similarity[index])))
             .ToDictionary(entry => entry.Key, entry => entry.Scored);
+
+    /// <summary>A model that is open, with what identifies it.</summary>
+    private sealed record OpenedModel(IProbeModel Model, string Name, string Identity, string Hash, InputFile[] Files) : IDisposable
+    {
+        public void Dispose() => Model.Dispose();
+    }
+
+    /// <summary>A stage with a row for each image.</summary>
+    /// <param name="Name">In its file's name.</param>
+    /// <param name="Key">The hash of what it depends on.</param>
+    /// <param name="Width">Values of a row.</param>
+    /// <param name="Chunk">Images made at once.</param>
+    /// <param name="Rows">Makes the rows of some image files.</param>
+    private sealed record ImageStage(string Name, string Key, int Width, int Chunk, Func<string[], float[]> Rows)
+    {
+        public string FileOf(ModelSpec model) => $"embeddings/{ResultDirectory.FileName(model.Key)}.{Name}.safetensors";
+
+        public string ChunkFile(int first) => $"embeddings/{AuditRun.WorkFolder}/{Key[..32]}/{first:d8}.safetensors";
+    }
 
     private Dictionary<string, string> Metadata(string key) => new(_about) { ["stage"] = key };
 

@@ -79,6 +79,9 @@ internal sealed class StageLedger
         return true;
     }
 
+    /// <summary>Whether a file is there, made from these things.</summary>
+    public bool IsDone(string name, string key) => _entries.TryGetValue(name, out StageEntry? entry) && entry.Key == key && FilePlace.IsFile(Path.Combine(_directory, name));
+
     /// <summary>Keeps stages that this run did not get to: those whose name begins with this.</summary>
     public void Keep(string beginning) => _current.UnionWith(_entries.Keys.Where(name => name.StartsWith(beginning, StringComparison.Ordinal)));
 

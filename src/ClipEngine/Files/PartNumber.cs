@@ -34,6 +34,23 @@ internal readonly partial record struct PartNumber(int Index, int Count)
     public string FileBeside(string whole, string extension) =>
         Path.Combine(Path.GetDirectoryName(whole) ?? "", string.Create(CultureInfo.InvariantCulture, $"{Path.GetFileNameWithoutExtension(whole)}.part-{Index:d5}-of-{Count:d5}{extension}"));
 
+    /// <summary>The name of the part's file in a folder of parts: <c>part-00002-of-00003.EXTENSION</c>.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="extension">With its dot.</param>
+    public string FileIn(string folder, string extension) => Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"part-{Index:d5}-of-{Count:d5}{extension}"));
+
+    /// <summary>The part that an item belongs to.</summary>
+    /// <param name="item">From 0.</param>
+    /// <param name="items">All items.</param>
+    /// <param name="count">How many parts there are.</param>
+    public static PartNumber Of(long item, long items, int count)
+    {
+        int index = (int)((Int128)item * count / items) + 1;
+        while (new PartNumber(index, count).Slice(items).End <= item)
+            index++;
+        return new PartNumber(index, count);
+    }
+
     /// <summary>Reads the number out of a part's file name; null where it has none.</summary>
     public static PartNumber? OfFile(string path)
     {

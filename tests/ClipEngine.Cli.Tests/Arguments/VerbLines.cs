@@ -43,6 +43,8 @@ internal static class VerbLines
         ["audit curation"] = "--images={images} --texts={images} --metadata={three} --group=group --out={new}/curation",
         ["caption raw"] = "--input={patches} --model={captioner} --out={new}/captions.safetensors",
         ["convert"] = "in={model} --to=openclip --out={new}/converted",
+        ["slurm"] = "SPEC.json={job} --array=2",
+        ["slurm status"] = "SPEC.json={job}",
         ["bench"] = "",
         ["serve"] = "--model={model}",
         ["balance"] = "TABLE={attributes} --sensitive=s --labels=l --target=0.5 --out={new}/balance",
@@ -58,9 +60,8 @@ internal static class VerbLines
     /// <summary>Every verb of the definition, by the words that call it.</summary>
     public static IEnumerable<(string Name, Command Command)> Verbs()
     {
-        static IEnumerable<(string, Command)> Below(string name, Command command) => command.Subcommands.Count == 0
-            ? [(name, command)]
-            : command.Subcommands.SelectMany(verb => Below($"{name} {verb.Name}".Trim(), verb));
+        static IEnumerable<(string, Command)> Below(string name, Command command) =>
+            (command.Subcommands.Count == 0 || command.Action is not null ? new[] { (name, command) } : []).Concat(command.Subcommands.SelectMany(verb => Below($"{name} {verb.Name}".Trim(), verb)));
         return Below("", Program.Definition());
     }
 
@@ -142,6 +143,8 @@ internal static class VerbLines
             File.Copy(TestData.Path("blip", "transformers-caption-tiny", "golden.safetensors"), Name("patches", "patches.safetensors"));
             File.WriteAllText(Name("attributes", "attributes.csv"), "s,l\n1,1\n1,0\n0,1\n0,0\n1,1\n0,0\n1,0\n0,1\n");
             Parts.FeaturePart.Write(Name("part", "f.part-00001-of-00001.safetensors"), new ClipEngine.Files.PartNumber(1, 1), new Parts.PartRun([]), "", new Tensors.Shape(1, 2), ["a.png"], "", null, static rows => rows(0, [0.6f, 0.8f]));
+            File.WriteAllText(Name("job", "job.json"), $$"""{"command": ["embed", "image", "--model", "{{_names["{model}"]}}", "{{_names["{picture}"]}}", "--out", "f.npy"]}""");
+            ClipEngine.Cli.Cluster.JobFolder.Create(_names["{job}"], 2).Write([1, 2]);
             Name("audit", "audit");
         }
 
