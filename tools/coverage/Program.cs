@@ -257,6 +257,12 @@ void Report(string estimand, string setting, double truth, Func<Random, Estimate
     }
 
     int made = repeats - undefined;
+    if (made == 0)
+    {
+        Console.WriteLine($"| {estimand} | {setting} | no interval in any sample | |");
+        return;
+    }
+
     double share = (double)held / made;
-    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"| {estimand} | {setting} | {100 * share:0.0} % ± {100 * Math.Sqrt(share * (1 - share) / made):0.0} | {width / made:0.000} |{(undefined > 0 ? $" {undefined} without interval" : "")}"));
+    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"| {estimand} | {setting} | {100 * share:0.0} % ± {100 * Math.Sqrt(share * (1 - share) / made):0.0} | {width / made:0.000} |{(undefined > 0 ? $" <!-- {undefined} of {repeats} samples without interval -->" : "")}"));
 }

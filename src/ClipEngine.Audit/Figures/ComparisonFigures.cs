@@ -25,9 +25,10 @@ internal static class ComparisonFigures
     private static AuditFigure Changes(string family, ChangeComparison[] entries)
     {
         var rows = new List<ForestRow>();
+        bool isOne = entries.DistinctBy(entry => entry.Comparison).Count() == 1;
         foreach (var named in entries.GroupBy(entry => (entry.Comparison, entry.Label)))
         {
-            rows.Add(new ForestRow($"{named.Key.Comparison}: '{named.Key.Label}'", double.NaN, double.NaN, double.NaN, "", IsClear: false, IsHeading: true));
+            rows.Add(new ForestRow(isOne ? $"'{named.Key.Label}'" : $"{named.Key.Comparison}: '{named.Key.Label}'", double.NaN, double.NaN, double.NaN, "", IsClear: false, IsHeading: true));
             foreach (ChangeComparison entry in named)
             {
                 IntervalBar bar = FigureSet.Bar(entry.RateDifference);
@@ -38,7 +39,7 @@ internal static class ComparisonFigures
         }
 
         return new AuditFigure(FigureSet.Slug("changes", family), FigureSection.Comparisons,
-            $"How much more one group changed than another between the arms, family of tests '{family}': at zero both changed alike. Filled points: the test stands after Holm's correction within its family; intervals are not corrected.",
+            $"How much more one group changed than another between the arms{(isOne ? $" of {entries[0].Comparison}" : "")}, family of tests '{family}': at zero both changed alike. Filled points: the test stands after Holm's correction within its family; intervals are not corrected.",
             new ForestPlot
             {
                 Title = $"Differences of differences: {family}",

@@ -4,7 +4,7 @@ namespace ClipEngine.Audit.Report;
 
 /// <summary>
 /// What must stand beside a statement of one label: labels compete, so that one may gain only what a kindred one lost. The merged labels that it belongs
-/// to, and the label that moved most the other way.
+/// to, the smallest first and each number once, and the label that moved most the other way.
 /// </summary>
 internal static class Companions
 {
@@ -16,8 +16,7 @@ internal static class Companions
     {
         ExperimentResult? experiment = result.Experiments.FirstOrDefault(entry => entry.Key == comparison.Experiment);
         ArmComparison[] beside = [.. result.Comparisons.Where(entry => entry.Name == comparison.Name && entry.Experiment == comparison.Experiment && entry.Group == comparison.Group && entry.Label != comparison.Label)];
-        string[] kin = [.. Merged(experiment, comparison.Label)];
-        IEnumerable<string> merged = beside.Where(entry => kin.Contains(entry.Label)).Select(entry => Sentence(entry.Label, entry.FirstRate, entry.SecondRate, "went from", "to"));
+        IEnumerable<string> merged = Merged(experiment, comparison.Label).SelectMany(kin => beside.Where(entry => entry.Label == kin)).DistinctBy(entry => (entry.FirstRate.Value, entry.SecondRate.Value)).Select(entry => Sentence(entry.Label, entry.FirstRate, entry.SecondRate, "went from", "to"));
         ArmComparison? other = beside.Where(entry => IsLabel(experiment, entry.Label) && IsOpposite(entry.RateDifference.Value, comparison.RateDifference.Value)).MaxBy(entry => Math.Abs(entry.RateDifference.Value!.Value));
         return string.Concat(merged) + (other is null ? "" : Sentence(other.Label, other.FirstRate, other.SecondRate, "moved the other way, from", "to"));
     }
@@ -25,8 +24,8 @@ internal static class Companions
     /// <summary>For a label's gap between two groups of one model; with a leading space, or empty.</summary>
     public static string Of(AuditResult result, ExperimentResult experiment, ModelExperimentResult model, string label, string first, string second)
     {
-        string[] kin = [.. Merged(experiment, label)];
-        IEnumerable<string> merged = model.MergedArgmaxFrequency.Where(frame => kin.Contains(frame.Subject)).Where(Has).Select(frame => Sentence(frame.Subject, frame[first], frame[second], "was chosen for", "and"));
+        IEnumerable<string> merged = Merged(experiment, label).SelectMany(kin => model.MergedArgmaxFrequency.Where(frame => frame.Subject == kin)).Where(Has)
+            .DistinctBy(frame => (frame[first].Value, frame[second].Value)).Select(frame => Sentence(frame.Subject, frame[first], frame[second], "was chosen for", "and"));
         GroupMetricFrame? own = model.ArgmaxFrequency.FirstOrDefault(frame => frame.Subject == label);
         double? move = own is not null && Has(own) ? own[second].Value - own[first].Value : null;
         GroupMetricFrame? other = model.ArgmaxFrequency.Where(frame => frame.Subject != label && Has(frame) && IsOpposite(frame[second].Value - frame[first].Value, move)).MaxBy(frame => Math.Abs(frame[second].Value!.Value - frame[first].Value!.Value));

@@ -54,8 +54,9 @@ internal static class ResultSections
         ArmComparison[] averages = [.. result.Comparisons.Where(comparison => comparison.Group == ArmComparison.AverageOverGroups)];
         if (averages.Length == 0)
             return;
-        page.Table("On average over the groups, each group counting the same", ["comparison", "label", "first arm", "second arm", "difference", "Holm"],
-            averages.Select(comparison => new[] { comparison.Name, comparison.Label, Wording.Percent(comparison.FirstRate), Wording.Percent(comparison.SecondRate), Wording.Points(comparison.RateDifference), Probability(comparison.RateTest?.Holm) }));
+        string[] names = [.. averages.Select(comparison => comparison.Name).Distinct()];
+        page.Table($"On average over the groups, each group counting the same{(names.Length == 1 ? $": {names[0]}" : "")}", [.. names.Length == 1 ? Array.Empty<string>() : ["comparison"], "label", "experiment", "first arm", "second arm", "difference", "Holm"],
+            averages.Select(comparison => (string[])[.. names.Length == 1 ? Array.Empty<string>() : [comparison.Name], comparison.Label, comparison.Experiment, Wording.Percent(comparison.FirstRate), Wording.Percent(comparison.SecondRate), Wording.Points(comparison.RateDifference), Probability(comparison.RateTest?.Holm)]));
     }
 
     /// <summary>Arms over their training runs: another run is what no interval over images speaks of.</summary>
@@ -85,13 +86,14 @@ internal static class ResultSections
         page.Paragraph("A difference of differences: what the step from the first arm to the second did to one group, minus what it did to another. Zero means that both changed alike, whatever their rates.");
         foreach (IGrouping<string, ChangeComparison> family in result.ChangeComparisons.GroupBy(entry => entry.Family))
         {
-            page.Table($"Family of tests '{family.Key}'{(family.Any(entry => entry.RateTest is { IsPrimary: true }) ? ", declared primary" : ", exploratory")}",
-                ["comparison", "label", "group", "against", "n", "change of the group", "change of the other", "difference of changes", "p", "Holm", "Benjamini-Hochberg", "in mean probability"],
-                family.Select(entry => new[]
-                {
-                    entry.Comparison, entry.Label, entry.First, entry.Second, entry.RateDifference.Count.ToString(), Wording.Points(entry.FirstChange), Wording.Points(entry.SecondChange), Wording.Points(entry.RateDifference),
+            string[] names = [.. family.Select(entry => entry.Comparison).Distinct()];
+            page.Table($"Family of tests '{family.Key}'{(family.Any(entry => entry.RateTest is { IsPrimary: true }) ? ", declared primary" : ", exploratory")}{(names.Length == 1 ? $": {names[0]}" : "")}",
+                [.. names.Length == 1 ? Array.Empty<string>() : ["comparison"], "label", "group", "against", "n", "change of the group", "change of the other", "difference of changes", "p", "Holm", "Benjamini-Hochberg", "in mean probability"],
+                family.Select(entry => (string[])
+                [
+                    .. names.Length == 1 ? Array.Empty<string>() : [entry.Comparison], entry.Label, entry.First, entry.Second, entry.RateDifference.Count.ToString(), Wording.Points(entry.FirstChange), Wording.Points(entry.SecondChange), Wording.Points(entry.RateDifference),
                     Probability(entry.RateTest?.PValue), Probability(entry.RateTest?.Holm), Probability(entry.RateTest?.BenjaminiHochberg), Wording.Points(entry.MeanDifference),
-                }));
+                ]));
         }
     }
 

@@ -43,15 +43,21 @@ internal static class SummarySection
             string largest = clear.Length == 0 ? "" : $" The largest: {Went(result, clear[0])}";
             page.Paragraph($"Found: of {Wording.Count(primary.Length, "comparison")} that the spec declares primary, {clear.Length} {(clear.Length == 1 ? "shows" : "show")} a difference beyond chance.{largest}");
         }
-        else if (widest is not null)
+        else if (widest is not null && !HasPrimaryPairs(result))
         {
             page.Paragraph($"Found: no comparison was declared primary. The widest difference between two groups: {Chose(result, widest)}");
         }
-        else if (working > 0)
+        else if (working > 0 && !HasPrimaryPairs(result))
         {
             page.Paragraph("Found: no label was chosen more often for one group than for another beyond chance.");
         }
 
+        ChangeComparison[] changes = [.. result.ChangeComparisons.Where(entry => entry.RateTest is { IsPrimary: true })];
+        if (changes.Length > 0)
+            page.Paragraph($"Equity: of {changes.Length} differences between groups in how far they changed that the spec declares primary, {changes.Count(entry => IsClear(entry.RateTest))} {(changes.Count(entry => IsClear(entry.RateTest)) == 1 ? "is" : "are")} beyond chance.");
+        GroupComparison[] gaps = [.. result.GroupComparisons.Where(entry => entry.RateTest is { IsPrimary: true })];
+        if (gaps.Length > 0)
+            page.Paragraph($"Within models: of {Wording.Count(gaps.Length, "gap")} between groups that the spec declares primary, {gaps.Count(entry => IsClear(entry.RateTest))} {(gaps.Count(entry => IsClear(entry.RateTest)) == 1 ? "is" : "are")} beyond chance.");
         page.Paragraph($"How sure: rates, means and differences stand with their n and a {Level(result)} interval over the choice of images; other wordings and other training runs are not in that interval. The numbers are about these models, not about people.");
         if (working < result.Models.Count)
             page.Paragraph($"Incomplete: {result.Models.Count - working} of {Wording.Count(result.Models.Count, "model")} failed and {(result.Models.Count - working == 1 ? "has" : "have")} no numbers here.");
@@ -222,6 +228,9 @@ internal static class SummarySection
         static string CountClear(int count) => $"{count} {(count == 1 ? "is" : "are")}";
         static string After(TestResult? test) => test is null ? "" : $", {Wording.PValue(test.Holm)} after Holm's correction over {test.FamilySize} tests";
     }
+
+    private static bool HasPrimaryPairs(AuditResult result) =>
+        result.ChangeComparisons.Any(entry => entry.RateTest is { IsPrimary: true }) || result.GroupComparisons.Any(entry => entry.RateTest is { IsPrimary: true });
 
     private static bool IsClear(TestResult? test) => test is { } made && made.Holm < Clear;
 
