@@ -27,6 +27,31 @@ case "$filter" in *[!A-Za-z0-9_.-]*) say "FILTER is a part of a test's name: let
 sources=(src native tests benchmarks samples ClipEngine.sln)
 "$root/tools/setup.sh" --for-build || exit 2
 lock_build
+# The native library for other systems comes first: packages hold it where it is. What is missing for it is a reason to skip its tests.
+# Not for one FILTER: that is to be quick.
+declare -A no_cross=()
+build_cross() { # build_cross RUNTIME: sets no_cross[RUNTIME] where it cannot be built here
+  local runtime=$1 decoders stamp
+  no_cross[$runtime]=$("$root/tools/cross.sh" --why-not "$runtime")
+  if [ -n "${no_cross[$runtime]}" ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing cross compilers ..."
+    "$root/tools/cross.sh" --setup >"$root/artifacts/cross-setup.log" 2>&1 9>&-
+    no_cross[$runtime]=$("$root/tools/cross.sh" --why-not "$runtime")
+  fi
+  [ -z "${no_cross[$runtime]}" ] || return 0
+  if ! decoders=$("$root/tools/build-decoders.sh" "$runtime" 2>&1 9>&-); then
+    no_cross[$runtime]=$(tail -n 1 <<<"$decoders")
+    return 0
+  fi
+  stamp=$(fingerprint native)
+  [ "$stamp" != "$(cat "$root/artifacts/$runtime.built" 2>/dev/null)" ] || return 0
+  echo "building the native library and its tests for $runtime ..."
+  logged "$runtime" bash "$root/tools/build-native.sh" "$root/artifacts/native/$runtime" Release native-tests "$runtime" || return 1
+  echo "$stamp" >"$root/artifacts/$runtime.built"
+}
+if [ -z "$filter" ]; then
+  build_cross linux-arm64 && build_cross win-x64 || exit 1
+fi
 if ! up_to_date tests "${sources[@]}"; then
   echo "building (the first time takes a few minutes) ..."
   found_cli=$(fingerprint src native) found_tests=$(fingerprint "${sources[@]}")
@@ -46,9 +71,9 @@ results="$root/artifacts/test-results"
 rm -rf "$results"
 mkdir -p "$results"
 
-run_ctest() { # run_ctest NAME BUILD_DIR
+run_ctest() { # run_ctest NAME BUILD_DIR OPTION...
   echo "== $1"
-  timeout 50m ctest --test-dir "$2" --output-on-failure --no-tests=ignore --timeout 900 \
+  timeout 50m ctest --test-dir "$2" "${@:3}" --output-on-failure --no-tests=ignore --timeout 900 \
     --output-junit "$results/$1.xml" ${filter:+-R "$filter"} >"$results/$1.log" 2>&1
   count_ctest "$1" "$results/$1.xml" "$results/$1.log" $?
 }
@@ -60,6 +85,28 @@ if [ -n "$sanitize" ]; then
   echo "== $name"
   RESULTS=$results timeout 50m "$root/tools/test-sanitized.sh" ${filter:+"$filter"} >"$results/$name.log" 2>&1
   count_trx "$name" "$results/$name.trx" "$results/$name.log" $?
+fi
+
+# The same tests for other systems: in qemu for three Arm64 processors, and in wine. At once only what takes little time there.
+test_arm64() {
+  local folder="$root/artifacts/native/linux-arm64" short=() shortest=()
+  [ -z "${no_cross[linux-arm64]}" ] || { skip_runner native-linux-arm64 "${no_cross[linux-arm64]}"; return; }
+  [ -n "${CLIPENGINE_LONG:-}" ] || { short=(-E '^image_tests$'); shortest=(-E '^(image|sweep|cpu_.*)_tests$'); }
+  # max has everything that qemu knows, and every set of kernels runs in it. The others show that sets are chosen by what a processor has.
+  QEMU_CPU=max run_ctest native-linux-arm64-max "$folder" -j 2 "${short[@]}"
+  QEMU_CPU=neoverse-n1 run_ctest native-linux-arm64-neoverse-n1 "$folder" -j 2 "${shortest[@]}"
+  QEMU_CPU=cortex-a72 run_ctest native-linux-arm64-cortex-a72 "$folder" -j 2 "${shortest[@]}"
+}
+test_windows() {
+  [ -z "${no_cross[win-x64]}" ] || { skip_runner native-win-x64 "${no_cross[win-x64]}"; return; }
+  export WINEPREFIX="$root/artifacts/wine" WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
+  # At its first start it fills a folder, which no two may do at once.
+  PATH="$PATH:/usr/lib/wine" timeout 120 wine64 wineboot --init >"$results/wine.log" 2>&1
+  run_ctest native-win-x64 "$root/artifacts/native/win-x64" -j 2
+}
+if [ -z "$filter" ]; then
+  test_arm64
+  test_windows
 fi
 
 # TorchSharp's library needs a newer libstdc++ than Debian 12 has: there its tests run in a Debian 13 root, which only root can enter.

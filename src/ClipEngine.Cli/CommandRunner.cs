@@ -103,7 +103,7 @@ internal static class CommandRunner
         for (; exception is not null; exception = exception.InnerException)
         {
             // .NET keeps the C library's error number as the result code.
-            if (exception is IOException && Linux.IsDiskFailure(exception.HResult))
+            if (exception is IOException && Platform.IsDiskFailure(exception.HResult))
                 return true;
         }
 

@@ -22,9 +22,7 @@ internal static class LastWord
     /// <summary>Ends the process without waiting for threads that may never return, and without running destructors under them.</summary>
     public static void End(int code)
     {
-        if (OperatingSystem.IsLinux())
-            Linux.EndProcess(code);
-        Environment.Exit(code);
+        Platform.EndProcess(code);
     }
 
     /// <summary>What is said here is said to somebody who may have gone: that must not end hours of work.</summary>

@@ -6,13 +6,25 @@
 #include <cstddef>
 #include <cstdint>
 
-#if defined(__x86_64__) && defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ > 31)
+#if (defined(__x86_64__) || defined(__aarch64__)) && defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ > 31)
+
+// The version that an architecture's glibc began with, and a jump. fstat64(descriptor, status) is __fxstat64(version of the structure,
+// descriptor, status) up to 2.32.
+#if defined(__x86_64__)
+#define CLIPENGINE_FIRST "GLIBC_2.2.5"
+#define CLIPENGINE_JUMP(name) "  endbr64\n  jmp " name "@PLT\n"
+#define CLIPENGINE_FXSTAT64 "  endbr64\n  mov %rsi, %rdx\n  mov %edi, %esi\n  mov $1, %edi\n  jmp clipengine_older_fxstat64@PLT\n"
+#else
+#define CLIPENGINE_FIRST "GLIBC_2.17"
+#define CLIPENGINE_JUMP(name) "  b " name "\n"
+#define CLIPENGINE_FXSTAT64 "  mov x2, x1\n  mov w1, w0\n  mov w0, #0\n  b clipengine_older_fxstat64\n"
+#endif
 
 // name: a jump to the older one.
-#define CLIPENGINE_OLDER(name)                                                                                      \
-  asm(".symver clipengine_older_" #name ", " #name "@GLIBC_2.2.5\n"                                                 \
-      ".pushsection .text\n.globl " #name "\n.hidden " #name "\n.type " #name ", @function\n" #name ":\n"             \
-      "  endbr64\n  jmp clipengine_older_" #name "@PLT\n.size " #name ", . - " #name "\n.popsection")
+#define CLIPENGINE_OLDER(name)                                                                          \
+  asm(".symver clipengine_older_" #name ", " #name "@" CLIPENGINE_FIRST "\n"                            \
+      ".pushsection .text\n.globl " #name "\n.hidden " #name "\n.type " #name ", @function\n" #name ":\n" \
+      CLIPENGINE_JUMP("clipengine_older_" #name) ".size " #name ", . - " #name "\n.popsection")
 
 CLIPENGINE_OLDER(pthread_create);
 CLIPENGINE_OLDER(pthread_detach);
@@ -26,10 +38,9 @@ CLIPENGINE_OLDER(dlclose);
 CLIPENGINE_OLDER(dlopen);
 CLIPENGINE_OLDER(dlsym);
 
-// fstat64(descriptor, status) is __fxstat64(1, descriptor, status) up to 2.32.
-asm(".symver clipengine_older_fxstat64, __fxstat64@GLIBC_2.2.5\n"
+asm(".symver clipengine_older_fxstat64, __fxstat64@" CLIPENGINE_FIRST "\n"
     ".pushsection .text\n.globl fstat64\n.hidden fstat64\n.type fstat64, @function\nfstat64:\n"
-    "  endbr64\n  mov %rsi, %rdx\n  mov %edi, %esi\n  mov $1, %edi\n  jmp clipengine_older_fxstat64@PLT\n.size fstat64, . - fstat64\n.popsection");
+    CLIPENGINE_FXSTAT64 ".size fstat64, . - fstat64\n.popsection");
 
 extern "C" {
 

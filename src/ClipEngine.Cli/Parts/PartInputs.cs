@@ -54,7 +54,7 @@ internal sealed class PartInputs
 
     private static string Identity(string path)
     {
-        if (Linux.GetStatus(path) is { } status)
+        if (Platform.GetStatus(path) is { } status)
             return $"{path} {status.Size} {status.ModifiedNanoseconds}";
         var file = new FileInfo(path);
         return $"{path} {(file.Exists ? file.Length : -1)} {file.LastWriteTimeUtc.Ticks}";

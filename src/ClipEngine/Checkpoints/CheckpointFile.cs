@@ -180,7 +180,7 @@ internal sealed unsafe class CheckpointFile : IDisposable
 
     private static void RefuseWhatIsNoFile(string path)
     {
-        FileStatus? status = Linux.GetStatus(path);
+        FileStatus? status = Platform.GetStatus(path);
         if (status is { Kind: not FileKind.Regular } other)
         {
             string kind = other.Kind switch
@@ -241,7 +241,7 @@ internal sealed unsafe class CheckpointFile : IDisposable
             nint address = (nint)(_start + start);
             return new TensorBytes(address, length, () =>
             {
-                Linux.ReleasePages(address, length);
+                Platform.ReleasePages(address, length);
                 _handle.DangerousRelease();
             });
         }

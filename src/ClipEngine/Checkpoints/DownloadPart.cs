@@ -41,7 +41,7 @@ internal sealed class DownloadPart : IDisposable
         string Own() => TemporaryName.Take(target, Suffix);
         // The longest is gone on with; the others are of no more use.
         DownloadPart? resumed = null;
-        foreach (string leftover in Directory.EnumerateFiles(folder, name + ".*" + Suffix).OrderByDescending(static file => Linux.GetStatus(file)?.Size ?? 0).ToList())
+        foreach (string leftover in Directory.EnumerateFiles(folder, name + ".*" + Suffix).OrderByDescending(static file => Platform.GetStatus(file)?.Size ?? 0).ToList())
         {
             if (!TemporaryName.IsAbandoned(leftover, Suffix))
                 continue;
@@ -76,7 +76,7 @@ internal sealed class DownloadPart : IDisposable
                     return new DownloadPart(own, stream);
                 stream.Dispose();
             }
-            catch (IOException exception) when (attempt < Tries && exception.HResult == Linux.WouldBlock)
+            catch (IOException exception) when (attempt < Tries && Platform.IsHeldByAnother(exception))
             {
                 // It is being taken over just now.
             }

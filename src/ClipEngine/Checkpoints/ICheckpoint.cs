@@ -73,9 +73,9 @@ public sealed unsafe class TensorBytes : IDisposable
     internal static TensorBytes Allocate(long length)
     {
         const long Small = 1 << 16;
-        nint pages = length > Small ? Linux.AllocatePages(length) : 0;
+        nint pages = length > Small ? Platform.AllocatePages(length) : 0;
         if (pages != 0)
-            return new TensorBytes(pages, length, () => Linux.FreePages(pages, length));
+            return new TensorBytes(pages, length, () => Platform.FreePages(pages, length));
         nint address = (nint)NativeMemory.AlignedAlloc((nuint)Math.Max(1, length), 64);
         return new TensorBytes(address, length, () => NativeMemory.AlignedFree((void*)address));
     }

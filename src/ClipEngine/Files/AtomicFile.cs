@@ -80,9 +80,10 @@ internal static class AtomicFile
         {
             Directory.CreateDirectory(folder);
             RemoveLeftovers(folder);
-            FileStream stream = Create(full, out string temporary);
-            // Without a name it needs no removing, however this process ends.
-            TryDelete(temporary);
+            // Without a name it needs no removing, however this process ends. Windows takes the name away from no open file, but promises to do it then.
+            FileStream stream = Create(full, out string temporary, OperatingSystem.IsWindows() ? FileOptions.DeleteOnClose : FileOptions.None);
+            if (!OperatingSystem.IsWindows())
+                TryDelete(temporary);
             TemporaryName.Return(temporary);
             return stream;
         }
@@ -96,7 +97,15 @@ internal static class AtomicFile
     internal static void Publish(string temporary, string path)
     {
         bool isNew = !Path.Exists(path);
-        File.Move(temporary, path, overwrite: true);
+        try
+        {
+            File.Move(temporary, path, overwrite: true);
+        }
+        catch (Exception exception) when (OperatingSystem.IsWindows() && !isNew && exception is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException("the file that is there is open in a program, or may not be written to; Windows does not replace such a file. Close it and try again.", exception);
+        }
+
         try
         {
             Linux.SyncFolder(Path.GetDirectoryName(Path.GetFullPath(path))!);
@@ -139,14 +148,14 @@ internal static class AtomicFile
     /// <summary>Whether a name is one that a writer left behind: the final name, its process, a random number.</summary>
     internal static bool IsTemporary(string path) => TemporaryName.Is(path, TemporarySuffix);
 
-    private static FileStream Create(string full, out string temporary)
+    private static FileStream Create(string full, out string temporary, FileOptions options = FileOptions.None)
     {
         for (int attempt = 1; ; attempt++)
         {
             temporary = TemporaryName.Take(full, TemporarySuffix);
             try
             {
-                var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1 << 16);
+                var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1 << 16, options);
                 if (!stream.CanSeek)
                     throw new IOException("the file system does not tell where in a file it is");
                 // Between its making and its locking another process may have taken it for a leftover.
@@ -154,7 +163,7 @@ internal static class AtomicFile
                     return stream;
                 stream.Dispose();
             }
-            catch (IOException exception) when (attempt < Tries && exception.HResult == Linux.WouldBlock)
+            catch (IOException exception) when (attempt < Tries && Platform.IsHeldByAnother(exception))
             {
                 TryDelete(temporary);
             }

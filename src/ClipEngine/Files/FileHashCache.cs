@@ -33,14 +33,14 @@ internal sealed class FileHashCache
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
-        FileStatus? status = Linux.GetStatus(stream.SafeFileHandle);
+        FileStatus? status = Platform.GetStatus(stream.SafeFileHandle);
         string? identity = status is { } known ? Identity(known) : null;
         if (identity is not null && Find(identity) is { } kept)
             return kept;
         string hash = Compute(stream, cancellation);
         if (status is { } before)
         {
-            if (Linux.GetStatus(stream.SafeFileHandle) != before)
+            if (Platform.GetStatus(stream.SafeFileHandle) != before)
                 throw new IOException($"{path}: the file was written to while it was being read.");
             long age = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() - Math.Max(before.ModifiedNanoseconds, before.ChangedNanoseconds) / 1_000_000;
             if (age > s_settled.TotalMilliseconds)

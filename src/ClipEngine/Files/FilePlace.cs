@@ -9,18 +9,18 @@ internal static class FilePlace
     /// <summary>What is there, or null where nothing is.</summary>
     public static FileKind? KindOf(string path)
     {
-        if (Linux.GetStatus(path) is { } status)
+        if (Platform.GetStatus(path) is { } status)
             return status.Kind;
         return Directory.Exists(path) ? FileKind.Folder : File.Exists(path) ? FileKind.Regular : null;
     }
 
     /// <summary>Whether a file is there: anything but a folder, as <see cref="File.Exists"/>, which says no as well where the disk fails.</summary>
     /// <exception cref="IOException">The disk failed.</exception>
-    public static bool IsFile([NotNullWhen(true)] string? path) => !string.IsNullOrEmpty(path) && (Linux.GetStatus(path) is { } status ? status.Kind != FileKind.Folder : File.Exists(path));
+    public static bool IsFile([NotNullWhen(true)] string? path) => !string.IsNullOrEmpty(path) && (Platform.GetStatus(path) is { } status ? status.Kind != FileKind.Folder : File.Exists(path));
 
     /// <summary>Whether a folder is there; see <see cref="IsFile"/>.</summary>
     /// <exception cref="IOException">The disk failed.</exception>
-    public static bool IsFolder([NotNullWhen(true)] string? path) => !string.IsNullOrEmpty(path) && (Linux.GetStatus(path) is { } status ? status.Kind == FileKind.Folder : Directory.Exists(path));
+    public static bool IsFolder([NotNullWhen(true)] string? path) => !string.IsNullOrEmpty(path) && (Platform.GetStatus(path) is { } status ? status.Kind == FileKind.Folder : Directory.Exists(path));
 
     /// <summary>What a thing that is no ordinary file is called in messages.</summary>
     public static string Name(FileKind kind) => kind switch
@@ -40,7 +40,7 @@ internal static class FilePlace
     /// <summary>Whether both paths lead to the same file or folder, through whatever links; false where one of them leads nowhere.</summary>
     public static bool IsSame(string left, string right)
     {
-        if (Linux.GetStatus(left) is { } first && Linux.GetStatus(right) is { } second)
+        if (Platform.GetStatus(left) is { } first && Platform.GetStatus(right) is { } second)
             return first.Device == second.Device && first.Inode == second.Inode;
         return Path.Exists(left) && Path.Exists(right) && string.Equals(Final(left), Final(right), OperatingSystem.IsWindows() ? StringComparison.OrdinalIgnoreCase : StringComparison.Ordinal);
     }

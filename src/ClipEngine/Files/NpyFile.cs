@@ -59,7 +59,7 @@ internal sealed class NpyFile : IDisposable
     /// <summary>Whether a file begins with NumPy's signature; false also where it cannot be opened, which opening it will report.</summary>
     internal static bool IsNpy(string path)
     {
-        if (Linux.GetStatus(path) is { Kind: not FileKind.Regular } || !File.Exists(path))
+        if (Platform.GetStatus(path) is { Kind: not FileKind.Regular } || !File.Exists(path))
             return path.EndsWith(".npy", StringComparison.OrdinalIgnoreCase);
         using SafeFileHandle handle = File.OpenHandle(path);
         Span<byte> start = stackalloc byte[6];
@@ -74,7 +74,7 @@ internal sealed class NpyFile : IDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         // A named pipe would wait for its writer, perhaps for ever.
-        if (Linux.GetStatus(path) is { Kind: not FileKind.Regular } status)
+        if (Platform.GetStatus(path) is { Kind: not FileKind.Regular } status)
             throw new BadInputException(path, status.Kind == FileKind.Folder ? "expected a .npy file, found a folder." : "is no regular file.");
         SafeFileHandle handle;
         try

@@ -49,7 +49,7 @@ internal static class ImageFile
 
     private static FileBytes Open(string path)
     {
-        if (Linux.GetStatus(path) is { Kind: not FileKind.Regular } status)
+        if (Platform.GetStatus(path) is { Kind: not FileKind.Regular } status)
             throw new ImageException(path, ImageProblem.Unreadable, $"expected an ordinary file, found a {(status.Kind == FileKind.Folder ? "folder" : "pipe, socket or device")}");
         try
         {

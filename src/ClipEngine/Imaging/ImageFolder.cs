@@ -29,7 +29,7 @@ internal sealed record ImageFolder(IReadOnlyList<string> Images, IReadOnlyList<s
         while (folders.Count > 0 || links.Count > 0)
         {
             string folder = folders.Count > 0 ? folders.Pop() : links.Dequeue();
-            if (Linux.GetStatus(folder) is { } status ? !entered.Add((status.Device, status.Inode)) : folder != path && IsLink(folder))
+            if (Platform.GetStatus(folder) is { } status ? !entered.Add((status.Device, status.Inode)) : folder != path && IsLink(folder))
                 continue;
             foreach (string entry in Directory.EnumerateFileSystemEntries(folder).Order(StringComparer.Ordinal))
             {

@@ -36,14 +36,14 @@ internal sealed class TarShard
     /// <exception cref="BadInputException">Not there, no ordinary file, not readable, empty or compressed; a damaged header, a member that reaches beyond the end, no end marker, or an image that is no ordinary member.</exception>
     public static (TarShard Shard, IReadOnlyList<(string Name, TarMember Place)> Images) Read(string path, LeftOutFiles leftOut, Dictionary<string, TarMember>? descriptions = null)
     {
-        if (Linux.GetStatus(path) is { Kind: not FileKind.Regular } status)
+        if (Platform.GetStatus(path) is { Kind: not FileKind.Regular } status)
             throw new BadInputException(path, $"expected a tar archive, found a {(status.Kind == FileKind.Folder ? "folder" : "pipe, socket or device")}.", "Members are read in any order; save the archive to a file first.");
         try
         {
             // The buffer is for headers alone: a block and what may stand before the next one.
             using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 4096);
             RefuseWhatIsNoArchive(path, stream);
-            var shard = new TarShard(path, stream.Length, Linux.GetStatus(stream.SafeFileHandle));
+            var shard = new TarShard(path, stream.Length, Platform.GetStatus(stream.SafeFileHandle));
             return (shard, [.. shard.ReadImages(stream, leftOut, descriptions)]);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
@@ -60,7 +60,7 @@ internal sealed class TarShard
         try
         {
             handle = File.OpenHandle(Path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
-            if (RandomAccess.GetLength(handle) != _length || (_status is { } known && Linux.GetStatus(handle) is { } now && (now.Device, now.Inode, now.ModifiedNanoseconds) != (known.Device, known.Inode, known.ModifiedNanoseconds)))
+            if (RandomAccess.GetLength(handle) != _length || (_status is { } known && Platform.GetStatus(handle) is { } now && (now.Device, now.Inode, now.ModifiedNanoseconds) != (known.Device, known.Inode, known.ModifiedNanoseconds)))
                 throw new BadInputException(Path, "the shard was changed while its images were being read.", "Leave shards alone until the run is done, and start it again.");
             return handle;
         }

@@ -41,7 +41,7 @@ internal struct NativeImageTransform
 /// <summary>The part of the border that <c>clipengine_image.h</c> declares.</summary>
 internal static partial class NativeMethods
 {
-    internal const string ImageLibrary = "clipengine_image";
+    internal const string ImageLibrary = "libclipengine_image";
 
     [LibraryImport(ImageLibrary, EntryPoint = "clipengine_image_abi_version")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]

@@ -7,7 +7,7 @@ namespace ClipEngine.Native;
 /// <remarks>Whoever holds native state calls <see cref="NativeLoader.EnsureLoaded"/> once before its first call here.</remarks>
 internal static partial class NativeMethods
 {
-    internal const string Library = "clipengine";
+    internal const string Library = "libclipengine"; // with "lib" on Windows too: clipengine.dll would be ClipEngine.dll there
 
     [LibraryImport(Library, EntryPoint = "clipengine_abi_version")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
