@@ -99,9 +99,9 @@ test_arm64() {
 }
 test_windows() {
   [ -z "${no_cross[win-x64]}" ] || { skip_runner native-win-x64 "${no_cross[win-x64]}"; return; }
-  export WINEPREFIX="$root/artifacts/wine" WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
+  export WINEPREFIX="$root/artifacts/wine" WINEDEBUG=-all
   # At its first start it fills a folder, which no two may do at once.
-  PATH="$PATH:/usr/lib/wine" timeout 120 wine64 wineboot --init >"$results/wine.log" 2>&1
+  PATH="$PATH:/usr/lib/wine" WINEDLLOVERRIDES="mscoree,mshtml=" timeout 120 wine64 wineboot --init >"$results/wine.log" 2>&1
   run_ctest native-win-x64 "$root/artifacts/native/win-x64" -j 2
 }
 if [ -z "$filter" ]; then

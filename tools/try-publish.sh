@@ -51,7 +51,7 @@ case "$runtime" in
     PATH=$PATH:/usr/lib/wine
     command -v wine64 >/dev/null || { echo "published; wine64 is not installed to start it" >&2; exit 77; }
     # Its first start fills a folder and talks about it.
-    export WINEPREFIX=${WINEPREFIX:-$PWD/../wine} WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
-    timeout 120 wine64 wineboot --init >../wine.log 2>&1 || true
+    export WINEPREFIX=${WINEPREFIX:-$PWD/../wine} WINEDEBUG=-all
+    WINEDLLOVERRIDES="mscoree,mshtml=" timeout 120 wine64 wineboot --init >../wine.log 2>&1 || true
     timeout 300 wine64 app.exe "Z:${model//\//\\}" "Z:${jpeg//\//\\}" 2>../stderr.log | tr -d '\r' || { cat ../stderr.log >&2; exit 1; } ;;
 esac
