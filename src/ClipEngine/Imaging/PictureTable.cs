@@ -21,7 +21,7 @@ internal sealed class PictureTable
     private PictureTable(ParquetFile file, int pictures)
     {
         Path = file.Path;
-        _status = Linux.GetStatus(file.Path);
+        _status = Platform.GetStatus(file.Path);
         _columns = [.. file.Columns];
         _pictures = pictures;
         _rowsOfGroups = [.. Enumerable.Range(0, file.GroupCount).Select(file.RowsOf)];
@@ -102,7 +102,7 @@ internal sealed class PictureTable
 
     private ParquetFile Reopen()
     {
-        if (_status is { } known && Linux.GetStatus(Path) is { } now && (now.Device, now.Inode, now.Size, now.ModifiedNanoseconds) != (known.Device, known.Inode, known.Size, known.ModifiedNanoseconds))
+        if (_status is { } known && Platform.GetStatus(Path) is { } now && (now.Device, now.Inode, now.Size, now.ModifiedNanoseconds) != (known.Device, known.Inode, known.Size, known.ModifiedNanoseconds))
             throw new BadInputException(Path, "the table was changed while its pictures were being read.", "Leave it alone until the run is done, and start it again.");
         ParquetFile file = ParquetFile.Open(Path);
         if (file.Columns.SequenceEqual(_columns))
