@@ -99,7 +99,7 @@ internal sealed class AnalysisStages(
     }
 
     /// <summary>The spec without its titles, paths, models and correlations.</summary>
-    private static AuditSpec Without(AuditSpec spec) => spec with { Title = "", Question = "", Probe = new ProbeSpec(), Models = [], ElementType = "", Scale = "", Correlations = [] };
+    private static AuditSpec Without(AuditSpec spec) => spec with { Title = "", Question = "", Probe = new ProbeSpec(), Models = [], ElementType = "", ScorePrecision = "", Scale = "", Correlations = [] };
 
     private static IEnumerable<string> Parts(ExperimentScores scores) =>
         [Hash(scores.Probabilities), scores.Cosines is { } cosines ? Hash(cosines) : "", scores.Scale is double scale ? scale.ToString("R") : ""];

@@ -104,8 +104,8 @@ internal sealed class ModelScorer(
             similarity.Add(alike);
         }
 
-        ScoreMatrix[] matrices = FeatureScorer.Score(images, [.. prompts], width, [.. experiments.Select(experiment => experiment.Labels.Count)], scale, cancellationToken);
-        ModelSummary summary = Summary(model, ScoreOrigin.Cosines, $"softmax({spec.Scale} · cosine)", StageLedger.Key(inputs.Select(input => input.Sha256)), "features computed elsewhere", []);
+        (ScoreMatrix[] matrices, string precision) = FeatureScorer.Score(images, [.. prompts], width, [.. experiments.Select(experiment => experiment.Labels.Count)], scale, spec.ScorePrecision, cancellationToken);
+        ModelSummary summary = Summary(model, ScoreOrigin.Cosines, $"softmax({spec.Scale} · cosine){precision}", StageLedger.Key(inputs.Select(input => input.Sha256)), "features computed elsewhere", []);
         return new ScoredModel(summary, inputs, Named(matrices, scale, similarity), [], Similarity.Groups(images, width, probe.Grouping));
     }
 
@@ -174,7 +174,7 @@ internal sealed class ModelScorer(
         float[] images = Images(model, identity, opened, cancellationToken);
         (float[] texts, int[] segments) = Prompts(model, identity, opened, cancellationToken);
         progress($"{model.Key}: scoring {texts.Length / opened.Width} prompts");
-        ScoreMatrix[] matrices = FeatureScorer.Score(images, texts, opened.Width, segments, scale, cancellationToken);
+        (ScoreMatrix[] matrices, string precision) = FeatureScorer.Score(images, texts, opened.Width, segments, scale, spec.ScorePrecision, cancellationToken);
         var similarity = new List<IReadOnlyList<IReadOnlyList<double>>>();
         int start = 0;
         for (int index = 0; index < experiments.Count; index++)
@@ -183,7 +183,7 @@ internal sealed class ModelScorer(
             start += segments[index];
         }
 
-        string scoring = $"softmax({scale:R} · cosine){(spec.Scale == "checkpoint" ? ", the checkpoint's own scale" : ", fixed by the spec")}";
+        string scoring = $"softmax({scale:R} · cosine){(spec.Scale == "checkpoint" ? ", the checkpoint's own scale" : ", fixed by the spec")}{precision}";
         return new ScoredModel(
             Summary(model, ScoreOrigin.Cosines, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices) with { Preprocessing = opened.Preprocessing }, files, Named(matrices, scale, similarity),
             [.. matrices.Skip(experiments.Count)], Similarity.Groups(images, opened.Width, probe.Grouping));

@@ -1,3 +1,4 @@
+using System.Globalization;
 using ClipEngine.Audit.Results;
 using ClipEngine.Scoring;
 
@@ -6,16 +7,26 @@ namespace ClipEngine.Audit.Scores;
 /// <summary>Scores unit features of images against those of prompts: all label sets and wordings in one sweep.</summary>
 internal static class FeatureScorer
 {
+    /// <summary>Precisions as a spec names them.</summary>
+    public static readonly IReadOnlyDictionary<string, SweepPrecision> Precisions = new Dictionary<string, SweepPrecision>
+    {
+        ["fp32"] = SweepPrecision.Float32,
+        ["bf16"] = SweepPrecision.BFloat16,
+        ["int16"] = SweepPrecision.Int16,
+        ["int8"] = SweepPrecision.Int8,
+    };
+
     /// <summary>The softmax within each segment of prompts.</summary>
     /// <param name="images"><c>[images, width]</c>, rows of length 1.</param>
     /// <param name="prompts"><c>[prompts, width]</c>, rows of length 1, segment after segment.</param>
     /// <param name="width">Features of a row.</param>
     /// <param name="segments">Prompts of each segment.</param>
     /// <param name="scale">What cosines are multiplied with.</param>
+    /// <param name="precision">What features are multiplied in: one of <see cref="Precisions"/>.</param>
     /// <param name="cancellationToken">Stops between batches.</param>
-    /// <returns>For each segment <c>[images, prompts of it]</c>.</returns>
-    public static ScoreMatrix[] Score(
-        float[] images, float[] prompts, int width, IReadOnlyList<int> segments, double scale, CancellationToken cancellationToken)
+    /// <returns>For each segment <c>[images, prompts of it]</c>; and what fewer bits than fp32 came to, to be added to what says how scores were made.</returns>
+    public static (ScoreMatrix[] Matrices, string Precision) Score(
+        float[] images, float[] prompts, int width, IReadOnlyList<int> segments, double scale, string precision, CancellationToken cancellationToken)
     {
         int rows = images.Length / width;
         int columns = segments.Sum();
@@ -27,8 +38,9 @@ internal static class FeatureScorer
             Scale = scale,
             SegmentLengths = [.. segments],
             Probabilities = true,
+            Precision = Precisions[precision],
         });
-        sweep.Run(
+        SweepTotals totals = sweep.Run(
             new ProbeSweepInput
             {
                 Images = imageFeatures,
@@ -47,7 +59,10 @@ internal static class FeatureScorer
                 },
             },
             cancellationToken);
-        return matrices;
+        string note = sweep.Options.Precision == SweepPrecision.Float32 ? ""
+            : sweep.Precision == SweepPrecision.Float32 ? $", in fp32 ({precision} would not be faster or has no bound here)"
+            : string.Create(CultureInfo.InvariantCulture, $", in {precision}: probabilities within {totals.ProbabilityBound:G2} of fp32's");
+        return (matrices, note);
     }
 
     /// <summary>The softmax of cosines that were computed elsewhere, in double precision.</summary>

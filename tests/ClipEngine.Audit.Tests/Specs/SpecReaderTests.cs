@@ -21,6 +21,7 @@ public class SpecReaderTests
     [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"tilte\": 1", "not a spec: unknown key 'tilte', line 1; the keys there are title, question, probe")]
     [InlineData("{ \"text\": \"y\" }", "{ \"text\": \"y\", \"gruop\": \"A\" }", "unknown key 'gruop'")]
     [InlineData("\"key\": \"m\", ", "", "key")]
+    [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"scorePrecision\": \"int4\"", "scorePrecision is 'int4'; fp32, bf16, int16 or int8 was expected")]
     [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"scale\": \"-1\", \"elementType\": \"fp8\"", "scale is '-1'; a number from 1E-06 to 1000000 with a decimal point, or 'checkpoint', was expected; elementType is 'fp8'")]
     [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"resampler\": \"pillow\"", "resampler: expected pillow-13, pillow-12 or torchvision, found 'pillow'")]
     [InlineData("\"title\": \"T\"", "\"title\": \"T\", \"rgb\": \"never\"", "rgb: expected last or first, found 'never'")]
