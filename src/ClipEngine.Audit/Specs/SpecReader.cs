@@ -1,7 +1,6 @@
 using System.Text.Json;
 using ClipEngine.Audit.Metrics;
 using ClipEngine.Audit.Results;
-using ClipEngine.Audit.Scores;
 using ClipEngine.Audit.Statistics;
 using ClipEngine.Files;
 using ClipEngine.Imaging;
@@ -152,7 +151,7 @@ internal static class SpecReader
         Require(spec.Scale == "checkpoint" || (NumberText.TryParse(spec.Scale, out double scale) && scale is >= SmallestScale and <= LargestScale),
             $"scale is '{BadInputException.Escape(spec.Scale, 60)}'; a number from {NumberText.Format(SmallestScale)} to {NumberText.Format(LargestScale)} with a decimal point, or 'checkpoint', was expected");
         Require(spec.ElementType is "fp32" or "bf16" or "fp16" or "int8", $"elementType is '{spec.ElementType}'; fp32, bf16, fp16 or int8 was expected");
-        Require(FeatureScorer.Precisions.ContainsKey(spec.ScorePrecision), $"scorePrecision is '{BadInputException.Escape(spec.ScorePrecision, 60)}'; fp32, bf16, int16 or int8 was expected");
+        Require(spec.ScorePrecision is "fp32" or "bf16" or "int16" or "int8", $"scorePrecision is '{spec.ScorePrecision}'; fp32, bf16, int16 or int8 was expected");
         try
         {
             Preprocessing(spec);
