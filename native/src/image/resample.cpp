@@ -115,7 +115,7 @@ const ResampleKernels& choose() {
   if (isa >= CLIPENGINE_CPU_AVX512) return kAvx512Kernels;
   if (isa >= CLIPENGINE_CPU_AVX2) return kAvx2Kernels;
 #elif defined(__aarch64__)
-  if (cpu::default_isa() != CLIPENGINE_CPU_PORTABLE) return kNeonKernels;
+  if (cpu::default_vector_isa() != CLIPENGINE_CPU_PORTABLE) return kNeonKernels;
 #endif
   return kPlainKernels;
 }

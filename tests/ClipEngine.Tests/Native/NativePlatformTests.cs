@@ -54,7 +54,7 @@ public partial class NativePlatformTests
         Process? objdump = null;
         try
         {
-            objdump = Process.Start(new ProcessStartInfo("objdump", ["-d", "--no-show-raw-insn", path]) { RedirectStandardOutput = true });
+            objdump = Process.Start(new ProcessStartInfo("objdump", ["-d", "--no-show-raw-insn", path]) { RedirectStandardOutput = true, UseShellExecute = false });
         }
         catch (Win32Exception)
         {
