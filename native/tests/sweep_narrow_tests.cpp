@@ -15,6 +15,7 @@
 #include "check.h"
 #include "core/thread_pool.h"
 #include "cpu/sweep.h"
+#include "platform.h"
 #include "sweep_cases.h"
 
 namespace clipengine::sweep {
@@ -406,18 +407,17 @@ CLIPENGINE_TEST(bf16_features_lose_nothing) {
 CLIPENGINE_TEST(the_variable_decides_about_fewer_bits_too) {
   const char* before = std::getenv("CLIPENGINE_CPU");
   const std::string kept = before == nullptr ? "" : before;
-  setenv("CLIPENGINE_CPU", "portable", 1);
+  clipengine_test::set_variable("CLIPENGINE_CPU", "portable");
   CHECK(&best_kernel(CLIPENGINE_SWEEP_IN_INT8) == portable_kernel());
   if (usable(avx512_narrow_kernel()) != nullptr) {
-    setenv("CLIPENGINE_CPU", "avx512", 1);
+    clipengine_test::set_variable("CLIPENGINE_CPU", "avx512");
     CHECK(&best_kernel(CLIPENGINE_SWEEP_IN_INT8) == avx512_kernel());
-    setenv("CLIPENGINE_CPU", "avx512_vnni", 1);
+    clipengine_test::set_variable("CLIPENGINE_CPU", "avx512_vnni");
     CHECK(&best_kernel(CLIPENGINE_SWEEP_IN_INT8) == avx512_narrow_kernel());
     CHECK(&best_kernel(CLIPENGINE_SWEEP_IN_BFLOAT16) == avx512_kernel());
     CHECK(&best_kernel() == avx512_kernel());
   }
-  if (before == nullptr) unsetenv("CLIPENGINE_CPU");
-  else setenv("CLIPENGINE_CPU", kept.c_str(), 1);
+  clipengine_test::set_variable("CLIPENGINE_CPU", before == nullptr ? nullptr : kept.c_str());
 }
 
 CLIPENGINE_TEST_MAIN()
