@@ -35,7 +35,7 @@ internal sealed class ServerProcess : IDisposable
     /// <summary>Starts it and waits until it listens.</summary>
     public static async Task<ServerProcess> StartAsync(string[] arguments, IReadOnlyDictionary<string, string>? environment = null)
     {
-        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "ClipEngine.Server.dll"), "serve", "--model", TestData.DemoPath("models", "small"), .. arguments.Contains("--port") ? arguments : [.. arguments, "--port", "0"]]) { RedirectStandardError = true };
+        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "ClipEngine.Server.dll"), "serve", "--model", TestData.DemoPath("models", "small"), .. arguments.Contains("--port") ? arguments : [.. arguments, "--port", "0"]]) { RedirectStandardError = true, UseShellExecute = false };
         foreach ((string name, string value) in environment ?? new Dictionary<string, string>())
             start.Environment[name] = value;
         var server = new ServerProcess(Process.Start(start)!);

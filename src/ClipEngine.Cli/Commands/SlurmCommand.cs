@@ -55,7 +55,7 @@ internal static class SlurmCommand
     /// <returns>The job's number.</returns>
     private static string Submit(string script, string[] options, CancellationToken cancellation)
     {
-        var start = new ProcessStartInfo("sbatch", ["--parsable", .. options, script]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo("sbatch", ["--parsable", .. options, script]) { RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false };
         try
         {
             using Process process = Process.Start(start)!;

@@ -79,7 +79,7 @@ public class AuditPartTests
 
         Make(1, 3);
         string record = AuditPart.FileOf(parts, new PartNumber(2, 3));
-        string chunk = folder.File("parts", System.Text.RegularExpressions.Regex.Match(File.ReadAllText(record), "embeddings[^\"]*").Value);
+        string chunk = folder.File("parts", System.Text.RegularExpressions.Regex.Match(File.ReadAllText(record), "embeddings[^\"]*", System.Text.RegularExpressions.RegexOptions.None, TimeSpan.FromSeconds(10)).Value);
         byte[] bytes = File.ReadAllBytes(chunk);
         bytes[^1] ^= 1;
         File.WriteAllBytes(chunk, bytes);

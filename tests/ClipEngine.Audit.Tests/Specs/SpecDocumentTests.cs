@@ -88,7 +88,7 @@ public partial class SpecDocumentTests
     private static string Replace(string json, JsonTypeInfo owner, JsonPropertyInfo key, string value)
     {
         // The first place at which the key stands in an object of its own kind: keys that kinds share are tried where they come first.
-        Match match = Regex.Match(json, $"\"{Regex.Escape(key.Name)}\":\\s*");
+        Match match = Regex.Match(json, $"\"{Regex.Escape(key.Name)}\":\\s*", RegexOptions.None, TimeSpan.FromSeconds(10));
         Assert.True(match.Success, $"{owner.Type.Name}.{key.Name} is not in every-key.json");
         int start = match.Index + match.Length;
         var reader = new Utf8JsonReader(Encoding.UTF8.GetBytes(json[start..]), new JsonReaderOptions { AllowMultipleValues = true, CommentHandling = JsonCommentHandling.Skip });
@@ -228,9 +228,9 @@ public partial class SpecDocumentTests
             $"{Path.GetFileName(path)} is not what the types say. Write it anew: CLIPENGINE_WRITE_DOCUMENTS=1 dotnet test tests/ClipEngine.Audit.Tests -c Release --filter SpecDocument");
     }
 
-    [GeneratedRegex(@"System\.|ClipEngine\.|`1|Version=")]
+    [GeneratedRegex(@"System\.|ClipEngine\.|`1|Version=", RegexOptions.CultureInvariant, 1000)]
     private static partial Regex TypeName();
 
-    [GeneratedRegex(@"\s+")]
+    [GeneratedRegex(@"\s+", RegexOptions.CultureInvariant, 1000)]
     private static partial Regex Spaces();
 }
