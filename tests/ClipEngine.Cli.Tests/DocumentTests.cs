@@ -197,7 +197,7 @@ public sealed partial class DocumentTests
     private static partial Regex Mention();
 
     // Comments, and where the shell sends the output.
-    [GeneratedRegex(@"\s+(> \S+\s*)?# .*$|\s+> \S+$", RegexOptions.CultureInvariant, 1000)]
+    [GeneratedRegex(@"\s+(> \S+\s*)?# .*$|\s+> \S+$", RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture, 1000)]
     private static partial Regex Comment();
 
     [GeneratedRegex(@"(?:[^\s""]|""[^""]*"")+", RegexOptions.CultureInvariant, 1000)]

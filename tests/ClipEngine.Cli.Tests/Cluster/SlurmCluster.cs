@@ -10,6 +10,7 @@ namespace ClipEngine.Cli.Tests.Cluster;
 /// A real Slurm of two nodes on this machine, of Debian's packages slurm-wlm and munge: its daemons are children of the test, its key, sockets,
 /// state and logs lie in a folder of the test's own, and its ports are free ones, so that nothing is left of it and no other Slurm is touched.
 /// </summary>
+[System.Runtime.Versioning.SupportedOSPlatform("linux")]
 internal sealed class SlurmCluster : IAsyncDisposable
 {
     private static readonly string[] s_programs = ["munged", "slurmctld", "slurmd", "sbatch", "scontrol", "squeue", "sinfo"];

@@ -74,7 +74,7 @@ public sealed class SlurmTests : IDisposable
         // Nothing is left to do: submitting again makes no part again.
         ProcessOutcome again = await RunAsync("slurm", job, "--array", $"{parts}");
         Assert.Contains("0 of", again.Error, StringComparison.Ordinal);
-        return about?.Output.Contains("Restarts=1", StringComparison.Ordinal);
+        return about?.Output.Contains("Restarts=1", StringComparison.Ordinal) == true;
 
         Task<ProcessOutcome> RunAsync(params string[] arguments) =>
             ProcessRunner.RunAsync("dotnet", [Path.Combine(AppContext.BaseDirectory, "ClipEngine.Cli.dll"), .. arguments], environment: cluster.Environment);
