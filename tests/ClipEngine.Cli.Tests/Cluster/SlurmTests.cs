@@ -7,6 +7,7 @@ using ClipEngine.Testing;
 namespace ClipEngine.Cli.Tests.Cluster;
 
 /// <summary>Array jobs on a real Slurm, a node of which goes down while its task runs: the bytes are those of a run without parts.</summary>
+[System.Runtime.Versioning.SupportedOSPlatform("linux")]
 public sealed class SlurmTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
