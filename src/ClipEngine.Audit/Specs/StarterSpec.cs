@@ -41,13 +41,13 @@ internal static class StarterSpec
         string? images = Folder(table, cells, file ?? id);
         var text = new StringBuilder();
         void Line(string line) => text.Append(line).Append('\n');
-        Line("// A spec to begin with; docs/audit-spec.md describes every key. Change what is marked TODO, then: clipengine audit run SPEC.json --out DIR");
+        Line("// A spec to begin with; docs/audit-spec.md describes every key. Change what is marked FILL IN, then: clipengine audit run SPEC.json --out DIR");
         Line("{");
         Line($"  \"title\": {Quote(Path.GetFileNameWithoutExtension(table))},");
-        Line("  \"question\": \"\", // TODO: what do you want to know?");
+        Line("  \"question\": \"\", // FILL IN: what do you want to know?");
         Line("  \"probe\": {");
         Line($"    \"metadata\": {Quote(Path.GetFullPath(table))},");
-        Line($"    \"images\": {Quote(images ?? "TODO: the folder of the images")},");
+        Line($"    \"images\": {Quote(images ?? "FILL IN: the folder of the images")},");
         Line($"    \"id\": {Quote(id)},");
         if (file is not null)
             Line($"    \"file\": {Quote(file)},");
@@ -57,11 +57,11 @@ internal static class StarterSpec
         Line($"    \"group\": [{string.Join(", ", chosen.Select(Quote))}] // {string.Join("; ", groups.Select(name => $"{OneLine(name)}: {Values(cells, name).Count()} values"))}");
         Line("  },");
         Line("  \"models\": [");
-        Line("    { \"key\": \"ViT-B-32/laion2b_s34b_b79k\", \"model\": \"ViT-B-32/laion2b_s34b_b79k\" } // TODO: 'clipengine models list' shows names; a folder will do too");
+        Line("    { \"key\": \"ViT-B-32/laion2b_s34b_b79k\", \"model\": \"ViT-B-32/laion2b_s34b_b79k\" } // FILL IN: 'clipengine models list' shows names; a folder will do too");
         Line("  ],");
         Line("  \"experiments\": [");
         Line("    {");
-        Line("      \"key\": \"occupations\", \"title\": \"Occupations\", \"template\": \"a photo of {a} {label}\", // TODO: your own question");
+        Line("      \"key\": \"occupations\", \"title\": \"Occupations\", \"template\": \"a photo of {a} {label}\", // FILL IN: your own question");
         Line("      \"labels\": [{ \"text\": \"doctor\" }, { \"text\": \"nurse\" }, { \"text\": \"engineer\" }, { \"text\": \"cleaner\" }]");
         Line("    }");
         Line("  ]");

@@ -21,7 +21,7 @@ public sealed class StarterSpecTests : IDisposable
         Assert.Equal(("number", "path", "subject"), (spec.Probe.Id, spec.Probe.File, spec.Probe.Person));
         Assert.Equal(["race", "gender"], spec.Probe.Group);
         Assert.Equal(_folder.File("portraits"), spec.Probe.Images);
-        Assert.Contains("TODO", text, StringComparison.Ordinal);
+        Assert.Contains("FILL IN", text, StringComparison.Ordinal);
     }
 
     [Fact]
