@@ -41,6 +41,7 @@ internal static class VerbLines
         ["audit accuracy"] = "--images={images} --texts={texts} --metadata={three} --group=group --classes={classes} --truth=class --out={new}/accuracy",
         ["audit retrieval"] = "--images={images} --texts={texts} --metadata={three} --group=group --captions={captions} --out={new}/retrieval",
         ["audit curation"] = "--images={images} --texts={images} --metadata={three} --group=group --out={new}/curation",
+        ["caption"] = "image={picture} --model={captioner}",
         ["caption raw"] = "--input={patches} --model={captioner} --out={new}/captions.safetensors",
         ["convert"] = "in={model} --to=openclip --out={new}/converted",
         ["slurm"] = "SPEC.json={job} --array=2",
