@@ -36,6 +36,10 @@ internal static class CaptionCommand
                 // Both at once: a missing vocabulary is said before anything is computed.
                 int[] ids = parsed.GetValue(prompt) is { } words ? captioner.EncodePrompt(words) : [];
                 captioner.Decode([]);
+                RequirePositions(captioner, options);
+                int given = Math.Max(1, ids.Length - 1); // the end token of the prompt does not count
+                if (given > options.MaximumLength)
+                    throw new BadInputException("--prompt", $"has {given} ids, a caption may have {options.MaximumLength} in all.", "Shorten it, or give a larger --max-length.");
                 for (int image = 0; image < files.Count; image++)
                 {
                     int[] written;
@@ -58,6 +62,12 @@ internal static class CaptionCommand
             return CommandRunner.Done;
         }, cancellation));
         return command;
+    }
+
+    private static void RequirePositions(CaptionModel captioner, CaptionOptions options)
+    {
+        if (options.MaximumLength > captioner.Captioner.ContextLength)
+            throw new BadInputException("--max-length", $"the model has positions for {captioner.Captioner.ContextLength} ids, found {options.MaximumLength}.", "Give that or less.");
     }
 
     private static Command CreateRaw()
@@ -84,6 +94,7 @@ internal static class CaptionCommand
         using (backend)
         {
             var captions = captioner.Captioner;
+            RequirePositions(captioner, options);
             (int height, int width) = (captions.Preprocess.Height, captions.Preprocess.Width);
             StoredTensor stored = file.Tensors[pixelName];
             if (stored.Dimensions is not [var count, 3, var rows, var columns] || rows != height || columns != width || count < 1)
