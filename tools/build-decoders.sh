@@ -39,9 +39,8 @@ fail() { tail -n 20 "$log" >&2; echo "error : $1; all of it stands in $log" >&2;
 
 # Lists of our own, so that the machine's settings stay as they are.
 mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial" "$work/src"
-cat >"$work/apt/sources" <<'EOF'
-deb-src http://deb.debian.org/debian bookworm main
-EOF
+mirror=$("$root/tools/debian-mirror.sh") || fail "Debian's source packages are needed, and this system names no mirror of Debian"
+echo "deb-src $mirror bookworm main" >"$work/apt/sources"
 apt=(apt-get -qq -o "Dir::Etc::sourcelist=$work/apt/sources" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$work/apt/lists"
   -o "Dir::Cache=$work/apt/cache" -o APT::Sandbox::User=root)
 "${apt[@]}" update >>"$log" 2>&1 || fail "Debian's list of source packages could not be fetched"

@@ -28,7 +28,7 @@ root=$folder/bare
 exec 8>"$folder/.lock"
 flock 8
 if [ ! -e "$root/.ready" ]; then
-  mirror=$(awk '/^URIs:/ { print $2; exit } /^deb / { print $2; exit }' /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null || true)
+  mirror=$("$checkout/tools/debian-mirror.sh" || true)
   rm -rf "${root:?}"
   mkdir -p "$folder/packages"
   echo "in-debian13: making $root (once)" >&2
