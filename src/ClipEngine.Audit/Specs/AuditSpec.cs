@@ -36,7 +36,7 @@ internal sealed record AuditSpec
     /// <summary>fp32, bf16, fp16 or int8.</summary>
     public string ElementType { get; set; } = "fp32";
 
-    /// <summary>What image and prompt features are multiplied in: fp32, bf16, int16 or int8. Fewer bits find the labels that fp32 finds; a model's scoring states the bound on its probabilities.</summary>
+    /// <summary>What image and prompt features are multiplied in: fp32, bf16, int16 or int8. Fewer bits find the labels that fp32 finds, but for images whose two best probabilities are equal to the last digit; a model's scoring states the bound on its probabilities.</summary>
     public string ScorePrecision { get; set; } = "fp32";
 
     /// <summary>Whose resize makes the pixels: pillow-13, pillow-12 or torchvision; absent: what belongs to each model's layout.</summary>
