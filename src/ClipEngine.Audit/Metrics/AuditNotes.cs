@@ -82,9 +82,10 @@ internal static class AuditNotes
         Take(result.Correlations.Select(entry => entry.SpearmanTest));
         if (families.Count == 0)
             return "Nothing is tested in this run. Intervals are not corrected for how many of them a page shows: of a hundred gaps without a true difference, up to seven leave zero out.";
+        int exploratory = families.Count(static family => !family.IsPrimary);
         string primary = string.Join("; ", families.Where(family => family.IsPrimary).Select(family => $"'{family.Name}' ({family.Size})"));
         return $"Tests are corrected within families, after Holm (any false claim) and after Benjamini and Hochberg (the share of false claims). {(primary.Length > 0 ? $"Declared primary, with the number of tests: {primary}" : "No family is declared primary")}. " +
-            $"The other {families.Count(family => !family.IsPrimary)} are exploratory: {families.Where(family => !family.IsPrimary).Sum(family => family.Size)} tests. Nothing is corrected across families, nor intervals at all. That families were written before the data were seen is for the spec's authors to show.";
+            $"{exploratory} of {families.Count} families {(exploratory == 1 ? "is" : "are")} exploratory, with {families.Where(family => !family.IsPrimary).Sum(family => family.Size)} tests in all. Nothing is corrected across families, nor intervals at all. That families were written before the data were seen is for the spec's authors to show.";
     }
 
     private static string Missing(AuditResult result)
