@@ -1,6 +1,7 @@
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Specs;
 using ClipEngine.Audit.Statistics;
+using MathNet.Numerics.Statistics;
 
 namespace ClipEngine.Audit.Drift;
 
@@ -128,8 +129,8 @@ internal sealed class DriftMeasure
         return
         [
             (double)agree / before.Length,
-            Correlations.Pearson(before, after, 0.95).Value ?? double.NaN,
-            Correlations.Spearman(before, after, 0.95).Value ?? double.NaN,
+            Correlation.Pearson(before, after), // NaN where a side does not vary
+            Correlation.Spearman(before, after),
             xx > 0 ? xy / xx : double.NaN,
         ];
     }

@@ -45,7 +45,7 @@ public enum Metric
 /// <param name="Lower">Its lower end, in the metric's unit.</param>
 /// <param name="Upper">Its upper end.</param>
 /// <param name="Level">The nominal coverage, for example 0.95.</param>
-/// <param name="Method">How it was made: <c>Wilson</c>, <c>Newcombe</c>, <c>bootstrap percentile</c>, <c>bootstrap BCa</c>, <c>Fisher z</c>.</param>
+/// <param name="Method">How it was made: <c>Wilson</c>, <c>Newcombe</c>, <c>bootstrap percentile</c>, <c>bootstrap BCa</c>, each with <c>, over persons</c> where persons are drawn.</param>
 public sealed record Interval(double Lower, double Upper, double Level, string Method);
 
 /// <summary>A metric over some images.</summary>
