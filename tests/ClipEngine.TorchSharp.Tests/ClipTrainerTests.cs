@@ -183,10 +183,10 @@ public class ClipTrainerTests
         (TorchTensor pixels, TorchTensor ids) = Pairs(clip, 4);
         using var trainer = new ClipTrainer(clip, s_options with { PairsAtOnce = 2 });
         trainer.Step(pixels, ids);
-        long before = torch.Tensor.TotalCount;
+        long before = LiveTensors.Count();
         for (int step = 0; step < 3; step++)
             trainer.Step(pixels, ids);
-        Assert.Equal(before, torch.Tensor.TotalCount);
+        LiveTensors.AssertAtMost(before);
     }
 
     private static ClipModules Load(string set, string tower, ElementType type = ElementType.Float64) => ClipModules.Load(TestData.Path(set, tower), new TorchBackendOptions { ComputeType = type });
