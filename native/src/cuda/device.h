@@ -70,7 +70,7 @@ class Device {
   virtual double elapsed(int64_t start, int64_t end) = 0;
 };
 
-// Either side is linked: driver_device.cpp in libclipengine_cuda, emulated_device.cpp in its emulated twin.
+// Either side is linked: driver_device.cpp in libclipengine_cuda, native/tests/cuda/emulator/emulated_device.cpp in its emulated twin.
 int32_t count_devices();
 std::unique_ptr<Device> open_device(int32_t ordinal, const char* kernel_folder);
 

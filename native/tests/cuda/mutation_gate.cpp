@@ -315,7 +315,7 @@ int gate(const fs::path& root, const fs::path& build, bool wants_constants) {
     const std::string native = (root / "native").string();
     for (const std::string& word : {std::string("-std=c++20"), std::string(wants_constants ? "-O0" : "-O1"), std::string("-w"), std::string("-ffp-contract=off"), "-I" + folder.string(),
                                     "-I" + native + "/include", "-I" + native + "/src", "-I" + native + "/tests", "-I" + here.string(), (here / batch->source).string(),
-                                    native + "/src/cuda/emulator.cpp", std::string("-o"), binary.string()})
+                                    native + "/tests/cuda/emulator/emulator.cpp", std::string("-o"), binary.string()})
       job.command.push_back(word);
     job.log = folder / "compile.log";
     compilations.push_back(job);

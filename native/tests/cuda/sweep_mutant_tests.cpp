@@ -1,9 +1,9 @@
 // The sweep with everything it needs in one translation unit: the mutation gate compiles one file against mutated kernels.
-#include "cuda/emulated_device.cpp"
+#include "cuda/emulator/emulated_device.cpp"
 #include "core/status.cpp"
 #include "cpu/sweep_reference.cpp"
 #include "cuda/cublaslt.cpp"
-#include "cuda/guarded_memory.cpp"
+#include "cuda/emulator/guarded_memory.cpp"
 #include "cuda/interface.cpp"
 #include "cuda/products.cpp"
 #include "cuda/ranges.cpp"

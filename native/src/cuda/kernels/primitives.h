@@ -5,7 +5,7 @@
 #pragma once
 
 #if defined(CLIPENGINE_CUDA_EMULATOR)
-#include "cuda/emulator.h"
+#include "cuda/emulator/emulator.h"
 #else
 
 #if defined(__CUDACC_RTC__)

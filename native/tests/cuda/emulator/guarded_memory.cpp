@@ -1,4 +1,4 @@
-#include "cuda/guarded_memory.h"
+#include "cuda/emulator/guarded_memory.h"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -11,7 +11,7 @@
 #include <mutex>
 #include <new>
 
-#include "cuda/emulator.h"
+#include "cuda/emulator/emulator.h"
 
 namespace clipengine::emulator {
 namespace {

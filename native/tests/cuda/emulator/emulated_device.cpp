@@ -15,7 +15,7 @@
 
 #include "core/status.h"
 #include "cuda/device.h"
-#include "cuda/guarded_memory.h"
+#include "cuda/emulator/guarded_memory.h"
 #include "cuda/kernels/attention.cu"
 #include "cuda/kernels/ceilings.cu"
 #include "cuda/kernels/layer_norm.cu"

@@ -1,4 +1,4 @@
-#include "cuda/emulator.h"
+#include "cuda/emulator/emulator.h"
 
 #include <setjmp.h>
 
