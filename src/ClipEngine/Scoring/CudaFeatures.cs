@@ -1,7 +1,7 @@
 using System.Collections.Immutable;
-using ClipEngine.Scoring;
+using ClipEngine.Native;
 
-namespace ClipEngine.Native;
+namespace ClipEngine.Scoring;
 
 /// <summary>Rows of features in the memory of GPUs, with their groups.</summary>
 internal sealed unsafe class CudaFeatures : IDisposable
