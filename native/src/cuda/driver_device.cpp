@@ -40,6 +40,10 @@ class DriverDevice final : public Device {
  public:
   DriverDevice(int32_t ordinal, const char* kernel_folder) : driver_(Driver::get()) {
     driver_.check(driver_.cuDeviceGet(&ordinal_, ordinal), "opening device " + std::to_string(ordinal));
+    if (attribute(kCapabilityMajor) < 8) {  // no asynchronous copies to shared memory, no bf16: the assembler would refuse the kernels one by one
+      throw Error(CLIPENGINE_UNSUPPORTED,
+                  "cuda:" + std::to_string(ordinal) + " is " + architecture() + "; the kernels need sm_80 (compute capability 8.0, Ampere) or later. Use --device cpu or torch:cuda:" + std::to_string(ordinal));
+    }
     driver_.check(driver_.cuDevicePrimaryCtxRetain(&context_, ordinal_), "opening a context");
     try {
       enter();

@@ -173,10 +173,18 @@ CLIPENGINE_DEVICE void sweep_tile(const SweepTask& task) {
   sweep_write(task, tile, scores, kSweepPitch, rows, place0);
 }
 
-#define CLIPENGINE_SWEEP_TILES(type, T)                                                                                     \
-  CLIPENGINE_KERNEL __launch_bounds__(kSweepThreads, 2) sweep_scan_##type(SweepTask task) { sweep_tile<T, false>(task); } \
-  CLIPENGINE_KERNEL __launch_bounds__(kSweepThreads, 2) sweep_emit_##type(SweepTask task) { sweep_tile<T, true>(task); }
-CLIPENGINE_SWEEP_TILES(bf16, bf16)
-CLIPENGINE_SWEEP_TILES(fp16, fp16)
-CLIPENGINE_SWEEP_TILES(fp32, float)
+// Blocks on a multiprocessor at the least. NVRTC 13.0 needs more than the 128 registers of two blocks in fp32 on Blackwell, and spilled up to
+// 104 bytes (sm_100, 103, 110; 40 on sm_120 and 121); with one block it has 255. Up to Hopper two blocks spill nothing.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+#define CLIPENGINE_SWEEP_BLOCKS_FP32 1
+#else
+#define CLIPENGINE_SWEEP_BLOCKS_FP32 2
+#endif
+#define CLIPENGINE_SWEEP_TILES(type, T, blocks)                                                                                  \
+  CLIPENGINE_KERNEL __launch_bounds__(kSweepThreads, blocks) sweep_scan_##type(SweepTask task) { sweep_tile<T, false>(task); } \
+  CLIPENGINE_KERNEL __launch_bounds__(kSweepThreads, blocks) sweep_emit_##type(SweepTask task) { sweep_tile<T, true>(task); }
+CLIPENGINE_SWEEP_TILES(bf16, bf16, 2)
+CLIPENGINE_SWEEP_TILES(fp16, fp16, 2)
+CLIPENGINE_SWEEP_TILES(fp32, float, CLIPENGINE_SWEEP_BLOCKS_FP32)
 #undef CLIPENGINE_SWEEP_TILES
+#undef CLIPENGINE_SWEEP_BLOCKS_FP32
