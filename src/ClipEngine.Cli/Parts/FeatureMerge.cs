@@ -44,7 +44,7 @@ internal sealed class FeatureMerge
         foreach (string path in paths)
         {
             cancellation.ThrowIfCancellationRequested();
-            var part = FeaturePart.Open(path);
+            var part = FeaturePart.Open(path, first);
             first ??= part;
             RefuseForeign(first, part);
             if (!parts.TryAdd(part.Number.Index, part))

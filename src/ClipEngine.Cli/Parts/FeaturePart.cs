@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.IO.Hashing;
 using System.Runtime.InteropServices;
 using System.Text.Json;
@@ -22,6 +23,7 @@ internal sealed class FeaturePart
     private const string Checksum = "checksum";
     private const string Kind = "clipengine-part-1";
     private const int ChunkLength = 1 << 20;
+    private const int PieceLength = 1 << 18;
 
     private FeaturePart(string path, PartNumber number, PartRun run, string inputs, long images, string preprocessing, bool listsSkipped, Shape shape)
     {
@@ -114,15 +116,17 @@ internal sealed class FeaturePart
     public static FeaturePart? TryOpen(string path) => FilePlace.IsFile(path) ? Open(path) : null;
 
     /// <summary>Reads what a part says of itself; not its features.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="sibling">Another part, probably of the same run, whose facts then serve both; null for none.</param>
     /// <exception cref="BadInputException">It is no part.</exception>
-    public static FeaturePart Open(string path)
+    public static FeaturePart Open(string path, FeaturePart? sibling = null)
     {
         using SafetensorsFile file = SafetensorsFile.Open(path);
         IReadOnlyDictionary<string, string> metadata = file.Metadata;
         bool isPart = metadata.TryGetValue("kind", out string? kind) && kind == Kind
             && file.Tensors.TryGetValue(Features, out StoredTensor features) && features.Type == ElementType.Float32 && features.Dimensions.Length is 2 or 3
             && file.Tensors.TryGetValue(Checksum, out StoredTensor checksum) && checksum.ByteLength == 16;
-        if (!isPart || !metadata.TryGetValue("part", out string? number) || !metadata.TryGetValue("run", out string? run) || PartRun.TryParse(run) is not { } known
+        if (!isPart || !metadata.TryGetValue("part", out string? number) || !metadata.TryGetValue("run", out string? run) || (run == sibling?.Run.Json ? sibling.Run : PartRun.TryParse(run)) is not { } known
             || !metadata.TryGetValue("images", out string? images) || !NumberText.TryParse(images, out long count))
         {
             throw new BadInputException(path, "is no part of 'embed image --shard'.", "Name the parts alone, or the folder that they lie in.");
@@ -130,7 +134,8 @@ internal sealed class FeaturePart
 
         StoredTensor stored = file.Tensors[Features];
         Shape shape = stored.Dimensions.Length == 2 ? new Shape(stored.Dimensions[0], stored.Dimensions[1]) : new Shape(stored.Dimensions[0], stored.Dimensions[1], stored.Dimensions[2]);
-        return new FeaturePart(path, PartNumber.Parse(number), known, metadata.GetValueOrDefault("inputs", ""), count, metadata.GetValueOrDefault("preprocessing", ""), metadata.ContainsKey("skipped"), shape);
+        string preprocessing = metadata.GetValueOrDefault("preprocessing", "");
+        return new FeaturePart(path, PartNumber.Parse(number), known, metadata.GetValueOrDefault("inputs", ""), count, preprocessing == sibling?.Preprocessing ? sibling.Preprocessing : preprocessing, metadata.ContainsKey("skipped"), shape);
     }
 
     /// <summary>Whether a file is a part by what it says of itself.</summary>
@@ -154,21 +159,34 @@ internal sealed class FeaturePart
     public void ReadRows(FeatureRowHandler rows, CancellationToken cancellation)
     {
         using SafetensorsFile file = SafetensorsFile.Open(Path);
-        using TensorBytes features = file.Borrow(Features);
-        int rowBytes = checked((int)(Shape[0] == 0 ? sizeof(float) : features.ByteLength / Shape[0]));
-        int piece = Math.Max(1, ChunkLength / rowBytes) * rowBytes;
-        var hash = new XxHash128();
-        for (long start = 0; start < features.ByteLength; start += piece)
+        long length = file.Tensors[Features].ByteLength;
+        int rowBytes = checked((int)(Shape[0] == 0 ? sizeof(float) : length / Shape[0]));
+        // Pieces that stay in a processor's cache until they have been checked, normalised and written; one buffer for all parts.
+        int piece = Math.Max(1, PieceLength / rowBytes) * rowBytes;
+        byte[] buffer = ArrayPool<byte>.Shared.Rent((int)Math.Min(piece, length));
+        try
         {
-            cancellation.ThrowIfCancellationRequested();
-            ReadOnlySpan<byte> bytes = features.Slice(start, (int)Math.Min(piece, features.ByteLength - start));
-            hash.Append(bytes);
-            rows((int)(start / rowBytes), MemoryMarshal.Cast<byte, float>(bytes));
+            var hash = new XxHash128();
+            for (long start = 0; start < length; start += piece)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                Span<byte> bytes = buffer.AsSpan(0, (int)Math.Min(piece, length - start));
+                file.Read(Features, start, bytes);
+                hash.Append(bytes);
+                rows((int)(start / rowBytes), MemoryMarshal.Cast<byte, float>(bytes));
+            }
+
+            Span<byte> checksum = stackalloc byte[16];
+            file.Read(Checksum, 0, checksum);
+            if (checksum.SequenceEqual(hash.GetCurrentHash()))
+                return;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
         }
 
-        using TensorBytes checksum = file.Borrow(Checksum);
-        if (!checksum.Slice(0, 16).SequenceEqual(hash.GetCurrentHash()))
-            throw new BadInputException(Path, $"the features of part {Number} are not those that were written; the file is damaged.", "Remove it and make this part again.");
+        throw new BadInputException(Path, $"the features of part {Number} are not those that were written; the file is damaged.", "Remove it and make this part again.");
     }
 
     /// <summary>Whether the features are those that were written.</summary>

@@ -60,6 +60,19 @@ internal sealed class SafetensorsFile : ICheckpoint
         return _file.Borrow(entry.Start, entry.Tensor.ByteLength, entry.Tensor.Type.SizeInBytes());
     }
 
+    /// <summary>Reads some of a tensor's bytes into the caller's memory.</summary>
+    /// <param name="name">The tensor's key.</param>
+    /// <param name="start">Counted from the tensor's first byte.</param>
+    /// <param name="bytes">Filled; must not reach beyond the tensor.</param>
+    /// <exception cref="CheckpointException">The file was written to since it was opened.</exception>
+    public void Read(string name, long start, Span<byte> bytes)
+    {
+        SafetensorsHeader.Entry entry = _header.Entries[name];
+        ArgumentOutOfRangeException.ThrowIfNegative(start);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(start, entry.Tensor.ByteLength - bytes.Length);
+        _file.Read(entry.Start + start, bytes);
+    }
+
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
