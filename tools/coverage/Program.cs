@@ -5,13 +5,14 @@ using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Statistics;
 using ClipEngine.Files;
 
-// coverage [--probabilities MATRIX.npy] [--repeats N] [--seed N]: how often the audit's 95 % intervals hold a known truth, as the tables of docs/statistics.md.
+// coverage [--probabilities MATRIX.npy] [--repeats N] [--seed N] [--only TEXT]: how often the audit's 95 % intervals hold a known truth, as the tables of docs/statistics.md.
 // Seeded. Each line: what is estimated, the setting, coverage with its standard error, mean width; then how often each test rejects
-// where nothing differs. Another --seed gives other samples of the same kind. MATRIX.npy holds probabilities, [images, 8]: the
+// where nothing differs. --only makes the rows whose first cell contains the text. Another --seed gives other samples of the same kind. MATRIX.npy holds probabilities, [images, 8]: the
 // published ViT-L-14/laion2b_s32b_b82k matrix of the human experiment gives the figures of the document; without it those rows are left out.
 string? matrix = Option("--probabilities");
 int repeats = int.Parse(Option("--repeats") ?? "2000", CultureInfo.InvariantCulture);
 int firstSeed = int.Parse(Option("--seed") ?? "0", CultureInfo.InvariantCulture);
+string only = Option("--only") ?? "";
 const double Level = 0.95;
 Console.WriteLine("| estimand | setting | covers | width |\n|---|---|---|---|");
 
@@ -104,6 +105,27 @@ foreach ((int first, int second, double p, double q) in new[] { (52, 93, 0.1, 0.
         PersonShare.Ratio(Drawn(random, first, 0, p), Drawn(random, second, 1000, q), Level));
 }
 
+// Survey weights: persons are drawn with a chance of one over their weight, and weighted by it. Weights are exp(s Z) with coefficient of variation of
+// about 0.5 and 1; where they go with the outcome, a person's probability is p times exp(Z/2) or exp(-Z/2), at most 1. The truth is the population's share.
+foreach ((double spread, double slope, string how) in new[] { (0.47, 0.0, "independent of the outcome"), (0.83, 0.0, "independent of the outcome"), (0.83, 0.5, "higher where the outcome is"), (0.83, -0.5, "lower where the outcome is") })
+{
+    foreach ((int n, double p) in new[] { (50, 0.05), (50, 0.3), (200, 0.05), (20, 0.3) })
+    {
+        (double Weight, double Probability)[] population = Weighted(spread, slope, p);
+        double truth = population.Average(person => person.Probability);
+        string setting = string.Create(CultureInfo.InvariantCulture, $"n = {n}, p = {truth:0.00}, weights vary by {Math.Sqrt(Math.Exp(spread * spread) - 1):0.0}, {how}");
+        Report("weighted rate", setting, truth, random => Sampled(random, population, n, 0).Estimate(Level));
+        Report("weighted gap of rates", setting + ", both groups", 0, random => PersonShare.Gap(Sampled(random, population, n, 0), Sampled(random, population, n, 1000), Level));
+        Report("weighted mean of probabilities", setting, truth, random => SampledMean(random, population, n));
+    }
+}
+
+foreach ((int n, double lost, double gained) in new[] { (50, 0.05, 0.05), (50, 0.05, 0.20), (200, 0.02, 0.05) })
+{
+    Report("weighted paired difference of rates", string.Create(CultureInfo.InvariantCulture, $"n = {n}, lost {lost:0.00}, gained {gained:0.00}, weights vary by 1.0"), gained - lost, random => PersonChange.Of(
+        [.. Enumerable.Range(0, n).Select(row => new[] { row })], [.. Enumerable.Range(0, n)], [.. Enumerable.Range(0, n).Select(_ => Math.Exp(0.83 * Score(random)))], [.. Enumerable.Range(0, n).Select(_ => Step(random, lost, gained))], Level)!.Estimate);
+}
+
 int[] sizes = [57, 52, 104, 93, 56, 52, 90, 93];
 foreach (double[] rates in new[] { [0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05], [0.02, 0.1, 0.3, 0.7, 0.02, 0.2, 0.2, 0.5], new[] { 0.0, 0.0, 0.0, 0.05, 0.0, 0.0, 0.0, 0.1 } })
 {
@@ -155,6 +177,28 @@ foreach ((double lost, double gained, double otherLost, double otherGained) in n
 {
     Reject("difference of differences, permuted persons", string.Create(CultureInfo.InvariantCulture, $"n = 52 and 93; lost {lost:0.00}, gained {gained:0.00} and lost {otherLost:0.00}, gained {otherGained:0.00}"), random =>
         TwoGroups(random, 52, 93, person => Step(random, lost, gained), person => Step(random, otherLost, otherGained)));
+}
+
+foreach ((double p, int n) in new[] { (0.3, 50), (0.1, 100) })
+{
+    (double Weight, double Probability)[] population = Weighted(0.83, 0.5, p), other = Weighted(0.83, -0.5, p);
+    // The other population's share is made the same by leaving out persons with the label, or without.
+    double scale = population.Average(person => person.Probability) / other.Average(person => person.Probability);
+    (double Weight, double Probability)[] equal = [.. other.Select(person => (person.Weight, Math.Min(1, person.Probability * scale)))];
+    Reject("weighted gap of rates, permuted persons", string.Create(CultureInfo.InvariantCulture, $"{n} and {n} persons, p = {p}, weights go with the outcome in one group and against it in the other"), random =>
+    {
+        PersonSample one = WeightedSample(random, population, n), two = WeightedSample(random, equal, n);
+        return HypothesisTests.TwoGroups(one, [.. Enumerable.Range(0, n)], two, [.. Enumerable.Range(1000, n)], 199, random.Next(), "x");
+    });
+}
+
+foreach (bool isOfRanks in new[] { false, true })
+{
+    Reject(isOfRanks ? "weighted Spearman's rho, permuted persons" : "weighted Pearson's r, permuted persons", "96 persons, weights go with the column", random =>
+    {
+        double[] x = [.. Enumerable.Range(0, 96).Select(_ => Score(random))], y = [.. x.Select(_ => probabilities[random.Next(probabilities.Length)])], own = [.. x.Select(value => Math.Exp(0.83 * value))];
+        return PersonCorrelation.Of(Enumerable.Range(0, 96), [.. Enumerable.Range(0, 96)], null, Weighting.Person, row => x[row], row => y[row], own).Estimate(isOfRanks, new IntervalOptions { Resamples = 199, Seed = random.Next() }, "x").Test!.PValue;
+    });
 }
 
 Reject("means over runs, permuted runs", "4 and 4 runs, normal", random => Runs(random, 4, 4, 1).Test!.PValue);
@@ -214,8 +258,52 @@ static PersonCorrelation Correlated(Random random, double[] values, int persons,
     return PersonCorrelation.Of(Enumerable.Range(0, x.Length), [.. Enumerable.Range(0, x.Length).Select(row => row / images)], null, Weighting.Person, row => x[row], row => y[row]);
 }
 
+static double Score(Random random) => MathNet.Numerics.Distributions.Normal.InvCDF(0, 1, 1 - random.NextDouble());
+
+// A population of 20,000 persons, by weight.
+static (double Weight, double Probability)[] Weighted(double spread, double slope, double p)
+{
+    return [.. Enumerable.Range(0, 20_000).Select(place => MathNet.Numerics.Distributions.Normal.InvCDF(0, 1, (place + 0.5) / 20_000)).Select(score => (Math.Exp(spread * score), Math.Min(1, p * Math.Exp(slope * score))))];
+}
+
+// n persons, each drawn with a chance of one over its weight: drawn evenly, and kept as often.
+static (double Weight, double Probability)[] Drawing(Random random, (double Weight, double Probability)[] population, int n)
+{
+    var drawn = new (double Weight, double Probability)[n];
+    for (int person = 0; person < n;)
+    {
+        drawn[person] = population[random.Next(population.Length)];
+        // Smallest comes first.
+        if (random.NextDouble() < population[0].Weight / drawn[person].Weight)
+            person++;
+    }
+
+    return drawn;
+}
+
+static PersonShare Sampled(Random random, (double Weight, double Probability)[] population, int n, int from)
+{
+    (double Weight, double Probability)[] drawn = Drawing(random, population, n);
+    return PersonShare.Of([.. Enumerable.Range(0, n).Select(row => new[] { row })], [.. Enumerable.Range(from, n)], [.. drawn.Select(person => person.Weight)], [.. drawn.Select(person => random.NextDouble() < person.Probability ? 1.0 : 0)])!;
+}
+
+static PersonSample WeightedSample(Random random, (double Weight, double Probability)[] population, int n)
+{
+    (double Weight, double Probability)[] drawn = Drawing(random, population, n);
+    return new PersonSample(1, [.. drawn.Select(person => random.NextDouble() < person.Probability ? person.Weight : 0)], [.. drawn.Select(person => person.Weight)]);
+}
+
+static Estimate SampledMean(Random random, (double Weight, double Probability)[] population, int n)
+{
+    (double Weight, double Probability)[] drawn = Drawing(random, population, n);
+    ProbeImage[] images = [.. drawn.Select((person, row) => new ProbeImage($"{row}", "f", $"{row}", "A") { Weight = person.Weight })];
+    return new FrameBuilder(new Grouping(["A"], images), new IntervalOptions { Resamples = 499 }).Means(Metric.MeanProbability, MetricUnit.Proportion, ["x"], [.. drawn.Select(person => person.Probability)], withGaps: false)[0].Groups[0].Estimate;
+}
+
 void Reject(string test, string setting, Func<Random, double> draw)
 {
+    if (!test.Contains(only, StringComparison.Ordinal))
+        return;
     int rejected = 0;
     for (int seed = 0; seed < repeats; seed++)
         rejected += draw(new Random(firstSeed + seed)) <= 1 - Level ? 1 : 0;
@@ -241,6 +329,8 @@ FrameBuilder Builder(ProbeImage[] images) =>
 
 void Report(string estimand, string setting, double truth, Func<Random, Estimate> draw)
 {
+    if (!estimand.Contains(only, StringComparison.Ordinal))
+        return;
     int held = 0, undefined = 0;
     double width = 0;
     for (int seed = 0; seed < repeats; seed++)

@@ -44,7 +44,8 @@ internal sealed class ArmComparisons(Probe probe, AuditSpec spec, IReadOnlyList<
                 int[][] persons = grouping.Persons[group];
                 int[] images = grouping.Images[group];
                 string name = Stream(entry, grouping.Keys[group]);
-                bool isPlain = entry.First.Winners.Length == 1 && entry.Second.Winners.Length == 1 && persons.Length == images.Length && images.Length > 0;
+                bool isPlain = entry.First.Winners.Length == 1 && entry.Second.Winners.Length == 1 && persons.Length == images.Length && images.Length > 0
+                    && images.All(row => grouping.Weights[row] == grouping.Weights[images[0]]);
                 yield return Result(entry, grouping.Keys[group], builder.Share(group, before)?.Estimate(options.Level), builder.Share(group, after)?.Estimate(options.Level),
                     builder.Change(group, rates)?.Estimate, builder.Resample(group, means, MetricUnit.Cosine, name).Mean(0, options),
                     FrameBuilder.Sample(persons, grouping.Weights, rates, 1), FrameBuilder.Sample(persons, grouping.Weights, means, 1)) with

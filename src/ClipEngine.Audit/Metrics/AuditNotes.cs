@@ -6,6 +6,9 @@ namespace ClipEngine.Audit.Metrics;
 /// <summary>What a reader must know about the methods of this very run; what is true of every audit stands in the report anyway.</summary>
 internal static class AuditNotes
 {
+    /// <summary>A weighted group that fewer persons of equal weight would stand for is named.</summary>
+    private const int FewPersons = 10;
+
     public static IReadOnlyList<Note> For(AuditResult result)
     {
         double percent = Math.Round(100 * result.Provenance.ConfidenceLevel, 6);
@@ -13,7 +16,7 @@ internal static class AuditNotes
         var notes = new List<Note>
         {
             new(NoteKind.Method, "What is estimated",
-                $"A rate is the share of images that a model gives a label, in the population of images of which these {result.Probe.Images.Count} are taken as a sample; a mean is that of the label's probability. A gap is the difference of two groups in one model, a comparison the difference of two arms on the same images, and a difference of differences how much more one group changed between the arms than another. Averages over groups count each group the same, whatever its size."),
+                $"A rate is the share of images that a model gives a label, in the population {(result.Probe.WeightColumn is { } weights ? $"that the weights in '{weights}' make these {result.Probe.Images.Count} images stand for: every rate, mean, gap, comparison and correlation of this run is of the weighted probe" : $"of images of which these {result.Probe.Images.Count} are taken as a sample")}; a mean is that of the label's probability. A gap is the difference of two groups in one model, a comparison the difference of two arms on the same images, and a difference of differences how much more one group changed between the arms than another. Averages over groups count each group the same, whatever its size."),
             new(NoteKind.Method, "What counts the same (weighting)", weighting),
             new(NoteKind.Method, "Images of one person (clustering)", Clustering(result)),
             new(NoteKind.Method, "Intervals of this run",
@@ -56,11 +59,30 @@ internal static class AuditNotes
         return notes;
     }
 
-    private static string Weighting(AuditResult result) => result.Probe.PersonCount == result.Probe.Images.Count
-        ? "Every image shows another person, and each counts the same: in every rate, mean, difference, test and effect size."
-        : result.Probe.Weighting == Results.Weighting.Person
-            ? "Every person of a group counts the same, with however many images: in every rate, mean, difference, test, effect size and correlation. n is still the number of images. A rate is then that of a person drawn at random, with an image of it drawn at random."
-            : "Every image counts the same, so that a person with many images counts as many times: in every rate, mean, difference, test, effect size and correlation. A rate is then that of an image drawn at random. Where a few persons have most of the images, intervals are too narrow.";
+    private static string Weighting(AuditResult result) => $"{Counting(result)}{Weights(result)}";
+
+    private static string Counting(AuditResult result)
+    {
+        string what = result.Probe.WeightColumn is null ? "counts the same" : "counts by its weight alone";
+        return result.Probe.PersonCount == result.Probe.Images.Count
+            ? $"Every image shows another person, and each {what}: in every rate, mean, difference, test and effect size."
+            : result.Probe.Weighting == Results.Weighting.Person
+                ? $"Every person of a group {what}, with however many images: in every rate, mean, difference, test, effect size and correlation. n is still the number of images. A rate is then that of a person drawn at random, with an image of it drawn at random."
+                : $"Every image {what}, so that a person with many images counts as many times: in every rate, mean, difference, test, effect size and correlation. A rate is then that of an image drawn at random. Where a few persons have most of the images, intervals are too narrow.";
+    }
+
+    private static string Weights(AuditResult result)
+    {
+        if (result.Probe.WeightColumn is not { } column)
+            return "";
+        string person = result.Probe.PersonCount == result.Probe.Images.Count ? ""
+            : result.Probe.Weighting == Results.Weighting.Person ? " A person's weight is the mean of its images' weights." : " A person's weight is the sum of its images' weights.";
+        GroupSummary[] few = [.. result.Probe.Groups.Where(group => group.EffectivePersons < FewPersons).OrderBy(group => group.EffectivePersons)];
+        string warning = few.Length == 0 ? "" : $" Under {FewPersons} such persons carry {string.Join(", ", few.Select(group => $"{group.Key} ({group.EffectivePersons:0.0})"))}: read their rates as those of these few.";
+        return $" Weights come from column '{column}'; only their ratios matter.{person} Together {result.Probe.PersonCount} persons weigh as {result.Probe.EffectivePersons:0.0} of equal weight would (Kish's effective number, (Σ W)²/Σ W²); each group's stands beside its n.{warning} " +
+            "Variances are linearised over persons with their weights, no interval of a rate counts more than the effective number, and tests take differences over their weighted standard errors. " +
+            "Weights are taken as known: where they were estimated (post-stratification, raking), what that adds or saves is not in the intervals. Box plots and single images are shown unweighted. McNemar's and Fisher's tests, which count images, are not made where weights differ.";
+    }
 
     private static string Clustering(AuditResult result)
     {

@@ -22,7 +22,7 @@ internal static class CorrelationAnalysis
             foreach (string model in spec.Models.Select(model => model.Key).Where(model => scores.ContainsKey((wanted.Experiment, model))))
             {
                 double[] probabilities = ArmScores.Of([scores[(wanted.Experiment, model)]]).Probabilities(subject);
-                PersonCorrelation Of(IEnumerable<int> of, int[]? strata) => PersonCorrelation.Of(of, grouping.PersonOf, strata, probe.Weighting, row => attribute[row]!.Value, row => probabilities[row]);
+                PersonCorrelation Of(IEnumerable<int> of, int[]? strata) => PersonCorrelation.Of(of, grouping.PersonOf, strata, probe.Weighting, row => attribute[row]!.Value, row => probabilities[row], grouping.CaseWeights);
                 void Add(string group, PersonCorrelation correlation)
                 {
                     string stream = $"correlation|{wanted.Attribute}|{group}";

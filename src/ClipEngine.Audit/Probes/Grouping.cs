@@ -14,9 +14,11 @@ internal sealed class Grouping
         GroupOf = new int[images.Count];
         Weights = new double[images.Count];
         AllWeights = new double[images.Count];
+        CaseWeights = Own(images);
+        ILookup<string, int> rows = Enumerable.Range(0, images.Count).ToLookup(row => images[row].Group);
         for (int group = 0; group < keys.Count; group++)
         {
-            Images[group] = [.. Enumerable.Range(0, images.Count).Where(row => images[row].Group == keys[group])];
+            Images[group] = [.. rows[keys[group]]];
             Persons[group] = ByPerson(images, Images[group]);
             Weigh(Persons[group], weighting, Weights);
             foreach (int row in Images[group])
@@ -56,7 +58,10 @@ internal sealed class Grouping
     /// <summary>The person of each row, numbered as in <see cref="AllPersons"/>: the same number in every group.</summary>
     public int[] PersonOf { get; }
 
-    /// <summary>What each row counts within its group.</summary>
+    /// <summary>The rows' own weights over their mean; null where the images have none.</summary>
+    public double[]? CaseWeights { get; }
+
+    /// <summary>What each row counts within its group: its own weight, and where persons count the same over the number of the person's images in the group.</summary>
     public double[] Weights { get; }
 
     /// <summary>What each row counts among all images together.</summary>
@@ -68,12 +73,38 @@ internal sealed class Grouping
     private static int[][] ByPerson(IReadOnlyList<ProbeImage> images, IEnumerable<int> rows) =>
         [.. rows.GroupBy(row => images[row].Person).Select(person => person.ToArray())];
 
-    private static void Weigh(int[][] persons, Weighting weighting, double[] weights)
+    /// <summary>Kish's effective number of a group's persons: (Σ W)² / Σ W², W the sum of the weights of a person's images.</summary>
+    /// <remarks>Kish (1965), Survey Sampling, section 11.7.</remarks>
+    public static double Effective(int[][] persons, ReadOnlySpan<double> weights)
+    {
+        double total = 0, squares = 0;
+        foreach (int[] rows in persons)
+        {
+            double own = 0;
+            foreach (int row in rows)
+                own += weights[row];
+            total += own;
+            squares += own * own;
+        }
+
+        return squares > 0 ? total * total / squares : 0;
+    }
+
+    /// <summary>Only the ratios of weights matter: over their mean, whatever unit they come in, sums stay of the size of counts.</summary>
+    private static double[]? Own(IReadOnlyList<ProbeImage> images)
+    {
+        if (images.All(static image => image.Weight is null))
+            return null;
+        double mean = images.Average(static image => image.Weight!.Value);
+        return [.. images.Select(image => image.Weight!.Value / mean)];
+    }
+
+    private void Weigh(int[][] persons, Weighting weighting, double[] weights)
     {
         foreach (int[] rows in persons)
         {
             foreach (int row in rows)
-                weights[row] = weighting == Weighting.Person ? 1.0 / rows.Length : 1;
+                weights[row] = (weighting == Weighting.Person ? 1.0 / rows.Length : 1) * (CaseWeights?[row] ?? 1);
         }
     }
 }

@@ -19,6 +19,9 @@ internal sealed record ProbeColumns
     /// <summary>What counts the same in every number.</summary>
     public Weighting Weighting { get; init; }
 
+    /// <summary>The column that weighs images. Null: they have no weights of their own.</summary>
+    public string? Weight { get; init; }
+
     /// <summary>Columns by which results are given on their own, beside the groups. Null: those of <see cref="Group"/> where it has several.</summary>
     public IReadOnlyList<string>? Marginals { get; init; }
 
@@ -37,9 +40,10 @@ internal sealed class Probe
     internal Probe(
         string name, string source, string groupAttribute, IReadOnlyList<ProbeImage> images, Dictionary<string, string[]> attributes,
         IReadOnlyList<string> warnings, Weighting weighting = Weighting.Person, IReadOnlyList<Marginal>? marginals = null,
-        IReadOnlyDictionary<string, string>? order = null)
+        IReadOnlyDictionary<string, string>? order = null, string? weightColumn = null)
     {
         Name = name;
+        WeightColumn = weightColumn;
         Source = source;
         GroupAttribute = groupAttribute;
         Images = images;
@@ -71,6 +75,9 @@ internal sealed class Probe
     /// <summary>What counts the same in every number.</summary>
     public Weighting Weighting { get; }
 
+    /// <summary>The column that weighs images; null where there is none.</summary>
+    public string? WeightColumn { get; }
+
     /// <summary>Oddities that were found and left alone, and rows that the spec left out.</summary>
     public IReadOnlyList<string> Warnings { get; private init; }
 
@@ -101,7 +108,7 @@ internal sealed class Probe
     /// <param name="rows">Which.</param>
     /// <param name="sameRows">Whether its images are those rows, one each.</param>
     internal Probe From(RowSelection rows, bool sameRows = true) =>
-        new(Name, Source, GroupAttribute, Images, _attributes, [.. Warnings, .. rows.Notes], Weighting, Marginals, Order) { Selection = sameRows ? rows : null };
+        new(Name, Source, GroupAttribute, Images, _attributes, [.. Warnings, .. rows.Notes], Weighting, Marginals, Order, WeightColumn) { Selection = sameRows ? rows : null };
 
     /// <summary>A group by its key; null where there is none.</summary>
     internal (GroupSet Set, int Group)? Find(string key)
@@ -158,13 +165,20 @@ internal sealed class Probe
     {
         Name = Name,
         GroupAttribute = GroupAttribute,
-        Groups = [.. GroupKeys.Select((key, group) => new GroupSummary(key, descriptions.GetValueOrDefault(key, key), Grouping.Images[group].Length, Grouping.Persons[group].Length))],
+        Groups = [.. GroupKeys.Select((key, group) => Summary(key, descriptions.GetValueOrDefault(key, key), Grouping, group))],
         Marginals = [.. GroupSets.Skip(1).Select(set => new MarginalSummary(set.Attribute,
-            [.. set.Grouping.Keys.Select((key, group) => new GroupSummary(key, key, set.Grouping.Images[group].Length, set.Grouping.Persons[group].Length))]))],
+            [.. set.Grouping.Keys.Select((key, group) => Summary(key, key, set.Grouping, group))]))],
         Images = Images,
         PersonCount = Images.Select(image => image.Person).Distinct().Count(),
         Weighting = Weighting,
+        WeightColumn = WeightColumn,
+        EffectivePersons = WeightColumn is null ? null : Grouping.Effective(Grouping.AllPersons, Grouping.AllWeights),
         Warnings = Warnings,
+    };
+
+    private static GroupSummary Summary(string key, string description, Grouping grouping, int group) => new(key, description, grouping.Images[group].Length, grouping.Persons[group].Length)
+    {
+        EffectivePersons = grouping.CaseWeights is null ? null : Grouping.Effective(grouping.Persons[group], grouping.Weights),
     };
 }
 

@@ -20,9 +20,9 @@ internal static class ProbeLayouts
     {
         if (spec.Layout == ProbeLayout.UtkFace)
         {
-            return spec.Where.Count == 0 && spec.MissingValues.Count == 0 && spec.MissingGroup is null
+            return spec.Where.Count == 0 && spec.MissingValues.Count == 0 && spec.MissingGroup is null && spec.Weight is null
                 ? UtkFace(spec, resolve)
-                : throw new BadInputException("probe", "where, missingValues and missingGroup need a table, and utkFace has none.", "Take them out, or write the images into a CSV file.");
+                : throw new BadInputException("probe", "where, missingValues, missingGroup and weight need a table, and utkFace has none.", "Take them out, or write the images into a CSV file.");
         }
 
         string metadata = resolve(spec.Metadata ?? throw new BadInputException("probe.metadata", $"the layout {spec.Layout} needs a metadata file.", "Name it in the spec."));
@@ -87,6 +87,7 @@ internal static class ProbeLayouts
     private static ProbeColumns Columns(ProbeSpec spec, string? id, string? person, string? file, params string[] group) => new()
     {
         Weighting = spec.Weighting,
+        Weight = spec.Weight,
         Marginals = spec.Marginals,
         Bins = spec.Bins,
         Id = spec.Id ?? id,
@@ -147,8 +148,8 @@ internal static class ProbeLayouts
             throw new BadInputException(spec.Images!, $"no picture of the expressions {string.Join(", ", spec.Expressions)} was found.", "Names look like CFD-AF-200-228-N.jpg.");
         var attributes = neutral.AttributeNames.ToDictionary(attribute => attribute, attribute => rows.Select(row => neutral.Attribute(attribute)[row]).ToArray());
         attributes["expression"] = [.. expressions];
-        return new Probe(name, table.Path, neutral.GroupAttribute, images, attributes, neutral.Warnings, spec.Weighting, 
-            [.. neutral.Marginals.Select(marginal => new Marginal(marginal.Attribute, [.. rows.Select(row => marginal.Values[row])]))], neutral.Order);
+        return new Probe(name, table.Path, neutral.GroupAttribute, images, attributes, neutral.Warnings, spec.Weighting,
+            [.. neutral.Marginals.Select(marginal => new Marginal(marginal.Attribute, [.. rows.Select(row => marginal.Values[row])]))], neutral.Order, neutral.WeightColumn);
     }
 
     /// <summary>Everything is in the names: <c>age_gender_race_date.jpg</c>.</summary>

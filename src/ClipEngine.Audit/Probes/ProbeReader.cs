@@ -29,6 +29,7 @@ internal static class ProbeReader
         int person = columns.Person is null ? id : table.Column(columns.Person);
         int file = columns.File is null ? id : table.Column(columns.File);
         int[] group = [.. columns.Group.Select(table.Column)];
+        double[]? weights = columns.Weight is null ? null : ImageWeights.Read(table, columns.Weight);
         IReadOnlyList<string> alone = columns.Marginals ?? (columns.Group.Count > 1 ? columns.Group : []);
         if (columns.Bins.Keys.FirstOrDefault(column => !columns.Group.Contains(column) && !alone.Contains(column)) is { } unused)
             throw new BadInputException(table.Path, $"bins are declared for '{BadInputException.Escape(unused)}', which no group is made of.", "Name it in group or marginals, or take the bins out.");
@@ -42,13 +43,16 @@ internal static class ProbeReader
             string key = Cell(table, row, id);
             if (!seen.TryAdd(key, row))
                 throw new BadInputException(table.Path, $"{table.Where(row)}: the id '{BadInputException.Escape(key)}' is already that of {table.Where(seen[key])}.", "Ids must be unique; name another id column or mend the table.");
-            images[row] = new ProbeImage(key, Cell(table, row, file), Value(table, row, person, isId: person == id), string.Join(' ', columns.Group.Zip(group, (name, column) => Grouped(table, row, column, values[name][row].Value))));
+            images[row] = new ProbeImage(key, Cell(table, row, file), Value(table, row, person, isId: person == id), string.Join(' ', columns.Group.Zip(group, (name, column) => Grouped(table, row, column, values[name][row].Value))))
+            {
+                Weight = weights?[row],
+            };
             order[images[row].Group] = string.Join(' ', columns.Group.Select(name => values[name][row].Order));
         }
 
         var attributes = table.Header.Select((header, column) => (header, column)).Where(entry => entry.header.Length > 0)
             .ToDictionary(entry => entry.header, entry => table.Cells(entry.column));
-        return new Probe(name, table.Path, string.Join(" x ", columns.Group), images, attributes, [.. LookAlikes(table, [id, person, .. group]), .. group.Distinct().SelectMany(column => NearGaps(table, column))], columns.Weighting, [.. alone.Select(column => new Marginal(column, values[column]))], order);
+        return new Probe(name, table.Path, string.Join(" x ", columns.Group), images, attributes, [.. LookAlikes(table, [id, person, .. group]), .. group.Distinct().SelectMany(column => NearGaps(table, column))], columns.Weighting, [.. alone.Select(column => new Marginal(column, values[column]))], order, columns.Weight);
     }
 
     /// <summary>A cell that must say something: a group or a person. What other programs write for a gap says nothing.</summary>

@@ -11,7 +11,7 @@ namespace ClipEngine.Audit.Probes;
 /// <param name="Notes">For the report: how many rows were left out, and why.</param>
 internal sealed record RowSelection(CsvTable Table, int[] Kept, int Total, IReadOnlyList<string> Notes)
 {
-    /// <summary>Applies <c>where</c>, <c>missingValues</c> and <c>missingGroup</c>.</summary>
+    /// <summary>Applies <c>where</c>, <c>missingValues</c> and <c>missingGroup</c>, and leaves out rows of weight zero.</summary>
     /// <param name="table">The whole table.</param>
     /// <param name="spec">The probe's part of the spec.</param>
     /// <param name="grouping">The columns that groups are made of.</param>
@@ -35,6 +35,18 @@ internal sealed record RowSelection(CsvTable Table, int[] Kept, int Total, IRead
         if (rows.Length == 0 && table.RowCount > 0)
             throw new BadInputException(table.Path, "probe.where leaves no row.", "Ask for less.");
         CsvTable selected = rows.Length == table.RowCount ? table : table.Select(rows);
+        if (spec.Weight is { } weight)
+        {
+            double[] weights = ImageWeights.Read(selected, weight);
+            int[] weighed = [.. Enumerable.Range(0, rows.Length).Where(row => weights[row] > 0)];
+            if (weighed.Length < rows.Length)
+            {
+                notes.Add($"{rows.Length - weighed.Length} of {rows.Length} rows were left out: their weight in {weight} is 0.");
+                selected = selected.Select(weighed);
+                rows = [.. weighed.Select(row => rows[row])];
+            }
+        }
+
         foreach (string name in grouping.Distinct())
         {
             int column = selected.Column(name), filled = 0;

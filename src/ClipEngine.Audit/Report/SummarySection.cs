@@ -34,7 +34,7 @@ internal static class SummarySection
         int working = result.Models.Count(model => model.Failure is null);
         string choices = string.Join(" and ", result.Experiments.Select(experiment => $"one of {experiment.Labels.Count} labels ({experiment.Title})"));
         page.Raw("<div class=\"short\">").Heading(3, "In short")
-            .Paragraph($"Asked: for each of {Wording.Count(result.Probe.Images.Count, "image")} of {Wording.Count(result.Probe.PersonCount, "person")} ({result.Probe.Name}), {Wording.Count(working, "model")} chose {choices}.");
+            .Paragraph($"Asked: for each of {Wording.Count(result.Probe.Images.Count, "image")} of {Wording.Count(result.Probe.PersonCount, "person")} ({result.Probe.Name}), {Wording.Count(working, "model")} chose {choices}.{(result.Probe.WeightColumn is { } weights ? $" All shares and means are weighted by '{weights}'." : "")}");
         ArmComparison[] primary = Primary(result);
         Finding? widest = result.Experiments.Where(experiment => !experiment.NamesGroups).SelectMany(Gaps).OrderByDescending(finding => Math.Abs(finding.Gap.Difference.Value!.Value)).FirstOrDefault();
         if (primary.Length > 0)
@@ -80,8 +80,9 @@ internal static class SummarySection
     {
         page.Heading(3, "Of whom");
         page.Paragraph($"{result.Probe.Name}: {Wording.Count(result.Probe.Images.Count, "image")} of {Wording.Count(result.Probe.PersonCount, "person")}, grouped by '{result.Probe.GroupAttribute}'. {Wording.Weighting(result)}");
-        page.Table("Groups of the probe", ["group", "meaning", "images", "persons"],
-            result.Probe.Groups.Select(group => new[] { group.Key, group.Description, group.ImageCount.ToString(), group.PersonCount.ToString() }));
+        bool isWeighted = result.Probe.WeightColumn is not null;
+        page.Table("Groups of the probe", ["group", "meaning", "images", "persons", .. isWeighted ? ["effective persons (Kish)"] : Array.Empty<string>()],
+            result.Probe.Groups.Select(group => (string[])[group.Key, group.Description, group.ImageCount.ToString(), group.PersonCount.ToString(), .. isWeighted ? [$"{group.EffectivePersons:0.0}"] : Array.Empty<string>()]));
         foreach (string warning in result.Probe.Warnings)
             ReportWriter.WriteNote(page, new Note(NoteKind.Warning, "About the probe's data", warning));
     }

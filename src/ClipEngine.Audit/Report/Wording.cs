@@ -49,11 +49,18 @@ internal static class Wording
         return group is null || group.Description == key ? key : $"{group.Description} ({key})";
     }
 
-    /// <summary>What counts the same, in a sentence; empty where every image shows another person, so that there is nothing to weigh.</summary>
-    public static string Weighting(AuditResult result) => result.Probe.PersonCount == result.Probe.Images.Count ? ""
-        : result.Probe.Weighting == Results.Weighting.Person
-            ? "Every person of a group counts the same, with however many images: in every rate, mean, difference and test."
-            : "Every image counts the same, so that a person with many images counts as many times: in every rate, mean, difference and test.";
+    /// <summary>What counts the same, and by what images are weighed, in a sentence or two; empty where every image shows another person and none has a weight.</summary>
+    public static string Weighting(AuditResult result)
+    {
+        string weighed = result.Probe.WeightColumn is { } column
+            ? $"All numbers are weighted by '{column}': what is estimated is a weighted share or mean, and {Count(result.Probe.PersonCount, "person")} weigh as {result.Probe.EffectivePersons:0.0} of equal weight would (Kish's effective number)."
+            : "";
+        string counting = result.Probe.PersonCount == result.Probe.Images.Count ? ""
+            : result.Probe.Weighting == Results.Weighting.Person
+                ? $"Every person of a group counts {(weighed.Length > 0 ? "by its weight" : "the same")}, with however many images: in every rate, mean, difference and test."
+                : $"Every image counts {(weighed.Length > 0 ? "by its weight" : "the same")}, so that a person with many images counts as many times: in every rate, mean, difference and test.";
+        return weighed.Length > 0 && counting.Length > 0 ? $"{weighed} {counting}" : weighed + counting;
+    }
 
     /// <summary><c>1 model</c>, <c>3 models</c>.</summary>
     public static string Count(int number, string noun) => $"{number} {noun}{(number == 1 ? "" : "s")}";

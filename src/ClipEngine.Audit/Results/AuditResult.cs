@@ -69,6 +69,12 @@ public sealed record ProbeSummary
     /// <summary>What counts the same in every number of the run.</summary>
     public Weighting Weighting { get; set; } = Weighting.Image;
 
+    /// <summary>The metadata column that weighs images (survey or post-stratification weights); null where there is none.</summary>
+    public string? WeightColumn { get; set; }
+
+    /// <summary>Kish's effective number of all persons together, (Σ W)² / Σ W² over their weights; null without <see cref="WeightColumn"/>.</summary>
+    public double? EffectivePersons { get; set; }
+
     /// <summary>Oddities of the metadata that were found and not touched: labels that differ by case or spaces, and their like.</summary>
     public required IReadOnlyList<string> Warnings { get; init; }
 }
@@ -78,7 +84,11 @@ public sealed record ProbeSummary
 /// <param name="Description">What a reader calls it: <c>black man</c>; the key where nothing better is known.</param>
 /// <param name="ImageCount">Images of it.</param>
 /// <param name="PersonCount">Persons of it.</param>
-public sealed record GroupSummary(string Key, string Description, int ImageCount, int PersonCount);
+public sealed record GroupSummary(string Key, string Description, int ImageCount, int PersonCount)
+{
+    /// <summary>Kish's effective number of persons, (Σ W)² / Σ W² over their weights: how many of equal weight would know a mean as well. Null where images have no weights of their own.</summary>
+    public double? EffectivePersons { get; set; }
+}
 
 /// <summary>The groups of one attribute alone, whatever the others: all women, all men.</summary>
 /// <param name="Attribute">The attribute.</param>
@@ -90,7 +100,12 @@ public sealed record MarginalSummary(string Attribute, IReadOnlyList<GroupSummar
 /// <param name="File">Its file name; faces are never shown, only named.</param>
 /// <param name="Person">Whom it shows.</param>
 /// <param name="Group">Its group's key.</param>
-public sealed record ProbeImage(string Id, string File, string Person, string Group);
+public sealed record ProbeImage(string Id, string File, string Person, string Group)
+{
+    /// <summary>Its weight as the metadata writes it, above zero; null where images have no weights of their own.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? Weight { get; set; }
+}
 
 /// <summary>A model of the run.</summary>
 public sealed record ModelSummary

@@ -2,7 +2,7 @@ using System.Text.Json.Serialization;
 
 namespace ClipEngine.Audit.Results;
 
-/// <summary>What counts the same in every rate, mean, difference and test of a run.</summary>
+/// <summary>What counts the same in every rate, mean, difference and test of a run, before the images' own weights where they have such.</summary>
 [JsonConverter(typeof(JsonStringEnumConverter<Weighting>))]
 public enum Weighting
 {

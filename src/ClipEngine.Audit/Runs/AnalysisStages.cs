@@ -19,7 +19,7 @@ internal sealed class AnalysisStages(
 {
     private readonly string _probe = StageLedger.Key(
     [
-        $"{probe.Weighting}", .. probe.Images.SelectMany(image => new[] { image.Id, image.Person, image.Group }),
+        $"{probe.Weighting}", .. probe.Images.SelectMany(image => new[] { image.Id, image.Person, image.Group }), .. probe.Images.Select(image => image.Weight).OfType<double>().Select(weight => weight.ToString("R")),
         .. probe.Marginals.SelectMany(marginal => marginal.Values.Select(entry => entry.Value).Prepend(marginal.Attribute)),
         .. experiments.SelectMany(experiment => experiment.FactorAttributes).SelectMany(attribute => probe.Attribute(attribute).Prepend(attribute)),
     ]);

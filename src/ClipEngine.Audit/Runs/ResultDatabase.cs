@@ -90,11 +90,11 @@ internal static class ResultDatabase
 
     private static ResultTable Images(AuditResult result)
     {
-        var table = new ResultTable("images", "An image of the probe, in the order of the rows of scores/*.npy.", "row", "image", "file", "person", "group");
+        var table = new ResultTable("images", "An image of the probe, in the order of the rows of scores/*.npy.", "row", "image", "file", "person", "group", "weight");
         for (int row = 0; row < result.Probe.Images.Count; row++)
         {
             ProbeImage image = result.Probe.Images[row];
-            table.Add(row).Add(image.Id).Add(image.File).Add(image.Person).Add(image.Group).EndRow();
+            table.Add(row).Add(image.Id).Add(image.File).Add(image.Person).Add(image.Group).Add(image.Weight).EndRow();
         }
 
         return table;

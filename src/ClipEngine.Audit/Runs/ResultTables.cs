@@ -34,8 +34,10 @@ internal static class ResultTables
 
     private static ResultTable Groups(AuditResult result)
     {
-        var text = new ResultTable("groups", "A metric of one model in one group (\"(all)\": all images together; \"(average over groups)\": each group counting the same; \"gender=F\": a group of one attribute), with n and interval.",
-            "experiment", "model", "metric", "unit", "subject", "prompt", "group", "n", "estimate", "lower", "upper", "level", "interval", "model_sha256", "version");
+        var text = new ResultTable("groups", "A metric of one model in one group (\"(all)\": all images together; \"(average over groups)\": each group counting the same; \"gender=F\": a group of one attribute), with n and interval; effective_persons (Kish) where images have weights.",
+            "experiment", "model", "metric", "unit", "subject", "prompt", "group", "n", "estimate", "lower", "upper", "level", "interval", "effective_persons", "model_sha256", "version");
+        Dictionary<string, double?> effective = result.Probe.Groups.Concat(result.Probe.Marginals.SelectMany(marginal => marginal.Groups)).DistinctBy(group => group.Key).ToDictionary(group => group.Key, group => group.EffectivePersons);
+        effective.TryAdd("(all)", result.Probe.EffectivePersons);
         foreach ((ExperimentResult experiment, ModelExperimentResult model, GroupMetricFrame frame) in Frames(result))
         {
             string prompt = experiment.Labels.FirstOrDefault(label => label.Text == frame.Subject)?.Prompt ?? "";
@@ -45,6 +47,7 @@ internal static class ResultTables
             {
                 text.Add(experiment.Key).Add(model.Model).Add(frame.Metric.ToString()).Add(frame.Unit.ToString()).Add(frame.Subject).Add(prompt).Add(group);
                 Add(text, estimate);
+                text.Add(effective.GetValueOrDefault(group));
                 End(text, result, model.Model);
             }
         }

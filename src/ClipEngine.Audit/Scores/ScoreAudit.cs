@@ -3,6 +3,7 @@ using ClipEngine.Audit.Probes;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Runs;
 using ClipEngine.Audit.Specs;
+using ClipEngine.Audit.Tables;
 using ClipEngine.Files;
 
 namespace ClipEngine.Audit.Scores;
@@ -51,7 +52,9 @@ internal static class ScoreAudit
             throw new BadInputException("--cosine-error", "margins in cosine need the scale that the probabilities were made with.", "Give --scale too.");
         if (request.Experiment.FactorAttributes.Count > 0 && request.Experiment.Labels.All(label => label.Group is null))
             throw new BadInputException("--factor", "says in what a wrong group is wrong, but the labels name no groups.", "Say with --expect which label names which group, or leave --factor out.");
-        Probe probe = ProbeReader.ReadCsv(request.MetadataFile, request.Columns);
+        CsvTable table = CsvTable.Read(request.MetadataFile);
+        RowSelection rows = RowSelection.Of(table, new ProbeSpec { Weight = request.Columns.Weight }, []);
+        Probe probe = ProbeReader.Create(rows.Table, request.Columns, Path.GetFileNameWithoutExtension(request.MetadataFile)).From(rows);
         foreach (string factor in request.Experiment.FactorAttributes)
             probe.Attribute(factor);
         foreach (FamilySpec family in request.Families)
@@ -63,7 +66,8 @@ internal static class ScoreAudit
         }
 
         GroupComparisons.Check(request.Families, probe);
-        ScoreMatrix matrix = ScoreMatrixReader.ReadProbabilities(request.SoftmaxFile, probe.Images.Count, request.Experiment.Labels.Count);
+        ScoreMatrix matrix = ScoreMatrixReader.ReadProbabilities(request.SoftmaxFile, probe.SourceRows, request.Experiment.Labels.Count);
+        matrix = probe.Select(matrix);
         string key = request.Model ?? Path.GetFileNameWithoutExtension(request.SoftmaxFile);
         ModelExperimentResult analysed = ScoreAnalysis.Analyse(
             key, request.Experiment, probe, new ExperimentScores { Probabilities = matrix, Scale = request.Scale }, request.Intervals, request.CosineError);

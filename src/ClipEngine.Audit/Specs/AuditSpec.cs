@@ -111,6 +111,9 @@ internal sealed record ProbeSpec
     /// <summary><c>person</c>: every person of a group counts the same, with however many images; <c>image</c>: every image does.</summary>
     public Weighting Weighting { get; set; }
 
+    /// <summary>The column with each image's weight (survey, post-stratification): every rate, mean, interval and test is of the weighted probe. A person then counts the mean of its images' weights, or with <c>image</c> their sum. Rows of weight 0 are left out and counted; a missing or negative weight is an error.</summary>
+    public string? Weight { get; set; }
+
     /// <summary>The columns whose combinations are the groups; absent: the layout's own.</summary>
     public IReadOnlyList<string> Group { get; set; } = [];
 

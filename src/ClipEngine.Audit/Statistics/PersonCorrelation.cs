@@ -10,7 +10,9 @@ namespace ClipEngine.Audit.Statistics;
 /// </summary>
 /// <remarks>
 /// Interval: bootstrap over persons, bias-corrected and accelerated, on Fisher's z. Test: permutation of the first number between persons, within groups
-/// where the correlation is. Efron and Tibshirani (1993), chapters 14 and 15.
+/// where the correlation is; where persons weigh differently, of the coefficient over its standard error linearised over persons, since weights that go
+/// with the first number would make the plain one reject too often or too rarely. Efron and Tibshirani (1993), chapters 14 and 15; DiCiccio and Romano
+/// (2017), Journal of the American Statistical Association 112, 1211-1220.
 /// </remarks>
 internal sealed class PersonCorrelation
 {
@@ -43,13 +45,16 @@ internal sealed class PersonCorrelation
     /// <param name="weighting">Whether a person counts one, or as many as its images.</param>
     /// <param name="x">The first number of every image.</param>
     /// <param name="y">The second.</param>
-    public static PersonCorrelation Of(IEnumerable<int> rows, int[] personOf, int[]? stratumOf, Weighting weighting, Func<int, double> x, Func<int, double> y)
+    /// <param name="own">The images' own weights; null for none. A person counts their mean, or their sum.</param>
+    public static PersonCorrelation Of(IEnumerable<int> rows, int[] personOf, int[]? stratumOf, Weighting weighting, Func<int, double> x, Func<int, double> y, double[]? own = null)
     {
         int[][] units = [.. rows.GroupBy(row => (Person: personOf[row], Stratum: stratumOf?[row] ?? 0)).OrderBy(unit => unit.Key).Select(unit => unit.ToArray())];
         int[] strata = Array.ConvertAll(units, unit => stratumOf?[unit[0]] ?? 0);
         int[][] persons = [.. Enumerable.Range(0, units.Length).GroupBy(unit => personOf[units[unit][0]]).Select(person => person.ToArray())];
+        double Total(int[] unit) => own is null ? unit.Length : unit.Sum(row => own[row]);
+        double Mean(int[] unit, Func<int, double> value) => own is null ? unit.Average(value) : unit.Sum(row => own[row] * value(row)) / Total(unit);
         return new PersonCorrelation(
-            Array.ConvertAll(units, unit => unit.Average(x)), Array.ConvertAll(units, unit => unit.Average(y)), Array.ConvertAll(units, unit => weighting == Weighting.Person ? 1.0 : unit.Length), strata, persons);
+            Array.ConvertAll(units, unit => Mean(unit, x)), Array.ConvertAll(units, unit => Mean(unit, y)), Array.ConvertAll(units, unit => Total(unit) / (weighting == Weighting.Person ? unit.Length : 1)), strata, persons);
     }
 
     /// <summary>The correlation alone; null where a number does not vary.</summary>
@@ -106,7 +111,9 @@ internal sealed class PersonCorrelation
         var moved = (double[])x.Clone();
         int extreme = 0;
         ulong number = SplitMix64.Stream(stream);
-        double threshold = Math.Abs(value) - 1e-12;
+        bool isStudentised = _weights.Any(weight => Math.Abs(weight - _weights[0]) > 1e-12 * _weights[0]);
+        double Statistic(double[] values) => isStudentised ? Studentised(all, values, y) : Math.Abs(Pearson(all, values, y) ?? 0);
+        double threshold = isStudentised ? Statistic(x) * (1 - 1e-9) : Math.Abs(value) - 1e-12;
         for (int draw = 0; draw < options.Resamples; draw++)
         {
             SplitMix64 generator = SplitMix64.For(options.Seed, number, draw);
@@ -120,7 +127,7 @@ internal sealed class PersonCorrelation
                 }
             }
 
-            if (Math.Abs(Pearson(all, moved, y) ?? 0) >= threshold)
+            if (Statistic(moved) >= threshold)
                 extreme++;
         }
 
@@ -147,8 +154,27 @@ internal sealed class PersonCorrelation
         return fourth > 0 ? second * second / fourth : 0;
     }
 
-    /// <summary>Weighted correlation of the distances from the strata's means; values by unit.</summary>
-    private double? Pearson(int[] units, double[] x, double[] y)
+    /// <summary>|r| over its standard error, linearised over persons.</summary>
+    private double Studentised(int[] units, double[] x, double[] y)
+    {
+        var apartX = new double[x.Length];
+        var apartY = new double[x.Length];
+        if (Pearson(units, x, y, apartX, apartY) is not double value)
+            return 0;
+        double xx = units.Sum(unit => _weights[unit] * apartX[unit] * apartX[unit]), yy = units.Sum(unit => _weights[unit] * apartY[unit] * apartY[unit]), squares = 0;
+        foreach (int[] person in _persons)
+        {
+            double influence = 0;
+            foreach (int unit in person)
+                influence += _weights[unit] * ((apartX[unit] * apartY[unit] / Math.Sqrt(xx * yy)) - (0.5 * value * ((apartX[unit] * apartX[unit] / xx) + (apartY[unit] * apartY[unit] / yy))));
+            squares += influence * influence;
+        }
+
+        return squares > 1e-24 ? Math.Abs(value) / Math.Sqrt(squares) : value == 0 ? 0 : double.PositiveInfinity;
+    }
+
+    /// <summary>Weighted correlation of the distances from the strata's means; values by unit, the distances on request.</summary>
+    private double? Pearson(int[] units, double[] x, double[] y, double[]? distancesX = null, double[]? distancesY = null)
     {
         Span<double> weight = stackalloc double[_strataCount], meanX = stackalloc double[_strataCount], meanY = stackalloc double[_strataCount];
         foreach (int unit in units)
@@ -164,6 +190,8 @@ internal sealed class PersonCorrelation
         {
             int stratum = _strata[unit];
             double apartX = x[unit] - (meanX[stratum] / weight[stratum]), apartY = y[unit] - (meanY[stratum] / weight[stratum]);
+            if (distancesX is not null && distancesY is not null)
+                (distancesX[unit], distancesY[unit]) = (apartX, apartY);
             xx += _weights[unit] * apartX * apartX;
             yy += _weights[unit] * apartY * apartY;
             xy += _weights[unit] * apartX * apartY;

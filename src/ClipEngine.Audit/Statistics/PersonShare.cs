@@ -1,4 +1,5 @@
 using ClipEngine.Audit.Results;
+using MathNet.Numerics.Distributions;
 
 namespace ClipEngine.Audit.Statistics;
 
@@ -9,11 +10,13 @@ namespace ClipEngine.Audit.Statistics;
 internal sealed class PersonShare
 {
     private readonly Dictionary<int, double> _influence;
+    private readonly double? _weighed;
 
-    private PersonShare(double share, double effective, int images, bool isPlain, Dictionary<int, double> influence)
+    private PersonShare(double share, double effective, double? weighed, int images, bool isPlain, Dictionary<int, double> influence)
     {
         Share = share;
         Effective = effective;
+        _weighed = weighed;
         Images = images;
         IsPlain = isPlain;
         _influence = influence;
@@ -84,7 +87,9 @@ internal sealed class PersonShare
             effective = variance > 1e-24 ? Math.Min(share * (1 - share) / variance, most) : total * total / squaredPersons;
         }
 
-        return new PersonShare(share, effective, images, isPlain, influence);
+        // Persons that weigh differently: their variance is known only as well as so many equal ones would tell it.
+        double kish = total * total / squaredPersons;
+        return new PersonShare(share, effective, kish < persons.Length * (1 - 1e-9) && kish > 1 ? kish : null, images, isPlain, influence);
     }
 
     /// <summary>The share with Wilson's interval on the effective number; a single person has none.</summary>
@@ -148,8 +153,22 @@ internal sealed class PersonShare
             Turn(0, ratio, by => Difference(by).Lower > 0), Turn(ratio, high, by => Difference(by).Upper > 0), level, "MOVER-R, Wilson"));
     }
 
-    private Interval Wilson(double level) =>
-        Proportions.Wilson(Share * Effective, Effective, level) with { Method = IsPlain ? "Wilson" : "Wilson, over persons" };
+    /// <summary>
+    /// Wilson's interval. Where persons weigh differently the effective number is taken times (z/t)², t with Kish's effective number of persons less one
+    /// as degrees of freedom, as Korn and Graubard do for their interval.
+    /// </summary>
+    /// <remarks>Korn and Graubard (1998), Survey Methodology 24, 193-201.</remarks>
+    private Interval Wilson(double level)
+    {
+        double effective = Effective;
+        if (_weighed is double persons)
+        {
+            double tail = (1 + level) / 2, ratio = Normal.InvCDF(0, 1, tail) / StudentT.InvCDF(0, 1, Math.Max(1, persons - 1), tail);
+            effective *= ratio * ratio;
+        }
+
+        return Proportions.Wilson(Share * effective, effective, level) with { Method = IsPlain ? "Wilson" : "Wilson, over persons" };
+    }
 
     /// <summary>Where a condition that holds at the lower end stops to hold.</summary>
     private static double Turn(double low, double high, Func<double, bool> holds)

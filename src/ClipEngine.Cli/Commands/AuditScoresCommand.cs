@@ -32,11 +32,12 @@ internal static class AuditScoresCommand
         var error = new Option<double?>("--cosine-error") { Description = "Stated largest error of a cosine: reports which labels it could flip." }.Between(1e-12, 0.999);
         var reference = new Option<string?>("--reference") { Description = "Group that all others are compared with, label by label: differences, ratios and corrected tests, one family." };
         Option<string?> weighting = new Option<string?>("--weighting") { Description = "What counts the same: person (the default), with however many images, or image." }.OneOf("person", "image");
+        var weight = new Option<string?>("--weight") { Description = "Column with each image's weight (survey, post-stratification): all numbers are then weighted. Rows of weight 0 are left out." };
         var bins = new Option<string[]>("--bins") { Description = "COLUMN=30,50 or COLUMN=quantiles:4: how a column of numbers becomes groups; may be repeated." };
         var resamples = new Option<int>("--resamples") { Description = "Bootstrap resamples.", DefaultValueFactory = _ => 9999 }.Between(99, 1_000_000);
         var seed = new Option<long>("--seed") { Description = "Seed of the bootstrap.", DefaultValueFactory = _ => new IntervalOptions().Seed };
         var command = new Command("scores", "Audit a matrix of probabilities that was computed elsewhere.");
-        foreach (Option option in new Option[] { softmax, metadata, group, labels, output, id, person, file, expect, factors, reference, weighting, bins, model, scale, error, resamples, seed })
+        foreach (Option option in new Option[] { softmax, metadata, group, labels, output, id, person, file, expect, factors, reference, weighting, weight, bins, model, scale, error, resamples, seed })
             command.Options.Add(option);
         command.SetAction(parsed =>
         {
@@ -57,6 +58,7 @@ internal static class AuditScoresCommand
                     Group = parsed.GetValue(group)!.Split(',', StringSplitOptions.TrimEntries),
                     Bins = (parsed.GetValue(bins) ?? []).Select(ReadBins).ToDictionary(),
                     Weighting = parsed.GetValue(weighting) == "image" ? Weighting.Image : Weighting.Person,
+                    Weight = parsed.GetValue(weight),
                     Id = parsed.GetValue(id),
                     Person = parsed.GetValue(person),
                     File = parsed.GetValue(file),
