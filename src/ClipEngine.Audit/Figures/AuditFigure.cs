@@ -7,6 +7,17 @@ namespace ClipEngine.Audit.Figures;
 /// <param name="Svg">The drawing.</param>
 internal sealed record AuditFigure(string Name, FigureSection Section, string Caption, string Svg)
 {
+    /// <summary>What it shows: one of <see cref="FigureKinds"/>; empty in reports that are no audits.</summary>
+    public string Kind { get; init; } = "";
+
+    /// <summary>A figure of a kind, named after it and what it is of.</summary>
+    /// <param name="kind">One of <see cref="FigureKinds"/>.</param>
+    /// <param name="of">An experiment, a model, a label.</param>
+    /// <param name="section">Which part of the report shows it.</param>
+    /// <param name="caption">What a reader should see in it.</param>
+    /// <param name="svg">The drawing.</param>
+    public static AuditFigure Of(string kind, string[] of, FigureSection section, string caption, string svg) => new(FigureSet.Slug([kind, .. of]), section, caption, svg) { Kind = kind };
+
     /// <summary>The experiment's key, where the figure belongs to one.</summary>
     public string? Experiment { get; init; }
 

@@ -2,7 +2,7 @@ using ClipEngine.Audit.Results;
 
 namespace ClipEngine.Audit.Figures;
 
-/// <summary>Figures of declared comparisons: bars of both arms (Figure 2), change heat maps (Figure 5), and a forest plot of the effect.</summary>
+/// <summary>Figures of declared comparisons: bars of both arms, change heat maps, and a forest plot of the effect.</summary>
 internal static class ComparisonFigures
 {
     public static IEnumerable<AuditFigure> Make(AuditResult result)
@@ -38,7 +38,7 @@ internal static class ComparisonFigures
             }
         }
 
-        return new AuditFigure(FigureSet.Slug("changes", family), FigureSection.Comparisons,
+        return AuditFigure.Of(FigureKinds.Changes, [family], FigureSection.Comparisons,
             $"How much more one group changed than another between the arms{(isOne ? $" of {entries[0].Comparison}" : "")}, family of tests '{family}': at zero both changed alike. Filled points: the test stands after Holm's correction within its family; intervals are not corrected.",
             new ForestPlot
             {
@@ -75,7 +75,7 @@ internal static class ComparisonFigures
 
         string words = $"{rows.Count(row => row.IsClear)} of {rows.Count(row => !row.IsHeading)} differences stand after correction. " +
             string.Join("; ", rows.Where(row => !row.IsHeading && double.IsFinite(row.Estimate)).Select(row => $"{row.Label} {row.Estimate:+0.0;-0.0;0.0}")) + " points.";
-        return new AuditFigure(FigureSet.Slug("forest", experiment, label), FigureSection.Comparisons,
+        return AuditFigure.Of(FigureKinds.Forest, [experiment, label], FigureSection.Comparisons,
             $"Scaling effect on '{label}': difference of the share of images given this label, {comparisons[0].Second.Name} minus {comparisons[0].First.Name}, the same images in both. Filled points: the test stands after Holm's correction within its family; intervals are not corrected.",
             new ForestPlot
             {
@@ -105,8 +105,8 @@ internal static class ComparisonFigures
 
         string words = string.Join("; ", comparisons.Select(comparison =>
             $"{comparison.Name}, {comparison.Group}: {FigureSet.Bar(comparison.FirstRate).Estimate:0.0} to {FigureSet.Bar(comparison.SecondRate).Estimate:0.0} %")).Replace("NaN", "undefined", StringComparison.Ordinal);
-        return new AuditFigure(FigureSet.Slug("arms", experiment, label), FigureSection.Comparisons,
-            $"Share of images given the label '{label}', by group, in both arms of each comparison, with intervals (Figure 2 of the study).",
+        return AuditFigure.Of(FigureKinds.Arms, [experiment, label], FigureSection.Comparisons,
+            $"Share of images given the label '{label}', by group, in both arms of each comparison, with intervals.",
             new IntervalBars
             {
                 Title = $"'{label}': {first} and {second}",
@@ -134,8 +134,8 @@ internal static class ComparisonFigures
         double largest = values.Where(double.IsFinite).Select(Math.Abs).DefaultIfEmpty(1).Max();
         string confounder = comparisons[0].ConfoundedWith;
         string warning = confounder.Length > 0 ? $" Confounded with {confounder}." : "";
-        return new AuditFigure(FigureSet.Slug("change", name, experiment), FigureSection.Comparisons,
-            $"{described?.Title ?? experiment}, {name}: change of the share of images given each label, in percentage points, {comparisons[0].Second.Name} minus {comparisons[0].First.Name} (Figure 5 of the study).{warning}",
+        return AuditFigure.Of(FigureKinds.Change, [name, experiment], FigureSection.Comparisons,
+            $"{described?.Title ?? experiment}, {name}: change of the share of images given each label, in percentage points, {comparisons[0].Second.Name} minus {comparisons[0].First.Name}.{warning}",
             new Heatmap
             {
                 Title = $"{name}: change in percentage points",

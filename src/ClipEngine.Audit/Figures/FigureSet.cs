@@ -3,10 +3,7 @@ using ClipEngine.Audit.Results;
 
 namespace ClipEngine.Audit.Figures;
 
-/// <summary>
-/// Makes every figure that a result has the data for. Figure numbers in remarks are those of the published study
-/// ("The Dark Side of Dataset Scaling"), whose figures these follow.
-/// </summary>
+/// <summary>Makes every figure that a result has the data for. Where the spec declares a note for a kind of figure, its caption ends with it.</summary>
 internal static class FigureSet
 {
     public static IReadOnlyList<AuditFigure> Make(AuditResult result)
@@ -22,7 +19,8 @@ internal static class FigureSet
             string name = figures[index].Name;
             for (int number = 2; !taken.Add(name); number++)
                 name = $"{figures[index].Name}-{number}";
-            figures[index] = figures[index] with { Name = name };
+            string note = result.FigureNotes.TryGetValue(figures[index].Kind, out string? declared) ? $" {declared.TrimEnd('.')}." : "";
+            figures[index] = figures[index] with { Name = name, Caption = figures[index].Caption + note };
         }
 
         return figures;

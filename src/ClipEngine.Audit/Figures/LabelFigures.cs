@@ -2,7 +2,7 @@ using ClipEngine.Audit.Results;
 
 namespace ClipEngine.Audit.Figures;
 
-/// <summary>Figures of label choices: rates by group, box plots and frequencies by patch size (Figures 3 and 4), the confusion of groups (Figure 9), text and image self-similarity (Figure 7).</summary>
+/// <summary>Figures of label choices: rates by group, box plots and frequencies by patch size, the confusion of groups, text and image self-similarity.</summary>
 internal static class LabelFigures
 {
     public static IEnumerable<AuditFigure> Make(AuditResult result)
@@ -33,7 +33,7 @@ internal static class LabelFigures
     {
         string[] labels = experiment.Labels.Select(label => label.Text).ToArray();
         var values = groups.SelectMany(group => model.ArgmaxFrequency.Select(frame => frame[group].Value * 100 ?? double.NaN)).ToArray();
-        return new AuditFigure(FigureSet.Slug("rates", experiment.Key, model.Model), FigureSection.Choices,
+        return AuditFigure.Of(FigureKinds.Rates, [experiment.Key, model.Model], FigureSection.Choices,
             $"{experiment.Title}, {model.Model}: share of each group's images given each label, in percent. Intervals stand in the table.",
             new Heatmap
             {
@@ -45,7 +45,7 @@ internal static class LabelFigures
                 Maximum = 100,
                 RowCaption = "group",
                 Unit = "%",
-            }.ToSvg())
+            }.ToSvg()) with
         { Experiment = experiment.Key, Model = model.Model };
     }
 
@@ -55,8 +55,8 @@ internal static class LabelFigures
         var values = confusion.Shares.SelectMany(row => row.Select(share => share * 100 ?? double.NaN)).ToArray();
         string rates = string.Join(", ", confusion.MisclassifiedByAttribute.Select(frame => $"{frame.Subject} {Report.Wording.Share(frame.Overall.Value)}"));
         string title = rates.Length > 0 ? $"{model.Model}: named wrongly by {rates}" : $"{model.Model}: named wrongly {Report.Wording.Share(confusion.Misclassified.Overall.Value)}";
-        return new AuditFigure(FigureSet.Slug("confusion", experiment.Key, model.Model), FigureSection.Choices,
-            $"{experiment.Title}, {model.Model}: which group's name the model chose for each group, in percent of the row (Figure 9 of the study).",
+        return AuditFigure.Of(FigureKinds.Confusion, [experiment.Key, model.Model], FigureSection.Choices,
+            $"{experiment.Title}, {model.Model}: which group's name the model chose for each group, in percent of the row.",
             new Heatmap
             {
                 Title = title,
@@ -68,7 +68,7 @@ internal static class LabelFigures
                 RowCaption = "recorded group",
                 ColumnCaption = "name chosen",
                 Unit = "%",
-            }.ToSvg())
+            }.ToSvg()) with
         { Experiment = experiment.Key, Model = model.Model };
     }
 
@@ -76,8 +76,8 @@ internal static class LabelFigures
     {
         string[] labels = experiment.Labels.Select(label => label.Text).ToArray();
         double[] values = similarity.SelectMany(row => row).ToArray();
-        return new AuditFigure(FigureSet.Slug("text-similarity", experiment.Key, model.Model), FigureSection.Features,
-            $"{experiment.Title}, {model.Model}: cosines of the label sentences with each other. Labels that the model hardly tells apart split the images between them (Figure 7 of the study).",
+        return AuditFigure.Of(FigureKinds.TextSimilarity, [experiment.Key, model.Model], FigureSection.Features,
+            $"{experiment.Title}, {model.Model}: cosines of the label sentences with each other. Labels that the model hardly tells apart split the images between them.",
             new Heatmap
             {
                 Title = $"{model.Model}: cosine of label sentences",
@@ -94,8 +94,8 @@ internal static class LabelFigures
     private static AuditFigure ImageSimilarity(ModelExperimentResult model, string[] groups)
     {
         double[] values = model.ImageSimilarity!.SelectMany(row => row.Select(value => value ?? double.NaN)).ToArray();
-        return new AuditFigure(FigureSet.Slug("image-similarity", model.Model), FigureSection.Features,
-            $"{model.Model}: mean cosine of the image features of two groups, an image never with itself. A high diagonal means that the model sees the members of a group as alike (Figure 7 of the study).",
+        return AuditFigure.Of(FigureKinds.ImageSimilarity, [model.Model], FigureSection.Features,
+            $"{model.Model}: mean cosine of the image features of two groups, an image never with itself. A high diagonal means that the model sees the members of a group as alike.",
             new Heatmap
             {
                 Title = $"{model.Model}: mean cosine of image features",
@@ -125,8 +125,8 @@ internal static class LabelFigures
             if (sizes.SelectMany(size => size.Models).All(model => model.Probabilities is not null))
             {
                 var values = groups.SelectMany(group => sizes.Select(size => ProbabilitiesOf(result, size.Models, group, label))).ToArray();
-                yield return new AuditFigure(FigureSet.Slug("patch-probability", experiment.Key, text), FigureSection.PatchSize,
-                    $"Probability of '{text}' by group and patch size (Figure 3 of the study). {warning}",
+                yield return AuditFigure.Of(FigureKinds.PatchProbability, [experiment.Key, text], FigureSection.PatchSize,
+                    $"Probability of '{text}' by group and patch size. {warning}",
                     new BoxPlot
                     {
                         Title = $"Probability of '{text}' by patch size",
@@ -135,7 +135,7 @@ internal static class LabelFigures
                         Series = series,
                         Values = values,
                         Unit = "probability",
-                    }.ToSvg())
+                    }.ToSvg()) with
                 { Experiment = experiment.Key };
             }
 
@@ -144,8 +144,8 @@ internal static class LabelFigures
                 double?[] rates = size.Models.Select(model => model.ArgmaxFrequency[label][group].Value).ToArray();
                 return rates.Any(rate => rate is null) ? FigureSet.Bar(null) : new IntervalBar(rates.Average()!.Value * 100, rates.Min()!.Value * 100, rates.Max()!.Value * 100);
             })).ToArray();
-            yield return new AuditFigure(FigureSet.Slug("patch-frequency", experiment.Key, text), FigureSection.PatchSize,
-                $"Share of images given '{text}' by group and patch size: mean over checkpoints; the lines reach from the lowest to the highest checkpoint and are no confidence intervals (Figure 4 of the study). {warning}",
+            yield return AuditFigure.Of(FigureKinds.PatchFrequency, [experiment.Key, text], FigureSection.PatchSize,
+                $"Share of images given '{text}' by group and patch size: mean over checkpoints; the lines reach from the lowest to the highest checkpoint and are no confidence intervals. {warning}",
                 new IntervalBars
                 {
                     Title = $"'{text}' by patch size",
@@ -155,7 +155,7 @@ internal static class LabelFigures
                     Series = series,
                     Values = bars,
                     Unit = "% of images",
-                }.ToSvg())
+                }.ToSvg()) with
             { Experiment = experiment.Key };
         }
     }

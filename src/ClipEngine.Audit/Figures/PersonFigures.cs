@@ -2,7 +2,7 @@ using ClipEngine.Audit.Results;
 
 namespace ClipEngine.Audit.Figures;
 
-/// <summary>Figures with a row for each image: the softmax heat maps (Figure 1) and the table of given labels (Figure 6). Files are named; faces are never shown.</summary>
+/// <summary>Figures with a row for each image: the softmax heat maps and the table of given labels. Files are named; faces are never shown.</summary>
 internal static class PersonFigures
 {
     public static IEnumerable<AuditFigure> Make(AuditResult result)
@@ -32,8 +32,8 @@ internal static class PersonFigures
             var top = model.MeanProbability.Where(frame => frame[group.Key].Value is not null).MaxBy(frame => frame[group.Key].Value);
             return top is null ? $"{group.Key}: undefined" : $"{group.Key}: highest mean for '{top.Subject}', {Report.Wording.Share(top[group.Key].Value)}";
         }));
-        return new AuditFigure(FigureSet.Slug("softmax", experiment.Key, model.Model), FigureSection.Persons,
-            $"{experiment.Title}, {model.Model}: probability of each label for each image, one thin row an image, sorted by group (Figure 1 of the study).",
+        return AuditFigure.Of(FigureKinds.Softmax, [experiment.Key, model.Model], FigureSection.Persons,
+            $"{experiment.Title}, {model.Model}: probability of each label for each image, one thin row an image, sorted by group.",
             new PersonHeatmap
             {
                 Title = $"{model.Model}: probability for every image",
@@ -48,8 +48,8 @@ internal static class PersonFigures
     private static AuditFigure Given(AuditResult result, ExperimentResult experiment, ModelExperimentResult[] models, GroupSummary group)
     {
         int[] images = Enumerable.Range(0, result.Probe.Images.Count).Where(image => result.Probe.Images[image].Group == group.Key).ToArray();
-        return new AuditFigure(FigureSet.Slug("given", experiment.Key, group.Key), FigureSection.Persons,
-            $"{experiment.Title}, group {group.Key} ({group.Description}): the label that each model gave to each image, by file name (Figure 6 of the study, without faces).",
+        return AuditFigure.Of(FigureKinds.Given, [experiment.Key, group.Key], FigureSection.Persons,
+            $"{experiment.Title}, group {group.Key} ({group.Description}): the label that each model gave to each image, by file name, without faces.",
             new PersonTable
             {
                 Title = $"{group.Key}: label given to each image",

@@ -31,6 +31,7 @@ internal static class AuditAssembly
         Key = experiment.Key,
         Title = experiment.Title,
         Labels = experiment.Labels,
+        HasOffensiveLabels = experiment.IsOffensive,
         MergedLabels = experiment.MergedLabels,
         Models = models,
     };

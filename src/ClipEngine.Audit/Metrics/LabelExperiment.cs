@@ -14,6 +14,9 @@ internal sealed record LabelExperiment
     /// <summary>The labels in the columns' order.</summary>
     public required IReadOnlyList<LabelSummary> Labels { get; init; }
 
+    /// <summary>Whether labels insult or dehumanise people.</summary>
+    public bool IsOffensive { get; init; }
+
     /// <summary>Merged labels to report.</summary>
     public IReadOnlyList<MergedLabel> MergedLabels { get; init; } = [];
 

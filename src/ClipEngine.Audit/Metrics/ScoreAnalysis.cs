@@ -53,6 +53,7 @@ internal static class ScoreAnalysis
             Marginals = [.. probe.GroupSets.Skip(1).Select(set => Marginal(set, experiment, winners, values, options))],
             Entropy = builder.Means(Metric.Entropy, MetricUnit.Nats, [""], Entropies(probabilities))[0],
             Margin = margins is null ? null : builder.Means(Metric.TopTwoMargin, MetricUnit.Cosine, [""], margins)[0],
+            ExactTies = [.. probe.Grouping.Keys.Select((key, group) => new GroupTies(key, probe.Grouping.Images[group].Length, probe.Grouping.Images[group].Count(probabilities.IsTied)))],
             Flips = cosineError is double error ? Margins.Flips(scores, labels, winners, builder, error) : null,
             LeaveOneLabelOut = LeaveOneOut(experiment, labels, probabilities, builder),
             Confusion = experiment.Labels.Any(label => label.Group is not null) ? ConfusionAnalysis.Analyse(experiment, probe, winners, builder) : null,

@@ -245,13 +245,11 @@ internal static class ResultSections
             page.Paragraph($"Groups: {string.Join(", ", result.Probe.Groups.Select(group => Wording.Group(result, group.Key)))}.");
     }
 
-    /// <summary>A caption's first sentence, without the number of the study's figure.</summary>
+    /// <summary>A caption's first sentence.</summary>
     private static string Short(string caption)
     {
         int end = caption.IndexOf(". ", StringComparison.Ordinal);
-        string first = end < 0 ? caption.TrimEnd('.') : caption[..end];
-        int number = first.IndexOf(" (Figure", StringComparison.Ordinal);
-        return number < 0 ? first : first[..number];
+        return end < 0 ? caption.TrimEnd('.') : caption[..end];
     }
 
     private static void WriteFiguresOf(HtmlWriter page, FigureSection section, IReadOnlyList<AuditFigure> figures)
@@ -268,6 +266,12 @@ internal static class ResultSections
         string[] groups = result.Probe.Groups.Select(group => group.Key).ToArray();
         foreach (string reason in model.Confusion?.AttributesLeftOut ?? [])
             page.Paragraph(reason);
+        if (model.ExactTies is { } ties)
+        {
+            int tied = ties.Sum(entry => entry.Ties);
+            page.Paragraph($"Exact ties: for {tied} of {Wording.Count(ties.Sum(entry => entry.Images), "image")} two labels or more have exactly the same highest probability{(tied > 0 ? "; the first of them in the order above counts as chosen" : "")}.");
+        }
+
         page.BeginDetails("Tables with n and intervals");
         WriteFrames(page, $"{model.Model}: share of images given each label", model.ArgmaxFrequency, groups);
         WriteFrames(page, $"{model.Model}: mean probability of each label", model.MeanProbability, groups, (label, group) => model.Distributions.Any(part => part.Label == label && part.Group == group && part.EffectiveImages < Distribution.FewImages) ? " *" : "");
@@ -290,12 +294,10 @@ internal static class ResultSections
 
         if (model.Confusion is { } confusion)
             WriteFrames(page, $"{model.Model}: named another group than the recorded one", [confusion.Misclassified, .. confusion.MisclassifiedByAttribute], groups);
-        string[] heads = model.Margin is null ? ["group", "n", "entropy in nats"] : ["group", "n", "entropy in nats", "top-2 margin, cosine"];
-        page.Table($"{model.Model}: how decided the choices are", heads, groups.Select(group =>
-        {
-            string[] row = [group, model.Entropy[group].Count.ToString(), Wording.Plain(model.Entropy[group])];
-            return model.Margin is null ? row : [.. row, Wording.Plain(model.Margin[group])];
-        }));
+        page.Table($"{model.Model}: how decided the choices are (exact ties: images whose highest probability is that of two labels or more, to the last bit)",
+            ["group", "n", "entropy in nats", .. model.Margin is null ? Array.Empty<string>() : ["top-2 margin, cosine"], "exact ties"],
+            groups.Select(group => (string[])[group, model.Entropy[group].Count.ToString(), Wording.Plain(model.Entropy[group]), .. model.Margin is null ? Array.Empty<string>() : [Wording.Plain(model.Margin[group])],
+                model.ExactTies?.FirstOrDefault(entry => entry.Group == group)?.Ties.ToString() ?? "–"]));
         if (model.Flips is { } flips)
         {
             page.Table($"{model.Model}: range of each rate if every choice within a cosine error of {flips.CosineError:0.######} changed", ["group", "label", "lowest", "measured", "highest"],

@@ -10,12 +10,13 @@ internal static class StandingNotes
 {
     /// <summary>The texts, in the order in which a reader needs them.</summary>
     /// <param name="models">The run's models: what is said of scores must be true of theirs.</param>
-    public static IReadOnlyList<Note> For(IReadOnlyList<ModelSummary> models) =>
+    /// <param name="isOffensive">Whether a label set declares labels that insult or dehumanise people.</param>
+    public static IReadOnlyList<Note> For(IReadOnlyList<ModelSummary> models, bool isOffensive) =>
     [
-        new(NoteKind.Content, "Before you read on",
-            "This page may show words that insult and dehumanise people. They are the labels that a model was asked to choose from, taken from published studies, " +
+        .. isOffensive ? [new Note(NoteKind.Content, "Before you read on",
+            "This page shows words that insult and dehumanise people. They are labels that a model was asked to choose from, " +
             "because a model that prefers such a word for a person's portrait will do so wherever it is used. They are measured here, not said: " +
-            "a number beside a label is a fact about a model and its training data, never about a person or a group of people."),
+            "a number beside a label is a fact about a model and its training data, never about a person or a group of people.")] : Array.Empty<Note>(),
         HowALabelIsChosen(models),
         new(NoteKind.Limitation, "What the intervals do not cover",
             "Intervals say what would change with another choice of faces of the same kind. They do not cover another training run: there are one or two runs an arm, and epochs of one run are not independent of each other. " +
@@ -37,7 +38,7 @@ internal static class StandingNotes
     public static IReadOnlyList<Note> With(AuditResult result)
     {
         var titles = result.Notes.Select(note => note.Title).ToHashSet(StringComparer.Ordinal);
-        return For(result.Models).Where(note => !titles.Contains(note.Title)).Concat(result.Notes).OrderBy(note => (int)note.Kind).ToList();
+        return For(result.Models, result.Experiments.Any(experiment => experiment.HasOffensiveLabels)).Where(note => !titles.Contains(note.Title)).Concat(result.Notes).OrderBy(note => (int)note.Kind).ToList();
     }
 
     private static Note HowALabelIsChosen(IReadOnlyList<ModelSummary> models)

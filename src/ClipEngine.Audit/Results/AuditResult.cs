@@ -38,6 +38,9 @@ public sealed record AuditResult
     /// <summary>Correlations of labels' probabilities with numeric attributes of the faces; empty where none are declared.</summary>
     public required IReadOnlyList<AttributeCorrelation> Correlations { get; init; }
 
+    /// <summary>What captions end with, by kind of figure, as the spec declares: the number of a study's figure where the spec repeats it.</summary>
+    public IReadOnlyDictionary<string, string> FigureNotes { get; set; } = new Dictionary<string, string>();
+
     /// <summary>Texts that belong to any showing of these numbers.</summary>
     public required IReadOnlyList<Note> Notes { get; init; }
 
@@ -186,6 +189,9 @@ public sealed record ExperimentResult
     /// <summary>The labels, in the columns' order. They compete in one softmax.</summary>
     public required IReadOnlyList<LabelSummary> Labels { get; init; }
 
+    /// <summary>Whether labels insult or dehumanise people, as the label set declares; true in results of earlier versions.</summary>
+    public bool HasOffensiveLabels { get; set; } = true;
+
     /// <summary>The declared merged labels.</summary>
     public required IReadOnlyList<MergedLabel> MergedLabels { get; init; }
 
@@ -226,6 +232,9 @@ public sealed record ModelExperimentResult
 
     /// <summary>Mean top-2 margin in cosine; null where only probabilities without a scale were given.</summary>
     public required GroupMetricFrame? Margin { get; init; }
+
+    /// <summary>Images with two labels or more that have exactly the same highest probability, by group; the first of them in the labels' order counts as chosen. Null in results of earlier versions.</summary>
+    public IReadOnlyList<GroupTies>? ExactTies { get; set; }
 
     /// <summary>What a stated numeric error could change; null where the margin is unknown or no error was stated.</summary>
     public required FlipReport? Flips { get; init; }
@@ -274,6 +283,12 @@ public sealed record Distribution(
     /// <summary>A mean that fewer images carry than this is a statement about those few images.</summary>
     public const double FewImages = 10;
 }
+
+/// <summary>Exact ties of the highest probability in a group.</summary>
+/// <param name="Group">The group's key.</param>
+/// <param name="Images">Images of the group.</param>
+/// <param name="Ties">Those with two labels or more that have exactly the same highest probability.</param>
+public sealed record GroupTies(string Group, int Images, int Ties);
 
 /// <summary>What a numeric error could change: an image flips if its top two cosines are closer than twice the error.</summary>
 /// <param name="CosineError">The stated largest error of one cosine.</param>

@@ -47,4 +47,11 @@ public sealed class ScoreMatrix
 
         return best;
     }
+
+    /// <summary>Whether the largest score of a row is that of two columns or more, to the last bit.</summary>
+    internal bool IsTied(int row)
+    {
+        ReadOnlySpan<float> scores = Row(row);
+        return scores.Count(scores[Argmax(row)]) > 1;
+    }
 }

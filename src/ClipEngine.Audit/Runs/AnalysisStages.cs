@@ -98,8 +98,8 @@ internal sealed class AnalysisStages(
             ?? throw new IOException($"{Path.Combine(directory, name)}: the stage holds nothing.");
     }
 
-    /// <summary>The spec without its titles, paths, models and correlations.</summary>
-    private static AuditSpec Without(AuditSpec spec) => spec with { Title = "", Question = "", Probe = new ProbeSpec(), Models = [], ElementType = "", ScorePrecision = "", Scale = "", Correlations = [] };
+    /// <summary>The spec without its titles, captions, paths, models and correlations.</summary>
+    private static AuditSpec Without(AuditSpec spec) => spec with { Title = "", Question = "", Probe = new ProbeSpec(), Models = [], ElementType = "", ScorePrecision = "", Scale = "", Correlations = [], FigureNotes = new Dictionary<string, string>() };
 
     private static IEnumerable<string> Parts(ExperimentScores scores) =>
         [Hash(scores.Probabilities), scores.Cosines is { } cosines ? Hash(cosines) : "", scores.Scale is double scale ? scale.ToString("R") : ""];

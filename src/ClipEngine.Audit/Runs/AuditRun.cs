@@ -142,6 +142,7 @@ public sealed partial class AuditRun
             Comparisons = comparisons,
             GroupComparisons = pairs.WithinModels,
             ChangeComparisons = pairs.BetweenArms,
+            FigureNotes = _spec.FigureNotes,
             Sensitivity = sensitivity,
             Correlations = correlations,
             Notes = [],

@@ -15,6 +15,7 @@ internal static class ResultTables
         yield return Groups(result);
         yield return Gaps(result);
         yield return Predictions(result);
+        yield return Ties(result);
         yield return LeaveOneOut(result);
         if (result.Experiments.Any(experiment => experiment.NamesGroups))
             yield return ConfusionShares(result);
@@ -97,6 +98,24 @@ internal static class ResultTables
                     text.Add(experiment.Labels[second].Text).Add((double)scores[row, second]);
                 else
                     text.Add("").Add((double?)null);
+                End(text, result, model.Model);
+            }
+        }
+
+        return text;
+    }
+
+    private static ResultTable Ties(AuditResult result)
+    {
+        var text = new ResultTable("ties", "Images of a group (\"(all)\": of all groups) with two labels or more that have exactly the same highest probability; the first of them counts as chosen.",
+            "experiment", "model", "group", "n", "ties", "model_sha256", "version");
+        foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
+        {
+            if (model.ExactTies is not { } ties)
+                continue;
+            foreach (GroupTies entry in ties.Append(new GroupTies("(all)", ties.Sum(entry => entry.Images), ties.Sum(entry => entry.Ties))))
+            {
+                text.Add(experiment.Key).Add(model.Model).Add(entry.Group).Add(entry.Images).Add(entry.Ties);
                 End(text, result, model.Model);
             }
         }

@@ -63,6 +63,9 @@ internal sealed record AuditSpec
     /// <summary>How far the statements depend on the wording; absent for no grid.</summary>
     public SensitivitySpec? Sensitivity { get; set; }
 
+    /// <summary>What captions end with, by kind of figure (arms, change, confusion and so on): where the spec repeats a study, the number of its figure there.</summary>
+    public IReadOnlyDictionary<string, string> FigureNotes { get; set; } = new Dictionary<string, string>();
+
     /// <summary>Labels whose probability is correlated with numeric attributes of the images.</summary>
     public IReadOnlyList<CorrelationSpec> Correlations { get; set; } = [];
 }
@@ -206,6 +209,9 @@ internal sealed record ExperimentSpec
 
     /// <summary>The labels, in the columns' order.</summary>
     public required IReadOnlyList<LabelSpec> Labels { get; init; }
+
+    /// <summary>Whether labels insult or dehumanise people: the report then begins with a note on what they are there for.</summary>
+    public bool Offensive { get; set; }
 
     /// <summary>Merged labels to report beside the single ones.</summary>
     public IReadOnlyList<MergedLabelSpec> Merged { get; set; } = [];

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using ClipEngine.Audit.Figures;
 using ClipEngine.Audit.Metrics;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Statistics;
@@ -46,6 +47,7 @@ internal static class SpecReader
         Labels = [.. spec.Labels.Select(label => new LabelSummary(label.Text, PromptTemplate.Fill(spec.Template, label.Text), label.Group))],
         MergedLabels = [.. spec.Merged.Select(merged => new MergedLabel(merged.Name, merged.Labels))],
         FactorAttributes = spec.Factors,
+        IsOffensive = spec.Offensive,
         Source = source,
     };
 
@@ -193,6 +195,12 @@ internal static class SpecReader
             Require(family.Comparisons.Count > 0 || family.IsOfGroupPairs, $"family '{family.Name}' names neither comparisons nor a reference nor pairs of groups");
             Require(family.Comparisons.Count == 0 || family.Models.Count == 0, $"family '{family.Name}' names comparisons and models; it is of one or the other");
             Require(family.Labels.Count > 0, $"family '{family.Name}' names no label");
+        }
+
+        foreach ((string kind, string note) in spec.FigureNotes)
+        {
+            Require(FigureKinds.All.Contains(kind), $"figureNotes names '{BadInputException.Escape(kind, 60)}', which is no kind of figure; there are {string.Join(", ", FigureKinds.All)}");
+            Named(problems, $"the note of figures '{kind}'", note);
         }
 
         foreach (CorrelationSpec correlation in spec.Correlations)

@@ -61,6 +61,27 @@ public partial class ReportWriterTests
     public void TheContentNoteComesBeforeAnyLabel() =>
         Assert.True(Page.IndexOf("Before you read on", StringComparison.Ordinal) < Page.IndexOf("granite", StringComparison.Ordinal));
 
+    /// <summary>The note stands where a label set asks for it, whatever its labels are, and nowhere else.</summary>
+    [Fact]
+    public void TheNoteOnInsultsStandsWhereTheLabelSetAsksForIt()
+    {
+        AuditResult harmless = Result with { Experiments = [.. Result.Experiments.Select(experiment => experiment with { HasOffensiveLabels = false })] };
+        Assert.DoesNotContain("insult", ReportWriter.Compose(harmless, Figures), StringComparison.Ordinal);
+        AuditResult one = Result with { Experiments = [Result.Experiments[0] with { HasOffensiveLabels = false }, Result.Experiments[1] with { HasOffensiveLabels = true }] };
+        Assert.Contains("words that insult and dehumanise people", ReportWriter.Compose(one, Figures), StringComparison.Ordinal);
+    }
+
+    /// <summary>A caption names a study's figure where the spec says which, and only for that kind.</summary>
+    [Fact]
+    public void CaptionsNameAFigureOfAStudyOnlyWhereTheSpecDoes()
+    {
+        Assert.All(Figures, figure => Assert.DoesNotContain("study", figure.Caption.Replace("in the study", "", StringComparison.Ordinal), StringComparison.Ordinal));
+        IReadOnlyList<AuditFigure> noted = FigureSet.Make(Result with { FigureNotes = new Dictionary<string, string> { ["confusion"] = "Figure 9 of the study" } });
+        Assert.All(noted, figure => Assert.Equal(figure.Kind == "confusion", figure.Caption.EndsWith(". Figure 9 of the study.", StringComparison.Ordinal)));
+        Assert.Contains(noted, figure => figure.Kind == "confusion");
+        Assert.All(Figures, figure => Assert.Contains(figure.Kind, FigureKinds.All));
+    }
+
     [Fact]
     public void AnEmptyGroupIsUndefinedAndNeverZero()
     {

@@ -1,5 +1,7 @@
+using ClipEngine.Audit.Figures;
 using ClipEngine.Audit.Metrics;
 using ClipEngine.Audit.Probes;
+using ClipEngine.Audit.Report;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Runs;
 using ClipEngine.Audit.Scores;
@@ -52,6 +54,20 @@ public class ScoreAuditTests
         GroupGap gap = x.Gaps.Single(entry => entry.First == "A" && entry.Second == "B");
         Assert.Equal((2 / 3.0) - 0.5, gap.Difference.Value!.Value, 12);
         Assert.True(gap.Difference.Interval!.Lower < 0 && gap.Difference.Interval.Upper > 0);
+    }
+
+    /// <summary>Image 05 gives x and y exactly 0.4 each; images 01 to 04 have one highest label, though two lower ones are equal in 04 and 06.</summary>
+    [Fact]
+    public void ExactTiesOfTheHighestProbabilityAreCountedAndShown()
+    {
+        using var folder = new TemporaryFolder();
+        AuditResult result = ScoreAudit.Run(Request(folder));
+        Assert.Equal([new("A", 3, 0), new("B", 2, 1), new("C", 1, 0)], result.Experiments[0].Models[0].ExactTies!);
+        ResultDirectory.Write(result, folder.File("out"));
+        string[] rows = File.ReadAllLines(folder.File("out", "tables", "ties.csv"));
+        Assert.Contains(rows, row => row.StartsWith("labels,softmax,B,2,1,", StringComparison.Ordinal));
+        Assert.Contains(rows, row => row.StartsWith("labels,softmax,(all),6,1,", StringComparison.Ordinal));
+        Assert.Contains("for 1 of 6 images two labels or more have exactly the same highest probability", ReportWriter.Compose(result, FigureSet.Make(result)), StringComparison.Ordinal);
     }
 
     [Fact]
