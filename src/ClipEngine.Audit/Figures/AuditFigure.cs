@@ -42,4 +42,7 @@ internal enum FigureSection
 
     /// <summary>Features among themselves.</summary>
     Features,
+
+    /// <summary>Bias by name against accuracy and retrieval.</summary>
+    Bias,
 }

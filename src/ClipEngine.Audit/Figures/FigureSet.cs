@@ -12,6 +12,7 @@ internal static class FigureSet
         figures.AddRange(ComparisonFigures.Make(result));
         figures.AddRange(LabelFigures.Make(result));
         figures.AddRange(PersonFigures.Make(result));
+        figures.AddRange(TradeOffFigures.Make(result));
         // Two names may differ only in characters that a file name does not keep.
         var taken = new HashSet<string>(StringComparer.Ordinal);
         for (int index = 0; index < figures.Count; index++)

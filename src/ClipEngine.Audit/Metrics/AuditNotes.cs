@@ -44,6 +44,13 @@ internal static class AuditNotes
                 $"Over persons, each with the means of its images; within groups over the distances from the groups' means. The interval is a bootstrap over persons on Fisher's z, bias-corrected and accelerated ({PersonCorrelation.MostResamples} resamples at most); Pearson's r has none where fewer than {PersonCorrelation.FewestPersons} persons make the spread of either number. The test permutes the column between persons, within groups where the correlation is."));
         }
 
+        if (result.Bias.Count > 0)
+        {
+            notes.Add(new Note(NoteKind.Method, "Bias by name",
+                "A word of two is preferred for an image where its sentence's score is the larger one; equal scores count one half. Preferences carry the intervals of rates. Over pairs of words the size of a gap is averaged, and the largest taken; their intervals are the mean and the envelope of the pairs' intervals at Bonferroni's level, which hold together, so that they cover at least as often as their level says. " +
+                "Skew of rankings has no interval but its distribution by chance. Accuracy and recall carry Wilson's interval on the effective number of images over persons; every image counts the same in them."));
+        }
+
         if (result.Sensitivity.Count > 0)
         {
             notes.Add(new Note(NoteKind.Method, "The grid of wordings",

@@ -35,10 +35,16 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
     /// <summary>A frame of the share of images that have something.</summary>
     public GroupMetricFrame Share(Metric metric, string subject, ReadOnlySpan<bool> hasIt, bool withGaps = true)
     {
-        int groups = grouping.Keys.Count;
         var outcomes = new double[hasIt.Length];
         for (int row = 0; row < outcomes.Length; row++)
             outcomes[row] = hasIt[row] ? 1 : 0;
+        return Share(metric, subject, outcomes, withGaps);
+    }
+
+    /// <summary>A frame of the share of images that have something, where an image may have a part of it.</summary>
+    public GroupMetricFrame Share(Metric metric, string subject, double[] outcomes, bool withGaps = true)
+    {
+        int groups = grouping.Keys.Count;
         var shares = new PersonShare?[groups];
         for (int group = 0; group < groups; group++)
             shares[group] = PersonShare.Of(grouping.Persons[group], grouping.PersonOf, grouping.Weights, outcomes);

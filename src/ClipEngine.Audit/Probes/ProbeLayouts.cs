@@ -15,8 +15,9 @@ internal static class ProbeLayouts
     /// <summary>Reads the probe.</summary>
     /// <param name="spec">Where it is and how it is laid out; paths as the spec writes them.</param>
     /// <param name="resolve">Turns a path of the spec into one that can be opened.</param>
+    /// <param name="needsGroups">Whether a table without columns for groups is refused; else its images are one group, "all".</param>
     /// <exception cref="BadInputException">Something is missing or contradicts itself; names file, line and column.</exception>
-    public static Probe Read(ProbeSpec spec, Func<string, string> resolve)
+    public static Probe Read(ProbeSpec spec, Func<string, string> resolve, bool needsGroups = true)
     {
         if (spec.Layout == ProbeLayout.UtkFace)
         {
@@ -45,9 +46,9 @@ internal static class ProbeLayouts
             case ProbeLayout.FairFace:
                 return ProbeReader.Create(table, Columns(spec, "file", null, "file", "race", "gender"), name).From(rows);
             default:
-                if (spec.Group.Count == 0)
+                if (spec.Group.Count == 0 && needsGroups)
                     throw new BadInputException("probe.group", "no column is named to make groups of.", $"The columns of {metadata} are {string.Join(", ", table.Header)}.");
-                return ProbeReader.Create(table, Columns(spec, null, null, null), name).From(rows);
+                return ProbeReader.Create(table, Columns(spec, null, null, null), name, needsGroups).From(rows);
         }
     }
 

@@ -19,11 +19,14 @@ internal static class ProbeReader
         return Create(CsvTable.Read(path), columns, name ?? System.IO.Path.GetFileNameWithoutExtension(path));
     }
 
-    internal static Probe Create(CsvTable table, ProbeColumns columns, string name)
+    /// <summary>The group of images that were sorted into none.</summary>
+    private const string OneGroup = "all";
+
+    internal static Probe Create(CsvTable table, ProbeColumns columns, string name, bool needsGroups = true)
     {
         if (table.RowCount == 0)
             throw new BadInputException(table.Path, "there is a header but no row.");
-        if (columns.Group.Count == 0)
+        if (columns.Group.Count == 0 && needsGroups)
             throw new BadInputException(table.Path, "no column was named to make groups of.");
         int id = columns.Id is null ? 0 : table.Column(columns.Id);
         int person = columns.Person is null ? id : table.Column(columns.Person);
@@ -43,7 +46,8 @@ internal static class ProbeReader
             string key = Cell(table, row, id);
             if (!seen.TryAdd(key, row))
                 throw new BadInputException(table.Path, $"{table.Where(row)}: the id '{BadInputException.Escape(key)}' is already that of {table.Where(seen[key])}.", "Ids must be unique; name another id column or mend the table.");
-            images[row] = new ProbeImage(key, Cell(table, row, file), Value(table, row, person, isId: person == id), string.Join(' ', columns.Group.Zip(group, (name, column) => Grouped(table, row, column, values[name][row].Value))))
+            images[row] = new ProbeImage(key, Cell(table, row, file), Value(table, row, person, isId: person == id),
+                group.Length == 0 ? OneGroup : string.Join(' ', columns.Group.Zip(group, (name, column) => Grouped(table, row, column, values[name][row].Value))))
             {
                 Weight = weights?[row],
             };

@@ -135,6 +135,9 @@ internal static class QualityMeasure
     {
         rates.Add(new QualityRate(measure, "", "", ClusteredRate.Of(hits, persons, [.. Enumerable.Range(0, hits.Length)], level)));
         string[] names = [.. groups.Distinct().Order(StringComparer.Ordinal)];
+        // One group is all images over again.
+        if (names.Length == 1)
+            return;
         int[][] members = [.. names.Select(name => Where(groups, name))];
         for (int group = 0; group < names.Length; group++)
         {

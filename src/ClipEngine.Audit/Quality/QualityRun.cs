@@ -1,4 +1,5 @@
 using ClipEngine.Audit.Probes;
+using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Scores;
 using ClipEngine.Audit.Tables;
 

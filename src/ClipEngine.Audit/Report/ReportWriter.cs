@@ -39,6 +39,7 @@ public sealed class ReportWriter : IReportWriter
         ResultSections.WriteComparisons(page, result, figures);
         ResultSections.WriteGroupComparisons(page, result);
         ResultSections.WriteExperiments(page, result, figures);
+        BiasSection.Write(page, result, figures);
         ResultSections.WriteSensitivity(page, result);
         ResultSections.WriteCorrelations(page, result);
         ResultSections.WriteFigures(page, "features", "How alike the features are", FigureSection.Features, figures);
@@ -60,6 +61,8 @@ public sealed class ReportWriter : IReportWriter
         if (result.GroupComparisons.Count > 0)
             entries.Add(("groups", "Groups within one model"));
         entries.AddRange(result.Experiments.Select(experiment => ("experiment-" + FigureSet.Slug(experiment.Key), experiment.Title)));
+        if (result.Bias.Count > 0)
+            entries.Add((BiasSection.Id, BiasSection.Title));
         if (result.Sensitivity.Count > 0)
             entries.Add(("sensitivity", "What wording does"));
         if (result.Correlations.Count > 0)

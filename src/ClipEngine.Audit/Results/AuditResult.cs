@@ -41,6 +41,9 @@ public sealed record AuditResult
     /// <summary>What captions end with, by kind of figure, as the spec declares: the number of a study's figure where the spec repeats it.</summary>
     public IReadOnlyDictionary<string, string> FigureNotes { get; set; } = new Dictionary<string, string>();
 
+    /// <summary>Bias by name and what it is weighed against, of each model that was a checkpoint; empty where the spec asks for none.</summary>
+    public IReadOnlyList<ModelBias> Bias { get; set; } = [];
+
     /// <summary>Texts that belong to any showing of these numbers.</summary>
     public required IReadOnlyList<Note> Notes { get; init; }
 

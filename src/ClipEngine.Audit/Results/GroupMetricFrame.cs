@@ -39,6 +39,9 @@ public enum Metric
 
     /// <summary>Share of images whose label a stated numeric error could change.</summary>
     FlippableShare,
+
+    /// <summary>Share of images for which the first of two words is preferred; equal scores count one half.</summary>
+    PairPreference,
 }
 
 /// <summary>A confidence interval.</summary>

@@ -4,6 +4,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using ClipEngine.Audit.Metrics;
 using ClipEngine.Audit.Probes;
+using ClipEngine.Audit.Quality;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Specs;
 using ClipEngine.Files;
@@ -26,6 +27,45 @@ internal sealed class AnalysisStages(
 
     /// <summary>The file of a model's analysis, below the run's folder.</summary>
     public static string FileOf(string model) => $"analysis/model.{ResultDirectory.FileName(model)}.json";
+
+    /// <summary>The file of what a model's bias came to.</summary>
+    public static string BiasFileOf(string model) => $"analysis/bias.{ResultDirectory.FileName(model)}.json";
+
+    /// <summary>Bias by name, and what it is weighed against.</summary>
+    public ModelBias Bias(ModelSpec model, MeasureInputs inputs, MeasureScores scores)
+    {
+        string declared = JsonSerializer.Serialize(
+            Without(spec) with
+            {
+                Experiments = [], Comparisons = [], Families = [], Sensitivity = null, CosineError = null,
+                RepresentationBias = spec.RepresentationBias, AssociationBias = spec.AssociationBias, Ranking = spec.Ranking, Accuracy = spec.Accuracy, Retrieval = spec.Retrieval,
+            },
+            SpecJson.Default.AuditSpec);
+        string key = StageLedger.Key(
+        [
+            "bias", AuditAssembly.Version, model.Key, declared, _probe,
+            .. inputs.Images.Skip(1).SelectMany(set => set.Probe.Images.SelectMany(image => new[] { image.Id, image.Person, image.Group }).Prepend($"{set.Name} {set.Probe.Weighting}")),
+            .. inputs.Accuracy?.Truth ?? [], .. inputs.Retrieval?.ImageOfCaption.Select(row => $"{row}") ?? [],
+            .. scores.Association.Select(Hash), scores.Representation is { } representation ? Hash(representation) : "",
+            Hash(scores.Ranking), Hash(scores.Accuracy?.Images), Hash(scores.Accuracy?.Texts), Hash(scores.Retrieval?.Images), Hash(scores.Retrieval?.Texts),
+        ]);
+        return Stored(BiasFileOf(model.Key), key, AuditJson.Default.ModelBias, () => new ModelBias(
+            model.Key,
+            inputs.Representation is var (set, pair) && scores.Representation is { } preferred ? BiasAnalysis.Preference(pair, preferred, set.Probe.Grouping, intervals) : null,
+            inputs.Association.Count == 0 ? [] : [.. probe.GroupSets.Select(groups => BiasAnalysis.Association(inputs.Association, scores.Association, groups, intervals))],
+            scores.Ranking is { } ranks ? [.. probe.GroupSets.SelectMany(groups => RankingAnalysis.Analyse(inputs.Ranking, ranks, spec.Ranking!.Top, groups, intervals))] : [],
+            inputs.Accuracy is { } accuracy && scores.Accuracy is { } classified ? Accuracy(accuracy.Images.Probe, accuracy.Classes, accuracy.ClassOfSentence, accuracy.Truth, classified) : null,
+            inputs.Retrieval is { } retrieval && scores.Retrieval is { } found
+                ? QualityMeasure.Retrieval(found.Images, found.Texts, found.Width, retrieval.ImageOfCaption, Groups(retrieval.Images.Probe), Persons(retrieval.Images.Probe), intervals.Level)
+                : null));
+    }
+
+    private QualityResult Accuracy(Probe images, string[] classes, string[] classOfSentence, string[] truth, FeaturePair features) => QualityMeasure.Accuracy(
+        features.Images, features.Width, QualityMeasure.Classifier(features.Texts, features.Width, classOfSentence, classes), classes, truth, Groups(images), Persons(images), intervals.Level);
+
+    private static string[] Groups(Probe probe) => [.. probe.Images.Select(image => image.Group)];
+
+    private static string[] Persons(Probe probe) => [.. probe.Images.Select(image => image.Person)];
 
     /// <summary>One model's analysis, without its scores.</summary>
     public ModelAnalysis Model(ModelSpec model, ScoredModel scored)
@@ -99,10 +139,13 @@ internal sealed class AnalysisStages(
     }
 
     /// <summary>The spec without its titles, captions, paths, models and correlations.</summary>
-    private static AuditSpec Without(AuditSpec spec) => spec with { Title = "", Question = "", Probe = new ProbeSpec(), Models = [], ElementType = "", ScorePrecision = "", Scale = "", Correlations = [], FigureNotes = new Dictionary<string, string>() };
+    private static AuditSpec Without(AuditSpec spec) => spec with { Title = "", Question = "", Probe = new ProbeSpec(), Models = [], ElementType = "", ScorePrecision = "", Scale = "", Correlations = [], FigureNotes = new Dictionary<string, string>(), RepresentationBias = null, AssociationBias = null, Ranking = null, Accuracy = null, Retrieval = null };
 
     private static IEnumerable<string> Parts(ExperimentScores scores) =>
         [Hash(scores.Probabilities), scores.Cosines is { } cosines ? Hash(cosines) : "", scores.Scale is double scale ? scale.ToString("R") : ""];
+
+    private static string Hash<T>(T[]? values)
+        where T : unmanaged => values is null ? "" : Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(values.AsSpan())));
 
     private static string Hash(ScoreMatrix matrix) =>
         $"{matrix.Rows} {matrix.Columns} {Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(matrix.Values.AsSpan())))}";

@@ -13,6 +13,7 @@ namespace ClipEngine.Audit.Runs;
     NewLine = "\n")]
 [JsonSerializable(typeof(AuditResult))]
 [JsonSerializable(typeof(ModelAnalysis))]
+[JsonSerializable(typeof(ModelBias))]
 [JsonSerializable(typeof(PairAnalysis))]
 [JsonSerializable(typeof(RunRecord))]
 [JsonSerializable(typeof(string[]))]

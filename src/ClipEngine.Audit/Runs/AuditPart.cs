@@ -11,10 +11,9 @@ namespace ClipEngine.Audit.Runs;
 /// <param name="Version">The software's version.</param>
 /// <param name="Images">The hash of all images of the probe.</param>
 /// <param name="Device">What the user named as device.</param>
-/// <param name="ImageCount">How many images the probe has.</param>
 /// <param name="Files">The chunks below the run's folder, with their SHA-256.</param>
 /// <param name="Failures">Models that failed, with the reasons.</param>
-internal sealed record AuditPart(string Part, string Spec, string SpecSha256, string Version, string Images, string Device, int ImageCount, SortedDictionary<string, string> Files, SortedDictionary<string, string> Failures)
+internal sealed record AuditPart(string Part, string Spec, string SpecSha256, string Version, string Images, string Device, SortedDictionary<string, string> Files, SortedDictionary<string, string> Failures)
 {
     /// <summary>Where records lie, below the run's folder.</summary>
     public const string Folder = "parts";

@@ -28,14 +28,14 @@ public sealed partial class AuditRun
         if (checkpoints.Length == 0)
             throw new BadInputException(PartNumber.OptionName, "no model of the spec is a checkpoint, so that there is nothing to divide.", "Run it without parts.");
         StageLedger ledger = StageLedger.Open(_directory);
-        (Probe probe, LabelExperiment[] experiments, IReadOnlyList<Wording> wordings) = ReadProbe();
-        var scorer = new ModelScorer(_spec, _directory, Resolve, _source, ledger, probe, experiments, wordings, _progress);
-        (int images, string hash) = scorer.DescribeImages();
-        int chunks = (images + ChunkImages - 1) / ChunkImages;
+        (Probe _, LabelExperiment[] experiments, IReadOnlyList<Wording> wordings, MeasureInputs measures) = ReadProbe();
+        var scorer = new ModelScorer(_spec, _directory, Resolve, _source, ledger, measures, experiments, wordings, _progress);
+        string hash = scorer.HashImages();
+        int chunks = scorer.Chunks;
         long items = (long)chunks * checkpoints.Length;
         if (items < number.Count)
             throw new BadInputException(PartNumber.OptionName, $"{checkpoints.Length} models with {chunks} chunks of {ChunkImages} images each cannot be divided into {number.Count} parts.", $"Ask for at most {items} parts.");
-        var record = new AuditPart(number.ToString(), Path.GetFullPath(_specFile), InputFiles.Describe("spec", _specFile).Sha256, AuditAssembly.Version, hash, device, images, [], []);
+        var record = new AuditPart(number.ToString(), Path.GetFullPath(_specFile), InputFiles.Describe("spec", _specFile).Sha256, AuditAssembly.Version, hash, device, [], []);
         string path = AuditPart.FileOf(_directory, number);
         if (AuditPart.IsThere(_directory, path, record))
             return null;
@@ -47,7 +47,7 @@ public sealed partial class AuditRun
             long start = (long)model * chunks;
             try
             {
-                foreach (string chunk in scorer.MakeChunks(checkpoints[model], (int)(Math.Max(first, start) - start) * ChunkImages, (int)Math.Min((Math.Min(end, start + chunks) - start) * ChunkImages, images), cancellationToken))
+                foreach (string chunk in scorer.MakeChunks(checkpoints[model], (int)(Math.Max(first, start) - start), (int)(Math.Min(end, start + chunks) - start), cancellationToken))
                     record.Files.Add(chunk, InputFiles.Describe("chunk", Path.Combine(_directory, chunk)).Sha256);
             }
             catch (Exception exception) when (IsOfModel(exception))
@@ -72,12 +72,11 @@ public sealed partial class AuditRun
         if (spec != first.SpecSha256)
             throw new BadInputException(_specFile, $"the parts in {BadInputException.Escape(_directory, 300)} were made of another state of this spec.", "Make them again.");
         ModelSpec[] checkpoints = Checkpoints();
-        int chunks = (first.ImageCount + ChunkImages - 1) / ChunkImages;
-        return Execute((model, image) =>
+        return Execute((model, place) =>
         {
-            long item = ((long)Array.FindIndex(checkpoints, other => other.Key == model.Key) * chunks) + (image / ChunkImages);
-            var number = PartNumber.Of(item, (long)chunks * checkpoints.Length, parts.Length);
-            throw new PartException(AuditPart.FileOf(_directory, number), $"part {number} lacks {model.Key} from image {image} on, as it is now: it was made of other weights or images, on another device or by another version, or the model failed in it.",
+            long item = ((long)Array.FindIndex(checkpoints, other => other.Key == model.Key) * place.Chunks) + place.Chunk;
+            var number = PartNumber.Of(item, (long)place.Chunks * checkpoints.Length, parts.Length);
+            throw new PartException(AuditPart.FileOf(_directory, number), $"part {number} lacks {model.Key} from image {place.First}{(place.Set.Name.Length == 0 ? "" : $" of {place.Set.Name}")} on, as it is now: it was made of other weights or images, on another device or by another version, or the model failed in it.",
                 "Make this part again, then merge again.");
         }, cancellationToken);
     }

@@ -60,7 +60,7 @@ public sealed partial class AuditRun
     /// <exception cref="IOException">The folder cannot be written.</exception>
     public AuditResult Execute(CancellationToken cancellationToken = default) => Execute(requireChunk: null, cancellationToken);
 
-    private AuditResult Execute(Action<ModelSpec, int>? requireChunk, CancellationToken cancellationToken)
+    private AuditResult Execute(Action<ModelSpec, ChunkPlace>? requireChunk, CancellationToken cancellationToken)
     {
         using var culture = InvariantCulture.Begin();
         ResultDirectory.RefuseForeign(_directory);
@@ -68,20 +68,22 @@ public sealed partial class AuditRun
         using FileStream held = Hold();
         StageLedger ledger = StageLedger.Open(_directory);
         RemoveLeftovers();
-        (Probe probe, LabelExperiment[] experiments, IReadOnlyList<Wording> wordings) = ReadProbe();
+        (Probe probe, LabelExperiment[] experiments, IReadOnlyList<Wording> wordings, MeasureInputs measures) = ReadProbe();
         IntervalOptions intervals = SpecReader.Intervals(_spec.Intervals);
         var inputs = new List<InputFile> { InputFiles.Describe("spec", _specFile) };
         if (_spec.Probe.Metadata is { } metadata)
             inputs.Add(InputFiles.Describe("metadata", Resolve(metadata)));
+        inputs.AddRange(measures.Files.Select(file => InputFiles.Describe(file.Role, file.Path)));
 
         // A finished run says so by its database: gone before anything else changes, it comes last.
         File.Delete(Path.Combine(_directory, ResultDatabase.FileName));
         var stages = new AnalysisStages(_spec, _directory, ledger, probe, experiments, wordings, intervals);
-        var scorer = new ModelScorer(_spec, _directory, Resolve, _source, ledger, probe, experiments, wordings, _progress, requireChunk);
+        var scorer = new ModelScorer(_spec, _directory, Resolve, _source, ledger, measures, experiments, wordings, _progress, requireChunk);
         var models = new List<ModelSummary>();
         var analysed = experiments.ToDictionary(experiment => experiment.Key, _ => new List<ModelExperimentResult>());
         var scores = new Dictionary<(string Experiment, string Model), ScoreMatrix>();
         var sensitivity = new List<SensitivityStatement>();
+        var bias = new List<ModelBias>();
         foreach (ModelSpec model in _spec.Models)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -98,6 +100,7 @@ public sealed partial class AuditRun
                 models.Add(ModelScorer.Failed(model, exception.Message));
                 ledger.Keep($"embeddings/{ResultDirectory.FileName(model.Key)}.");
                 ledger.Keep(AnalysisStages.FileOf(model.Key));
+                ledger.Keep(AnalysisStages.BiasFileOf(model.Key));
                 continue;
             }
 
@@ -120,6 +123,8 @@ public sealed partial class AuditRun
             }
 
             sensitivity.AddRange(analysis.Sensitivity);
+            if (scored.Measures is { } measured)
+                bias.Add(stages.Bias(model, measures, measured));
             _timings[$"analyse {model.Key}"] = watch.Elapsed.TotalSeconds;
         }
 
@@ -145,6 +150,7 @@ public sealed partial class AuditRun
             FigureNotes = _spec.FigureNotes,
             Sensitivity = sensitivity,
             Correlations = correlations,
+            Bias = bias,
             Notes = [],
             Provenance = new Provenance
             {
@@ -178,22 +184,23 @@ public sealed partial class AuditRun
         or UnauthorizedAccessException or OutOfMemoryException or Native.NativeLibraryException;
 
     /// <summary>Reads what the spec names besides models, and refuses what no model could do anything about.</summary>
-    private (Probe Probe, LabelExperiment[] Experiments, IReadOnlyList<Wording> Wordings) ReadProbe()
+    private (Probe Probe, LabelExperiment[] Experiments, IReadOnlyList<Wording> Wordings, MeasureInputs Measures) ReadProbe()
     {
         Probe probe = ProbeLayouts.Read(_spec.Probe, Resolve);
+        MeasureInputs measures = MeasureInputs.Read(_spec, _specFile, new ImageSet("", _spec.Probe, probe, Resolve), Resolve);
         LabelExperiment[] experiments = [.. _spec.Experiments.Select(experiment => SpecReader.Experiment(experiment, _specFile))];
         CheckFactors(probe, experiments);
         // Missing images are the probe's fault: said at once, not once for each model after hours.
         if (_spec.Models.Any(model => model.Model is not null))
         {
-            ResultDirectory.RefuseInputs(_directory, ProbeLayouts.Files(_spec.Probe, probe, Resolve));
+            ResultDirectory.RefuseInputs(_directory, measures.Images.SelectMany(set => set.Paths()));
             _source.RequireDevice(_spec.ElementType);
         }
 
         IReadOnlyList<Wording> wordings = _spec.Sensitivity is { } grid
             ? SensitivityAnalysis.Wordings(grid, _spec.Experiments.First(experiment => experiment.Key == grid.Experiment))
             : [];
-        return (probe, experiments, wordings);
+        return (probe, experiments, wordings, measures);
     }
 
     private void WriteAll(AuditResult result)
@@ -247,7 +254,7 @@ public sealed partial class AuditRun
     {
         IEnumerable<string?> named = _spec.Models
             .SelectMany(static model => new[] { model.Model, model.ImageFeatures }.Concat(model.TextFeatures.Values).Concat(model.Scores.Values.SelectMany(static files => new[] { files.Softmax, files.Cosine })))
-            .Append(_spec.Probe.Metadata);
+            .Concat([_spec.Probe.Metadata, _spec.RepresentationBias?.Probe.Metadata, _spec.Accuracy?.Probe?.Metadata, _spec.Retrieval?.Probe?.Metadata, _spec.Retrieval?.Captions]);
         return named.OfType<string>().Select(Resolve).Select(static path => FilePlace.IsFolder(path) ? Path.Combine(path, "weights") : path).Where(static path => Path.IsPathRooted(path)).Append(_specFile);
     }
 

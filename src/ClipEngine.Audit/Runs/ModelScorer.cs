@@ -14,14 +14,20 @@ internal sealed record ScoredExperiment(ExperimentScores Scores, IReadOnlyList<I
 /// <summary>All scores of one model.</summary>
 internal sealed record ScoredModel(
     ModelSummary Summary, IReadOnlyList<InputFile> Inputs, IReadOnlyDictionary<string, ScoredExperiment> Experiments,
-    IReadOnlyList<ScoreMatrix> Wordings, IReadOnlyList<IReadOnlyList<double?>>? ImageSimilarity);
+    IReadOnlyList<ScoreMatrix> Wordings, IReadOnlyList<IReadOnlyList<double?>>? ImageSimilarity)
+{
+    /// <summary>What the measures beside the experiments need; null where there are none, and of scores and features that were computed elsewhere.</summary>
+    public MeasureScores? Measures { get; init; }
+}
 
 /// <summary>Turns a model of the spec into scores, whether it is a checkpoint, features or matrices: all go the same way from there.</summary>
 internal sealed class ModelScorer(
-    AuditSpec spec, string directory, Func<string, string> resolve, IProbeModelSource source, StageLedger ledger, Probe probe,
-    IReadOnlyList<LabelExperiment> experiments, IReadOnlyList<Wording> wordings, Action<string> progress, Action<ModelSpec, int>? requireChunk = null)
+    AuditSpec spec, string directory, Func<string, string> resolve, IProbeModelSource source, StageLedger ledger, MeasureInputs measures,
+    IReadOnlyList<LabelExperiment> experiments, IReadOnlyList<Wording> wordings, Action<string> progress, Action<ModelSpec, ChunkPlace>? requireChunk = null)
 {
-    private (string[] Files, string Hash)? _images;
+    private readonly ImageSet _main = measures.Images[0];
+
+    private Probe Probe => _main.Probe;
 
     /// <summary>What files of features say of the checkpoint that made them.</summary>
     private Dictionary<string, string> _about = [];
@@ -30,13 +36,13 @@ internal sealed class ModelScorer(
     public string Device { get; private set; } = "";
 
     /// <summary>The images, where any model needed them.</summary>
-    public IReadOnlyList<InputFile> ImageInputs { get; private set; } = [];
+    public IReadOnlyList<InputFile> ImageInputs => [.. measures.Images.SelectMany(set => set.Inputs)];
 
-    /// <summary>How many images, and the hash of all of them.</summary>
-    public (int Count, string Hash) DescribeImages()
+    /// <summary>The hash of all images.</summary>
+    public string HashImages()
     {
-        (string[] files, string hash) = ImageFiles();
-        return (files.Length, hash);
+        string[] hashes = [.. measures.Images.Select(set => set.Hashed(progress).Hash)];
+        return hashes.Length == 1 ? hashes[0] : StageLedger.Key(hashes);
     }
 
     public ScoredModel Score(ModelSpec model, CancellationToken cancellationToken)
@@ -64,13 +70,13 @@ internal sealed class ModelScorer(
             ScoreMatrix? probabilities = null;
             if (files.Cosine is { } cosineFile)
             {
-                cosines = probe.Select(ScoreMatrixReader.ReadCosines(resolve(cosineFile), probe.SourceRows, experiment.Labels.Count));
+                cosines = Probe.Select(ScoreMatrixReader.ReadCosines(resolve(cosineFile), Probe.SourceRows, experiment.Labels.Count));
                 inputs.Add(InputFiles.Describe("cosines", resolve(cosineFile)));
             }
 
             if (files.Softmax is { } softmaxFile)
             {
-                probabilities = probe.Select(ScoreMatrixReader.ReadProbabilities(resolve(softmaxFile), probe.SourceRows, experiment.Labels.Count));
+                probabilities = Probe.Select(ScoreMatrixReader.ReadProbabilities(resolve(softmaxFile), Probe.SourceRows, experiment.Labels.Count));
                 inputs.Add(InputFiles.Describe("probabilities", resolve(softmaxFile)));
             }
 
@@ -89,8 +95,8 @@ internal sealed class ModelScorer(
         double scale = SpecReader.FixedScale(spec)
             ?? throw new BadInputException(model.Key, "features were given, and the spec asks for the checkpoint's own scale, which nobody gave.", "Give a number as scale.");
         string imageFile = resolve(model.ImageFeatures!);
-        (float[] images, int width) = FeatureFiles.Read(imageFile, probe.SourceRows);
-        images = probe.Selection?.Select(images, width) ?? images;
+        (float[] images, int width) = FeatureFiles.Read(imageFile, Probe.SourceRows);
+        images = Probe.Selection?.Select(images, width) ?? images;
         FeatureFiles.Normalize(images, width, imageFile);
         var inputs = new List<InputFile> { InputFiles.Describe("image features", imageFile) };
         var prompts = new List<float>();
@@ -106,7 +112,7 @@ internal sealed class ModelScorer(
 
         (ScoreMatrix[] matrices, string precision) = FeatureScorer.Score(images, [.. prompts], width, [.. experiments.Select(experiment => experiment.Labels.Count)], scale, spec.ScorePrecision, cancellationToken);
         ModelSummary summary = Summary(model, ScoreOrigin.Cosines, $"softmax({spec.Scale} · cosine){precision}", StageLedger.Key(inputs.Select(input => input.Sha256)), "features computed elsewhere", []);
-        return new ScoredModel(summary, inputs, Named(matrices, scale, similarity), [], Similarity.Groups(images, width, probe.Grouping));
+        return new ScoredModel(summary, inputs, Named(matrices, scale, similarity), [], Similarity.Groups(images, width, Probe.Grouping));
     }
 
     private ScoredModel FromCheckpoint(ModelSpec model, CancellationToken cancellationToken)
@@ -122,33 +128,47 @@ internal sealed class ModelScorer(
 
     /// <summary>Makes some of the chunks that <see cref="Score"/> puts together.</summary>
     /// <param name="model">A model that is a checkpoint.</param>
-    /// <param name="first">The first image; a multiple of <see cref="AuditRun.ChunkImages"/>.</param>
+    /// <param name="first">The first chunk of <see cref="AuditRun.ChunkImages"/> images, counted over all sets of images.</param>
     /// <param name="end">The one behind the last.</param>
     /// <param name="cancellationToken">Stops between chunks.</param>
     /// <returns>The chunks' files, below the run's folder.</returns>
     public IReadOnlyList<string> MakeChunks(ModelSpec model, int first, int end, CancellationToken cancellationToken)
     {
         using OpenedModel opened = Open(model);
-        ImageStage stage = opened.Model switch
-        {
-            IProbeEncoder encoder => ImagesOf(opened.Identity, encoder, cancellationToken),
-            IProbePairScorer scorer => PairsOf(opened.Identity, scorer, cancellationToken),
-            _ => throw new NotSupportedException($"{opened.Name}: neither makes features nor scores pairs."),
-        };
-        // Where the whole stage is done its chunks are gone.
-        if (ledger.IsDone(stage.FileOf(model), stage.Key))
-            return [];
         var made = new List<string>();
-        for (int start = first; start < end; start += stage.Chunk)
+        int chunk = 0;
+        foreach (ImageSet set in measures.Images)
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            made.Add(stage.ChunkFile(start));
-            Make(stage, start, Math.Min(stage.Chunk, end - start));
-            progress($"{model.Key}: images {first} to {Math.Min(end, start + stage.Chunk)}");
+            int images = set.Probe.Images.Count, before = chunk;
+            chunk += ChunksOf(set);
+            int start = Math.Max(first - before, 0) * AuditRun.ChunkImages, stop = Math.Min((end - before) * AuditRun.ChunkImages, images);
+            if (start >= stop)
+                continue;
+            ImageStage? stage = opened.Model switch
+            {
+                IProbeEncoder encoder => ImagesOf(set, opened.Identity, encoder, cancellationToken),
+                IProbePairScorer scorer => SentencesFor(set) is { Length: > 0 } sentences ? PairsOf(set, sentences, opened.Identity, scorer, cancellationToken) : null,
+                _ => throw new NotSupportedException($"{opened.Name}: neither makes features nor scores pairs."),
+            };
+            // Where the whole stage is done its chunks are gone.
+            if (stage is null || ledger.IsDone(stage.FileOf(model), stage.Key))
+                continue;
+            for (int image = start; image < stop; image += stage.Chunk)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                made.Add(stage.ChunkFile(image));
+                Make(stage, image, Math.Min(stage.Chunk, stop - image));
+                progress($"{model.Key}: images {start} to {Math.Min(stop, image + stage.Chunk)}{(set.Name.Length == 0 ? "" : $" of {set.Name}")}");
+            }
         }
 
         return made;
     }
+
+    /// <summary>Chunks that each model has, over all sets of images.</summary>
+    public int Chunks => measures.Images.Sum(ChunksOf);
+
+    private static int ChunksOf(ImageSet set) => (set.Probe.Images.Count + AuditRun.ChunkImages - 1) / AuditRun.ChunkImages;
 
     private OpenedModel Open(ModelSpec model)
     {
@@ -171,7 +191,7 @@ internal sealed class ModelScorer(
     {
         double scale = SpecReader.FixedScale(spec) ?? opened.Scale
             ?? throw new BadInputException(name, "the checkpoint has no scale of its own.", "Give a number as scale.");
-        float[] images = Images(model, identity, opened, cancellationToken);
+        float[] images = Images(_main, model, identity, opened, cancellationToken);
         (float[] texts, int[] segments) = Prompts(model, identity, opened, cancellationToken);
         progress($"{model.Key}: scoring {texts.Length / opened.Width} prompts");
         (ScoreMatrix[] matrices, string precision) = FeatureScorer.Score(images, texts, opened.Width, segments, scale, spec.ScorePrecision, cancellationToken);
@@ -186,7 +206,43 @@ internal sealed class ModelScorer(
         string scoring = $"softmax({scale:R} · cosine){(spec.Scale == "checkpoint" ? ", the checkpoint's own scale" : ", fixed by the spec")}{precision}";
         return new ScoredModel(
             Summary(model, ScoreOrigin.Cosines, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices) with { Preprocessing = opened.Preprocessing }, files, Named(matrices, scale, similarity),
-            [.. matrices.Skip(experiments.Count)], Similarity.Groups(images, opened.Width, probe.Grouping));
+            [.. matrices.Skip(experiments.Count).Take(wordings.Count)], Similarity.Groups(images, opened.Width, Probe.Grouping))
+        {
+            Measures = measures.IsAny ? Measure(model, identity, opened, scale, images, [.. matrices.Skip(experiments.Count + wordings.Count)], cancellationToken) : null,
+        };
+    }
+
+    /// <summary>What the measures beside the experiments need of a model with features.</summary>
+    private MeasureScores Measure(ModelSpec model, string identity, IProbeEncoder opened, double scale, float[] images, ScoreMatrix[] association, CancellationToken cancellationToken)
+    {
+        float[] Texts(string name, string[] sentences) => SentenceFeatures(model, $".{name}", sentences, identity, opened, cancellationToken);
+        float[] ImagesOf(ImageSet set) => set == _main ? images : Images(set, model, identity, opened, cancellationToken);
+        ScoreMatrix? representation = null;
+        if (measures.Representation is var (set, pair))
+            representation = FeatureScorer.Score(ImagesOf(set), Texts(set.Name, [pair.FirstPrompt, pair.SecondPrompt]), opened.Width, [2], scale, spec.ScorePrecision, cancellationToken).Matrices[0];
+        return new MeasureScores(
+            association, representation,
+            measures.Ranking.Count > 0 ? Cosines(images, Texts("ranking", [.. measures.Ranking]), opened.Width) : null,
+            measures.Accuracy is { } accuracy ? new FeaturePair(ImagesOf(accuracy.Images), Texts("accuracy", accuracy.Sentences), opened.Width) : null,
+            measures.Retrieval is { } retrieval ? new FeaturePair(ImagesOf(retrieval.Images), Texts("retrieval", retrieval.Captions), opened.Width) : null);
+    }
+
+    /// <summary>Dot products in double precision, <c>[images, sentences]</c>.</summary>
+    private static double[] Cosines(float[] images, float[] texts, int width)
+    {
+        int rows = images.Length / width, columns = texts.Length / width;
+        var cosines = new double[(long)rows * columns];
+        Parallel.For(0, rows, row =>
+        {
+            for (int column = 0; column < columns; column++)
+            {
+                double sum = 0;
+                for (int i = 0; i < width; i++)
+                    sum += (double)images[(row * width) + i] * texts[(column * width) + i];
+                cosines[((long)row * columns) + column] = sum;
+            }
+        });
+        return cosines;
     }
 
     /// <summary>
@@ -197,15 +253,28 @@ internal sealed class ModelScorer(
     {
         double scale = SpecReader.FixedScale(spec) ?? 1;
         string[][] segments = Segments();
-        string[] sentences = [.. segments.SelectMany(segment => segment).Distinct()];
-        float[] odds = Chunked(model, PairsOf(identity, opened, cancellationToken), cancellationToken);
+        string[] sentences = SentencesFor(_main);
+        float[] odds = Chunked(model, PairsOf(_main, sentences, identity, opened, cancellationToken), cancellationToken);
         var place = sentences.Select((sentence, index) => (sentence, index)).ToDictionary(entry => entry.sentence, entry => entry.index);
-        ScoreMatrix[] matrices = [.. segments.Select(segment => FeatureScorer.Softmax(Columns(odds, sentences.Length, [.. segment.Select(sentence => place[sentence])]), scale))];
+        ScoreMatrix OddsOf(IEnumerable<string> segment) => Columns(odds, sentences.Length, [.. segment.Select(sentence => place[sentence])]);
+        ScoreMatrix[] matrices = [.. segments.Select(segment => FeatureScorer.Softmax(OddsOf(segment), scale))];
+        MeasureScores? measured = null;
+        if (measures.IsAny)
+        {
+            // No features: accuracy and retrieval would need every image with every sentence.
+            ScoreMatrix? representation = null;
+            if (measures.Representation is var (set, _))
+                representation = FeatureScorer.Softmax(new ScoreMatrix(set.Probe.Images.Count, 2, Chunked(model, PairsOf(set, SentencesFor(set), identity, opened, cancellationToken), cancellationToken)), scale);
+            measured = new MeasureScores(
+                [.. matrices.Skip(experiments.Count + wordings.Count)], representation,
+                measures.Ranking.Count > 0 ? [.. OddsOf(measures.Ranking).Values.Select(value => (double)value)] : null, null, null);
+        }
+
         // No cosines, so no margins in them, and no similarity of features.
         Dictionary<string, ScoredExperiment> scored = experiments.Select((experiment, index) => (experiment.Key, Scored: new ScoredExperiment(new ExperimentScores { Probabilities = matrices[index] }, null)))
             .ToDictionary(entry => entry.Key, entry => entry.Scored);
         string scoring = $"softmax({scale:R} · log odds that image and sentence match){(spec.Scale == "checkpoint" ? "" : ", fixed by the spec")}";
-        return new ScoredModel(Summary(model, ScoreOrigin.MatchLogOdds, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices) with { Preprocessing = opened.Preprocessing }, files, scored, [.. matrices.Skip(experiments.Count)], null);
+        return new ScoredModel(Summary(model, ScoreOrigin.MatchLogOdds, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices) with { Preprocessing = opened.Preprocessing }, files, scored, [.. matrices.Skip(experiments.Count).Take(wordings.Count)], null) { Measures = measured };
     }
 
     private static ScoreMatrix Columns(float[] values, int width, int[] columns)
@@ -222,26 +291,24 @@ internal sealed class ModelScorer(
     }
 
     /// <summary>The images' features.</summary>
-    private float[] Images(ModelSpec model, string identity, IProbeEncoder opened, CancellationToken cancellationToken) =>
-        Chunked(model, ImagesOf(identity, opened, cancellationToken), cancellationToken);
+    private float[] Images(ImageSet set, ModelSpec model, string identity, IProbeEncoder opened, CancellationToken cancellationToken) =>
+        Chunked(model, ImagesOf(set, identity, opened, cancellationToken), cancellationToken);
 
-    private ImageStage ImagesOf(string identity, IProbeEncoder opened, CancellationToken cancellationToken)
-    {
-        (_, string hash) = ImageFiles();
-        return new ImageStage("images", StageLedger.Key("images", identity, hash), opened.Width, AuditRun.ChunkImages, files => opened.EncodeImages(files, cancellationToken));
-    }
+    private ImageStage ImagesOf(ImageSet set, string identity, IProbeEncoder opened, CancellationToken cancellationToken) =>
+        new("images", set, StageLedger.Key("images", identity, set.Hashed(progress).Hash), opened.Width, AuditRun.ChunkImages, files => opened.EncodeImages(files, cancellationToken));
 
-    private ImageStage PairsOf(string identity, IProbePairScorer opened, CancellationToken cancellationToken)
-    {
-        (_, string hash) = ImageFiles();
-        string[] sentences = [.. Segments().SelectMany(segment => segment).Distinct()];
-        return new ImageStage("pairs", StageLedger.Key(["pairs", identity, hash, .. sentences]), sentences.Length, AuditRun.ChunkPairImages, files => opened.ScorePairs(files, sentences, cancellationToken));
-    }
+    private ImageStage PairsOf(ImageSet set, string[] sentences, string identity, IProbePairScorer opened, CancellationToken cancellationToken) =>
+        new("pairs", set, StageLedger.Key(["pairs", identity, set.Hashed(progress).Hash, .. sentences]), sentences.Length, AuditRun.ChunkPairImages, files => opened.ScorePairs(files, sentences, cancellationToken));
+
+    /// <summary>What a scorer of pairs holds a set's images against, each sentence once; nothing where a measure needs features.</summary>
+    private string[] SentencesFor(ImageSet set) => set == _main ? [.. Segments().SelectMany(segment => segment).Concat(measures.Ranking).Distinct()]
+        : measures.Representation is var (own, pair) && own == set ? [pair.FirstPrompt, pair.SecondPrompt]
+        : [];
 
     /// <summary>A stage with a row for each image, made in chunks, each of which a killed run need not repeat.</summary>
     private float[] Chunked(ModelSpec model, ImageStage stage, CancellationToken cancellationToken)
     {
-        (string[] files, _) = ImageFiles();
+        string[] files = stage.Set.Hashed(progress).Files;
         ledger.Ensure(stage.FileOf(model), stage.Key, path =>
         {
             var all = new List<float>();
@@ -250,9 +317,9 @@ internal sealed class ModelScorer(
                 cancellationToken.ThrowIfCancellationRequested();
                 int count = Math.Min(stage.Chunk, files.Length - first);
                 if (requireChunk is not null && !FilePlace.IsFile(Path.Combine(directory, stage.ChunkFile(first))))
-                    requireChunk(model, first);
+                    requireChunk(model, new ChunkPlace(stage.Set, first, measures.Images.TakeWhile(set => set != stage.Set).Sum(ChunksOf) + (first / AuditRun.ChunkImages), Chunks));
                 all.AddRange(FeatureFiles.Read(Make(stage, first, count), count).Values);
-                progress($"{model.Key}: {first + count} of {files.Length} images");
+                progress($"{model.Key}: {first + count} of {files.Length} images{(stage.Set.Name.Length == 0 ? "" : $" of {stage.Set.Name}")}");
             }
 
             FeatureFiles.Write(path, [.. all], stage.Width, Metadata(stage.Key));
@@ -265,7 +332,7 @@ internal sealed class ModelScorer(
     {
         string path = Path.Combine(directory, stage.ChunkFile(first));
         if (!FilePlace.IsFile(path))
-            FeatureFiles.Write(path, stage.Rows(ImageFiles().Files[first..(first + count)]), stage.Width, Metadata(stage.Key));
+            FeatureFiles.Write(path, stage.Rows(stage.Set.Hashed(progress).Files[first..(first + count)]), stage.Width, Metadata(stage.Key));
         return path;
     }
 
@@ -273,36 +340,31 @@ internal sealed class ModelScorer(
     private (float[] Features, int[] Segments) Prompts(ModelSpec model, string identity, IProbeEncoder opened, CancellationToken cancellationToken)
     {
         string[][] segments = Segments();
-        // A sentence that several wordings share is encoded once.
-        string[] sentences = [.. segments.SelectMany(segment => segment).Distinct()];
+        return (SentenceFeatures(model, "", [.. segments.SelectMany(segment => segment)], identity, opened, cancellationToken), [.. segments.Select(segment => segment.Length)]);
+    }
+
+    /// <summary>Features of sentences, a row for each, from a stage of their own.</summary>
+    private float[] SentenceFeatures(ModelSpec model, string suffix, string[] wanted, string identity, IProbeEncoder opened, CancellationToken cancellationToken)
+    {
+        // A sentence that several segments share is encoded once.
+        string[] sentences = [.. wanted.Distinct()];
         string key = StageLedger.Key(["texts", identity, .. sentences]);
-        string name = $"embeddings/{ResultDirectory.FileName(model.Key)}.texts.safetensors";
+        string name = $"embeddings/{ResultDirectory.FileName(model.Key)}.texts{suffix}.safetensors";
         ledger.Ensure(name, key, path => FeatureFiles.Write(path, opened.EncodeTexts(sentences, cancellationToken), opened.Width, new Dictionary<string, string>(Metadata(key)) { ["sentences"] = JsonSerializer.Serialize(sentences, AuditJson.Default.StringArray) }));
         (float[] values, int width) = FeatureFiles.Read(Path.Combine(directory, name), sentences.Length);
         var place = sentences.Select((sentence, index) => (sentence, index)).ToDictionary(entry => entry.sentence, entry => entry.index);
         var features = new List<float>();
-        foreach (string sentence in segments.SelectMany(segment => segment))
+        foreach (string sentence in wanted)
             features.AddRange(values.AsSpan(place[sentence] * width, width));
-        return ([.. features], [.. segments.Select(segment => segment.Length)]);
+        return [.. features];
     }
 
-    /// <summary>All prompts: the experiments' and the wordings'.</summary>
+    /// <summary>All prompts: the experiments', the wordings', and the pairs of words of association bias.</summary>
     private string[][] Segments() =>
-        [.. experiments.Select(experiment => experiment.Labels.Select(label => label.Prompt).ToArray()), .. wordings.Select(wording => wording.Prompts.ToArray())];
-
-    private (string[] Files, string Hash) ImageFiles()
-    {
-        if (_images is { } known)
-            return known;
-        string[] files = ProbeLayouts.Files(spec.Probe, probe, resolve);
-        progress($"hashing {files.Length} images");
-        var hashes = new InputFile[files.Length];
-        Parallel.For(0, files.Length, index => hashes[index] = InputFiles.Describe("image", files[index]));
-        string hash = StageLedger.Key(hashes.Select(file => file.Sha256));
-        ImageInputs = [new InputFile("images", $"{files.Length} images", hash, hashes.Sum(file => file.Length))];
-        _images = (files, hash);
-        return _images.Value;
-    }
+    [
+        .. experiments.Select(experiment => experiment.Labels.Select(label => label.Prompt).ToArray()), .. wordings.Select(wording => wording.Prompts.ToArray()),
+        .. measures.Association.Select(pair => new[] { pair.FirstPrompt, pair.SecondPrompt }),
+    ];
 
     private (float[] Values, int Width, IReadOnlyList<IReadOnlyList<double>> Similarity)? Texts(ModelSpec model, LabelExperiment experiment, List<InputFile> inputs)
     {
@@ -327,13 +389,14 @@ internal sealed class ModelScorer(
 
     /// <summary>A stage with a row for each image.</summary>
     /// <param name="Name">In its file's name.</param>
+    /// <param name="Set">The images.</param>
     /// <param name="Key">The hash of what it depends on.</param>
     /// <param name="Width">Values of a row.</param>
     /// <param name="Chunk">Images made at once.</param>
     /// <param name="Rows">Makes the rows of some image files.</param>
-    private sealed record ImageStage(string Name, string Key, int Width, int Chunk, Func<string[], float[]> Rows)
+    private sealed record ImageStage(string Name, ImageSet Set, string Key, int Width, int Chunk, Func<string[], float[]> Rows)
     {
-        public string FileOf(ModelSpec model) => $"embeddings/{ResultDirectory.FileName(model.Key)}.{Name}.safetensors";
+        public string FileOf(ModelSpec model) => $"embeddings/{ResultDirectory.FileName(model.Key)}.{Name}{Set.Suffix}.safetensors";
 
         public string ChunkFile(int first) => $"embeddings/{AuditRun.WorkFolder}/{Key[..32]}/{first:d8}.safetensors";
     }
@@ -355,3 +418,10 @@ internal sealed class ModelScorer(
         Remarks = [.. model.Remarks, .. notices],
     };
 }
+
+/// <summary>A chunk of images that a model needs.</summary>
+/// <param name="Set">The set of images.</param>
+/// <param name="First">Its first image in the set.</param>
+/// <param name="Chunk">Its number over all sets.</param>
+/// <param name="Chunks">Chunks of all sets.</param>
+internal sealed record ChunkPlace(ImageSet Set, int First, int Chunk, int Chunks);

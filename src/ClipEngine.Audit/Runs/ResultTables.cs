@@ -31,6 +31,127 @@ internal static class ResultTables
             yield return Sensitivity(result);
         if (result.Correlations.Count > 0)
             yield return Correlations(result);
+        if (result.Bias.Any(bias => bias.Representation is not null || bias.Association.Count > 0))
+            yield return Preferences(result);
+        if (result.Bias.Any(bias => bias.Association.Count > 0))
+        {
+            yield return PreferenceGaps(result);
+            yield return AssociationBias(result);
+        }
+
+        if (result.Bias.Any(bias => bias.Rankings.Count > 0))
+            yield return Rankings(result);
+        if (result.Bias.Any(bias => bias.Accuracy is not null || bias.Retrieval is not null))
+        {
+            yield return Quality(result);
+            yield return QualityGaps(result);
+        }
+    }
+
+    private static IEnumerable<(ModelBias Bias, string Kind, string Attribute, PairPreference Pair)> Pairs(AuditResult result) => result.Bias.SelectMany(bias =>
+        (bias.Representation is { } pair ? [(bias, "representation", "", pair)] : Array.Empty<(ModelBias, string, string, PairPreference)>())
+        .Concat(bias.Association.SelectMany(own => own.Pairs.Select(entry => (bias, "association", own.Attribute, entry)))));
+
+    private static ResultTable Preferences(AuditResult result)
+    {
+        var text = new ResultTable("preferences", "How often one model prefers the first of two words, for images of nobody in particular (representation) or by group (association; \"(all)\": all images together).",
+            "model", "bias", "attribute", "first", "second", "first_prompt", "second_prompt", "group", "n", "preferred", "lower", "upper", "level", "interval", "mean_probability", "mean_lower", "mean_upper", "model_sha256", "version");
+        foreach ((ModelBias bias, string kind, string attribute, PairPreference pair) in Pairs(result))
+        {
+            IEnumerable<(string Group, Estimate Share, Estimate Mean)> groups = pair.Preferred.Groups.Zip(pair.MeanProbability.Groups, (share, mean) => (share.Group, share.Estimate, mean.Estimate));
+            foreach ((string group, Estimate share, Estimate mean) in groups.Where(_ => pair.Preferred.Groups.Count > 1).Append(("(all)", pair.Preferred.Overall, pair.MeanProbability.Overall)))
+            {
+                text.Add(bias.Model).Add(kind).Add(attribute).Add(pair.First).Add(pair.Second).Add(pair.FirstPrompt).Add(pair.SecondPrompt).Add(group);
+                Add(text, share);
+                AddEnds(text, mean);
+                End(text, result, bias.Model);
+            }
+        }
+
+        return text;
+    }
+
+    private static ResultTable PreferenceGaps(AuditResult result)
+    {
+        var text = new ResultTable("preference-gaps", "The difference of two groups in how often the first of two words is preferred, first group minus second.",
+            "model", "attribute", "first", "second", "first_group", "second_group", "n", "difference", "lower", "upper", "level", "interval", "mean_difference", "mean_lower", "mean_upper", "model_sha256", "version");
+        foreach ((ModelBias bias, string kind, string attribute, PairPreference pair) in Pairs(result).Where(entry => entry.Kind == "association"))
+        {
+            foreach ((GroupGap gap, GroupGap mean) in pair.Preferred.Gaps.Zip(pair.MeanProbability.Gaps))
+            {
+                text.Add(bias.Model).Add(attribute).Add(pair.First).Add(pair.Second).Add(gap.First).Add(gap.Second);
+                Add(text, gap.Difference);
+                AddEnds(text, mean.Difference);
+                End(text, result, bias.Model);
+            }
+        }
+
+        return text;
+    }
+
+    private static ResultTable AssociationBias(AuditResult result)
+    {
+        var text = new ResultTable("association-bias", "Two groups over all pairs of words: the mean size of their gaps, and the largest.",
+            "model", "attribute", "first_group", "second_group", "n", "mean_gap", "lower", "upper", "level", "interval", "largest_gap", "largest_lower", "largest_upper", "largest_pair", "model_sha256", "version");
+        foreach ((ModelBias bias, AssociationBias own, AssociationSummary summary) in result.Bias.SelectMany(bias => bias.Association.SelectMany(own => own.Summaries.Select(summary => (bias, own, summary)))))
+        {
+            text.Add(bias.Model).Add(own.Attribute).Add(summary.FirstGroup).Add(summary.SecondGroup);
+            Add(text, summary.MeanGap);
+            AddEnds(text, summary.LargestGap).Add(summary.LargestPair);
+            End(text, result, bias.Model);
+        }
+
+        return text;
+    }
+
+    private static ResultTable Rankings(AuditResult result)
+    {
+        var text = new ResultTable("rankings", "Skew of the images that a sentence finds first; an empty sentence is the mean over all.",
+            "model", "attribute", "sentence", "k", "max_skew", "group", "max_skew_chance", "max_skew_p", "ndkl", "ndkl_chance", "ndkl_p", "model_sha256", "version");
+        foreach ((ModelBias bias, RankingSkew skew) in result.Bias.SelectMany(bias => bias.Rankings.Select(skew => (bias, skew))))
+        {
+            text.Add(bias.Model).Add(skew.Attribute).Add(skew.Sentence).Add(skew.Top).Add((double?)skew.MaxSkew).Add(skew.Group).Add(skew.MaxSkewChance).Add(skew.MaxSkewP).Add((double?)skew.Ndkl).Add(skew.NdklChance).Add(skew.NdklP);
+            End(text, result, bias.Model);
+        }
+
+        return text;
+    }
+
+    private static IEnumerable<(string Model, QualityResult Quality)> Qualities(AuditResult result) =>
+        result.Bias.SelectMany(bias => new[] { bias.Accuracy, bias.Retrieval }.OfType<QualityResult>().Select(quality => (bias.Model, quality)));
+
+    private static ResultTable Quality(AuditResult result)
+    {
+        var text = new ResultTable("quality", "Accuracy and recall of one model over all images (part empty), by group or by class.",
+            "model", "kind", "measure", "part", "name", "n", "value", "lower", "upper", "level", "interval", "model_sha256", "version");
+        foreach ((string model, QualityResult quality) in Qualities(result))
+        {
+            foreach (QualityRate rate in quality.Rates)
+            {
+                text.Add(model).Add(quality.Kind).Add(rate.Measure).Add(rate.Part).Add(rate.Name);
+                Add(text, rate.Rate);
+                End(text, result, model);
+            }
+        }
+
+        return text;
+    }
+
+    private static ResultTable QualityGaps(AuditResult result)
+    {
+        var text = new ResultTable("quality-gaps", "The difference of two groups in accuracy or recall, first minus second.",
+            "model", "kind", "measure", "first", "second", "n", "difference", "lower", "upper", "level", "interval", "model_sha256", "version");
+        foreach ((string model, QualityResult quality) in Qualities(result))
+        {
+            foreach (QualityGap gap in quality.Gaps)
+            {
+                text.Add(model).Add(quality.Kind).Add(gap.Measure).Add(gap.First).Add(gap.Second);
+                Add(text, gap.Gap);
+                End(text, result, model);
+            }
+        }
+
+        return text;
     }
 
     private static ResultTable Groups(AuditResult result)

@@ -68,6 +68,25 @@ internal sealed record AuditSpec
 
     /// <summary>Labels whose probability is correlated with numeric attributes of the images.</summary>
     public IReadOnlyList<CorrelationSpec> Correlations { get; set; } = [];
+
+    /// <summary>Which of two words models prefer for images of nobody in particular; absent: not measured.</summary>
+    public RepresentationBiasSpec? RepresentationBias { get; set; }
+
+    /// <summary>Which word of a pair (nurse, doctor) models prefer, by group; absent: not measured.</summary>
+    public AssociationBiasSpec? AssociationBias { get; set; }
+
+    /// <summary>Whom sentences find first; absent: not measured.</summary>
+    public RankingSpec? Ranking { get; set; }
+
+    /// <summary>Zero-shot accuracy, which bias is weighed against; absent: not measured.</summary>
+    public AccuracySpec? Accuracy { get; set; }
+
+    /// <summary>Image-text retrieval, which bias is weighed against; absent: not measured.</summary>
+    public RetrievalSpec? Retrieval { get; set; }
+
+    /// <summary>Whether anything is asked of models that stands beside the experiments.</summary>
+    [JsonIgnore]
+    internal bool HasMeasures => RepresentationBias is not null || AssociationBias is not null || Ranking is not null || Accuracy is not null || Retrieval is not null;
 }
 
 /// <summary>How a probe's metadata is laid out.</summary>

@@ -207,6 +207,7 @@ internal static class SpecReader
             CheckLabels(problems, spec, "a correlation", correlation.Experiment, [correlation.Label]);
         if (spec.Sensitivity is { } sensitivity)
             CheckSensitivity(problems, spec, sensitivity);
+        CheckMeasures(problems, spec);
         if (problems.Count > 0)
             throw new BadInputException(source, string.Join("; ", problems.Take(20)) + ".", "Mend the spec.");
     }
@@ -294,6 +295,77 @@ internal static class SpecReader
             {
                 foreach (string synonym in synonyms.Where(synonym => synonym != label && labels.Contains(synonym)))
                     problems.Add($"sensitivity: the synonym '{synonym}' of '{label}' is a label of {set} itself");
+            }
+        }
+    }
+
+    private static void CheckMeasures(List<string> problems, AuditSpec spec)
+    {
+        if (spec.HasMeasures && spec.Models.All(model => model.Model is null))
+            problems.Add("representationBias, associationBias, ranking, accuracy and retrieval need a model that is a checkpoint, and no model of the spec is one");
+        if (spec.RepresentationBias is { } representation)
+        {
+            CheckTemplates(problems, "representationBias", [representation.Template]);
+            CheckPair(problems, "representationBias", representation.First, representation.Second);
+        }
+
+        if (spec.AssociationBias is { } association)
+        {
+            CheckTemplates(problems, "associationBias", [association.Template]);
+            if (association.Pairs.Count == 0)
+                problems.Add("associationBias: pairs is empty");
+            foreach (WordPairSpec pair in association.Pairs)
+                CheckPair(problems, "associationBias", pair.First, pair.Second);
+            Unique(problems, "associationBias, pairs", association.Pairs.Select(pair => $"{pair.First}/{pair.Second}"));
+        }
+
+        if (spec.Ranking is { } ranking)
+        {
+            if (ranking.Sentences.Count == 0)
+                problems.Add("ranking: sentences is empty");
+            foreach (string sentence in ranking.Sentences)
+                Named(problems, "a sentence of ranking", sentence);
+            Unique(problems, "ranking, sentences", ranking.Sentences);
+            if (ranking.Top.Count == 0 || ranking.Top.Any(top => top < 1))
+                problems.Add("ranking: top needs numbers of images, 1 or more");
+            Unique(problems, "ranking, top", ranking.Top.Select(top => $"{top}"));
+        }
+
+        if (spec.Accuracy is { } accuracy)
+        {
+            CheckTemplates(problems, "accuracy", accuracy.Templates);
+            if (accuracy.Classes.Count < 2)
+                problems.Add("accuracy needs two classes or more");
+            foreach ((string name, string text) in accuracy.Classes)
+            {
+                Named(problems, "a class of accuracy", name);
+                Named(problems, $"the words of class '{name}' of accuracy", text);
+            }
+        }
+    }
+
+    private static void CheckPair(List<string> problems, string where, string first, string second)
+    {
+        Named(problems, $"a word of {where}", first);
+        Named(problems, $"a word of {where}", second);
+        if (first == second)
+            problems.Add($"{where}: '{first}' is held against itself");
+    }
+
+    private static void CheckTemplates(List<string> problems, string where, IReadOnlyList<string> templates)
+    {
+        if (templates.Count == 0)
+            problems.Add($"{where}: templates is empty");
+        Unique(problems, $"{where}, templates", templates);
+        foreach (string template in templates)
+        {
+            try
+            {
+                PromptTemplate.Fill(template, "word");
+            }
+            catch (BadInputException exception)
+            {
+                problems.Add($"{where}: {exception.InputSource}: {exception.Problem.TrimEnd('.')}");
             }
         }
     }
