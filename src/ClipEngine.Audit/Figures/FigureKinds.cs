@@ -4,6 +4,7 @@ namespace ClipEngine.Audit.Figures;
 internal static class FigureKinds
 {
     public const string Arms = "arms";
+    public const string Bias = "bias";
     public const string Change = "change";
     public const string Changes = "changes";
     public const string Confusion = "confusion";
@@ -18,5 +19,5 @@ internal static class FigureKinds
 
     /// <summary>All of them.</summary>
     public static IReadOnlyList<string> All { get; } =
-        [Arms, Change, Changes, Confusion, Forest, Given, ImageSimilarity, PatchFrequency, PatchProbability, Rates, Softmax, TextSimilarity];
+        [Arms, Bias, Change, Changes, Confusion, Forest, Given, ImageSimilarity, PatchFrequency, PatchProbability, Rates, Softmax, TextSimilarity];
 }

@@ -37,14 +37,23 @@ internal sealed class AnalysisStages(
         string declared = JsonSerializer.Serialize(
             Without(spec) with
             {
-                Experiments = [], Comparisons = [], Families = [], Sensitivity = null, CosineError = null,
-                RepresentationBias = spec.RepresentationBias, AssociationBias = spec.AssociationBias, Ranking = spec.Ranking, Accuracy = spec.Accuracy, Retrieval = spec.Retrieval,
+                Experiments = [],
+                Comparisons = [],
+                Families = [],
+                Sensitivity = null,
+                CosineError = null,
+                RepresentationBias = spec.RepresentationBias,
+                AssociationBias = spec.AssociationBias,
+                Ranking = spec.Ranking,
+                Accuracy = spec.Accuracy,
+                Retrieval = spec.Retrieval,
             },
             SpecJson.Default.AuditSpec);
         string key = StageLedger.Key(
         [
             "bias", AuditAssembly.Version, model.Key, declared, _probe,
             .. inputs.Images.Skip(1).SelectMany(set => set.Probe.Images.SelectMany(image => new[] { image.Id, image.Person, image.Group }).Prepend($"{set.Name} {set.Probe.Weighting}")),
+            .. inputs.Images.Skip(1).SelectMany(set => set.Probe.Images.Select(image => image.Weight).OfType<double>().Select(weight => weight.ToString("R"))),
             .. inputs.Accuracy?.Truth ?? [], .. inputs.Retrieval?.ImageOfCaption.Select(row => $"{row}") ?? [],
             .. scores.Association.Select(Hash), scores.Representation is { } representation ? Hash(representation) : "",
             Hash(scores.Ranking), Hash(scores.Accuracy?.Images), Hash(scores.Accuracy?.Texts), Hash(scores.Retrieval?.Images), Hash(scores.Retrieval?.Texts),
