@@ -70,7 +70,7 @@ public sealed partial class ClipModel : IDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         options ??= new ClipModelOptions();
-        return Create(options, backend => ClipModelLoader.Load(path, options, backend, cancellationToken), path);
+        return Create(options, backend => ClipModelLoader.Load(path, options, backend, ModelAbilities.Embed, cancellationToken), path);
     }
 
     /// <summary>A model of the catalogue at its real size with random weights, the same ones each time: for measuring speed and memory without a download. Its features mean nothing.</summary>

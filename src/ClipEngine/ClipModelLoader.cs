@@ -14,7 +14,7 @@ internal sealed record LoadedParts(IModel Model, IReadOnlyList<Weight> Weights, 
 /// <summary>Finds a model's files and brings its weights to a backend.</summary>
 internal static class ClipModelLoader
 {
-    public static LoadedParts Load(string path, ClipModelOptions options, IBackend backend, CancellationToken cancellationToken = default)
+    public static LoadedParts Load(string path, ClipModelOptions options, IBackend backend, ModelAbilities uses, CancellationToken cancellationToken = default)
     {
         path = ModelLocation.Resolve(path);
         bool isFolder = FilePlace.IsFolder(path);
@@ -31,7 +31,7 @@ internal static class ClipModelLoader
         ModelPlan plan = ModelFamilies.Plan(new ModelFiles(configuration, configurationPath));
         using ICheckpoint checkpoint = Arrange(plan, path);
         using var reader = new WeightReader(checkpoint, backend) { Cancellation = cancellationToken };
-        IModel model = plan.Build(reader, backend, new ModelOptions { ImageSize = options.ImageSize, Towers = options.Towers });
+        IModel model = plan.Build(reader, backend, new ModelOptions { ImageSize = options.ImageSize, Towers = options.Towers, Uses = uses });
         if (reader.ListProblems().Count == 0 && reader.Findings.Any(static finding => !finding.IsFinite))
         {
             // Before the weights are handed over: the reader still owns them and releases them.
@@ -62,7 +62,7 @@ internal static class ClipModelLoader
         plan.Build(asking, backend, new ModelOptions { ImageSize = options.ImageSize });
         using var checkpoint = new UntrainedCheckpoint(modelName, asking.Requests);
         using var reader = new WeightReader(checkpoint, backend);
-        IModel model = plan.Build(reader, backend, new ModelOptions { ImageSize = options.ImageSize, Towers = options.Towers });
+        IModel model = plan.Build(reader, backend, new ModelOptions { ImageSize = options.ImageSize, Towers = options.Towers, Uses = ModelAbilities.Embed });
         return new LoadedParts(model, reader.Complete(), [$"{modelName}: random weights; features mean nothing."], () => options.Tokenizer ?? ModelTokenizer.Choose(modelName, folder: null, model.Tokenizer, model.ContextLength, model.VocabularySize));
     }
 

@@ -49,7 +49,7 @@ public sealed class PairModel : IDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         options ??= new ClipModelOptions();
-        return new PairModel(ModelHandle.Load<IPairScorer>(path, options, backend => ClipModelLoader.Load(path, options, backend), "does not score an image and a sentence together."), options);
+        return new PairModel(ModelHandle.Load<IPairScorer>(path, options, backend => ClipModelLoader.Load(path, options, backend, ModelAbilities.ScorePairs), "does not score an image and a sentence together."), options);
     }
 
     /// <summary>Scores every image with every sentence.</summary>

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using System.Text;
 using ClipEngine.Imaging;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
@@ -5,7 +7,7 @@ using ClipEngine.Tokenization;
 
 namespace ClipEngine;
 
-/// <summary>A loaded model that writes sentences about images, such as BLIP's captioner. Thread-safe; weights are shared by all calls.</summary>
+/// <summary>A loaded model that writes sentences about images, such as BLIP's captioner or CoCa. Thread-safe; weights are shared by all calls.</summary>
 public sealed class CaptionModel : IDisposable
 {
     private readonly ModelHandle _handle;
@@ -42,7 +44,7 @@ public sealed class CaptionModel : IDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         options ??= new ClipModelOptions();
-        ModelHandle handle = ModelHandle.Load<ICaptioner>(path, options, backend => ClipModelLoader.Load(path, options, backend), "writes no captions.");
+        ModelHandle handle = ModelHandle.Load<ICaptioner>(path, options, backend => ClipModelLoader.Load(path, options, backend, ModelAbilities.Caption), "writes no captions.");
         return new CaptionModel(handle, Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!);
     }
 
@@ -55,7 +57,20 @@ public sealed class CaptionModel : IDisposable
 
     /// <summary>The text of generated ids, without the special ones.</summary>
     /// <exception cref="BadInputException">The vocabulary does not lie beside the weights.</exception>
-    public string Decode(ReadOnlySpan<int> ids) => _text.Value.Decode(ids);
+    public string Decode(ReadOnlySpan<int> ids)
+    {
+        if (Captioner.Style == CaptionStyle.Transformers)
+            return _text.Value.Decode(ids);
+        var bytes = new List<byte>();
+        foreach (int id in ids)
+        {
+            // The decoder may have more ids than the tokenizer; those never were in a caption that it was trained on.
+            if (id != Captioner.BeginId && id != Captioner.EndId && id != Captioner.PaddingId && id < Tokenizer.VocabularySize)
+                bytes.AddRange(Tokenizer.BytesOf(id).Span);
+        }
+
+        return Encoding.UTF8.GetString(CollectionsMarshal.AsSpan(bytes)).Trim();
+    }
 
     /// <summary>Writes a caption for an image file.</summary>
     /// <param name="file">An image.</param>
@@ -84,11 +99,9 @@ public sealed class CaptionModel : IDisposable
     {
         using CallCounter.Call call = _handle.Calls.Enter(this);
         options ??= new CaptionOptions();
-        ArgumentOutOfRangeException.ThrowIfLessThan(options.Beams, 1, nameof(options));
-        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(options.RepetitionPenalty, 0, nameof(options));
+        if (options.FindProblem(Captioner) is { } problem)
+            throw new ArgumentException($"{problem.Property}: {problem.Message}", nameof(options));
         int[] first = prompt.Length < 2 ? [Captioner.BeginId] : [Captioner.BeginId, .. prompt[1..^1]];
-        if (options.MaximumLength > Captioner.ContextLength)
-            throw new ArgumentException($"expected a length of at most {Captioner.ContextLength}, which the model has positions for; found {options.MaximumLength}.", nameof(options));
         if (first.Length > options.MaximumLength)
             throw new ArgumentException($"the prompt has {first.Length} ids, a caption may have {options.MaximumLength}.", nameof(prompt));
         using PreparedImage image = Prepare(pixels);
@@ -99,13 +112,13 @@ public sealed class CaptionModel : IDisposable
     /// <param name="pixels"><c>[3, height, width]</c>.</param>
     /// <param name="ids"><c>[n, length]</c>, <see cref="ICaptioner.BeginId"/> foremost.</param>
     /// <param name="length">Ids of one sentence.</param>
-    /// <param name="lengths">Ids of each that are no padding; empty where there is none.</param>
-    /// <returns><c>[n, length, vocabulary]</c>, row-major.</returns>
+    /// <param name="lengths">Ids of each that are no padding; empty where there is none. CoCa tells padding by its id.</param>
+    /// <returns><c>[n, length, vocabulary]</c>, row-major; the vocabulary is <see cref="ICaptioner.CaptionVocabulary"/>.</returns>
     public float[] Score(ReadOnlySpan<float> pixels, ReadOnlySpan<int> ids, int length, ReadOnlySpan<int> lengths = default)
     {
         using CallCounter.Call call = _handle.Calls.Enter(this);
-        if (length < 1 || length > Captioner.ContextLength || ids.Length == 0 || ids.Length % length != 0)
-            throw new ArgumentException($"expected sentences of 1 to {Captioner.ContextLength} ids, found {ids.Length} ids in sentences of {length}.", nameof(ids));
+        if (length < 1 || length > Captioner.CaptionLength || ids.Length == 0 || ids.Length % length != 0)
+            throw new ArgumentException($"expected sentences of 1 to {Captioner.CaptionLength} ids, found {ids.Length} ids in sentences of {length}.", nameof(ids));
         using PreparedImage image = Prepare(pixels);
         using CaptionState state = Captioner.Begin(ids.Length / length, length);
         using IPass pass = Backend.BeginPass();

@@ -14,6 +14,15 @@ public interface ICaptioner : IModel
     /// <summary>What stands behind a sentence that ended, in a table of several.</summary>
     int PaddingId { get; }
 
+    /// <summary>Ids of a caption at most.</summary>
+    int CaptionLength => ContextLength;
+
+    /// <summary>Logits of each id: one more than the largest id that a caption can have.</summary>
+    int CaptionVocabulary => VocabularySize;
+
+    /// <summary>Whose way of searching the model's captions are found in.</summary>
+    CaptionStyle Style => CaptionStyle.Transformers;
+
     /// <summary>Enqueues what of an image does not depend on the sentence.</summary>
     /// <param name="pass">A pass of <see cref="IModel.Backend"/>.</param>
     /// <param name="pixels"><c>[n, 3, height, width]</c>, preprocessed.</param>
@@ -37,8 +46,18 @@ public interface ICaptioner : IModel
     /// <param name="ids"><c>[n, count]</c>: the new ids.</param>
     /// <param name="count">New ids of each sentence.</param>
     /// <param name="lengths">Ids of each sentence that are no padding; empty where there is none.</param>
-    /// <returns><c>[n, count, vocabulary]</c> logits of the id behind each of them.</returns>
+    /// <returns><c>[n, count, CaptionVocabulary]</c> logits of the id behind each of them.</returns>
     Tensor Continue(IPass pass, PreparedImage image, CaptionState state, ReadOnlySpan<int> ids, int count, ReadOnlySpan<int> lengths = default);
+}
+
+/// <summary>Whose way of searching for captions a model was published with.</summary>
+public enum CaptionStyle
+{
+    /// <summary>transformers 5.24's <c>generate</c>: beams are ranked by the mean log-probability of their new ids.</summary>
+    Transformers,
+
+    /// <summary>open_clip 3.3's <c>CoCa.generate</c>: beams, in groups, are ranked by the mean raw logit of all ids; without beams the last place of the longest caption is the end's.</summary>
+    OpenClip,
 }
 
 /// <summary>Keys and values of sentences that are being written.</summary>
@@ -51,12 +70,21 @@ public sealed class CaptionState(IReadOnlyList<TokenStore> stores) : IDisposable
     /// <summary>Ids that were written.</summary>
     public int Position { get; set; }
 
+    /// <summary>The ids of each sentence, for a model whose next id does not follow from its stores alone; empty where it does not keep them.</summary>
+    public IReadOnlyList<int[]> Ids { get; set; } = [];
+
     /// <summary>Sentence i goes on from what sentence <c>sources[i]</c> was.</summary>
     public void Reorder(IPass pass, ReadOnlySpan<int> sources)
     {
         ArgumentNullException.ThrowIfNull(pass);
         foreach (TokenStore store in stores)
             pass.Reorder(store, sources);
+        if (Ids.Count == 0)
+            return;
+        var ids = new int[sources.Length][];
+        for (int i = 0; i < ids.Length; i++)
+            ids[i] = Ids[sources[i]];
+        Ids = ids;
     }
 
     /// <inheritdoc/>

@@ -137,6 +137,9 @@ public sealed record ModelOptions
 
     /// <summary>What will be run. The keys, shapes and types of a tower that is left out are still checked, and its values stay in the file; a family may also load it all the same.</summary>
     public ModelTowers Towers { get; init; } = ModelTowers.Both;
+
+    /// <summary>What will be asked of the model. Weights that serve nothing else, such as a caption decoder's, are checked and stay in the file; a family may also load them all the same.</summary>
+    public ModelAbilities Uses { get; init; } = ModelAbilities.Embed | ModelAbilities.ScorePairs | ModelAbilities.Caption;
 }
 
 /// <summary>The towers of a dual encoder.</summary>

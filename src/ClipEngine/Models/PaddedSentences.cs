@@ -15,7 +15,8 @@ internal sealed class PaddedSentences
     /// <param name="length">Ids of one sentence.</param>
     /// <param name="paddingId">Which id is padding.</param>
     /// <param name="hidesInnerPadding">Whether padding in the midst of a sentence, as a literal padding token in a text makes it, is hidden too.</param>
-    public PaddedSentences(ReadOnlySpan<int> ids, int length, int paddingId, bool hidesInnerPadding)
+    /// <param name="cuts">Whether what stands behind the longest sentence is cut; else there is a token for every id.</param>
+    public PaddedSentences(ReadOnlySpan<int> ids, int length, int paddingId, bool hidesInnerPadding, bool cuts = true)
     {
         _paddingId = paddingId;
         Count = ids.Length / length;
@@ -29,7 +30,7 @@ internal sealed class PaddedSentences
                 Lengths[n] = Math.Max(1, Lengths[n]);
         }
 
-        Length = Math.Max(1, Lengths.Max());
+        Length = cuts ? Math.Max(1, Lengths.Max()) : length;
         Ids = new int[Count * Length];
         for (int n = 0; n < Count; n++)
             ids.Slice(n * length, Length).CopyTo(Ids.AsSpan(n * Length));

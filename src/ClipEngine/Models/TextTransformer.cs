@@ -8,7 +8,7 @@ namespace ClipEngine.Models;
 /// The text transformer of CLIP (arXiv:2103.00020, section 2.4) with the options of open_clip's <c>TextTransformer</c>, CoCa's
 /// class embedding among them.
 /// </summary>
-internal sealed class TextTransformer : ITextTower
+internal sealed class TextTransformer : ICaptionText
 {
     private readonly TextConfig _config;
     private readonly Weight _tokenTable, _positions, _finalNormWeight, _finalNormBias;
@@ -63,6 +63,44 @@ internal sealed class TextTransformer : ITextTower
         {
             ArrayPool<int>.Shared.Return(rented);
         }
+    }
+
+    /// <inheritdoc/>
+    public bool IsCausal => _config.IsCausal;
+
+    /// <inheritdoc/>
+    public List<TokenStore> CreatePast(IBackend backend, int count, int capacity) => IsCausal ? _blocks.CreatePast(backend, count, capacity, _config.Width) : [];
+
+    /// <inheritdoc/>
+    public Tensor ForwardTokens(IPass pass, ReadOnlySpan<int> ids, int length, int position, IReadOnlyList<TokenStore> past)
+    {
+        int batch = ids.Length / length, fresh = length - position;
+        long mark = pass.EnterScope();
+        Tensor x;
+        if (!IsCausal)
+        {
+            x = pass.TokenEmbedding(pass.Upload(ids, new Shape(batch, length)), _tokenTable, _classEmbedding, _positions);      // [n, length (+ 1), width]
+            x = _blocks.Forward(pass, x, _config.EmbedsClassToken ? new AttentionMask { Additive = UploadClassMask(pass, ids, batch, length) } : default);
+            x = _config.EmbedsClassToken ? pass.SliceTokens(x, 0, length) : x;
+        }
+        else
+        {
+            // No token sees the class embedding, which stands behind all of them.
+            int[] next = new int[batch * fresh];
+            for (int n = 0; n < batch; n++)
+                ids.Slice((n * length) + position, fresh).CopyTo(next.AsSpan(n * fresh));
+            x = pass.TokenEmbedding(pass.Upload(next, new Shape(batch, fresh)), _tokenTable, appendedToken: null, _positions, position);    // [n, fresh, width]
+            var mask = new AttentionMask { Causal = true, Offset = position };
+            if (_config.EmbedsClassToken && ids.Contains(_config.PadId))
+                mask = mask with { Additive = UploadPaddingMask(pass, ids, length, fresh, (int)past[0].Shape[1]) };
+            long inner = pass.EnterScope();
+            for (int layer = 0; layer < _blocks.Count; layer++)
+                x = pass.ReleaseAllBut(inner, _blocks.ForwardNext(pass, layer, x, past, mask));
+            x = pass.LeaveScope(inner, x);
+        }
+
+        // With a class embedding the norm belongs to it alone.
+        return pass.LeaveScope(mark, _config.EmbedsClassToken ? x : pass.LayerNorm(x, _finalNormWeight, _finalNormBias, _config.Epsilon));
     }
 
     private Tensor Forward(IPass pass, ReadOnlySpan<int> ids, int length, ReadOnlySpan<int> pooled)
@@ -138,5 +176,26 @@ internal sealed class TextTransformer : ITextTower
         Tensor uploaded = pass.Upload(mask, new Shape(batch, side, side));
         ArrayPool<float>.Shared.Return(rented);
         return uploaded;
+    }
+
+    /// <summary>The same mask over the keys of a store.</summary>
+    /// <param name="pass">The pass.</param>
+    /// <param name="ids"><c>[n, length]</c>: all that are stored.</param>
+    /// <param name="length">Ids of one sentence.</param>
+    /// <param name="queries">New ids of each sentence.</param>
+    /// <param name="capacity">Keys of each sentence that there is room for.</param>
+    /// <returns><c>[n, queries, capacity]</c>.</returns>
+    private Tensor UploadPaddingMask(IPass pass, ReadOnlySpan<int> ids, int length, int queries, int capacity)
+    {
+        int batch = ids.Length / length;
+        float[] mask = new float[batch * queries * capacity];
+        for (int row = 0; row < batch * queries; row++)
+        {
+            ReadOnlySpan<int> sentence = ids.Slice(row / queries * length, length);
+            for (int j = 1; j < length; j++)
+                mask[(row * capacity) + j] = sentence[j - 1] == _config.PadId ? float.NegativeInfinity : 0;
+        }
+
+        return pass.Upload(mask, new Shape(batch, queries, capacity));
     }
 }

@@ -42,7 +42,12 @@ internal static class ComposedOperations
         return pass.SelfAttention(queryKeyValue, block.Heads, mask);
     }
 
-    private static Tensor Finish(IPass pass, in Tensor attended, in Tensor input, TransformerBlock block)
+    /// <summary>What follows attention in a block: its output projection, the sums, the MLP.</summary>
+    /// <param name="pass">The pass.</param>
+    /// <param name="attended"><c>[n, t, w]</c>.</param>
+    /// <param name="input">What went into the block, the same shape.</param>
+    /// <param name="block">The block.</param>
+    internal static Tensor Finish(IPass pass, in Tensor attended, in Tensor input, TransformerBlock block)
     {
         bool isBefore = block.NormPlacement == NormPlacement.Before;
         Tensor x = pass.Linear(attended, block.OutProjectionWeight, block.OutProjectionBias, new Epilogue { Scale = block.LayerScale1, Residual = input });

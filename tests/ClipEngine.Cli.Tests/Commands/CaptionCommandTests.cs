@@ -31,6 +31,38 @@ public sealed class CaptionCommandTests : IDisposable
         Assert.All(lines, line => Assert.Contains("\"caption\":\"", line, StringComparison.Ordinal));
     }
 
+    [SkippableTheory]
+    [InlineData("beam", "--beams", "6", "--beam-groups", "3", "--max-length", "10", "--min-length", "3")]
+    [InlineData("greedy_stop", "--end-id", "222", "--max-length", "10", "--min-length", "3")]
+    public async Task GeneratedIdsAreThoseOfOpenClip(string run, params string[] options)
+    {
+        string model = TestData.SharedPath("goldens", "families", "coca-base"), golden = Path.Combine(model, "caption.safetensors"), found = _folder.File("coca.safetensors");
+        Assert.Equal(0, (await CommandLine.RunAsync(["caption", "raw", "--model", model, "--input", golden, "--out", found, .. options])).ExitCode);
+        using ICheckpoint expected = Checkpoint.OpenAsStored(golden), written = Checkpoint.OpenAsStored(found);
+        Assert.Equal(expected.ReadInt64s($"generated.{run}"), written.ReadInt64s("generated"));
+        Assert.Equal(expected.Tensors["logits"].Dimensions.ToArray(), written.Tensors["logits"].Dimensions.ToArray());
+    }
+
+    [Theory]
+    [InlineData("--beam-groups", "coca-tiny", "--beams", "6", "--beam-groups", "4")]
+    [InlineData("--top-p", "coca-tiny", "--top-p", "0.5", "--top-k", "3")]
+    [InlineData("--beams", "coca-tiny", "--top-p", "0.5", "--beams", "3")]
+    [InlineData("--temperature", "coca-tiny", "--temperature", "0.5")]
+    [InlineData("--max-length", "coca-tiny", "--max-length", "17")]
+    [InlineData("--min-length", "coca-tiny", "--min-length", "10")]
+    [InlineData("--end-id", "coca-tiny", "--end-id", "512")]
+    [InlineData("--beam-groups", "transformers-caption-tiny", "--beams", "6", "--beam-groups", "3")]
+    public async Task OptionsThatDoNotFitTheModelOrEachOtherAreRefusedByName(string named, string model, params string[] options)
+    {
+        (string folder, string input) = model == "coca-tiny" ? ("towers", "caption.safetensors") : ("blip", "golden.safetensors");
+        string path = TestData.Path(folder, model), found = _folder.File("found.safetensors");
+        string[] length = options.Contains("--max-length") ? [] : ["--max-length", "10"];
+        ProcessOutcome outcome = await CommandLine.RunAsync(["caption", "raw", "--model", path, "--input", Path.Combine(path, input), "--out", found, .. length, .. options]);
+        Assert.Equal(2, outcome.ExitCode);
+        Assert.Contains($"clipengine: {named}", outcome.Error, StringComparison.Ordinal);
+        Assert.False(File.Exists(found));
+    }
+
     [Fact]
     public async Task AModelThatWritesNoCaptionsIsRefused() =>
         Assert.Equal(2, (await CommandLine.RunAsync("caption", "--model", TestData.Path("towers", "vit-gelu"), TestData.Path("preprocess", "images", "chelsea.png"))).ExitCode);

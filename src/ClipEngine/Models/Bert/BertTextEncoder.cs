@@ -21,6 +21,9 @@ internal sealed record BertTextEncoder(BertConfig Config) : TextEncoderConfig
 
     public override int? LongestSentence => Config.LongestSentence;
 
+    /// <summary>RoBERTa's <c>&lt;s&gt;</c> and <c>&lt;/s&gt;</c>.</summary>
+    public override (int Begin, int End)? SentenceIds => Config.CountsBehindPadding ? (0, 2) : null;
+
     public override bool HasPoolingLayer => true;
 
     public override KeyTable? Keys => s_keys;

@@ -212,7 +212,7 @@ internal sealed record TextConfig
     public TokenizerConfig Tokenizer { get; init; } = new();
 }
 
-/// <summary>CoCa's caption decoder as <c>multimodal_cfg</c> describes it. Its weights are known by name and not used.</summary>
+/// <summary>CoCa's caption decoder as <c>multimodal_cfg</c> describes it.</summary>
 internal sealed record CaptionDecoderConfig
 {
     /// <summary><c>width</c>.</summary>
@@ -229,6 +229,15 @@ internal sealed record CaptionDecoderConfig
 
     /// <summary>Whether the blocks have a layer scale.</summary>
     public bool HasLayerScale { get; init; }
+
+    /// <summary><c>context_length</c>: ids of a caption at most.</summary>
+    public required int ContextLength { get; init; }
+
+    /// <summary><c>text_cfg.vocab_size</c>: logits of each id.</summary>
+    public required int VocabularySize { get; init; }
+
+    /// <summary>The MLP's non-linearity.</summary>
+    public required Activation Activation { get; init; }
 }
 
 /// <summary>

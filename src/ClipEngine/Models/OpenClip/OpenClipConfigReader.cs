@@ -11,6 +11,9 @@ internal static class OpenClipConfigReader
     /// <summary>Of an image, in pixels.</summary>
     internal const int LargestSide = 1 << 14;
 
+    /// <summary>open_clip's default of <c>text_cfg.vocab_size</c>, which a decoder beside a text tower of transformers has.</summary>
+    private const int CaptionVocabulary = 49408;
+
     /// <summary>A model of open_clip's own towers alone.</summary>
     public static OpenClipConfig Parse(JsonElement root, string source)
     {
@@ -80,10 +83,13 @@ internal static class OpenClipConfigReader
         ImageTowerConfig image = OpenClipFamily.NameIn(element, "vision_cfg", "timm_model_name") is { } imageName
             ? ReadNamedImage(imageName, vision!, files, embedDimension, problems)
             : new OpenClipImageTower(ReadVision(vision, "vision_cfg", model, embedDimension, quickGelu));
+        int words = CaptionVocabulary;
         TextTowerConfig sentences = OpenClipFamily.NameIn(element, "text_cfg", "hf_model_name") is { } textName
-            ? ReadNamedText(textName, text!, files, embedDimension, problems)
+            ? ReadNamedText(textName, text!, files, embedDimension, problems, out words)
             : new OpenClipTextTower(ReadText(text, model, embedDimension, quickGelu), customText);
-        CaptionDecoderConfig? decoder = model.Section("multimodal_cfg") is { } section ? ReadDecoder(section) : null;
+        if (sentences is OpenClipTextTower)
+            words = sentences.VocabularySize;
+        CaptionDecoderConfig? decoder = model.Section("multimodal_cfg") is { } section ? ReadDecoder(section, words, quickGelu) : null;
         model.RefuseTheRest();
         if (decoder is not null && !customText)
             problems.Add("multimodal_cfg: needs custom_text true; without it open_clip builds no such model.");
@@ -127,11 +133,12 @@ internal static class OpenClipConfigReader
     }
 
     /// <summary>A tower of transformers; <c>hf_text_model.json</c> beside the configuration may change its sizes.</summary>
-    private static TextTowerConfig ReadNamedText(string name, ConfigSection section, ModelFiles files, int embedDimension, List<string> problems)
+    private static TextTowerConfig ReadNamedText(string name, ConfigSection section, ModelFiles files, int embedDimension, List<string> problems, out int captionVocabulary)
     {
         ConfigSection? sizes = files.Beside("hf_text_model.json") is { } overrides ? new ConfigSection(overrides, "hf_text_model.json: ", problems) : null;
-        // vocab_size, width and the like belong to open_clip's own text tower; this one's are its name's.
-        section.Forget("hf_model_name", "hf_model_pretrained", "output_tokens", "vocab_size", "width", "heads", "layers");
+        // width and the like belong to open_clip's own text tower, and vocab_size to CoCa's decoder; this tower's are its name's.
+        captionVocabulary = section.Integer("vocab_size", CaptionVocabulary);
+        section.Forget("hf_model_name", "hf_model_pretrained", "output_tokens", "width", "heads", "layers");
         TextTowerConfig tower = NamedTowers.FindText(name)!.Read(name, section, sizes, embedDimension);
         section.RefuseTheRest();
         return tower;
@@ -345,7 +352,7 @@ internal static class OpenClipConfigReader
         return config;
     }
 
-    private static CaptionDecoderConfig ReadDecoder(ConfigSection section)
+    private static CaptionDecoderConfig ReadDecoder(ConfigSection section, int vocabulary, bool quickGelu)
     {
         int width = section.Integer("width", 512, 1, 1 << 16);
         var config = new CaptionDecoderConfig
@@ -355,10 +362,13 @@ internal static class OpenClipConfigReader
             Layers = section.Integer("layers", 12, 1, 1 << 10),
             HiddenWidth = 4 * width, // open_clip's decoder does not pass mlp_ratio on
             HasLayerScale = section.TryTake("ls_init_value", out _),
+            ContextLength = section.Integer("context_length", 77, 1, 1 << 16),
+            VocabularySize = vocabulary,
+            Activation = quickGelu ? Activation.QuickGelu : Activation.Gelu,
         };
         if (width % config.Heads != 0)
             section.Problem("heads", $"expected a divisor of width {width}, found {config.Heads}.");
-        section.Forget("context_length", "vocab_size", "mlp_ratio", "dim_head", "n_queries", "attn_pooler_heads", "embed_cls", "pad_id", "no_causal_mask", "final_ln_after_pool",
+        section.Forget("vocab_size", "mlp_ratio", "dim_head", "n_queries", "attn_pooler_heads", "embed_cls", "pad_id", "no_causal_mask", "final_ln_after_pool",
             "pool_type", "proj_bias", "output_tokens", "act_kwargs", "norm_kwargs", "hf_tokenizer_name", "tokenizer_kwargs", "hf_model_name", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type");
         section.RefuseTheRest();
         return config;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using ClipEngine.Checkpoints;
+using ClipEngine.Tokenization;
 
 namespace ClipEngine.Models;
 
@@ -54,6 +55,16 @@ internal sealed record OpenClipTextTower(TextConfig Config, bool CustomText) : T
     public override string Outline => string.Create(CultureInfo.InvariantCulture, $"{Config.Width} wide, {Config.Layers} blocks, context {Config.ContextLength}, vocabulary {Config.VocabularySize}");
 
     public override TowerCost? Cost(int embedDimension) => ModelCost.OfTextTower(Config, embedDimension);
+
+    /// <summary>The two last ids of CLIP's vocabulary begin and end a sentence (open_clip's defaults 49406 and 49407).</summary>
+    public override CaptionTokens? Captions
+    {
+        get
+        {
+            int vocabulary = Math.Min(Config.VocabularySize, ClipTokenizer.EndOfText + 1);
+            return vocabulary < 2 ? null : new CaptionTokens(Config.Width, vocabulary - 2, vocabulary - 1, Config.PadId);
+        }
+    }
 
     public override ITextTower Build(WeightReader weights, int embedDimension)
     {

@@ -63,15 +63,37 @@ internal sealed class VisionTransformer : IImageTower
     public Tensor Forward(IPass pass, in Tensor pixels)
     {
         long mark = pass.EnterScope();
-        Tensor x = pass.PatchEmbedding(pixels, _patchKernel, bias: null);       // [n, grid, width]
-        x = pass.AssembleTokens(x, _classEmbedding, _positions);                // [n, grid + 1, width]
-        if (_preNormWeight is not null)
-            x = pass.LayerNorm(x, _preNormWeight, _preNormBias!, _config.Epsilon);
+        Tensor x = Embed(pass, pixels);                                         // [n, grid + 1, width]
         x = _config is { AttentionalPool: AttentionalPooling.None, Pooling: ImagePooling.ClassToken }
             ? PostNorm(pass, ForwardClassToken(pass, x))                        // [n, width]; the norm looks at one token at a time
             : Pool(pass, _blocks.Forward(pass, x));                             // from [n, grid + 1, width]
         x = pass.LeaveScope(mark, x);                                           // [n, pooled] or [n, tokens, pooled]
         return pass.Linear(x, _projection, bias: null);                         // [n, embed_dim] or [n, tokens, embed_dim]
+    }
+
+    /// <summary>Enqueues the tower for CoCa's decoder: the tokens behind the one that becomes the feature (open_clip's <c>output_tokens</c>).</summary>
+    /// <param name="pass">The pass.</param>
+    /// <param name="pixels"><c>[n, 3, height, width]</c>.</param>
+    /// <returns><c>[n, tokens, width]</c>, or <c>[n, queries, embed_dim]</c> behind an attentional pooler; without the last projection.</returns>
+    public Tensor ForwardTokens(IPass pass, in Tensor pixels)
+    {
+        long mark = pass.EnterScope();
+        Tensor x = _blocks.Forward(pass, Embed(pass, pixels));
+        x = _config.AttentionalPool switch
+        {
+            AttentionalPooling.None => _config.FinalNormAfterPool ? x : PostNorm(pass, x),
+            AttentionalPooling.Single => PostNorm(pass, _pooler!.Forward(pass, x)),
+            _ => _pooler!.Forward(pass, PostNorm(pass, x)),
+        };
+        bool isPooledApart = _config.Pooling == ImagePooling.None || _contrastivePooler is not null;
+        return pass.LeaveScope(mark, isPooledApart ? x : pass.SliceTokens(x, 1, (int)x.Shape[1] - 1));
+    }
+
+    private Tensor Embed(IPass pass, in Tensor pixels)
+    {
+        Tensor x = pass.PatchEmbedding(pixels, _patchKernel, bias: null);       // [n, grid, width]
+        x = pass.AssembleTokens(x, _classEmbedding, _positions);                // [n, grid + 1, width]
+        return _preNormWeight is null ? x : pass.LayerNorm(x, _preNormWeight, _preNormBias!, _config.Epsilon);
     }
 
     private Tensor ForwardClassToken(IPass pass, in Tensor x)

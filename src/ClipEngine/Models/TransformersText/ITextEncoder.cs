@@ -36,6 +36,9 @@ internal abstract record TextEncoderConfig
     /// <summary>Tokens of a sentence that there are positions for; null where there is no end.</summary>
     public virtual int? LongestSentence => null;
 
+    /// <summary>The ids that begin and end a sentence; null where nobody has used it for captions.</summary>
+    public virtual (int Begin, int End)? SentenceIds => null;
+
     /// <summary>Whether the encoder brings a pooling layer of its own (dense, tanh), which <c>cls_pooler</c> then uses.</summary>
     public virtual bool HasPoolingLayer => false;
 

@@ -49,11 +49,13 @@ internal sealed record TransformersTextConfig(TextEncoderConfig Encoder, string 
 
     public override KeyTable? Keys => Encoder.Keys;
 
+    public override CaptionTokens? Captions => Encoder.SentenceIds is { } ids ? new CaptionTokens(Encoder.Width, ids.Begin, ids.End, Encoder.PaddingId) : null;
+
     public override ITextTower Build(WeightReader weights, int embedDimension) => new TransformersTextTower(this, embedDimension, weights.Scope("text"));
 }
 
 /// <summary>Such a tower.</summary>
-internal sealed class TransformersTextTower : ITextTower
+internal sealed class TransformersTextTower : ICaptionText
 {
     private readonly TransformersTextConfig _config;
     private readonly ITextEncoder _encoder;
@@ -80,6 +82,16 @@ internal sealed class TransformersTextTower : ITextTower
             _projection = weights.Read("proj.weight", WeightRole.Linear, embedDimension, width);
         }
     }
+
+    /// <inheritdoc/>
+    public bool IsCausal => false;
+
+    /// <inheritdoc/>
+    public List<TokenStore> CreatePast(IBackend backend, int count, int capacity) => [];
+
+    /// <inheritdoc/>
+    public Tensor ForwardTokens(IPass pass, ReadOnlySpan<int> ids, int length, int position, IReadOnlyList<TokenStore> past) =>
+        _encoder.Forward(pass, new PaddedSentences(ids, length, _config.Encoder.PaddingId, hidesInnerPadding: true, cuts: false), onlyFirst: false);
 
     /// <inheritdoc/>
     public Tensor Forward(IPass pass, ReadOnlySpan<int> ids, int length)

@@ -28,6 +28,9 @@ internal abstract record TextTowerConfig
     /// <param name="embedDimension">The length of a feature.</param>
     public virtual TowerCost? Cost(int embedDimension) => null;
 
+    /// <summary>What a caption decoder reads of it; null where it cannot.</summary>
+    public virtual CaptionTokens? Captions => null;
+
     /// <summary>Reads the tower's weights.</summary>
     /// <param name="weights">A reader at the top of the checkpoint: older ones keep open_clip's own tower there.</param>
     /// <param name="embedDimension">The length of a feature.</param>

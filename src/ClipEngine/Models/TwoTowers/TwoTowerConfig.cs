@@ -31,6 +31,10 @@ internal sealed record TwoTowerConfig
     /// <summary>CoCa's caption decoder, or null. CoCa's features come normalised.</summary>
     public CaptionDecoderConfig? CaptionDecoder { get; init; }
 
+    /// <summary>Whether captions can be written: the decoder is there, and the tokens of both towers are as wide as its own. open_clip builds the others, too, and fails when they are asked.</summary>
+    public bool WritesCaptions => CaptionDecoder is { } decoder && Text.Captions is { } text && text.Width == decoder.Width
+        && Image is OpenClipImageTower { Config: { IsResNet: false } vision } && (vision.AttentionalPool == AttentionalPooling.None ? vision.Width : EmbedDimension) == decoder.Width;
+
     /// <summary>What a user should know about this model.</summary>
     public IReadOnlyList<string> Notices { get; init; } = [];
 

@@ -12,7 +12,7 @@ internal sealed class TwoTowerPlan(TwoTowerConfig config) : ModelPlan
 
     public override string Source => config.Source;
 
-    public override ModelAbilities Abilities => ModelAbilities.Embed;
+    public override ModelAbilities Abilities => config.WritesCaptions ? ModelAbilities.Embed | ModelAbilities.Caption : ModelAbilities.Embed;
 
     public override PreprocessOptions Preprocess => config.Preprocess;
 
@@ -38,6 +38,13 @@ internal sealed class TwoTowerPlan(TwoTowerConfig config) : ModelPlan
         return config.Text.Keys is { } text ? text.Apply(arranged) : arranged;
     }
 
-    public override IModel Build(WeightReader weights, IBackend backend, ModelOptions options) =>
-        new TwoTowerModel(options.ImageSize is { } size ? config.AtSize(size) : config, weights, backend, options.Towers);
+    public override IModel Build(WeightReader weights, IBackend backend, ModelOptions options)
+    {
+        TwoTowerConfig sized = options.ImageSize is { } size ? config.AtSize(size) : config;
+        if (sized.WritesCaptions && options.Uses.HasFlag(ModelAbilities.Caption))
+            return new CocaModel(sized, weights, backend);
+        if (sized.CaptionDecoder is { } decoder)
+            _ = new CaptionDecoder(decoder, weights.Scope("text_decoder").CheckingOnly());
+        return new TwoTowerModel(sized, weights, backend, options.Towers);
+    }
 }
