@@ -10,6 +10,7 @@ using ClipEngine.Benchmarks;
 // load FOLDER [both|image|text] [THREADS] [ROUNDS]: loading against one read() of the file into a fresh buffer.
 // pairs FOLDER [IDS] [ROUNDS]: an image once and sentences against it, of a scorer of pairs.
 // merge FOLDER [PARTS] [ROWS] [WIDTH] [EXTENSION]: putting parts together, against reading and writing as many bytes.
+// tables FOLDER [ROWS] [WIDTH]: features as NumPy, Parquet and Arrow files, written and read.
 // Anything else goes to BenchmarkDotNet.
 if (args is ["towers", .. string[] rest])
     return TowerRun.Execute(rest);
@@ -19,6 +20,8 @@ if (args is ["pairs", .. string[] pairs])
     return PairRun.Execute(pairs);
 if (args is ["merge", .. string[] merge])
     return MergeRun.Execute(merge);
+if (args is ["tables", .. string[] tables])
+    return TableRun.Execute(tables);
 // In this process: a child would have to be built first, and nothing here depends on the other benchmarks' state.
 IConfig config = ManualConfig.Create(DefaultConfig.Instance).AddColumn(new RateColumn(), new ShareColumn(), StatisticColumn.Median)
     .AddJob(Job.Default.WithToolchain(InProcessNoEmitToolchain.Instance).WithWarmupCount(2).WithIterationCount(9).AsDefault())

@@ -12,14 +12,14 @@ internal static class FeatureFile
     /// <summary>Refuses a name that <see cref="Write"/> could not write.</summary>
     public static void RequireKnownExtension(string path)
     {
-        if (!IsNpy(path) && !IsSafetensors(path) && !ParquetFile.IsParquet(path))
-            throw new BadInputException(path, "expected a name ending in .npy, .safetensors or .parquet.");
+        if (!IsNpy(path) && !IsSafetensors(path) && !TableFile.IsTable(path))
+            throw new BadInputException(path, "expected a name ending in .npy, .safetensors, .parquet or .arrow.");
     }
 
     /// <summary>
     /// Writes the file whole or not at all: <c>.npy</c> holds the normalised features; <c>.safetensors</c> holds them under
     /// <c>NAME_normalized</c> beside those that open_clip returns, and the inputs' names as a JSON array under <c>names</c> in its metadata;
-    /// <c>.parquet</c> has a row for each with the columns <c>name</c> and <c>features</c>, normalised, a list of fp32.
+    /// <c>.parquet</c> and <c>.arrow</c> have a row for each with the columns <c>name</c> and <c>features</c>, normalised, a list of fp32.
     /// </summary>
     /// <param name="path">The final name.</param>
     /// <param name="name"><c>image_features</c> or <c>text_features</c>.</param>
@@ -35,7 +35,7 @@ internal static class FeatureFile
     /// <param name="name"><c>image_features</c> or <c>text_features</c>.</param>
     /// <param name="shape">Of all features.</param>
     /// <param name="inputs">One name for each row.</param>
-    /// <param name="preprocessing">How the images became pixels; under <c>preprocessing</c> in the metadata of <c>.safetensors</c> and <c>.parquet</c>. Null for sentences.</param>
+    /// <param name="preprocessing">How the images became pixels; under <c>preprocessing</c> in the metadata of <c>.safetensors</c>, <c>.parquet</c> and <c>.arrow</c>. Null for sentences.</param>
     /// <param name="make">Calls the handler that it is given with all rows in order, not normalised.</param>
     public static void WriteRows(string path, string name, Shape shape, IRowNames inputs, string? preprocessing, Action<FeatureRowHandler> make)
     {
@@ -55,7 +55,7 @@ internal static class FeatureFile
             return;
         }
 
-        if (ParquetFile.IsParquet(path))
+        if (TableFile.IsTable(path))
         {
             WriteTable(path, shape, inputs, preprocessing, rows => make((first, values) => rows(first, Normalize(values))));
             return;
@@ -125,7 +125,7 @@ internal static class FeatureFile
         int width = (int)shape[1];
         var name = new TextColumn("name");
         var features = new VectorColumn("features", width);
-        ParquetTable.Write(path, [name, features], table =>
+        TableFile.Write(path, [name, features], table =>
         {
             using IEnumerator<string> names = inputs.GetEnumerator();
             make((_, rows) =>

@@ -15,19 +15,19 @@ internal static class LongTable
 
     /// <summary>Writes the table, model by model, in memory that does not grow with the models.</summary>
     /// <param name="directory">The folder of a finished audit.</param>
-    /// <param name="path">Where to: <c>.csv</c> or <c>.parquet</c>.</param>
+    /// <param name="path">Where to: <c>.csv</c>, <c>.parquet</c> or <c>.arrow</c>.</param>
     /// <param name="metadata">A CSV file whose columns are added to each image; null for none.</param>
     /// <param name="id">Its column with the image's id; null: its first.</param>
     /// <exception cref="BadInputException">No finished audit, another kind of file, a metadata table without a row for an image, or one with a column of the same name.</exception>
     public static void Write(string directory, string path, string? metadata, string? id)
     {
-        bool isParquet = ParquetFile.IsParquet(path);
-        if (!isParquet && !Path.GetExtension(path).Equals(".csv", StringComparison.OrdinalIgnoreCase))
-            throw new BadInputException("--out", $"expected a name that ends in .csv or .parquet, found '{BadInputException.Escape(path, 300)}'.");
+        bool isTable = TableFile.IsTable(path);
+        if (!isTable && !Path.GetExtension(path).Equals(".csv", StringComparison.OrdinalIgnoreCase))
+            throw new BadInputException("--out", $"expected a name that ends in .csv, .parquet or .arrow, found '{BadInputException.Escape(path, 300)}'.");
         AuditResult result = ResultDirectory.Read(directory);
         (string[] names, string[][] attributes) = Attributes(result, metadata, id);
-        if (isParquet)
-            WriteParquet(result, names, attributes, path);
+        if (isTable)
+            WriteTable(result, names, attributes, path);
         else
             WriteCsv(result, names, attributes, path);
     }
@@ -88,11 +88,11 @@ internal static class LongTable
         }
     });
 
-    private static void WriteParquet(AuditResult result, string[] names, string[][] attributes, string path)
+    private static void WriteTable(AuditResult result, string[] names, string[][] attributes, string path)
     {
         TextColumn[] texts = [.. s_columns.Concat(names).Select(static name => new TextColumn(name))];
         var probabilities = new ValueColumn<float>("probability");
-        ParquetTable.Write(path, [.. texts[..s_columns.Length], probabilities, .. texts[s_columns.Length..]], table =>
+        TableFile.Write(path, [.. texts[..s_columns.Length], probabilities, .. texts[s_columns.Length..]], table =>
         {
             foreach ((ProbeImage image, int row, string model, string experiment, string label, float probability) in Rows(result))
             {

@@ -61,7 +61,7 @@ internal static class AuditReadCommands
         var directory = new Argument<string>("DIR") { Description = "The folder of a finished audit." }.ReadsFolder();
         Option<string?> metadata = new Option<string?>("--metadata") { Description = "CSV whose columns are added to every image, joined by id." }.ReadsFile();
         var id = new Option<string?>("--id") { Description = "Its column with the image's id. Default: the first." };
-        Option<string> output = new Option<string>("--out") { Description = "The table: .csv or .parquet.", Required = true }.WritesFile();
+        Option<string> output = new Option<string>("--out") { Description = "The table: .csv, .parquet or .arrow.", Required = true }.WritesFile();
         var command = new Command("export", "Write an audit as one long table, image x model x experiment x label, with probabilities.");
         command.Arguments.Add(directory);
         foreach (Option option in (Option[])[metadata, id, output])

@@ -252,7 +252,7 @@ internal static class EmbedCommand
             ids.AsSpan(row * length, length)[lengths[row]..].Fill(padding);
     }
 
-    private const string OutputDescription = "The file of features: .npy or .parquet (normalised), or .safetensors (both forms).";
+    private const string OutputDescription = "The file of features: .npy, .parquet or .arrow (normalised), or .safetensors (both forms).";
 
     private static Option<string> OutputOption() => new Option<string>("--out") { Description = OutputDescription, Required = true }.WritesFile();
 

@@ -13,7 +13,7 @@ internal static class MergeCommand
     public static Command Create()
     {
         var parts = new Argument<string[]>("part") { Description = "The parts that 'embed image --shard' made, or folders of them, in any order; or the one folder of 'audit run --shard', which is completed.", Arity = ArgumentArity.OneOrMore }.ReadsFiles();
-        var output = new Option<string?>("--out") { Description = "The file of features: .npy or .parquet (normalised), or .safetensors (both forms). Not for audits." }.WritesFile();
+        var output = new Option<string?>("--out") { Description = "The file of features: .npy, .parquet or .arrow (normalised), or .safetensors (both forms). Not for audits." }.WritesFile();
         var command = new Command("merge", "Put the parts of a run together, to the same bytes as the run without parts.") { parts, output };
         command.SetAction((parsed, cancellation) => Task.Run(() =>
         {

@@ -130,8 +130,8 @@ internal sealed class RetrievalPartition : IPartFile
         var key = new TextColumn("image_path", isNullable: true);
         var caption = new TextColumn("caption", isNullable: true);
         var fields = order.Select(name => (Name: name, Column: Field.Create(name, kinds[name], kept.Length))).ToList();
-        ParquetColumn[] columns = [key, .. hasCaptions ? new[] { caption } : [], .. fields.Select(static field => field.Column.Column)];
-        ParquetTable.Write(Metadata, columns, table =>
+        TableColumn[] columns = [key, .. hasCaptions ? new[] { caption } : [], .. fields.Select(static field => field.Column.Column)];
+        TableFile.Write(Metadata, columns, table =>
         {
             foreach (int index in kept)
             {
@@ -160,7 +160,7 @@ internal sealed class RetrievalPartition : IPartFile
     }
 
     /// <summary>A field's column, in the type that pandas gives it: whole numbers only where every row has one.</summary>
-    private sealed record Field(ParquetColumn Column, Action<object?> Add)
+    private sealed record Field(TableColumn Column, Action<object?> Add)
     {
         public static Field Create(string name, FieldKind kind, int rows)
         {

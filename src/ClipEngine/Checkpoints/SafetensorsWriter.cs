@@ -105,7 +105,7 @@ public sealed class SafetensorsWriter
         if (padded > SafetensorsFormat.MaximumHeaderLength)
         {
             throw new BadInputException(path, $"the header, which holds the names of all rows, would take {padded} bytes; the format allows {SafetensorsFormat.MaximumHeaderLength}.",
-                "Write .npy or .parquet, or divide the work into parts.");
+                "Write .npy, .parquet or .arrow, or divide the work into parts.");
         }
 
         AtomicFile.Write(path, stream =>

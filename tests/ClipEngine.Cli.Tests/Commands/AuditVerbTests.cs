@@ -54,6 +54,16 @@ public class AuditVerbTests
         Assert.Equal(0, (await CommandLine.RunAsync("audit", "export", folder.File("out"), "--out", folder.File("long.parquet"))).ExitCode);
         using (var parquet = ClipEngine.Files.ParquetFile.Open(folder.File("long.parquet")))
             Assert.Equal(rows.Length, parquet.RowCount);
+        Assert.Equal(0, (await CommandLine.RunAsync("audit", "export", folder.File("out"), "--out", folder.File("long.arrow"))).ExitCode);
+        using (var arrow = new Apache.Arrow.Ipc.ArrowFileReader(File.OpenRead(folder.File("long.arrow"))))
+        {
+            using Apache.Arrow.RecordBatch batch = await arrow.ReadNextRecordBatchAsync();
+            Assert.Equal(["image", "person", "group", "model", "experiment", "label", "probability"], batch.Schema.FieldsList.Select(static field => field.Name));
+            var labels = (Apache.Arrow.StringArray)batch.Column("label");
+            Assert.Equal(rows.Select(static row => row[5]), Enumerable.Range(0, batch.Length).Select(row => labels.GetString(row)));
+            Assert.Equal(rows.Select(static row => float.Parse(row[6], System.Globalization.CultureInfo.InvariantCulture)), ((Apache.Arrow.FloatArray)batch.Column("probability")).Values.ToArray());
+        }
+
         string first = rows[0][5];
         Assert.Equal(0, (await CommandLine.RunAsync("audit", "check", folder.File("out"), "--bound", $"rate:{first}<=1")).ExitCode);
         Assert.Equal(3, (await CommandLine.RunAsync("audit", "check", folder.File("out"), "--bound", $"ratio:{first}>=1", "--bound", $"rate:{rows[1][5]}>=1")).ExitCode);

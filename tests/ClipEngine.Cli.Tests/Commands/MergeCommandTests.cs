@@ -19,6 +19,7 @@ public sealed class MergeCommandTests : IDisposable
     [InlineData(".npy")]
     [InlineData(".safetensors")]
     [InlineData(".parquet")]
+    [InlineData(".arrow")]
     public async Task MergedPartsAreTheBytesOfOneRun(string extension)
     {
         string whole = _folder.File("whole" + extension), merged = _folder.File("merged" + extension);

@@ -105,7 +105,7 @@ public sealed class InteropTests : IDisposable
         var path = new TextColumn("path");
         File.Copy(TestData.Path("preprocess", "images", "one.png"), _folder.File("b.png"));
         File.Copy(TestData.Path("preprocess", "images", "rgba.png"), _folder.File("a.png"));
-        ParquetTable.Write(_folder.File("list.parquet"), [path], table =>
+        TableFile.Write(_folder.File("list.parquet"), [path], table =>
         {
             foreach (string name in new[] { "b.png", "a.png" })
             {

@@ -17,7 +17,7 @@ public sealed class ParquetTests : IDisposable
     public void WhatIsWrittenIsReadBackByTheLibraryBehindPyarrow()
     {
         string path = _folder.File("table.parquet");
-        Write(path, rows: 70_000); // more than one row group
+        TableSample.Write(path, rows: 70_000); // more than one row group
         using var file = new ParquetFileReader(path);
         Assert.Equal(70_000, file.FileMetaData.NumRows);
         Assert.Equal(2, file.FileMetaData.NumRowGroups);
@@ -25,11 +25,11 @@ public sealed class ParquetTests : IDisposable
         using RowGroupReader second = file.RowGroup(1);
         int rows = (int)second.MetaData.NumRows, first = 70_000 - rows;
         using (var text = second.Column(0).LogicalReader<string>())
-            Assert.Equal(Enumerable.Range(first, rows).Select(Text), text.ReadAll(rows));
+            Assert.Equal(Enumerable.Range(first, rows).Select(TableSample.Text), text.ReadAll(rows));
         using (var maybe = second.Column(1).LogicalReader<string?>())
-            Assert.Equal(Enumerable.Range(first, rows).Select(row => row % 3 == 0 ? null : Text(row)), maybe.ReadAll(rows));
+            Assert.Equal(Enumerable.Range(first, rows).Select(row => row % 3 == 0 ? null : TableSample.Text(row)), maybe.ReadAll(rows));
         using (var numbers = second.Column(2).LogicalReader<float>())
-            Assert.Equal(Enumerable.Range(first, rows).Select(Single), numbers.ReadAll(rows));
+            Assert.Equal(Enumerable.Range(first, rows).Select(TableSample.Single), numbers.ReadAll(rows));
         using (var numbers = second.Column(3).LogicalReader<double?>())
             Assert.Equal(Enumerable.Range(first, rows).Select(row => row % 5 == 0 ? (double?)null : row / 7.0), numbers.ReadAll(rows));
         using (var numbers = second.Column(4).LogicalReader<int>())
@@ -39,7 +39,7 @@ public sealed class ParquetTests : IDisposable
         using (var truth = second.Column(6).LogicalReader<bool>())
             Assert.Equal(Enumerable.Range(first, rows).Select(row => row % 2 == 0), truth.ReadAll(rows));
         using (var vectors = second.Column(7).LogicalReader<float[]>())
-            Assert.Equal(Enumerable.Range(first, rows).Select(row => new[] { Single(row), -Single(row), 0.25f }), vectors.ReadAll(rows));
+            Assert.Equal(Enumerable.Range(first, rows).Select(row => new[] { TableSample.Single(row), -TableSample.Single(row), 0.25f }), vectors.ReadAll(rows));
         using (var bytes = second.Column(8).LogicalReader<byte[]?>())
             Assert.Equal(Enumerable.Range(first, rows).Select(row => row % 4 == 0 ? null : new[] { (byte)row }), bytes.ReadAll(rows));
     }
@@ -48,20 +48,20 @@ public sealed class ParquetTests : IDisposable
     public void WhatIsWrittenIsReadBackByOurReader()
     {
         string path = _folder.File("table.parquet");
-        Write(path, rows: 70_000);
+        TableSample.Write(path, rows: 70_000);
         using ParquetFile file = ParquetFile.Open(path);
         Assert.Equal(70_000, file.RowCount);
         Assert.Equal(["text", "maybe text", "single", "double", "int", "long", "truth", "vector.list.element", "bytes"], file.Columns);
         Assert.Equal("here", file.Metadata["why"]);
         int rows = file.RowsOf(1), first = file.RowsOf(0);
-        Assert.Equal(Enumerable.Range(first, rows).Select(Text), file.ReadText(1, file.Column("text")));
+        Assert.Equal(Enumerable.Range(first, rows).Select(TableSample.Text), file.ReadText(1, file.Column("text")));
         Assert.Equal(Enumerable.Range(first, rows).Select(row => row % 5 == 0 ? (double?)null : row / 7.0), file.ReadNumbers(1, file.Column("double")));
         Assert.Equal("0.5", file.ReadText(0, file.Column("single"))[1]);
         Assert.Equal<string?>(["true", "false"], file.ReadText(0, file.Column("truth")).Take(2));
         Assert.Null(file.ReadText(0, file.Column("double"))[0]);
         (float[] vectors, int width) = file.ReadVectors(1, 7);
         Assert.Equal(3, width);
-        Assert.Equal([Single(first), -Single(first), 0.25f], vectors[..3]);
+        Assert.Equal([TableSample.Single(first), -TableSample.Single(first), 0.25f], vectors[..3]);
         Assert.Equal(new byte[] { 3 }, file.ReadBytes(0, file.Column("bytes"))[3]);
     }
 
@@ -69,8 +69,8 @@ public sealed class ParquetTests : IDisposable
     public void TheSameRowsAreTheSameBytes()
     {
         string first = _folder.File("a.parquet"), second = _folder.File("b.parquet");
-        Write(first, rows: 1000);
-        Write(second, rows: 1000);
+        TableSample.Write(first, rows: 1000);
+        TableSample.Write(second, rows: 1000);
         Assert.Equal(SHA256.HashData(File.ReadAllBytes(first)), SHA256.HashData(File.ReadAllBytes(second)));
     }
 
@@ -131,38 +131,5 @@ public sealed class ParquetTests : IDisposable
                 Assert.Contains("damaged.parquet", exception.Message);
             }
         }
-    }
-
-    private static string Text(int row) => $"row {row}, \"ünïcode\" 寿司";
-
-    private static float Single(int row) => row / 2f;
-
-    private static void Write(string path, int rows)
-    {
-        var text = new TextColumn("text");
-        var maybe = new TextColumn("maybe text", isNullable: true);
-        var single = new ValueColumn<float>("single");
-        var number = new ValueColumn<double>("double", isNullable: true);
-        var small = new ValueColumn<int>("int");
-        var large = new ValueColumn<long>("long");
-        var truth = new ValueColumn<bool>("truth");
-        var vector = new VectorColumn("vector", 3);
-        var bytes = new BytesColumn("bytes");
-        ParquetTable.Write(path, [text, maybe, single, number, small, large, truth, vector, bytes], table =>
-        {
-            for (int row = 0; row < rows; row++)
-            {
-                text.Add(Text(row));
-                maybe.Add(row % 3 == 0 ? null : Text(row));
-                single.Add(Single(row));
-                number.Add(row % 5 == 0 ? null : row / 7.0);
-                small.Add(row);
-                large.Add(row * 10_000_000_000L);
-                truth.Add(row % 2 == 0);
-                vector.Add([Single(row), -Single(row), 0.25f]);
-                bytes.Add(row % 4 == 0 ? null : [(byte)row]);
-                table.EndRow();
-            }
-        }, new Dictionary<string, string> { ["why"] = "here" });
     }
 }

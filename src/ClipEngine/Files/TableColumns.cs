@@ -1,99 +1,17 @@
+using System.Runtime.InteropServices;
+using Apache.Arrow;
+using Apache.Arrow.Types;
 using Parquet;
 using Parquet.Schema;
+using Array = System.Array;
+using ArrowField = Apache.Arrow.Field;
+using Field = Parquet.Schema.Field;
 
 namespace ClipEngine.Files;
 
-/// <summary>
-/// Writes a Parquet file row by row: whole or not at all, in constant memory, and the same bytes for the same rows. Values are added to the
-/// columns, then the row is ended; a row group is written whenever enough rows are there.
-/// </summary>
-/// <example><code>
-/// var image = new TextColumn("image");
-/// var score = new ValueColumn&lt;float&gt;("score");
-/// ParquetTable.Write(path, [image, score], table =>
-/// {
-///     image.Add("a.jpg");
-///     score.Add(0.5f);
-///     table.EndRow();
-/// });
-/// </code></example>
-internal sealed class ParquetTable
-{
-    /// <summary>Rows of a group; fewer where rows are wide.</summary>
-    public const int RowsOfGroup = 1 << 16;
-
-    /// <summary>Values of vectors in a group: 16 MiB of fp32.</summary>
-    private const int ValuesOfGroup = 1 << 22;
-
-    private readonly ParquetWriter _writer;
-    private readonly IReadOnlyList<ParquetColumn> _columns;
-    private readonly int _rowsOfGroup;
-    private int _rows;
-
-    private ParquetTable(ParquetWriter writer, IReadOnlyList<ParquetColumn> columns)
-    {
-        _writer = writer;
-        _columns = columns;
-        _rowsOfGroup = Math.Clamp(ValuesOfGroup / columns.Max(static column => column.Width), 1, RowsOfGroup);
-    }
-
-    /// <summary>Writes a file under a private name and renames it.</summary>
-    /// <param name="path">The final name.</param>
-    /// <param name="columns">At least one; each is filled by one table at a time.</param>
-    /// <param name="fill">Adds a value to each column and calls <see cref="EndRow"/>, for each row.</param>
-    /// <param name="metadata">Free text about the file; null for none.</param>
-    /// <exception cref="IOException">The file cannot be written.</exception>
-    public static void Write(string path, IReadOnlyList<ParquetColumn> columns, Action<ParquetTable> fill, IReadOnlyDictionary<string, string>? metadata = null) => AtomicFile.Write(path, stream =>
-    {
-        var schema = new ParquetSchema(columns.Select(static column => column.Field));
-        ParquetWriter writer = ParquetFile.Wait(ParquetWriter.CreateAsync(schema, stream));
-        try
-        {
-            if (metadata is not null)
-                writer.CustomMetadata = metadata.OrderBy(static entry => entry.Key, StringComparer.Ordinal).ToDictionary();
-            var table = new ParquetTable(writer, columns);
-            fill(table);
-            table.EndGroup();
-        }
-        finally
-        {
-            // Writes the footer.
-            ParquetFile.Wait(writer.DisposeAsync());
-        }
-    });
-
-    /// <summary>Ends a row.</summary>
-    /// <exception cref="InvalidOperationException">A column has not got exactly one value for it.</exception>
-    public void EndRow()
-    {
-        _rows++;
-        foreach (ParquetColumn column in _columns)
-        {
-            if (column.Count != _rows)
-                throw new InvalidOperationException($"column {column.Name} has {column.Count} values for {_rows} rows.");
-        }
-
-        if (_rows == _rowsOfGroup)
-            EndGroup();
-    }
-
-    private void EndGroup()
-    {
-        if (_rows == 0)
-            return;
-        using (ParquetRowGroupWriter group = _writer.CreateRowGroup())
-        {
-            foreach (ParquetColumn column in _columns)
-                column.Write(group);
-        }
-
-        _rows = 0;
-    }
-}
-
 /// <summary>A column of a file that is being written.</summary>
 /// <param name="name">Its name.</param>
-internal abstract class ParquetColumn(string name)
+internal abstract class TableColumn(string name)
 {
     /// <summary>Its name.</summary>
     public string Name { get; } = name;
@@ -107,19 +25,45 @@ internal abstract class ParquetColumn(string name)
     /// <summary>Values of a row.</summary>
     internal virtual int Width => 1;
 
-    /// <summary>Writes the rows that wait.</summary>
+    /// <summary>Its place in the schema of an Arrow file.</summary>
+    internal abstract ArrowField ArrowField { get; }
+
+    /// <summary>Writes the rows that wait as Parquet.</summary>
     internal abstract void Write(ParquetRowGroupWriter group);
+
+    /// <summary>The rows that wait, as Arrow lays them out; none waits any more.</summary>
+    internal abstract IArrowArray TakeArrow();
+
+    /// <summary>An Arrow array of what has a buffer of its own: numbers, vectors.</summary>
+    private protected static IArrowArray Build(IArrowType type, int rows, ReadOnlySpan<byte> values, byte[]? isThere = null, int missing = 0) =>
+        ArrowArrayFactory.BuildArray(new ArrayData(type, rows, missing, 0, [isThere is null ? ArrowBuffer.Empty : new ArrowBuffer(isThere), new ArrowBuffer(values.ToArray())]));
+
+    /// <summary>Truth values, eight a byte, the first in the lowest bit.</summary>
+    private protected static byte[] Bits(ReadOnlySpan<bool> values)
+    {
+        byte[] bits = new byte[(values.Length + 7) / 8];
+        for (int i = 0; i < values.Length; i++)
+        {
+            if (values[i])
+                bits[i / 8] |= (byte)(1 << (i % 8));
+        }
+
+        return bits;
+    }
 }
 
 /// <summary>A column of text.</summary>
 /// <param name="name">Its name.</param>
 /// <param name="isNullable">Whether a row may have no text.</param>
-internal sealed class TextColumn(string name, bool isNullable = false) : ParquetColumn(name)
+internal sealed class TextColumn(string name, bool isNullable = false) : TableColumn(name)
 {
     private readonly List<string?> _values = [];
 
     /// <inheritdoc/>
     internal override DataField Field { get; } = new DataField<string>(name, isNullable);
+
+    /// <inheritdoc/>
+    internal override ArrowField ArrowField { get; } = new(name, StringType.Default, isNullable);
 
     /// <inheritdoc/>
     internal override int Count => _values.Count;
@@ -133,16 +77,28 @@ internal sealed class TextColumn(string name, bool isNullable = false) : Parquet
         ParquetFile.Wait(group.WriteAsync(Field, _values));
         _values.Clear();
     }
+
+    /// <inheritdoc/>
+    internal override IArrowArray TakeArrow()
+    {
+        var builder = new StringArray.Builder();
+        builder.AppendRange(_values);
+        _values.Clear();
+        return builder.Build();
+    }
 }
 
 /// <summary>A column of bytes: pictures, for instance.</summary>
 /// <param name="name">Its name.</param>
-internal sealed class BytesColumn(string name) : ParquetColumn(name)
+internal sealed class BytesColumn(string name) : TableColumn(name)
 {
     private readonly List<byte[]?> _values = [];
 
     /// <inheritdoc/>
     internal override DataField Field { get; } = new DataField<byte[]>(name, true);
+
+    /// <inheritdoc/>
+    internal override ArrowField ArrowField { get; } = new(name, BinaryType.Default, nullable: true);
 
     /// <inheritdoc/>
     internal override int Count => _values.Count;
@@ -156,13 +112,29 @@ internal sealed class BytesColumn(string name) : ParquetColumn(name)
         ParquetFile.Wait(group.WriteAsync(Field, _values));
         _values.Clear();
     }
+
+    /// <inheritdoc/>
+    internal override IArrowArray TakeArrow()
+    {
+        var builder = new BinaryArray.Builder();
+        foreach (byte[]? value in _values)
+        {
+            if (value is null)
+                builder.AppendNull();
+            else
+                builder.Append(value.AsSpan());
+        }
+
+        _values.Clear();
+        return builder.Build();
+    }
 }
 
 /// <summary>A column of numbers or truth values.</summary>
 /// <typeparam name="T"><see cref="int"/>, <see cref="long"/>, <see cref="float"/>, <see cref="double"/> or <see cref="bool"/>.</typeparam>
 /// <param name="name">Its name.</param>
 /// <param name="isNullable">Whether a row may have no value.</param>
-internal sealed class ValueColumn<T>(string name, bool isNullable = false) : ParquetColumn(name)
+internal sealed class ValueColumn<T>(string name, bool isNullable = false) : TableColumn(name)
     where T : struct
 {
     private T[] _values = new T[256];
@@ -171,6 +143,17 @@ internal sealed class ValueColumn<T>(string name, bool isNullable = false) : Par
 
     /// <inheritdoc/>
     internal override DataField Field { get; } = new DataField<T>(name, isNullable);
+
+    /// <inheritdoc/>
+    internal override ArrowField ArrowField { get; } = new(name, Type.GetTypeCode(typeof(T)) switch
+    {
+        TypeCode.Int32 => Int32Type.Default,
+        TypeCode.Int64 => Int64Type.Default,
+        TypeCode.Single => FloatType.Default,
+        TypeCode.Double => DoubleType.Default,
+        TypeCode.Boolean => BooleanType.Default,
+        _ => throw new NotSupportedException($"no column holds {typeof(T).Name}."),
+    }, isNullable);
 
     /// <inheritdoc/>
     internal override int Count => _count;
@@ -205,12 +188,24 @@ internal sealed class ValueColumn<T>(string name, bool isNullable = false) : Par
             ParquetFile.Wait(group.WriteAsync<T>(Field, _values.AsMemory(0, _count)));
         _count = 0;
     }
+
+    /// <inheritdoc/>
+    internal override IArrowArray TakeArrow()
+    {
+        Span<T> values = _values.AsSpan(0, _count);
+        ReadOnlySpan<bool> isThere = _isThere.AsSpan(0, _count);
+        ReadOnlySpan<byte> bytes = typeof(T) == typeof(bool) ? Bits(MemoryMarshal.Cast<T, bool>(values)) : MemoryMarshal.AsBytes(values);
+        int missing = isThere.Count(false);
+        IArrowArray array = Build(ArrowField.DataType, _count, bytes, missing == 0 ? null : Bits(isThere), missing);
+        _count = 0;
+        return array;
+    }
 }
 
-/// <summary>A column of vectors: a list of fp32 in each row, all equally long.</summary>
+/// <summary>A column of vectors: fp32, equally many in each row; a list in Parquet, which knows no other, a list of fixed size in Arrow.</summary>
 /// <param name="name">Its name.</param>
 /// <param name="width">Values of a vector.</param>
-internal sealed class VectorColumn(string name, int width) : ParquetColumn(name)
+internal sealed class VectorColumn(string name, int width) : TableColumn(name)
 {
     private readonly DataField _element = new DataField<float>("element", false);
     private ListField? _list;
@@ -219,6 +214,9 @@ internal sealed class VectorColumn(string name, int width) : ParquetColumn(name)
 
     /// <inheritdoc/>
     internal override Field Field => _list ??= new ListField(Name, _element);
+
+    /// <inheritdoc/>
+    internal override ArrowField ArrowField { get; } = new(name, new FixedSizeListType(new ArrowField("element", FloatType.Default, nullable: false), width), nullable: false);
 
     /// <inheritdoc/>
     internal override int Count => _count;
@@ -248,5 +246,14 @@ internal sealed class VectorColumn(string name, int width) : ParquetColumn(name)
         defined.AsSpan().Fill(_element.MaxDefinitionLevel);
         ParquetFile.Wait(group.WriteAllPartsAsync<float>(_element, _values.AsMemory(0, levels.Length), defined, levels, CancellationToken.None));
         _count = 0;
+    }
+    /// <inheritdoc/>
+    internal override IArrowArray TakeArrow()
+    {
+        int count = _count * width;
+        IArrowArray elements = Build(FloatType.Default, count, MemoryMarshal.AsBytes(_values.AsSpan(0, count)));
+        IArrowArray vectors = ArrowArrayFactory.BuildArray(new ArrayData(ArrowField.DataType, _count, 0, 0, [ArrowBuffer.Empty], [elements.Data]));
+        _count = 0;
+        return vectors;
     }
 }
