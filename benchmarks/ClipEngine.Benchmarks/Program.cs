@@ -10,7 +10,7 @@ using ClipEngine.Benchmarks;
 // load FOLDER [both|image|text] [THREADS] [ROUNDS]: loading against one read() of the file into a fresh buffer.
 // pairs FOLDER [IDS] [ROUNDS]: an image once and sentences against it, of a scorer of pairs.
 // merge FOLDER [PARTS] [ROWS] [WIDTH] [EXTENSION]: putting parts together, against reading and writing as many bytes.
-// tables FOLDER [ROWS] [WIDTH]: features as NumPy, Parquet and Arrow files, written and read.
+// tables FOLDER [ROWS] [WIDTH] [EXTENSION]: features as NumPy, Parquet and Arrow files, written and read.
 // Anything else goes to BenchmarkDotNet.
 if (args is ["towers", .. string[] rest])
     return TowerRun.Execute(rest);

@@ -14,9 +14,9 @@ internal static class TableRun
 
     internal static int Execute(string[] arguments)
     {
-        if (arguments.Length is < 1 or > 3)
+        if (arguments.Length is < 1 or > 4)
         {
-            Console.Error.WriteLine("usage: tables FOLDER [ROWS] [WIDTH]");
+            Console.Error.WriteLine("usage: tables FOLDER [ROWS] [WIDTH] [.npy|.parquet|.arrow]");
             return 2;
         }
 
@@ -24,9 +24,10 @@ internal static class TableRun
         var random = new Random(1);
         float[] values = [.. Enumerable.Range(0, RowsAtOnce * width).Select(_ => random.NextSingle() - 0.5f)];
         string[] names = [.. Enumerable.Range(0, rows).Select(static row => $"{row / 10_000:d5}/{row:d9}.jpg")];
+        string[] extensions = arguments.Length > 3 ? [arguments[3]] : [".npy", ".parquet", ".arrow"];
         for (int round = 0; round < Rounds; round++)
         {
-            foreach (string extension in (string[])[".npy", ".parquet", ".arrow"])
+            foreach (string extension in extensions)
             {
                 string path = Path.Combine(arguments[0], "features" + extension);
                 long start = Stopwatch.GetTimestamp();

@@ -31,12 +31,8 @@ internal abstract class TableColumn(string name)
     /// <summary>Writes the rows that wait as Parquet.</summary>
     internal abstract void Write(ParquetRowGroupWriter group);
 
-    /// <summary>The rows that wait, as Arrow lays them out; none waits any more.</summary>
+    /// <summary>The rows that wait, as Arrow lays them out, to be written before others are added; none waits any more.</summary>
     internal abstract IArrowArray TakeArrow();
-
-    /// <summary>An Arrow array of what has a buffer of its own: numbers, vectors.</summary>
-    private protected static IArrowArray Build(IArrowType type, int rows, ReadOnlySpan<byte> values, byte[]? isThere = null, int missing = 0) =>
-        ArrowArrayFactory.BuildArray(new ArrayData(type, rows, missing, 0, [isThere is null ? ArrowBuffer.Empty : new ArrowBuffer(isThere), new ArrowBuffer(values.ToArray())]));
 
     /// <summary>Truth values, eight a byte, the first in the lowest bit.</summary>
     private protected static byte[] Bits(ReadOnlySpan<bool> values)
@@ -196,9 +192,9 @@ internal sealed class ValueColumn<T>(string name, bool isNullable = false) : Tab
         ReadOnlySpan<bool> isThere = _isThere.AsSpan(0, _count);
         ReadOnlySpan<byte> bytes = typeof(T) == typeof(bool) ? Bits(MemoryMarshal.Cast<T, bool>(values)) : MemoryMarshal.AsBytes(values);
         int missing = isThere.Count(false);
-        IArrowArray array = Build(ArrowField.DataType, _count, bytes, missing == 0 ? null : Bits(isThere), missing);
+        var array = new ArrayData(ArrowField.DataType, _count, missing, 0, [missing == 0 ? ArrowBuffer.Empty : new ArrowBuffer(Bits(isThere)), new ArrowBuffer(bytes.ToArray())]);
         _count = 0;
-        return array;
+        return ArrowArrayFactory.BuildArray(array);
     }
 }
 
@@ -210,6 +206,9 @@ internal sealed class VectorColumn(string name, int width) : TableColumn(name)
     private readonly DataField _element = new DataField<float>("element", false);
     private ListField? _list;
     private float[] _values = new float[width];
+    // Kept from group to group: each is as large as a group.
+    private int[] _repetitions = [], _definitions = [];
+    private byte[] _bytes = [];
     private int _count;
 
     /// <inheritdoc/>
@@ -238,22 +237,31 @@ internal sealed class VectorColumn(string name, int width) : TableColumn(name)
     /// <inheritdoc/>
     internal override void Write(ParquetRowGroupWriter group)
     {
-        int[] levels = new int[_count * width];
-        levels.AsSpan().Fill(1);
-        for (int row = 0; row < _count; row++)
-            levels[row * width] = 0;
-        int[] defined = new int[levels.Length];
-        defined.AsSpan().Fill(_element.MaxDefinitionLevel);
-        ParquetFile.Wait(group.WriteAllPartsAsync<float>(_element, _values.AsMemory(0, levels.Length), defined, levels, CancellationToken.None));
+        int count = _count * width;
+        if (_repetitions.Length < count)
+        {
+            _repetitions = new int[count];
+            _definitions = new int[count];
+            _definitions.AsSpan().Fill(_element.MaxDefinitionLevel);
+            _repetitions.AsSpan().Fill(1);
+            for (int first = 0; first < count; first += width)
+                _repetitions[first] = 0;
+        }
+
+        ParquetFile.Wait(group.WriteAllPartsAsync<float>(_element, _values.AsMemory(0, count), _definitions.AsMemory(0, count), _repetitions.AsMemory(0, count), CancellationToken.None));
         _count = 0;
     }
     /// <inheritdoc/>
     internal override IArrowArray TakeArrow()
     {
         int count = _count * width;
-        IArrowArray elements = Build(FloatType.Default, count, MemoryMarshal.AsBytes(_values.AsSpan(0, count)));
-        IArrowArray vectors = ArrowArrayFactory.BuildArray(new ArrayData(ArrowField.DataType, _count, 0, 0, [ArrowBuffer.Empty], [elements.Data]));
+        ReadOnlySpan<byte> values = MemoryMarshal.AsBytes(_values.AsSpan(0, count));
+        if (_bytes.Length < values.Length)
+            _bytes = new byte[values.Length];
+        values.CopyTo(_bytes);
+        var elements = new ArrayData(FloatType.Default, count, 0, 0, [ArrowBuffer.Empty, new ArrowBuffer(_bytes.AsMemory(0, values.Length))]);
+        var vectors = new ArrayData(ArrowField.DataType, _count, 0, 0, [ArrowBuffer.Empty], [elements]);
         _count = 0;
-        return vectors;
+        return ArrowArrayFactory.BuildArray(vectors);
     }
 }
