@@ -207,12 +207,7 @@ public sealed partial class AuditRun
     {
         _progress("writing results");
         var watch = Stopwatch.StartNew();
-        AtomicFile.Write(Path.Combine(_directory, "run.json"), stream => stream.Write(
-            JsonSerializer.SerializeToUtf8Bytes(new RunRecord(result.Title, result.Provenance, result.Models), AuditJson.Default.RunRecord)));
-        RemoveOthers("scores", "*.npy", [.. result.Experiments.SelectMany(experiment => experiment.Models, (experiment, model) => ResultDirectory.ScoreFile(_directory, model.Model, experiment.Key))]);
-        RemoveOthers("tables", "*.csv", [.. ResultTables.All(result).Select(table => Path.Combine(_directory, "tables", table.Name + ".csv"))]);
-        ResultDirectory.Write(result, _directory);
-        _report.Write(result, _directory);
+        ResultDirectory.WriteRun(result, _directory, _report);
         string work = Path.Combine(_directory, "embeddings", WorkFolder);
         // What a failed model had done before it failed is gone on with when its cause is mended.
         if (FilePlace.IsFolder(work) && result.Models.All(model => model.Failure is null))
@@ -221,16 +216,6 @@ public sealed partial class AuditRun
         AtomicFile.Write(Path.Combine(_directory, "timings.json"), stream => stream.Write(
             JsonSerializer.SerializeToUtf8Bytes(new TimingRecord(DateTimeOffset.UtcNow, _timings), AuditJson.Default.TimingRecord)));
         ResultDatabase.Write(result, _directory);
-    }
-
-    /// <summary>Files of an earlier run in this folder that this one does not have must not lie there as if they were its own.</summary>
-    private void RemoveOthers(string folder, string pattern, HashSet<string> own)
-    {
-        string path = Path.Combine(_directory, folder);
-        if (!FilePlace.IsFolder(path))
-            return;
-        foreach (string file in Directory.EnumerateFiles(path, pattern).Where(file => !own.Contains(file)).ToList())
-            File.Delete(file);
     }
 
     /// <summary>What is wrong with attributes is the spec's fault, not that of the model that comes first.</summary>

@@ -69,6 +69,27 @@ public static class ResultDirectory
         return target is null ? here : Path.TrimEndingDirectorySeparator(target.FullName);
     }
 
+    /// <summary>Writes <c>run.json</c>, the result with its tables and scores, and the report; what an earlier run left and this one does not have goes.</summary>
+    internal static void WriteRun(AuditResult result, string directory, IReportWriter report)
+    {
+        AtomicFile.Write(Path.Combine(directory, "run.json"), stream => stream.Write(
+            JsonSerializer.SerializeToUtf8Bytes(new RunRecord(result.Title, result.Provenance, result.Models), AuditJson.Default.RunRecord)));
+        RemoveOthers(directory, "scores", "*.npy", [.. result.Experiments.SelectMany(experiment => experiment.Models, (experiment, model) => ScoreFile(directory, model.Model, experiment.Key))]);
+        RemoveOthers(directory, "tables", "*.csv", [.. ResultTables.All(result).Select(table => Path.Combine(directory, "tables", table.Name + ".csv"))]);
+        Write(result, directory);
+        report.Write(result, directory);
+    }
+
+    /// <summary>Files of an earlier run in this folder that this one does not have must not lie there as if they were its own.</summary>
+    private static void RemoveOthers(string directory, string folder, string pattern, HashSet<string> own)
+    {
+        string path = Path.Combine(directory, folder);
+        if (!FilePlace.IsFolder(path))
+            return;
+        foreach (string file in Directory.EnumerateFiles(path, pattern).Where(file => !own.Contains(file)).ToList())
+            File.Delete(file);
+    }
+
     /// <summary>Writes scores, tables and, last, the result; each file whole or not at all.</summary>
     /// <param name="result">What was found.</param>
     /// <param name="directory">Created where missing.</param>

@@ -11,10 +11,10 @@ namespace ClipEngine.Audit.Scores;
 /// <summary>What is audited: one matrix of probabilities that was computed elsewhere.</summary>
 internal sealed record ScoreAuditRequest
 {
-    /// <summary>The matrix, <c>.npy</c>, <c>[images, labels]</c>.</summary>
+    /// <summary>The matrix: <c>.npy</c>, <c>[images, labels]</c>, in the metadata's order; or a table (CSV, Parquet) joined to the metadata by its id column.</summary>
     public required string SoftmaxFile { get; init; }
 
-    /// <summary>The images' metadata, one row for each row of the matrix, in its order.</summary>
+    /// <summary>The images' metadata, one row an image.</summary>
     public required string MetadataFile { get; init; }
 
     /// <summary>Which columns of the metadata mean what.</summary>
@@ -35,6 +35,15 @@ internal sealed record ScoreAuditRequest
     /// <summary>Families of pairs of groups; their experiment is <see cref="Experiment"/>'s key.</summary>
     public IReadOnlyList<FamilySpec> Families { get; init; } = [];
 
+    /// <summary>What readers call the groups, by key.</summary>
+    public IReadOnlyDictionary<string, string> GroupNames { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>The command that repeats the audit, files by their names alone.</summary>
+    public string Command { get; init; } = "clipengine audit scores";
+
+    /// <summary>Other files that were read: of labels, of families.</summary>
+    public IReadOnlyList<InputFile> OtherInputs { get; init; } = [];
+
     /// <summary>How intervals are made.</summary>
     public IntervalOptions Intervals { get; init; } = new();
 }
@@ -48,6 +57,8 @@ internal static class ScoreAudit
     {
         using var culture = InvariantCulture.Begin();
         ArgumentNullException.ThrowIfNull(request);
+        // Nobody gave the sentences that the scores were made with: a shipped label set has its own, which need not be those.
+        request = request with { Experiment = request.Experiment with { Labels = [.. request.Experiment.Labels.Select(label => label with { Prompt = "" })] } };
         if (request.CosineError is not null && request.Scale is null)
             throw new BadInputException("--cosine-error", "margins in cosine need the scale that the probabilities were made with.", "Give --scale too.");
         if (request.Experiment.FactorAttributes.Count > 0 && request.Experiment.Labels.All(label => label.Group is null))
@@ -57,18 +68,27 @@ internal static class ScoreAudit
         Probe probe = ProbeReader.Create(rows.Table, request.Columns, Path.GetFileNameWithoutExtension(request.MetadataFile)).From(rows);
         foreach (string factor in request.Experiment.FactorAttributes)
             probe.Attribute(factor);
+        string key = request.Model ?? Path.GetFileNameWithoutExtension(request.SoftmaxFile);
         foreach (FamilySpec family in request.Families)
         {
             if (!family.IsOfGroupPairs || family.Comparisons.Count > 0)
                 throw new BadInputException($"family '{family.Name}'", "a single matrix has no arms to compare; a reference or pairs of groups were expected.");
+            if (family.Experiment != request.Experiment.Key)
+                throw new BadInputException($"family '{family.Name}'", $"names experiment '{BadInputException.Escape(family.Experiment)}'; '{request.Experiment.Key}' is the one there is.");
+            if (family.Models.FirstOrDefault(name => name != key) is { } other)
+                throw new BadInputException($"family '{family.Name}'", $"names model '{BadInputException.Escape(other)}'; '{BadInputException.Escape(key)}' is the one there is.", "Leave models out, or name it with --model.");
+            if (family.Labels.Count == 0)
+                throw new BadInputException($"family '{family.Name}'", "names no label.");
             if (family.Labels.FirstOrDefault(label => Subject.Of(request.Experiment).All(subject => subject.Name != label)) is { } unknown)
                 throw new BadInputException($"family '{family.Name}'", $"there is no label '{BadInputException.Escape(unknown)}'.");
         }
 
+        if (request.Families.GroupBy(family => family.Name).FirstOrDefault(families => families.Count() > 1) is { } twice)
+            throw new BadInputException($"family '{twice.Key}'", "is there more than once.", "Families need names of their own.");
         GroupComparisons.Check(request.Families, probe);
-        ScoreMatrix matrix = ScoreMatrixReader.ReadProbabilities(request.SoftmaxFile, probe.SourceRows, request.Experiment.Labels.Count);
-        matrix = probe.Select(matrix);
-        string key = request.Model ?? Path.GetFileNameWithoutExtension(request.SoftmaxFile);
+        if (request.GroupNames.Keys.FirstOrDefault(group => !probe.GroupKeys.Contains(group)) is { } unnamed)
+            throw new BadInputException("--group-name", $"there is no group '{BadInputException.Escape(unnamed)}'; there are {string.Join(", ", probe.GroupKeys.Take(40))}.");
+        (ScoreMatrix matrix, string[] notes) = Scores(request, probe, table);
         ModelExperimentResult analysed = ScoreAnalysis.Analyse(
             key, request.Experiment, probe, new ExperimentScores { Probabilities = matrix, Scale = request.Scale }, request.Intervals, request.CosineError);
         InputFile scores = InputFiles.Describe("scores", request.SoftmaxFile);
@@ -76,7 +96,7 @@ internal static class ScoreAudit
         {
             Title = $"{request.Experiment.Title}: {key}",
             Question = "Which labels does the model choose, for whom?",
-            Probe = AuditAssembly.Probe(probe, AuditAssembly.GroupNames(new Dictionary<string, string>(), [request.Experiment])),
+            Probe = AuditAssembly.Probe(probe, AuditAssembly.GroupNames(request.GroupNames, [request.Experiment])) with { Warnings = [.. probe.Warnings, .. notes] },
             Models = [new ModelSummary
             {
                 Key = key,
@@ -95,15 +115,38 @@ internal static class ScoreAudit
             Provenance = new Provenance
             {
                 Version = AuditAssembly.Version,
-                Command = "clipengine audit scores",
+                Command = request.Command,
                 Spec = "",
                 Device = "",
                 ElementType = "as given",
                 ConfidenceLevel = request.Intervals.Level,
                 Resamples = request.Intervals.Resamples,
                 Seed = request.Intervals.Seed,
-                Inputs = [InputFiles.Describe("metadata", request.MetadataFile), scores],
+                Inputs = [InputFiles.Describe("metadata", request.MetadataFile), scores, .. request.OtherInputs],
             },
         });
+    }
+
+    /// <summary>Writes a result as a run of a spec writes its own; the database comes last and marks a finished run.</summary>
+    /// <param name="result">What was found.</param>
+    /// <param name="directory">Created where missing.</param>
+    /// <param name="report">Makes the report.</param>
+    public static void Write(AuditResult result, string directory, IReportWriter report)
+    {
+        using var culture = InvariantCulture.Begin();
+        Directory.CreateDirectory(directory);
+        File.Delete(Path.Combine(directory, ResultDatabase.FileName));
+        ResultDirectory.WriteRun(result, directory, report);
+        ResultDatabase.Write(result, directory);
+    }
+
+    private static (ScoreMatrix Matrix, string[] Notes) Scores(ScoreAuditRequest request, Probe probe, CsvTable metadata)
+    {
+        string[] labels = [.. request.Experiment.Labels.Select(label => label.Text)];
+        if (!ScoreTable.IsTable(request.SoftmaxFile))
+            return (probe.Select(ScoreMatrixReader.ReadProbabilities(request.SoftmaxFile, probe.SourceRows, labels.Length)), []);
+        string id = request.Columns.Id ?? metadata.Header[0];
+        (ScoreMatrix matrix, string[] notes) = ScoreTable.Read(request.SoftmaxFile, id, metadata.Cells(metadata.Column(id)), labels);
+        return (probe.Select(matrix), notes);
     }
 }

@@ -345,6 +345,18 @@ internal sealed record FamilySpec
     internal bool IsOfGroupPairs => Reference is not null || Pairs.Count > 0;
 }
 
+/// <summary>A file of families alone, for <c>audit scores</c>.</summary>
+internal sealed record FamilyList
+{
+    /// <summary>The families.</summary>
+    public required IReadOnlyList<FamilySpec> Families { get; init; }
+
+    /// <summary>Reads such a file.</summary>
+    /// <exception cref="BadInputException">Missing, no JSON, or an unknown or missing key.</exception>
+    public static IReadOnlyList<FamilySpec> Read(string path) =>
+        SpecReader.Deserialize(path, ClipEngine.Files.TextFile.ReadDocument(path, "families of tests (JSON)"), SpecJson.Default.FamilyList, "Write { \"families\": [ ... ] } as in a spec.").Families;
+}
+
 /// <summary>A pair of groups.</summary>
 internal sealed record GroupPairSpec
 {

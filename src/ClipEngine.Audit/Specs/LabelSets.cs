@@ -59,4 +59,29 @@ internal static class LabelSets
             })],
         };
     }
+
+    /// <summary>The same labels with merged labels beside those they have.</summary>
+    /// <param name="experiment">The labels.</param>
+    /// <param name="merged"><c>NAME=label,label</c>; quotes keep a comma inside a label.</param>
+    /// <exception cref="BadInputException">One is malformed, names no label of the set, or has a name that is taken.</exception>
+    public static LabelExperiment WithMerged(LabelExperiment experiment, IReadOnlyList<string> merged)
+    {
+        var all = new List<MergedLabel>(experiment.MergedLabels);
+        foreach (string text in merged)
+        {
+            string option = $"--merge {BadInputException.Escape(text, 100)}";
+            int split = text.IndexOf('=', StringComparison.Ordinal);
+            string name = split > 0 ? text[..split].Trim() : "";
+            if (name.Length == 0 || name.Any(char.IsControl) || string.IsNullOrWhiteSpace(text[(split + 1)..]))
+                throw new BadInputException(option, "NAME=label,label was expected.", "Write for example: --merge \"any crime label=thief,criminal\"");
+            string[] labels = LabelList.Split(text[(split + 1)..]);
+            foreach (string label in labels)
+                experiment.Column(label);
+            if (all.Any(entry => entry.Name == name) || experiment.Labels.Any(label => label.Text == name))
+                throw new BadInputException(option, $"'{BadInputException.Escape(name, 60)}' is a label or merged label already.", "Give it another name.");
+            all.Add(new MergedLabel(name, [.. labels.Distinct()]));
+        }
+
+        return experiment with { MergedLabels = all };
+    }
 }

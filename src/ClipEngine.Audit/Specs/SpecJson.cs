@@ -14,4 +14,5 @@ namespace ClipEngine.Audit.Specs;
     WriteIndented = true,
     NewLine = "\n")]
 [JsonSerializable(typeof(AuditSpec))]
+[JsonSerializable(typeof(FamilyList))]
 internal sealed partial class SpecJson : JsonSerializerContext;

@@ -70,6 +70,111 @@ public class ScoreAuditTests
         Assert.Contains("for 1 of 6 images two labels or more have exactly the same highest probability", ReportWriter.Compose(result, FigureSet.Make(result)), StringComparison.Ordinal);
     }
 
+    /// <summary>The same numbers as a matrix in the metadata's order, and as tables with other orders of rows and columns, with rows and columns of others.</summary>
+    [Theory]
+    [InlineData("scores.csv")]
+    [InlineData("scores.tsv")]
+    [InlineData("scores.parquet")]
+    public void TablesAreJoinedByTheirIds(string name)
+    {
+        using var folder = new TemporaryFolder();
+        ScoreAuditRequest request = Request(folder) with { Model = "m" };
+        WriteTable(folder.File(name), [5, 2, 6, 0, 1, 3, 4], row => row == 6 ? [0.5f, 0.25f, 0.25f] : _softmax[(row * 3)..((row * 3) + 3)]);
+        AuditResult matrix = ScoreAudit.Run(request), table = ScoreAudit.Run(request with { SoftmaxFile = folder.File(name) });
+        Assert.Equal(matrix.Experiments[0].Models[0].Probabilities!.Values, table.Experiments[0].Models[0].Probabilities!.Values);
+        Assert.Equal(matrix.Experiments[0].Models[0].ArgmaxFrequency[0]["A"], table.Experiments[0].Models[0].ArgmaxFrequency[0]["A"]);
+        Assert.Contains(table.Probe.Warnings, warning => warning.StartsWith("1 of 7 rows of the scores", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void ATableThatCannotBeJoinedIsRefusedWithTheImage()
+    {
+        using var folder = new TemporaryFolder();
+        ScoreAuditRequest request = Request(folder);
+        string Of(string text)
+        {
+            File.WriteAllText(folder.File("s.csv"), text);
+            return Refusal(() => ScoreAudit.Run(request with { SoftmaxFile = folder.File("s.csv") }));
+        }
+
+        const string Rows = "02,0.1,0.6,0.3\n03,0.5,0.3,0.2\n04,0.2,0.2,0.6\n05,0.4,0.4,0.2\n06,0.1,0.8,0.1\n";
+        Assert.Contains("no row of 1 of the metadata's 6 images, the first: '01'", Of("id,x,y,z\n1,0.7,0.2,0.1\n" + Rows), StringComparison.Ordinal);
+        Assert.Contains("'02' is there twice (rows 1 and 2)", Of("id,x,y,z\n02,0.7,0.2,0.1\n" + Rows), StringComparison.Ordinal);
+        Assert.Contains("no column 'z'", Of("id,x,y\n01,0.7,0.3\n"), StringComparison.Ordinal);
+        Assert.Contains("image '01', column 'y' is missing", Of("id,x,y,z\n01,0.7,,0.1\n" + Rows), StringComparison.Ordinal);
+        Assert.Contains("image '01' add up to 0.9", Of("id,x,y,z\n01,0.7,0.1,0.1\n" + Rows), StringComparison.Ordinal);
+        Assert.Contains("line 2: column 'y' is 'two'", Of("id,x,y,z\n01,0.7,two,0.1\n" + Rows), StringComparison.Ordinal);
+        Assert.Contains("is -0.2", Of("id,x,y,z\n01,0.7,0.5,-0.2\n" + Rows), StringComparison.Ordinal);
+    }
+
+    /// <summary>A shipped label set has sentences of its own; that the scores were made with them nobody said.</summary>
+    [Fact]
+    public void NoPromptIsStatedThatNobodyGave()
+    {
+        using var folder = new TemporaryFolder();
+        ScoreAuditRequest request = Request(folder);
+        NpyFile.Write<float>(folder.File("eight.npy"), [.. Enumerable.Repeat(0.125f, 48)], 6, 8);
+        AuditResult result = ScoreAudit.Run(request with { SoftmaxFile = folder.File("eight.npy"), Experiment = LabelSets.Resolve("human") });
+        Assert.All(result.Experiments[0].Labels, label => Assert.Equal("", label.Prompt));
+        Assert.DoesNotContain("photo of", ReportWriter.Compose(result, FigureSet.Make(result)), StringComparison.OrdinalIgnoreCase);
+        Assert.True(result.Experiments[0].HasOffensiveLabels);
+        Assert.False(ScoreAudit.Run(request).Experiments[0].HasOffensiveLabels);
+    }
+
+    [Fact]
+    public void MergedLabelsNamesAndFamiliesAreTakenAndBadOnesRefused()
+    {
+        using var folder = new TemporaryFolder();
+        ScoreAuditRequest request = Request(folder);
+        File.WriteAllText(folder.File("f.json"), """{ "families": [{ "name": "f", "primary": true, "experiment": "labels", "labels": ["x or z"], "pairs": [{ "first": "A", "second": "B" }] }] }""");
+        LabelExperiment merged = LabelSets.WithMerged(request.Experiment, ["x or z=x,z"]);
+        AuditResult result = ScoreAudit.Run(request with { Experiment = merged, Families = FamilyList.Read(folder.File("f.json")), GroupNames = new Dictionary<string, string> { ["A"] = "first people" } });
+        Assert.Equal(2 / 3.0, result.Experiments[0].Models[0].MergedArgmaxFrequency[0]["A"].Value!.Value, 12);
+        Assert.Equal((2 / 3.0) - 1, result.GroupComparisons.Single().RateDifference.Value!.Value, 12);
+        Assert.Equal("first people", result.Probe.Groups[0].Description);
+        Assert.Contains("no group 'D'", Refusal(() => ScoreAudit.Run(request with { GroupNames = new Dictionary<string, string> { ["D"] = "d" } })), StringComparison.Ordinal);
+        Assert.Contains("names experiment 'human'", Refusal(() => ScoreAudit.Run(request with { Families = [new FamilySpec { Name = "f", Experiment = "human", Labels = ["x"], Reference = "A" }] })), StringComparison.Ordinal);
+        foreach ((string text, string problem) in new[] { ("x=x,y", "is a label or merged label already"), ("n=x,q", "has no label 'q'"), ("n=", "NAME=label,label was expected"), ("=x", "NAME=label,label was expected") })
+            Assert.Contains(problem, Refusal(() => LabelSets.WithMerged(request.Experiment, [text])), StringComparison.Ordinal);
+        File.WriteAllText(folder.File("f.json"), """{ "families": [{ "nam": "f" }] }""");
+        Assert.Contains("unknown key 'nam'", Refusal(() => FamilyList.Read(folder.File("f.json"))), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ARunRecordAndADatabaseAreWritten()
+    {
+        using var folder = new TemporaryFolder();
+        AuditResult result = ScoreAudit.Run(Request(folder) with { Command = "clipengine audit scores --merge 'x or z=x,z'" });
+        ScoreAudit.Write(result, folder.File("out"), new ReportWriter());
+        Assert.Contains("--merge", File.ReadAllText(folder.File("out", "run.json")), StringComparison.Ordinal);
+        Assert.Contains("--merge 'x or z=x,z'", System.Text.Encoding.UTF8.GetString(File.ReadAllBytes(folder.File("out", "results.sqlite"))), StringComparison.Ordinal);
+    }
+
+    private static void WriteTable(string path, int[] rows, Func<int, float[]> values)
+    {
+        if (path.EndsWith(".parquet", StringComparison.Ordinal))
+        {
+            var id = new TextColumn("id");
+            ValueColumn<float>[] columns = [new("z"), new("x"), new("y")];
+            ParquetTable.Write(path, [columns[0], id, columns[1], columns[2]], table =>
+            {
+                foreach (int row in rows)
+                {
+                    id.Add($"0{row + 1}");
+                    columns[0].Add(values(row)[2]);
+                    columns[1].Add(values(row)[0]);
+                    columns[2].Add(values(row)[1]);
+                    table.EndRow();
+                }
+            }, new Dictionary<string, string>());
+            return;
+        }
+
+        char separator = path.EndsWith(".tsv", StringComparison.Ordinal) ? '\t' : ',';
+        File.WriteAllLines(path, rows.Select(row => string.Join(separator, values(row)[2].ToString("R"), "0" + (row + 1), values(row)[0].ToString("R"), "any", values(row)[1].ToString("R")))
+            .Prepend(string.Join(separator, "z", "id", "x", "other", "y")));
+    }
+
     [Fact]
     public void LeavingALabelOutHandsItsImagesToTheRunnerUp()
     {

@@ -30,7 +30,7 @@ internal static class VerbLines
         ["classify"] = "image={picture} --model={model} --labels=cat,dog",
         ["score"] = "--images={images} --texts={texts} --out={new}/s.npy",
         ["audit run"] = "SPEC.json={spec} --out={new}/run",
-        ["audit scores"] = "--softmax={softmax} --metadata={table} --group=group --labels=cat,dog --resamples=99 --out={new}/scores",
+        ["audit scores"] = "--softmax={softmax} --metadata={table} --group=group --labels=cat,dog --merge=any=cat,dog --group-name=x=X --weighting=person --resamples=99 --out={new}/scores",
         ["audit report"] = "DIR={audit}",
         ["audit verify"] = "DIR={audit} EXPECTED.json={published}",
         ["audit compare"] = "FIRST={audit} SECOND={audit}",
