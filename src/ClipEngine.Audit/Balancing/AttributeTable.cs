@@ -1,6 +1,6 @@
 using System.Buffers.Text;
-using System.Globalization;
 using System.Text;
+using ClipEngine.Audit.Tables;
 using ClipEngine.Files;
 using CsvHelper;
 
@@ -9,21 +9,22 @@ namespace ClipEngine.Audit.Balancing;
 /// <summary>A CSV table of attributes, read row by row: memory does not grow with its length.</summary>
 internal static class AttributeTable
 {
+    // Characters of the longest cell that is a number or says that there is none.
+    private const int MaximumNumber = 64;
+
     /// <summary>Reads the named columns of all rows.</summary>
-    /// <param name="path">A CSV file, UTF-8, comma-separated, with a header.</param>
-    /// <param name="attributes">Columns with values from 0 to 1: bits, probabilities, <c>true</c> and <c>false</c>; an empty cell, NaN, NA, None or null is a missing value.</param>
+    /// <param name="path">A CSV file, UTF-8, with a header; comma-separated, called .tsv by tabs.</param>
+    /// <param name="attributes">Columns with values from 0 to 1: bits, probabilities, <c>true</c> and <c>false</c>; an empty cell, NaN and what else <see cref="Gaps"/> knows is a missing value.</param>
     /// <param name="utility">A column with numbers above zero, or null: 1 everywhere.</param>
     /// <param name="visit">Gets the attributes and the utility of each row.</param>
     /// <param name="cancellation">Ends the reading.</param>
     /// <exception cref="BadInputException">No such file or column, a value that is none, a ragged row; names the line.</exception>
     public static void Read(string path, IReadOnlyList<string> attributes, string? utility, Action<double[]> visit, CancellationToken cancellation)
     {
-        if (!FilePlace.IsFile(path))
-            throw new BadInputException(path, FilePlace.IsFolder(path) ? "is a folder; a CSV file was expected." : "there is no such file.", "Name a CSV file with a header row.");
         try
         {
-            using FileStream stream = File.OpenRead(path);
-            using CsvReader reader = CsvReader.Create(stream, new CsvReaderOptions { Separator = ',', HasHeader = false, TrackLineNumbers = true, MaxRecordSize = 1 << 20, MalformedData = CsvMalformedDataHandling.Throw });
+            using FileStream stream = TextFile.OpenUtf8(path, "a table of attributes (CSV)");
+            using CsvReader reader = CsvReader.Create(stream, CsvTable.Options(path));
             Read(path, reader, attributes, utility, visit, cancellation);
         }
         catch (CsvFormatException exception)
@@ -39,6 +40,7 @@ internal static class AttributeTable
         string[] header = [.. Enumerable.Range(0, reader.FieldCount).Select(column => Encoding.UTF8.GetString(reader.GetSpan(column)))];
         if (header[0].Length > 0 && header[0][0] == '\uFEFF')
             header[0] = header[0][1..];
+        CsvTable.RequireSeparator(path, header);
         int[] columns = [.. attributes.Select(name => Column(path, header, name))];
         int utilityColumn = utility is null ? -1 : Column(path, header, utility);
         var row = new double[columns.Length + 1];
@@ -95,13 +97,17 @@ internal static class AttributeTable
         isNumber = true;
         if (cell.Length == 1 && cell[0] is (byte)'0' or (byte)'1')
             return cell[0] - (byte)'0';
-        if (cell.IsEmpty || cell.SequenceEqual("NaN"u8) || cell.SequenceEqual("nan"u8) || cell.SequenceEqual("NA"u8) || cell.SequenceEqual("None"u8) || cell.SequenceEqual("null"u8))
+        if (cell.IsEmpty)
             return double.NaN;
         if (cell.SequenceEqual("True"u8) || cell.SequenceEqual("true"u8))
             return 1;
         if (cell.SequenceEqual("False"u8) || cell.SequenceEqual("false"u8))
             return 0;
-        isNumber = double.TryParse(cell, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value);
-        return value;
+        Span<char> text = stackalloc char[MaximumNumber];
+        bool isShort = Encoding.UTF8.TryGetChars(cell, text, out int length);
+        if (isShort && NumberText.TryParse(text[..length], out double value))
+            return value;
+        isNumber = isShort && Gaps.IsGap(new string(text[..length]));
+        return double.NaN;
     }
 }

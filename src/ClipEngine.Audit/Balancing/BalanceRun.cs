@@ -70,6 +70,7 @@ internal static class BalanceRun
     {
         ArgumentNullException.ThrowIfNull(request);
         ArgumentException.ThrowIfNullOrEmpty(directory);
+        using var culture = InvariantCulture.Begin();
         Check(request);
         Directory.CreateDirectory(directory);
         BalanceProblem problem = request.Problem;

@@ -1,5 +1,6 @@
 using System.Text;
 using ClipEngine.Audit.Statistics;
+using ClipEngine.Audit.Tables;
 using ClipEngine.Files;
 using CsvHelper;
 
@@ -20,7 +21,7 @@ internal static class TrainingList
         SplitMix64 random = SplitMix64.For(seed, SplitMix64.Stream("training list"), 0);
         double start = (random.Next() >> 11) * (1.0 / (1L << 53));
         using FileStream input = File.OpenRead(tablePath);
-        using CsvReader reader = CsvReader.Create(input, new CsvReaderOptions { Separator = ',', HasHeader = false, MaxRecordSize = 1 << 20, MalformedData = CsvMalformedDataHandling.Throw });
+        using CsvReader reader = CsvReader.Create(input, CsvTable.Options(tablePath));
         AtomicFile.Write(path, stream =>
         {
             reader.Read();

@@ -24,6 +24,7 @@ internal static class DriftRun
         ArgumentException.ThrowIfNullOrEmpty(after);
         ArgumentNullException.ThrowIfNull(source);
         ArgumentNullException.ThrowIfNull(progress);
+        using var culture = InvariantCulture.Begin();
         DriftSpec spec = DriftSpec.Read(specPath);
         string folder = Path.GetDirectoryName(Path.GetFullPath(specPath))!;
         Probe probe = ProbeReader.ReadCsv(Path.Combine(folder, spec.Metadata), new ProbeColumns { Id = spec.Id, File = spec.File, Person = spec.Person, Group = [spec.Set] });

@@ -2,6 +2,7 @@ using ClipEngine.Audit.Probes;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Scores;
 using ClipEngine.Audit.Tables;
+using ClipEngine.Files;
 
 namespace ClipEngine.Audit.Quality;
 
@@ -37,6 +38,7 @@ internal static class QualityRun
     public static QualityResult Accuracy(QualityInputs inputs, string classes, string classColumn, string truthColumn, string directory)
     {
         ArgumentNullException.ThrowIfNull(inputs);
+        using var culture = InvariantCulture.Begin();
         (Probe probe, float[] images, int width) = Images(inputs);
         CsvTable table = CsvTable.Read(classes);
         string[] classOfText = table.Cells(table.Column(classColumn));
@@ -63,6 +65,7 @@ internal static class QualityRun
     public static QualityResult Retrieval(QualityInputs inputs, string captions, string imageColumn, string directory)
     {
         ArgumentNullException.ThrowIfNull(inputs);
+        using var culture = InvariantCulture.Begin();
         (Probe probe, float[] images, int width) = Images(inputs);
         CsvTable table = CsvTable.Read(captions);
         string[] ids = table.Cells(table.Column(imageColumn));
@@ -88,6 +91,7 @@ internal static class QualityRun
     public static CurationResult Curation(QualityInputs inputs, IReadOnlyList<double> thresholds, string directory)
     {
         ArgumentNullException.ThrowIfNull(inputs);
+        using var culture = InvariantCulture.Begin();
         (Probe probe, float[] images, int width) = Images(inputs);
         float[] texts = Texts(inputs, probe.Images.Count, width);
         var similarities = new double[probe.Images.Count];

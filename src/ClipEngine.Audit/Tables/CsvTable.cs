@@ -9,9 +9,10 @@ namespace ClipEngine.Audit.Tables;
 /// </summary>
 internal sealed class CsvTable
 {
-    private static CsvReaderOptions Options(char separator) => new()
+    /// <summary>How every table is read: cells separated by commas, in a file called .tsv or .tab by tabs.</summary>
+    internal static CsvReaderOptions Options(string path) => new()
     {
-        Separator = separator,
+        Separator = HasTabs(path) ? '\t' : ',',
         HasHeader = false,
         TrackLineNumbers = true,
         // A quote that is never closed must not swallow a file of any size.
@@ -86,12 +87,11 @@ internal sealed class CsvTable
     /// <exception cref="BadInputException">It is missing, empty, not text, not separated so, ragged, too large for memory, or has duplicate columns.</exception>
     public static CsvTable Read(string path)
     {
-        bool hasTabs = System.IO.Path.GetExtension(path).ToLowerInvariant() is ".tsv" or ".tab";
         try
         {
-            using TextReader text = TextFile.Open(path, hasTabs ? "a table with tabs (TSV)" : "a table with commas (CSV)");
-            using CsvReader reader = CsvReader.Create(text, Options(hasTabs ? '\t' : ','));
-            return Read(path, reader, hasTabs);
+            using TextReader text = TextFile.Open(path, HasTabs(path) ? "a table with tabs (TSV)" : "a table with commas (CSV)");
+            using CsvReader reader = CsvReader.Create(text, Options(path));
+            return Read(path, reader);
         }
         catch (CsvFormatException exception)
         {
@@ -99,17 +99,26 @@ internal sealed class CsvTable
         }
     }
 
-    private static CsvTable Read(string path, CsvReader reader, bool hasTabs)
+    /// <summary>Refuses a header row that is separated otherwise than the file's name says.</summary>
+    internal static void RequireSeparator(string path, IReadOnlyList<string> header)
     {
-        if (!reader.Read())
-            throw new BadInputException(path, "the file is empty; a header row was expected.");
-        string[] header = Record(reader);
-        if (header.Length == 1 && header[0].AsSpan().IndexOfAny(hasTabs ? ";," : ";\t") is >= 0 and var at)
+        bool hasTabs = HasTabs(path);
+        if (header.Count == 1 && header[0].AsSpan().IndexOfAny(hasTabs ? ";," : ";\t") is >= 0 and var at)
         {
             string found = header[0][at] switch { ';' => "semicolons", '\t' => "tabs", _ => "commas" };
             throw new BadInputException(path, $"the header row has no {(hasTabs ? "tab" : "comma")} but {found}.", found == "semicolons" ? "Save the table with commas." : hasTabs ? "Name it .csv." : "Name it .tsv, or save it with commas.");
         }
+    }
 
+    private static bool HasTabs(string path) => System.IO.Path.GetExtension(path).ToLowerInvariant() is ".tsv" or ".tab";
+
+    private static CsvTable Read(string path, CsvReader reader)
+    {
+        bool hasTabs = HasTabs(path);
+        if (!reader.Read())
+            throw new BadInputException(path, "the file is empty; a header row was expected.");
+        string[] header = Record(reader);
+        RequireSeparator(path, header);
         CheckHeader(path, header);
         var rows = new List<string[]>();
         var lines = new List<long>();

@@ -32,7 +32,7 @@ internal static class TextList
             ".csv" or ".tsv" or ".tab" => Rows(CsvTable.Read(path), column),
             ".jsonl" or ".ndjson" => JsonLines(path, TextFile.ReadLines(path, "a list of texts (JSON lines)")),
             ".json" => Json(path),
-            _ => TextFile.ReadLines(path, "a list of texts (one a line)"),
+            _ => Lines(path, TextFile.ReadLines(path, "a list of texts (one a line)")),
         };
     }
 
@@ -51,6 +51,20 @@ internal static class TextList
         }
 
         return texts;
+    }
+
+    /// <summary>A text a line. Files and pipes without a telling name hold JSON too: its brackets and keys would become part of every text.</summary>
+    private static IEnumerable<string> Lines(string path, IEnumerable<string> lines)
+    {
+        bool isFirst = true;
+        foreach (string line in lines)
+        {
+            string text = line.Trim();
+            if (isFirst && (text is "[" or "{" || text.StartsWith("[\"", StringComparison.Ordinal) || text.StartsWith("[{", StringComparison.Ordinal) || text.StartsWith("{\"", StringComparison.Ordinal)))
+                throw new BadInputException(path, "its first line begins as JSON does, and its name says that it is no JSON; a text a line was expected.", "Name the file .jsonl (a JSON value a line) or .json (an array).");
+            isFirst &= text.Length == 0;
+            yield return line;
+        }
     }
 
     private static IEnumerable<string> Rows(CsvTable table, string? column)

@@ -4,6 +4,7 @@ using ClipEngine.Audit.Probes;
 using ClipEngine.Audit.Quality;
 using ClipEngine.Audit.Results;
 using ClipEngine.Cli.Arguments;
+using ClipEngine.Files;
 
 namespace ClipEngine.Cli.Commands;
 
@@ -76,7 +77,7 @@ internal static class AuditQualityCommands
         : string.Create(CultureInfo.InvariantCulture, $"{100 * value:0.0} %{(estimate.Interval is { } interval ? string.Create(CultureInfo.InvariantCulture, $" ({100 * interval.Lower:0.0} to {100 * interval.Upper:0.0})") : "")}");
 
     private static double[] Thresholds(string text) =>
-        [.. text.Split(',', StringSplitOptions.TrimEntries).Select(word => double.TryParse(word, NumberStyles.AllowDecimalPoint | NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out double value) && value is >= -1 and <= 1
+        [.. text.Split(',', StringSplitOptions.TrimEntries).Select(word => NumberText.TryParse(word, out double value) && value is >= -1 and <= 1
             ? value
             : throw new BadInputException("--thresholds", $"'{BadInputException.Escape(word, 60)}' is no cosine.", "Name numbers from -1 to 1 with commas between them, for example 0.28,0.3."))];
 }

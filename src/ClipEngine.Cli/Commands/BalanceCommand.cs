@@ -3,6 +3,7 @@ using System.Globalization;
 using ClipEngine.Audit.Balancing;
 using ClipEngine.Audit.Results;
 using ClipEngine.Cli.Arguments;
+using ClipEngine.Files;
 
 namespace ClipEngine.Cli.Commands;
 
@@ -73,7 +74,7 @@ internal static class BalanceCommand
     }
 
     private static double[] Numbers(string option, string text) =>
-        [.. Names(option, text).Select(word => double.TryParse(word, NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent, CultureInfo.InvariantCulture, out double value) && value is >= 0 and <= 1
+        [.. Names(option, text).Select(word => NumberText.TryParse(word, out double value) && value is >= 0 and <= 1
             ? value
             : throw new BadInputException(option, $"'{BadInputException.Escape(word, 60)}' is no share.", "Name shares from 0 to 1 with commas between them, for example 0.5,0.5."))];
 }

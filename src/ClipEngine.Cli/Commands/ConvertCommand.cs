@@ -54,6 +54,7 @@ internal static class ConvertCommand
         // What cannot be expressed is refused before anything is written.
         (byte[] Config, byte[] Preprocessor)? converted = isTransformers ? TransformersConfig.FromOpenClip(OpenClipConfig.Parse(configuration, source)) : null;
         ICheckpoint target = isTransformers ? CheckpointLayouts.ToTransformers(stored) : openClip;
+        RequireFinite(target);
         foreach (string notice in target.Notices)
             progress.WriteLine(notice);
         progress.WriteLine($"writing {target.Tensors.Count} tensors to {weightsPath}");
@@ -69,6 +70,24 @@ internal static class ConvertCommand
         }
 
         progress.WriteLine($"done: {folder}");
+    }
+
+    // Another layout would hand on a training that diverged, or a damaged file, as a new checkpoint.
+    private static void RequireFinite(ICheckpoint checkpoint)
+    {
+        var findings = new List<WeightFinding>();
+        foreach (StoredTensor tensor in checkpoint.Tensors.Values)
+        {
+            using TensorBytes bytes = checkpoint.Borrow(tensor.Name);
+            if (WeightFinding.Of(tensor, bytes) is { IsFinite: false } finding)
+                findings.Add(finding);
+        }
+
+        if (findings.Count > 0)
+        {
+            throw new CheckpointException(checkpoint.Path, CheckpointError.NotFinite, "weights are not finite: " + string.Join("; ", findings.Take(10)) + ".",
+                "The training diverged, or the file is damaged. Use an earlier checkpoint, or get the file again.");
+        }
     }
 
     private static void WriteWeights(ICheckpoint checkpoint, string path)

@@ -34,6 +34,28 @@ internal static class TextFile
     /// <remarks>Where the bytes are not text it throws <see cref="BadInputException"/>, as <see cref="ReadLines"/>.</remarks>
     public static TextReader Open(string path, string what) => new LineReader(ReadLines(path, what));
 
+    /// <summary>The bytes of a table of any length, for parsers of UTF-8.</summary>
+    /// <exception cref="BadInputException">There is no such file, it is of another kind, or text in another encoding.</exception>
+    public static FileStream OpenUtf8(string path, string what)
+    {
+        FilePlace.RequireFile(path, what);
+        FileStream stream = File.OpenRead(path);
+        try
+        {
+            Span<byte> start = stackalloc byte[FileNature.Length];
+            start = start[..stream.ReadAtLeast(start, start.Length, throwOnEndOfStream: false)];
+            stream.Position = 0;
+            RequirePlainText(path, what, start);
+            return Detect(start).Encoding is UTF8Encoding ? stream
+                : throw new BadInputException(path, $"begins with the byte order mark of UTF-16 or UTF-32; {what} in UTF-8 was expected.", "Save it as UTF-8.");
+        }
+        catch
+        {
+            stream.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>A small document as bytes.</summary>
     /// <exception cref="BadInputException">There is no such file, or it is larger than any such document.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
@@ -64,9 +86,7 @@ internal static class TextFile
         long number = 0;
         while (end < 4 && !isOver)
             isOver = !Fill(stream, ref buffer, ref start, ref end);
-        string? nature = FileNature.Of(buffer.AsSpan(0, Math.Min(end, FileNature.Length)));
-        if (nature is not null)
-            throw new BadInputException(path, $"is {nature}, which is not read here; {what} was expected.", "Save it as plain text in UTF-8, a table as CSV.");
+        RequirePlainText(path, what, buffer.AsSpan(0, Math.Min(end, FileNature.Length)));
         (Encoding encoding, int mark, byte[] lineEnd) = Detect(buffer.AsSpan(0, end));
         start = mark;
         while (true)
@@ -98,6 +118,13 @@ internal static class TextFile
             foreach (string part in line.Split('\r'))
                 yield return part;
         }
+    }
+
+    private static void RequirePlainText(string path, string what, ReadOnlySpan<byte> start)
+    {
+        string? nature = FileNature.Of(start);
+        if (nature is not null)
+            throw new BadInputException(path, $"is {nature}, which is not read here; {what} was expected.", "Save it as plain text in UTF-8, a table as CSV.");
     }
 
     private static string Decode(string path, string what, long number, Encoding encoding, ReadOnlySpan<byte> bytes)

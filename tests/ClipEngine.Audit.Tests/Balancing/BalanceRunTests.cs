@@ -58,6 +58,35 @@ public class BalanceRunTests
         Assert.False(File.Exists(folder.File("out", "weights.csv")));
     }
 
+    /// <summary>What other programs write for a missing value, tabs, and an id that keeps its place.</summary>
+    [Theory]
+    [InlineData("t.csv", "s,y\n1,1\n0,N/A\n1,\n0,<NA>\n1,0.25\n0,1\n", 6)]
+    [InlineData("t.tsv", "s\ty\n1\t1\n0\tNULL\n", 2)]
+    public void TablesAreReadAsEveryOtherTable(string name, string content, int count)
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder.File(name), content);
+        var rows = new List<double[]>();
+        AttributeTable.Read(folder.File(name), ["s", "y"], utility: null, row => rows.Add([.. row]), CancellationToken.None);
+        Assert.Equal(count, rows.Count);
+        Assert.Equal(1, rows[0][1]);
+        Assert.True(double.IsNaN(rows[1][1]));
+    }
+
+    [Theory]
+    [InlineData("t.csv", "s;y\n1;0,5\n", "semicolons")]
+    [InlineData("t.csv", "s,y\n1,\"0,5\"\n", "decimals have a point")]
+    [InlineData("t.csv", "s,y\n1,unknown\n", "from 0 to 1")]
+    [InlineData("t.csv", "PAR1", "Parquet")]
+    public void ATableOfAnotherKindIsToldByIt(string name, string content, string message)
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder.File(name), content);
+        Assert.Contains(message, Assert.Throws<BadInputException>(() => AttributeTable.Read(folder.File(name), ["s", "y"], utility: null, static _ => { }, CancellationToken.None)).Message, StringComparison.Ordinal);
+        File.WriteAllText(folder.File(name), "s,y\n1,1\n", System.Text.Encoding.Unicode);
+        Assert.Contains("UTF-8", Assert.Throws<BadInputException>(() => AttributeTable.Read(folder.File(name), ["s", "y"], utility: null, static _ => { }, CancellationToken.None)).Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void TargetsOutOfReachAreSaidAndTheNearestWeightsWritten()
     {

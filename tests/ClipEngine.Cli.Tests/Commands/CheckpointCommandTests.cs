@@ -157,6 +157,24 @@ public class CheckpointCommandTests
         Assert.False(Directory.Exists(folder.File("out")));
     }
 
+    [Theory]
+    [InlineData("openclip")]
+    [InlineData("transformers")]
+    public async Task ConvertHandsOnNoWeightsThatAreNotFinite(string layout)
+    {
+        using var folder = new TemporaryFolder();
+        string model = folder.File("model");
+        Directory.CreateDirectory(model);
+        File.Copy(TestData.Path("towers", "vit-gelu", "open_clip_config.json"), Path.Combine(model, "open_clip_config.json"));
+        byte[] weights = File.ReadAllBytes(TestData.Path("towers", "vit-gelu", "open_clip_model.safetensors"));
+        BitConverter.TryWriteBytes(weights.AsSpan(weights.Length - sizeof(float)), float.PositiveInfinity);
+        File.WriteAllBytes(Path.Combine(model, "open_clip_model.safetensors"), weights);
+        ProcessOutcome outcome = await CommandLine.RunAsync("convert", model, "--to", layout, "--out", folder.File("out"));
+        Assert.True(outcome.ExitCode == 2, outcome.ToString());
+        Assert.Contains("0 NaN, 1 infinite", outcome.Error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(folder.File("out")));
+    }
+
     [SkippableTheory]
     [InlineData(false)]
     [InlineData(true)]

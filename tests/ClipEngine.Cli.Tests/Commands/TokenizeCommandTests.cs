@@ -47,6 +47,21 @@ public sealed class TokenizeCommandTests : IDisposable
         Assert.Equal(lines, Lines().Length);
     }
 
+    /// <summary>Brackets, keys and quotes of JSON must not become part of a prompt where the name says nothing of JSON.</summary>
+    [Theory]
+    [InlineData("[\"a\", \"b\"]")]
+    [InlineData("\n[\n \"a\"\n]")]
+    [InlineData("{\"text\": \"a\"}\n{\"text\": \"b\"}")]
+    [InlineData("[{\"text\": \"a\"}]")]
+    public void JsonUnderAnotherNameIsRefused(string content)
+    {
+        string file = _folder.File("in.txt");
+        File.WriteAllText(file, content);
+        Assert.Contains(".jsonl", Assert.Throws<BadInputException>(() => TextList.Read(file).ToList()).Message, StringComparison.Ordinal);
+        File.WriteAllText(file, "[a photo] of \"b\"\n{c}\n");
+        Assert.Equal(["[a photo] of \"b\"", "{c}"], TextList.Read(file));
+    }
+
     [Theory]
     [InlineData("{")]
     [InlineData("null")]

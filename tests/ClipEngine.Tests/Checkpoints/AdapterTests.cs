@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using ClipEngine.Checkpoints;
 using ClipEngine.Cli.Commands;
+using ClipEngine.Tensors;
 using ClipEngine.Testing;
 
 namespace ClipEngine.Tests.Checkpoints;
@@ -58,7 +59,7 @@ public sealed class AdapterTests : IDisposable
         (float[] wordA, float[] wordB) = Pair(Words, 2, 512, 32);
         float[] bias = new float[32], projection = [.. Enumerable.Range(0, 24 * 64).Select(static i => i / 100f)];
         Array.Fill(bias, 7f);
-        Write("""{"lora_alpha": 6, "bias": "all", "modules_to_save": ["visual_projection"]}""",
+        Write("""{"lora_alpha": 6, "bias": "all", "modules_to_save": ["visual_projection"], "rank_pattern": {"patch_embedding": 3}}""",
             ($"base_model.model.{Patches}.lora_A.weight", a, [3, 3, 8, 8]), ($"base_model.model.{Patches}.lora_B.weight", b, [64, 3, 1, 1]),
             ($"base_model.model.{Words}.lora_embedding_A", wordA, [2, 512]), ($"base_model.model.{Words}.lora_embedding_B", wordB, [32, 2]),
             ($"base_model.model.{Query}.base_layer.bias", bias, [32]), ("base_model.model.visual_projection.weight", projection, [24, 64]));
@@ -69,6 +70,22 @@ public sealed class AdapterTests : IDisposable
         AssertNear(expected, merged.ReadSingles(Words + ".weight"));
         Assert.Equal(bias, merged.ReadSingles(Query + ".bias"));
         Assert.Equal(projection, merged.ReadSingles("visual_projection.weight"));
+    }
+
+    /// <summary>Biases of a single projection come in fp32 while the model is fp16; queries, keys and values are put together all the same.</summary>
+    [Fact]
+    public void AWeightThatIsReplacedMayBeOfAnotherTypeThanThoseBesideIt()
+    {
+        var half = new SafetensorsWriter();
+        foreach ((string key, float[] values) in _base)
+            half.Add(key, ElementType.Float16, _shapes[key], System.Runtime.InteropServices.MemoryMarshal.AsBytes<Half>([.. values.Select(static value => (Half)value)]).ToArray());
+        half.Write(_folder.File("model.safetensors"));
+        float[] bias = [.. Enumerable.Range(0, 32).Select(static i => i / 7f)];
+        Write("""{"bias": "lora_only"}""", ($"base_model.model.{Query}.base_layer.bias", bias, [32]));
+        using ICheckpoint merged = Checkpoint.Open(_folder.Root); // in OpenCLIP's keys, where the three are one
+        float[] together = merged.ReadSingles("transformer.resblocks.0.attn.in_proj_bias");
+        Assert.Equal(bias, together[..32]);
+        Assert.Equal(_base[Query.Replace("q_proj", "k_proj", StringComparison.Ordinal) + ".bias"].Select(static value => (float)(Half)value), together[32..64]);
     }
 
     /// <summary>The merged files are the same weights as those that loading adds up, in both layouts.</summary>
@@ -119,6 +136,10 @@ public sealed class AdapterTests : IDisposable
     [InlineData("""{"lora_alpha": "16"}""", "lora_alpha")]
     [InlineData("""{"use_dora": true}""", "magnitudes")]
     [InlineData("""{"alpha_pattern": {"(": 1}}""", "alpha_pattern")]
+    [InlineData("""{"rank_pattern": {"(": 1}}""", "rank_pattern")]
+    [InlineData("""{"r": 8}""", "rank 2")]
+    [InlineData("""{"r": null}""", "rank 2")]
+    [InlineData("""{"rank_pattern": {"self_attn.q_proj": 4}}""", "rank 2")]
     public void WhatWouldAddSomethingElseIsRefusedByName(string options, string named)
     {
         (float[] a, float[] b) = Pair(Query, 2, 32, 32);

@@ -64,7 +64,7 @@ internal sealed class AdapterCheckpoint : ICheckpoint
         if (!_changes.TryGetValue(name, out Change? change))
             return _widened.Contains(name) ? Store(CheckpointExtensions.ReadSingles(_base, name)) : _base.Borrow(name);
         if (change.Replacement is { } replacement)
-            return _adapter.Borrow(replacement);
+            return _widened.Contains(name) ? Store(_adapter.ReadSingles(replacement)) : _adapter.Borrow(replacement);
         return Store(Merge(name, change));
     }
 
@@ -118,6 +118,8 @@ internal sealed class AdapterCheckpoint : ICheckpoint
             throw Refuse($"has '{BadInputException.Escape(key, 100)}' as {own}; the model has {weight}.");
         _changes.Add(target, new Change { Replacement = key });
         _tensors[target] = own with { Name = target };
+        if (own.Type.IsFloatingPoint())
+            WidenWithSiblings(target);
     }
 
     private void AddProduct(AdapterConfig config, string module, Dictionary<string, string> parts)
@@ -146,10 +148,17 @@ internal sealed class AdapterCheckpoint : ICheckpoint
             && (magnitude is null || _adapter.Tensors[magnitude].ElementCount == rows);
         if (!fits)
             throw Refuse($"has matrices {a} and {b} for '{shown}', which do not make the model's {weight}.");
+        if (rank != config.Rank(module))
+            throw Refuse($"has matrices of rank {rank} for '{shown}', where {AdapterConfig.FileName} (r, rank_pattern) says {config.Rank(module)}: the two do not belong together.");
         if (!_changes.TryAdd(target, new Change { First = first, Second = second, Magnitude = magnitude, IsEmbedding = isEmbedding, Rank = (int)rank, Scale = config.Scale(module, rank) }))
             throw Refuse($"changes '{BadInputException.Escape(target, 100)}' twice.");
+        WidenWithSiblings(target);
+    }
+
+    /// <summary>Makes a weight fp32, and the two beside it where queries, keys and values are put together later and have to be of one type.</summary>
+    private void WidenWithSiblings(string target)
+    {
         Widen(target);
-        // Queries, keys and values are put together later and have to be of one type.
         foreach (string one in (ReadOnlySpan<string>)[".q_proj.", ".k_proj.", ".v_proj."])
         {
             foreach (string other in target.Contains(one, StringComparison.Ordinal) ? (ReadOnlySpan<string>)[".q_proj.", ".k_proj.", ".v_proj."] : [])

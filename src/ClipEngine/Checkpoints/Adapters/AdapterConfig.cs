@@ -24,8 +24,10 @@ internal sealed class AdapterConfig
 
     private readonly string _path;
     private readonly double _alpha;
+    private readonly double _rank;
     private readonly bool _isRankStabilised;
-    private readonly List<(Regex Module, double Alpha)> _alphas = [];
+    private readonly List<(Regex Module, double Value)> _alphas;
+    private readonly List<(Regex Module, double Value)> _ranks;
 
     private AdapterConfig(string path, JsonElement root)
     {
@@ -34,11 +36,9 @@ internal sealed class AdapterConfig
         _alpha = Number(root, "lora_alpha", 8);
         _isRankStabilised = Flag(root, "use_rslora");
         UsesMagnitudes = Flag(root, "use_dora");
-        if (root.TryGetProperty("alpha_pattern", out JsonElement patterns) && patterns.ValueKind == JsonValueKind.Object)
-        {
-            foreach (JsonProperty pattern in patterns.EnumerateObject())
-                _alphas.Add((Pattern(pattern.Name), pattern.Value.ValueKind == JsonValueKind.Number ? pattern.Value.GetDouble() : throw Refuse($"alpha_pattern.{BadInputException.Escape(pattern.Name, 60)}: expected a number.")));
-        }
+        _rank = Number(root, "r", 8);
+        _alphas = Patterns(root, "alpha_pattern");
+        _ranks = Patterns(root, "rank_pattern");
     }
 
     /// <summary>Whether the adapter has magnitudes of rows: DoRA.</summary>
@@ -63,22 +63,37 @@ internal sealed class AdapterConfig
         }
     }
 
+    /// <summary>Rows that a module's first matrix has to have.</summary>
+    /// <param name="module">The module's name without <c>base_model.model.</c>.</param>
+    public double Rank(string module) => ValueOf(_ranks, module, _rank);
+
     /// <summary>What the product of a module's two matrices is multiplied by.</summary>
     /// <param name="module">The module's name without <c>base_model.model.</c>.</param>
     /// <param name="rank">Rows of its first matrix.</param>
-    public double Scale(string module, long rank)
+    public double Scale(string module, long rank) => ValueOf(_alphas, module, _alpha) / (_isRankStabilised ? Math.Sqrt(rank) : rank);
+
+    /// <summary>What the first pattern that fits the module says, as in peft.</summary>
+    private static double ValueOf(List<(Regex Module, double Value)> patterns, string module, double otherwise)
     {
-        double alpha = _alpha;
-        foreach ((Regex pattern, double own) in _alphas)
+        foreach ((Regex pattern, double own) in patterns)
         {
             if (pattern.IsMatch(module))
-            {
-                alpha = own;
-                break;
-            }
+                return own;
         }
 
-        return alpha / (_isRankStabilised ? Math.Sqrt(rank) : rank);
+        return otherwise;
+    }
+
+    private List<(Regex Module, double Value)> Patterns(JsonElement root, string key)
+    {
+        var patterns = new List<(Regex, double)>();
+        if (root.TryGetProperty(key, out JsonElement stored) && stored.ValueKind == JsonValueKind.Object)
+        {
+            foreach (JsonProperty pattern in stored.EnumerateObject())
+                patterns.Add((Pattern(key, pattern.Name), pattern.Value.ValueKind == JsonValueKind.Number ? pattern.Value.GetDouble() : throw Refuse($"{key}.{BadInputException.Escape(pattern.Name, 60)}: expected a number.")));
+        }
+
+        return patterns;
     }
 
     private void RefuseOtherKinds(JsonElement root)
@@ -104,7 +119,7 @@ internal sealed class AdapterConfig
     }
 
     // peft's get_pattern_key: a regular expression that the end of the module's name has to match.
-    private Regex Pattern(string pattern)
+    private Regex Pattern(string key, string pattern)
     {
         try
         {
@@ -112,7 +127,7 @@ internal sealed class AdapterConfig
         }
         catch (Exception exception) when (exception is ArgumentException or NotSupportedException)
         {
-            throw Refuse($"alpha_pattern: '{BadInputException.Escape(pattern, 60)}' is no pattern that is read here.");
+            throw Refuse($"{key}: '{BadInputException.Escape(pattern, 60)}' is no pattern that is read here.");
         }
     }
 
