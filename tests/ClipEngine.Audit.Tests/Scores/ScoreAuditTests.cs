@@ -156,7 +156,7 @@ public class ScoreAuditTests
         {
             var id = new TextColumn("id");
             ValueColumn<float>[] columns = [new("z"), new("x"), new("y")];
-            ParquetTable.Write(path, [columns[0], id, columns[1], columns[2]], table =>
+            TableFile.Write(path, [columns[0], id, columns[1], columns[2]], table =>
             {
                 foreach (int row in rows)
                 {
