@@ -124,6 +124,10 @@ CLIPENGINE_API clipengine_status clipengine_cpu_add(clipengine_cpu_pass* pass, c
 CLIPENGINE_API clipengine_status clipengine_cpu_multiply(clipengine_cpu_pass* pass, const float* left, const float* right, int64_t count,
                                                          float* output) CLIPENGINE_NOEXCEPT;
 
+/* output = activation(tokens * sigmoid(gates)): tokens [batch, tokens, width], gates [batch, width]. */
+CLIPENGINE_API clipengine_status clipengine_cpu_gate_tokens(clipengine_cpu_pass* pass, const float* input, int64_t batch, int64_t tokens, int64_t width,
+                                                            const float* gates, int32_t activation, float* output) CLIPENGINE_NOEXCEPT;
+
 /* Turns pairs (a, b) of each head's channels by their token's angles: (a cos - b sin, b cos + a sin). input: rows of tokens, stride
  * floats from token to token; cosines and sines at least [tokens, width / heads / 2]; pair i of a head is (2 i, 2 i + 1), or
  * (i, i + half the head) where half_split is not 0. output [batch, tokens, width], contiguous. */
@@ -219,9 +223,14 @@ CLIPENGINE_API clipengine_status clipengine_cpu_convolve(clipengine_cpu_pass* pa
  * clipengine_cpu_values_create, and out a multiple of channels = groups. */
 CLIPENGINE_API clipengine_status clipengine_cpu_convolve_depthwise(clipengine_cpu_pass* pass, const clipengine_cpu_convolution* call, int64_t outputs) CLIPENGINE_NOEXCEPT;
 
-/* Mean over squares of size x size. maps is n * channels. output [maps, height / size, width / size]. */
+/* The same over a map that is kept as tokens: input [batch, height * width, channels], residual and output alike. depthwise_outputs: 0 for one
+ * group; where every group is one channel, the outputs, with a kernel as clipengine_cpu_convolve_depthwise takes it. */
+CLIPENGINE_API clipengine_status clipengine_cpu_convolve_tokens(clipengine_cpu_pass* pass, const clipengine_cpu_convolution* call, int64_t depthwise_outputs) CLIPENGINE_NOEXCEPT;
+
+/* Mean over squares of size x size, stride apart, the first padding outside the map; what lies outside is not counted. maps is n * channels.
+ * output [maps, (height + 2 padding - size) / stride + 1, ...]. */
 CLIPENGINE_API clipengine_status clipengine_cpu_average_pool(clipengine_cpu_pass* pass, const float* input, int64_t maps, int64_t height,
-                                                             int64_t width, int64_t size, float* output) CLIPENGINE_NOEXCEPT;
+                                                             int64_t width, int64_t size, int64_t stride, int64_t padding, float* output) CLIPENGINE_NOEXCEPT;
 
 /* [batch, rows, columns] to [batch, columns, rows]. */
 CLIPENGINE_API clipengine_status clipengine_cpu_transpose(clipengine_cpu_pass* pass, const float* input, int64_t batch, int64_t rows,

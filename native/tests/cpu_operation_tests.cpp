@@ -263,6 +263,40 @@ CLIPENGINE_TEST(convolution_equals_its_twin) {
   }
 }
 
+CLIPENGINE_TEST(convolution_of_tokens_equals_its_twin) {
+  for (int32_t isa : available_isas()) {
+    const OwnedPass run = pass(isa);
+    for (int64_t multiplier : {0, 1, 2}) {  // 0: every output looks at all channels
+      for (int64_t kernel : {3, 7}) {
+        for (int64_t stride : {1, 2}) {
+          for (int32_t activation : {0, 4}) {  // none, ReLU
+            const bool has_residual = activation != 0;
+            const int64_t batch = 2, channels = multiplier == 0 ? 5 : 19, out = multiplier == 0 ? 42 : channels * multiplier, height = 11, width = 13, padding = kernel / 2;
+            const int64_t down = (height + 2 * padding - kernel) / stride + 1, across = (width + 2 * padding - kernel) / stride + 1, depth = (multiplier == 0 ? channels : 1) * kernel * kernel;
+            const auto x = random_values(batch * height * width * channels, 1), w = random_values(out * depth, 2), b = random_values(out, 3), res = random_values(batch * down * across * out, 4);
+            const OwnedWeight weight = multiplier == 0 ? matrix(w, out, depth, isa) : values(w), bias = values(b);
+            Guarded input(x), residual(res), output(batch * down * across * out);
+            clipengine_cpu_convolution call{input.data(), weight.get(), bias.get(), has_residual ? residual.data() : nullptr, output.data(), batch, channels, multiplier == 0 ? 1 : channels, height, width, kernel, kernel, stride, padding, activation};
+            CHECK_EQUAL(clipengine_cpu_convolve_tokens(run.get(), &call, multiplier == 0 ? 0 : out), CLIPENGINE_OK);
+            std::vector<double> expected;
+            for (int64_t i = 0; i < batch * down * across * out; ++i) {
+              const int64_t o = i % out, z = i / out % across, y = i / out / across % down, n = i / out / across / down;
+              double sum = b[static_cast<size_t>(o)] + (has_residual ? res[static_cast<size_t>(i)] : 0.0f);
+              for (int64_t d = 0; d < depth; ++d) {
+                const int64_t iy = y * stride - padding + d / kernel % kernel, ix = z * stride - padding + d % kernel, from = multiplier == 0 ? d / kernel / kernel : o / multiplier;
+                if (iy < 0 || iy >= height || ix < 0 || ix >= width) continue;
+                sum += static_cast<double>(x[static_cast<size_t>(((n * height + iy) * width + ix) * channels + from)]) * w[static_cast<size_t>(o * depth + d)];
+              }
+              expected.push_back(activation == 0 ? sum : std::max(0.0, sum));
+            }
+            check_all(output, expected, 2e-5, "convolution of tokens, multiplier " + std::to_string(multiplier) + " kernel " + std::to_string(kernel) + " stride " + std::to_string(stride));
+          }
+        }
+      }
+    }
+  }
+}
+
 CLIPENGINE_TEST(patches_are_cut_in_reading_order_and_the_rest_is_dropped) {
   for (int32_t isa : available_isas()) {
     const OwnedPass run = pass(isa);
@@ -292,7 +326,7 @@ CLIPENGINE_TEST(pooling_and_transposing_move_every_value_to_its_place) {
   const OwnedPass run = pass(best_isa());
   const auto x = random_values(3 * 7 * 9, 1);
   Guarded input(x), pooled(3 * 3 * 4), turned(3 * 7 * 9);
-  CHECK_EQUAL(clipengine_cpu_average_pool(run.get(), input.data(), 3, 7, 9, 2, pooled.data()), CLIPENGINE_OK);
+  CHECK_EQUAL(clipengine_cpu_average_pool(run.get(), input.data(), 3, 7, 9, 2, 2, 0, pooled.data()), CLIPENGINE_OK);
   CHECK_EQUAL(clipengine_cpu_transpose(run.get(), input.data(), 3, 7, 9, turned.data()), CLIPENGINE_OK);
   for (int64_t m = 0; m < 3; ++m) {
     for (int64_t y = 0; y < 3; ++y) {
@@ -304,6 +338,39 @@ CLIPENGINE_TEST(pooling_and_transposing_move_every_value_to_its_place) {
     }
     for (int64_t r = 0; r < 7; ++r) {
       for (int64_t c = 0; c < 9; ++c) CHECK_EQUAL(turned[(m * 9 + c) * 7 + r], x[static_cast<size_t>((m * 7 + r) * 9 + c)]);
+    }
+  }
+}
+
+CLIPENGINE_TEST(pools_that_overlap_count_only_what_lies_inside) {
+  const OwnedPass run = pass(best_isa());
+  const auto x = random_values(3 * 7 * 8, 1);
+  Guarded input(x), pooled(3 * 4 * 4);
+  CHECK_EQUAL(clipengine_cpu_average_pool(run.get(), input.data(), 3, 7, 8, 3, 2, 1, pooled.data()), CLIPENGINE_OK);
+  for (int64_t i = 0; i < 3 * 4 * 4; ++i) {
+    double sum = 0, count = 0;
+    for (int64_t r = 0; r < 3; ++r) {
+      for (int64_t c = 0; c < 3; ++c) {
+        const int64_t row = i / 4 % 4 * 2 - 1 + r, column = i % 4 * 2 - 1 + c;
+        if (row < 0 || row >= 7 || column < 0 || column >= 8) continue;
+        sum += x[static_cast<size_t>((i / 16 * 7 + row) * 8 + column)];
+        ++count;
+      }
+    }
+    CHECK_NEAR(pooled[i], sum / count, 1e-6);
+  }
+}
+
+CLIPENGINE_TEST(tokens_are_gated_by_their_sequence) {
+  const OwnedPass run = pass(best_isa());
+  const int64_t batch = 2, tokens = 5, width = 19;
+  const auto x = random_values(batch * tokens * width, 1), g = random_values(batch * width, 2);
+  Guarded input(x), gates(g), output(batch * tokens * width);
+  for (int32_t activation : {0, 4}) {  // none, ReLU
+    CHECK_EQUAL(clipengine_cpu_gate_tokens(run.get(), input.data(), batch, tokens, width, gates.data(), activation, output.data()), CLIPENGINE_OK);
+    for (int64_t i = 0; i < batch * tokens * width; ++i) {
+      const double gated = x[static_cast<size_t>(i)] / (1 + std::exp(-static_cast<double>(g[static_cast<size_t>(i / width / tokens * width + i % width)])));
+      CHECK_NEAR(output[i], activation == 0 ? gated : std::max(0.0, gated), 1e-6);
     }
   }
 }

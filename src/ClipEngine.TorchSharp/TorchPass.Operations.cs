@@ -100,13 +100,13 @@ internal sealed partial class TorchPass
     }
 
     /// <inheritdoc/>
-    public Tensor AveragePool(in Tensor input, int size)
+    public Tensor AveragePool(in Tensor input, int size, int stride, int padding = 0)
     {
-        Shape result = OperationShapes.AveragePool(input, size);
+        Shape result = OperationShapes.AveragePool(input, size, stride, padding);
         using Operation operation = Begin();
         TorchTensor y = result.ElementCount == 0
             ? torch.empty(TorchTensors.Sizes(result), Stream, _backend.Device)
-            : torch.nn.functional.avg_pool2d(Value(input, nameof(input)), new long[] { size, size }, new long[] { size, size });
+            : torch.nn.functional.avg_pool2d(Value(input, nameof(input)), new long[] { size, size }, new long[] { stride, stride }, new long[] { padding, padding }, count_include_pad: false);
         return Keep(y, result);
     }
 
@@ -124,6 +124,14 @@ internal sealed partial class TorchPass
         Shape shape = OperationShapes.TokensToMap(tokens, height, width);
         using Operation operation = Begin();
         return Keep(Value(tokens, nameof(tokens)).transpose(1, 2).contiguous().reshape(TorchTensors.Sizes(shape)), shape);
+    }
+
+    /// <inheritdoc/>
+    public Tensor GateTokens(in Tensor tokens, in Tensor gates, Activation activation = Activation.None)
+    {
+        Shape shape = OperationShapes.GateTokens(tokens, gates);
+        using Operation operation = Begin();
+        return Keep(Activated(Value(tokens, nameof(tokens)) * Value(gates, nameof(gates)).sigmoid(), activation), shape);
     }
 
     /// <inheritdoc/>

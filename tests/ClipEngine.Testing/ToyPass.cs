@@ -292,21 +292,39 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
         return Activate(map, options.Activation);
     }
 
-    public Tensor AveragePool(in Tensor input, int size)
+    public Tensor AveragePool(in Tensor input, int size, int stride, int padding = 0)
     {
         int planes = (int)(input.Shape[0] * input.Shape[1]), height = (int)input.Shape[2], width = (int)input.Shape[3];
-        int rows = height / size, columns = width / size;
+        int rows = ((height + (2 * padding) - size) / stride) + 1, columns = ((width + (2 * padding) - size) / stride) + 1;
         double[] x = Values(input), y = new double[planes * rows * columns];
-        for (int plane = 0; plane < planes; plane++)
+        for (int at = 0; at < y.Length; at++)
         {
-            for (int i = 0; i < rows * size; i++)
+            int plane = at / columns / rows, top = (at / columns % rows * stride) - padding, left = (at % columns * stride) - padding, count = 0;
+            for (int i = top; i < top + size; i++)
             {
-                for (int j = 0; j < columns * size; j++)
-                    y[(((plane * rows) + (i / size)) * columns) + (j / size)] += x[(((plane * height) + i) * width) + j] / (size * size);
+                for (int j = left; j < left + size; j++)
+                {
+                    if (i < 0 || i >= height || j < 0 || j >= width)
+                        continue;
+                    y[at] += x[(((plane * height) + i) * width) + j];
+                    count++;
+                }
             }
+
+            y[at] /= count;
         }
 
         return Wrap(new Shape(input.Shape[0], input.Shape[1], rows, columns), y);
+    }
+
+    public Tensor GateTokens(in Tensor tokens, in Tensor gates, Activation activation = Activation.None)
+    {
+        Require(gates.Shape == new Shape(tokens.Shape[0], 1, tokens.Shape[2]), $"gates {gates.Shape} for {tokens.Shape}");
+        int width = (int)tokens.Shape[2], each = (int)tokens.Shape[1] * width;
+        double[] x = Values(tokens), gate = Values(gates), y = new double[x.Length];
+        for (int i = 0; i < y.Length; i++)
+            y[i] = x[i] / (1 + Math.Exp(-gate[(i / each * width) + (i % width)]));
+        return Activate(Wrap(tokens.Shape, y), activation);
     }
 
     public Tensor MapToTokens(in Tensor map)

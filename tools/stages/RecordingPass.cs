@@ -80,7 +80,9 @@ internal sealed class RecordingPass(IPass inner) : IPass
 
     public Tensor Convolution(in Tensor input, Weight kernel, Weight? bias, in ConvolutionOptions options) => Keep($"convolution {kernel.Name}", inner.Convolution(input, kernel, bias, options));
 
-    public Tensor AveragePool(in Tensor input, int size) => Keep("average pool", inner.AveragePool(input, size));
+    public Tensor AveragePool(in Tensor input, int size, int stride, int padding = 0) => Keep("average pool", inner.AveragePool(input, size, stride, padding));
+
+    public Tensor GateTokens(in Tensor tokens, in Tensor gates, Activation activation = Activation.None) => Keep("gate tokens", inner.GateTokens(tokens, gates, activation));
 
     public Tensor MapToTokens(in Tensor map) => Keep("map to tokens", inner.MapToTokens(map));
 

@@ -128,6 +128,122 @@ void convolve_depthwise(Pass& pass, const clipengine_cpu_convolution& call, int6
   }, threads);
 }
 
+// The windows of a map that is kept as tokens, as gather() makes them of one that is not.
+void gather_tokens(const float* image, const Window& window, float* rows) {
+  const int64_t taps = window.kernel_height * window.kernel_width;
+  parallel_for(window.out_height, [&](int64_t oy, int) {
+    for (int64_t ox = 0; ox < window.out_width; ++ox) {
+      float* row = rows + (oy * window.out_width + ox) * window.depth();
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        const int64_t y = oy * window.stride - window.padding + tap / window.kernel_width, x = ox * window.stride - window.padding + tap % window.kernel_width;
+        const bool is_inside = y >= 0 && y < window.height && x >= 0 && x < window.width;
+        const float* pixel = image + (y * window.width + x) * window.channels;
+        for (int64_t c = 0; c < window.channels; ++c) row[c * taps + tap] = is_inside ? pixel[c] : 0.0f;
+      }
+    }
+  });
+}
+
+// Products come out as tokens, so that nothing is turned.
+void convolve_tokens(Pass& pass, const clipengine_cpu_convolution& call) {
+  const Weight& kernel = *call.kernel;
+  const int64_t out = kernel.columns;
+  Window window{call.channels, call.height, call.width, call.kernel_height, call.kernel_width, call.stride, call.padding, 0, 0};
+  window.out_height = (call.height + 2 * call.padding - call.kernel_height) / call.stride + 1;
+  window.out_width = (call.width + 2 * call.padding - call.kernel_width) / call.stride + 1;
+  const int64_t pixels = window.out_height * window.out_width;
+  Scratch scratch(pass.arena);
+  float* rows = pass.arena.allocate_array<float>(pixels * window.depth());
+  float* sums = call.residual == nullptr ? nullptr : pass.arena.allocate_array<float>(pixels * out);
+  for (int64_t n = 0; n < call.batch; ++n) {
+    Scratch inner(pass.arena);
+    gather_tokens(call.input + n * call.channels * call.height * call.width, window, rows);
+    float* output = call.output + n * pixels * out;
+    Finish finish{};
+    finish.bias = values_of(call.bias);
+    finish.activation = sums == nullptr ? static_cast<Activation>(call.activation) : Activation::None;
+    finish.output = sums == nullptr ? output : sums;
+    finish.output_stride = out;
+    multiply(pass, pack(pass, rows, window.depth(), pixels, kernel), kernel, finish);
+    if (sums == nullptr) continue;
+    // A product adds its residual behind the activation; a convolution in front of it.
+    parallel_for(window.out_height, [&](int64_t y, int) {
+      const int64_t offset = y * window.out_width * out, count = window.out_width * out;
+      pass.kernels->add(sums + offset, call.residual + n * pixels * out + offset, sums + offset, count);
+      pass.kernels->activate(sums + offset, output + offset, count, static_cast<Activation>(call.activation));
+    });
+  }
+}
+
+// Every output channel looks at one input channel: kLine channels at a time are copied into a plane of their own, so that what a
+// kernel sees lies together, and move past their kernels side by side.
+void convolve_tokens_depthwise(Pass& pass, const clipengine_cpu_convolution& call, int64_t outputs) {
+  const int64_t taps = call.kernel_height * call.kernel_width, each = outputs / call.channels, blocks = divide_up(outputs, kLine);
+  const int64_t out_height = (call.height + 2 * call.padding - call.kernel_height) / call.stride + 1;
+  const int64_t out_width = (call.width + 2 * call.padding - call.kernel_width) / call.stride + 1;
+  const int64_t columns = call.width + 2 * call.padding, plane_floats = call.height * columns * kLine, row_floats = out_width * kLine;
+  const int threads = ThreadPool::instance().size();
+  const auto activation = static_cast<Activation>(call.activation);
+  Scratch scratch(pass.arena);
+  float* kernels = pass.arena.allocate_array<float>(blocks * (taps + 1) * kLine);  // behind the taps the bias
+  float* buffers = pass.arena.allocate_array<float>((plane_floats + row_floats) * threads);
+  const float *values = call.kernel->values(), *bias = call.bias == nullptr ? nullptr : call.bias->values();
+  for (int64_t o = 0; o < blocks * kLine; ++o) {
+    float* kernel = kernels + o / kLine * (taps + 1) * kLine + o % kLine;
+    for (int64_t tap = 0; tap < taps; ++tap) kernel[tap * kLine] = o < outputs ? values[o * taps + tap] : 0.0f;
+    kernel[taps * kLine] = o < outputs && bias != nullptr ? bias[o] : 0.0f;
+  }
+  parallel_for(call.batch * blocks, [&](int64_t chunk, int worker) {
+    const int64_t n = chunk / blocks, first = chunk % blocks * kLine, count = std::min(kLine, outputs - first);
+    const float* image = call.input + n * call.height * call.width * call.channels;
+    float* plane = buffers + worker * (plane_floats + row_floats);
+    float* line = plane + plane_floats;
+    for (int64_t y = 0; y < call.height; ++y) {
+      float* row = plane + y * columns * kLine;
+      std::fill(row, row + call.padding * kLine, 0.0f);
+      std::fill(row + (columns - call.padding) * kLine, row + columns * kLine, 0.0f);
+      for (int64_t x = 0; x < call.width; ++x) {
+        const float* pixel = image + (y * call.width + x) * call.channels;
+        float* target = row + (x + call.padding) * kLine;
+        if (each == 1 && count == kLine) {
+          std::memcpy(target, pixel + first, kLine * sizeof(float));
+        } else {
+          int64_t channel = first / each, turn = first % each;
+          for (int64_t c = 0; c < kLine; ++c) {
+            target[c] = c < count ? pixel[channel] : 0.0f;
+            if (++turn == each) ++channel, turn = 0;
+          }
+        }
+      }
+    }
+    const float* kernel = kernels + first * (taps + 1);
+    const bool is_direct = count == kLine && call.residual == nullptr && activation == Activation::None;
+    for (int64_t y = 0; y < out_height; ++y) {
+      const int64_t top = y * call.stride - call.padding, from = std::max<int64_t>(0, -top), to = std::min(call.kernel_height, call.height - top);
+      const int64_t offset = ((n * out_height + y) * out_width) * outputs + first;
+      DepthwiseLines work{};
+      work.plane = plane + (top + from) * columns * kLine;
+      work.columns = columns;
+      work.kernel = kernel + from * call.kernel_width * kLine;
+      work.kernel_height = std::max<int64_t>(0, to - from);
+      work.kernel_width = call.kernel_width;
+      work.stride = call.stride;
+      work.bias = kernel + taps * kLine;
+      work.out_width = out_width;
+      work.output = is_direct ? call.output + offset : line;
+      work.output_stride = is_direct ? outputs : kLine;
+      pass.kernels->depthwise_lines(work);
+      if (is_direct) continue;
+      if (call.residual != nullptr) {
+        for (int64_t x = 0; x < out_width; ++x)
+          for (int64_t c = 0; c < count; ++c) line[x * kLine + c] += call.residual[offset + x * outputs + c];
+      }
+      if (activation != Activation::None) pass.kernels->activate(line, line, row_floats, activation);
+      for (int64_t x = 0; x < out_width; ++x) std::memcpy(call.output + offset + x * outputs, line + x * kLine, static_cast<size_t>(count) * sizeof(float));
+    }
+  }, threads);
+}
+
 void embed_patches(Pass& pass, const float* pixels, int64_t batch, int64_t channels, int64_t height, int64_t width, int64_t patch, const Weight& kernel, const Weight* bias,
                    float* output) {
   const int64_t down = height / patch, across = width / patch, count = down * across, depth = channels * patch * patch;
@@ -161,6 +277,16 @@ extern "C" clipengine_status clipengine_cpu_convolve_depthwise(clipengine_cpu_pa
   return clipengine::guard([&] { clipengine::cpu::convolve_depthwise(*pass, *call, outputs); });
 }
 
+extern "C" clipengine_status clipengine_cpu_convolve_tokens(clipengine_cpu_pass* pass, const clipengine_cpu_convolution* call, int64_t depthwise_outputs) noexcept {
+  return clipengine::guard([&] {
+    if (depthwise_outputs > 0) {
+      clipengine::cpu::convolve_tokens_depthwise(*pass, *call, depthwise_outputs);
+    } else {
+      clipengine::cpu::convolve_tokens(*pass, *call);
+    }
+  });
+}
+
 extern "C" clipengine_status clipengine_cpu_patch_embedding(clipengine_cpu_pass* pass, const float* pixels, int64_t batch, int64_t channels, int64_t height, int64_t width,
                                                             int64_t patch, const clipengine_cpu_weight* kernel, const clipengine_cpu_weight* bias, float* output) noexcept {
   return clipengine::guard([&] {
@@ -168,18 +294,20 @@ extern "C" clipengine_status clipengine_cpu_patch_embedding(clipengine_cpu_pass*
   });
 }
 
-extern "C" clipengine_status clipengine_cpu_average_pool(clipengine_cpu_pass*, const float* input, int64_t maps, int64_t height, int64_t width, int64_t size,
-                                                         float* output) noexcept {
+extern "C" clipengine_status clipengine_cpu_average_pool(clipengine_cpu_pass*, const float* input, int64_t maps, int64_t height, int64_t width, int64_t size, int64_t stride,
+                                                         int64_t padding, float* output) noexcept {
   return clipengine::guard([&] {
-    const int64_t down = height / size, across = width / size;
+    const int64_t down = std::max<int64_t>(0, (height + 2 * padding - size + stride) / stride), across = std::max<int64_t>(0, (width + 2 * padding - size + stride) / stride);
     clipengine::parallel_for(maps, [&](int64_t map, int) {
       for (int64_t y = 0; y < down; ++y) {
+        const int64_t top = std::max<int64_t>(0, y * stride - padding), bottom = std::min(height, y * stride - padding + size);
         for (int64_t x = 0; x < across; ++x) {
+          const int64_t left = std::max<int64_t>(0, x * stride - padding), right = std::min(width, x * stride - padding + size);
           float sum = 0;
-          for (int64_t dy = 0; dy < size; ++dy) {
-            for (int64_t dx = 0; dx < size; ++dx) sum += input[(map * height + y * size + dy) * width + x * size + dx];
+          for (int64_t row = top; row < bottom; ++row) {
+            for (int64_t column = left; column < right; ++column) sum += input[(map * height + row) * width + column];
           }
-          output[(map * down + y) * across + x] = sum / static_cast<float>(size * size);
+          output[(map * down + y) * across + x] = sum / static_cast<float>((bottom - top) * (right - left));
         }
       }
     });

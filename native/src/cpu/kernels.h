@@ -129,6 +129,18 @@ struct DepthwisePlane {
   float* output;           // [out_height, out_width]
 };
 
+// One row of a map's channels kLine at a time, each past its own kernel: what a map that is kept as tokens is copied into first.
+struct DepthwiseLines {
+  const float* plane;      // [rows, columns, kLine], the first row that the kernel sees; columns that are padding are there
+  int64_t columns;
+  const float* kernel;     // [kernel_height, kernel_width, kLine]
+  int64_t kernel_height, kernel_width, stride;
+  const float* bias;       // [kLine]
+  int64_t out_width;
+  float* output;           // [out_width, output_stride]; kLine of each are written
+  int64_t output_stride;
+};
+
 struct Kernels {
   const char* name;
   int64_t tile_rows;       // largest tile
@@ -152,6 +164,7 @@ struct Kernels {
   void (*add)(const float* left, const float* right, float* output, int64_t count);
   void (*multiply)(const float* left, const float* right, float* output, int64_t count);
   void (*depthwise)(const DepthwisePlane&);
+  void (*depthwise_lines)(const DepthwiseLines&);
   void (*rest)();          // what a thread does before it sleeps; null for nothing
   bool word_pairs = false;
 };

@@ -1,5 +1,6 @@
 // Operations that treat every row or element alike, over the thread pool.
 #include <algorithm>
+#include <cmath>
 
 #include "clipengine_cpu.h"
 #include "core/status.h"
@@ -66,6 +67,24 @@ extern "C" clipengine_status clipengine_cpu_add(clipengine_cpu_pass* pass, const
 extern "C" clipengine_status clipengine_cpu_multiply(clipengine_cpu_pass* pass, const float* left, const float* right, int64_t count, float* output) noexcept {
   return clipengine::guard([&] {
     share(count, 1, [&](int64_t first, int64_t here) { pass->kernels->multiply(left + first, right + first, output + first, here); });
+  });
+}
+
+extern "C" clipengine_status clipengine_cpu_gate_tokens(clipengine_cpu_pass* pass, const float* input, int64_t batch, int64_t tokens, int64_t width, const float* gates,
+                                                        int32_t activation, float* output) noexcept {
+  return clipengine::guard([&] {
+    clipengine::cpu::Scratch scratch(pass->arena);
+    float* factors = pass->arena.allocate_array<float>(batch * width);
+    for (int64_t i = 0; i < batch * width; ++i) factors[i] = 1.0f / (1.0f + std::exp(-gates[i]));
+    share(batch * tokens, width, [&](int64_t first, int64_t count) {
+      for (int64_t row = first; row < first + count; ++row) {
+        pass->kernels->multiply(input + row * width, factors + row / tokens * width, output + row * width, width);
+      }
+      if (activation != 0) {
+        float* rows = output + first * width;
+        pass->kernels->activate(rows, rows, count * width, static_cast<clipengine::cpu::Activation>(activation));
+      }
+    });
   });
 }
 

@@ -3,6 +3,9 @@
 #include "cuda/kernels/tokens.cu"
 #include "emulated.h"
 
+#include <array>
+#include <cmath>
+
 using namespace emulated;
 
 namespace {
@@ -163,22 +166,42 @@ CLIPENGINE_TEST(ids_are_looked_up_and_a_token_appended) {
   }
 }
 
+CLIPENGINE_TEST(maps_are_gated_channel_by_channel) {
+  const int n = 3, count = 5, width = 7;
+  auto x = random_buffer<float>((size_t)n * count * width), gates = random_buffer<float>((size_t)n * width);
+  for (int activation : {kNone, kRelu}) {
+    Buffer<float> y(x.size());
+    run_elements((int64_t)y.size(), gate_tokens, x.data(), gates.data(), y.data(), (int64_t)y.size(), count, width, activation);
+    CHECK(y.guards_are_intact());
+    for (int i = 0; i < n; ++i)
+      for (int t = 0; t < count; ++t)
+        for (int c = 0; c < width; ++c) {
+          const double gated = x[(size_t)(i * count + t) * width + c] / (1 + std::exp(-(double)gates[(size_t)i * width + c]));
+          CHECK_NEAR(y[(size_t)(i * count + t) * width + c], activation == kRelu ? std::max(0.0, gated) : gated, 1e-6);
+        }
+  }
+}
+
 CLIPENGINE_TEST(maps_are_pooled_and_turned) {
   const int n = 3, channels = 4, height = 7, width = 11;
   auto x = random_buffer<float>((size_t)n * channels * height * width);
   const auto at = [&](int i, int c, int row, int column) { return x[((size_t)(i * channels + c) * height + row) * width + column]; };
-  for (int size : {2, 3}) {
-    const int out_height = height / size, out_width = width / size;
+  for (const auto& [size, stride, padding] : {std::array{2, 2, 0}, std::array{3, 3, 0}, std::array{3, 2, 1}, std::array{4, 3, 2}}) {
+    const int out_height = (height + 2 * padding - size) / stride + 1, out_width = (width + 2 * padding - size) / stride + 1;
     Buffer<float> pooled((size_t)n * channels * out_height * out_width);
-    run_elements((int64_t)pooled.size(), average_pool, x.data(), pooled.data(), (int64_t)pooled.size(), height, width, size);
+    run_elements((int64_t)pooled.size(), average_pool, x.data(), pooled.data(), (int64_t)pooled.size(), height, width, size, stride, padding, out_height, out_width);
     CHECK(pooled.guards_are_intact());
     for (size_t index = 0; index < pooled.size(); ++index) {
       const int column = (int)(index % out_width), row = (int)(index / out_width % out_height), c = (int)(index / out_width / out_height % channels);
       const int i = (int)(index / out_width / out_height / channels);
-      double sum = 0;
-      for (int r = 0; r < size; ++r)
-        for (int k = 0; k < size; ++k) sum += at(i, c, row * size + r, column * size + k);
-      CHECK_NEAR(pooled[index], sum / (size * size), 1e-6);
+      double sum = 0, count = 0;
+      for (int r = row * stride - padding; r < row * stride - padding + size; ++r)
+        for (int k = column * stride - padding; k < column * stride - padding + size; ++k) {
+          if (r < 0 || r >= height || k < 0 || k >= width) continue;
+          sum += at(i, c, r, k);
+          ++count;
+        }
+      CHECK_NEAR(pooled[index], sum / count, 1e-6);
     }
   }
   Buffer<float> turned(x.size());

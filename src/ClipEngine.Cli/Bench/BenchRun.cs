@@ -23,7 +23,9 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
     private const string Ceilings = "ceilings", Operations = "operations", EndToEnd = "end to end";
 
     private readonly List<BenchResult> _results = [];
-    private readonly OpenClipConfig _config = IsFolder(modelName) ? OpenClipConfig.Load(ConfigurationOf(modelName)) : OpenClipConfig.Parse(Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(modelName).ConfigurationJson), modelName);
+    private readonly ModelPlan _plan = IsFolder(modelName)
+        ? ModelConfiguration.Plan(modelName)
+        : ModelFamilies.Plan(new ModelFiles(ConfigFile.ParseRoot(Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(modelName).ConfigurationJson), modelName), modelName));
     private readonly Dictionary<ProcessorCeiling, double?> _ceilings = [];
     private readonly Dictionary<CudaCeiling, double?> _deviceCeilings = [];
     private readonly CudaBackend? _cuda = backend as CudaBackend;
@@ -139,7 +141,9 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
 
     private void MeasureOperations()
     {
-        VisionConfig vision = _config.Vision;
+        // One block after another, all alike: their operations are the tower's. Other towers are measured whole.
+        if (_plan is not TwoTowerPlan { Config.Image: OpenClipImageTower { Config: { IsResNet: false } vision } })
+            return;
         int width = vision.Width, hidden = vision.HiddenWidth, tokens = (vision.GridHeight * vision.GridWidth) + 1, rows = batchSize * tokens;
         Linear("query, key, value", rows, width, 3 * width);
         Linear("attention's output", rows, width, width);
@@ -217,17 +221,17 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
         told($"{modelName}, making weights");
         var options = new ClipModelOptions { Backend = backend, BatchSize = batchSize };
         using ClipModel model = IsFolder(modelName) ? ClipModel.Load(modelName, options) : ClipModel.CreateUntrained(modelName, options);
-        ModelCost cost = ModelCost.Of(_config);
-        int one = 3 * _config.Vision.ImageHeight * _config.Vision.ImageWidth, length = _config.Text.ContextLength;
+        ModelCost? cost = _plan.Cost;
+        int one = 3 * _plan.Preprocess.Height * _plan.Preprocess.Width, length = _plan.ContextLength;
         float[] pixels = Random((long)batchSize * one), features = new float[batchSize * model.EmbedDimension];
         foreach (int batch in new[] { 1, batchSize }.Distinct())
         {
-            Tower($"image tower, {batch} at once", "images", batch, cost.Image.Operations,
+            Tower($"image tower, {batch} at once", "images", batch, cost?.Image.Operations,
                 () => model.EncodePixels(pixels.AsSpan(0, batch * one), features.AsSpan(0, batch * model.EmbedDimension)));
         }
 
         int[] full = Sentences(length), brief = Sentences(Math.Min(16, length));
-        Tower($"text tower, {batchSize} sentences of {length} ids", "sentences", batchSize, cost.Text.Operations, () => model.EncodeTokens(full, length, features));
+        Tower($"text tower, {batchSize} sentences of {length} ids", "sentences", batchSize, cost?.Text.Operations, () => model.EncodeTokens(full, length, features));
         // Padding behind the end of a short sentence is not computed: no share is stated of what is not counted.
         Tower($"text tower, {batchSize} sentences of 16 ids", "sentences", batchSize, null, () => model.EncodeTokens(brief, length, features));
         if (_cuda is not null)
@@ -241,7 +245,7 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
         {
             int[] ids = new int[batchSize * length];
             for (int i = 0; i < ids.Length; i++)
-                ids[i] = i % length >= used ? 0 : i % length == used - 1 ? _config.Text.VocabularySize - 1 : 1 + (i * 7919 % (_config.Text.VocabularySize - 2));
+                ids[i] = i % length >= used ? 0 : i % length == used - 1 ? _plan.VocabularySize - 1 : 1 + (i * 7919 % (_plan.VocabularySize - 2));
             return ids;
         }
     }
@@ -286,7 +290,7 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
         using Stream stream = typeof(BenchRun).Assembly.GetManifestResourceStream("ClipEngine.Cli.Bench.photo.jpg")!;
         byte[] photo = new byte[stream.Length];
         stream.ReadExactly(photo);
-        var preprocessor = new ImagePreprocessor(new PreprocessOptions { Height = _config.Vision.ImageHeight, Width = _config.Vision.ImageWidth });
+        var preprocessor = new ImagePreprocessor(new PreprocessOptions { Height = _plan.Preprocess.Height, Width = _plan.Preprocess.Width });
         float[] pixels = new float[preprocessor.ElementCount];
         _results.Add(new BenchResult(EndToEnd, "JPEG 640 x 480 to pixels, one thread", BenchResult.Time(() => preprocessor.Preprocess(photo, "photo.jpg", pixels), seconds, Fewest, cancellation)) { Items = 1, Unit = "images" });
     }

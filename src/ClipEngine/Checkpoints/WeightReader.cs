@@ -97,6 +97,27 @@ public sealed class WeightReader : IDisposable
         });
     }
 
+    /// <summary>Reads a tensor as a weight of another shape with the same elements: a 1 x 1 convolution, <c>[out, in, 1, 1]</c>, as the matrix that it is.</summary>
+    /// <param name="name">The key behind <see cref="Prefix"/>.</param>
+    /// <param name="role">What it is used for.</param>
+    /// <param name="shape">The weight's.</param>
+    /// <param name="dimensions">The sizes of the tensor as it is stored.</param>
+    public Weight ReadAs(string name, WeightRole role, in Shape shape, params ReadOnlySpan<long> dimensions)
+    {
+        var stored = new Shape(dimensions);
+        Shape wanted = shape;
+        if (stored.ElementCount != wanted.ElementCount)
+            throw new ArgumentException($"{stored} has not the elements of {wanted}.", nameof(shape));
+        string key = Prefix + name;
+        if (_isOnlyChecking)
+            return _state.Check(key, stored, new AbsentWeight(key, wanted, role));
+        return _state.GetOrCreate(key, role, wanted, () =>
+        {
+            StoredTensor? tensor = _state.Find(key, stored);
+            return tensor is { } found ? _state.Create(found, 0, wanted, key, role) : null;
+        });
+    }
+
     /// <summary>Reads some rows of a tensor (its outermost dimension) as a weight of their own, such as the query part of a fused projection.</summary>
     /// <param name="name">The key behind <see cref="Prefix"/>.</param>
     /// <param name="role">What the rows are used for.</param>

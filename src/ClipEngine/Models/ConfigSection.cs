@@ -123,6 +123,17 @@ internal sealed class ConfigSection
         return (1, 1);
     }
 
+    /// <summary>As many whole numbers from 1 to <paramref name="maximum"/> as the usual ones are.</summary>
+    public ImmutableArray<int> Integers(string key, ImmutableArray<int> usual, int maximum)
+    {
+        if (!TryTake(key, out JsonElement value))
+            return usual;
+        if (value.ValueKind == JsonValueKind.Array && value.GetArrayLength() == usual.Length)
+            return [.. value.EnumerateArray().Select(element => IntegerValue(element, key, 1, maximum))];
+        Problem(key, $"expected {usual.Length} whole numbers, found {Show(value)}.");
+        return usual;
+    }
+
     public ImmutableArray<float>? Triple(string key)
     {
         if (!TryTake(key, out JsonElement value))

@@ -96,6 +96,7 @@ internal static class ModelConfiguration
     /// <summary>Models of the catalogue that have just these tensors. Several may: shapes do not tell QuickGELU from GELU.</summary>
     /// <param name="checkpoint">With OpenCLIP's keys.</param>
     public static string[] FittingModels(ICheckpoint checkpoint) => TowerOutline.Of(checkpoint) is null ? [] : [.. ModelCatalogue.Models
+        .Where(static model => !model.HasNamedTower)
         .Where(model => CheckpointFit.Check(checkpoint, Encoding.UTF8.GetBytes(model.ConfigurationJson), model.Name).Fits)
         .Select(static model => model.Name)];
 }

@@ -6,11 +6,11 @@ namespace ClipEngine.Models;
 public readonly record struct TowerCost(long Parameters, long Operations);
 
 /// <summary>
-/// What a model of two transformers costs, computed from its configuration alone.
+/// What a model of two towers costs, computed from its configuration alone.
 /// </summary>
 /// <remarks>
 /// The counting rule is the one behind open_clip's published table, and behind Table 1 of the audit paper: a multiply-add is two
-/// operations; counted are the patch convolution, all linear layers, the two matrix products of attention over all pairs of
+/// operations; counted are convolutions, all linear layers, the two matrix products of attention over all pairs of
 /// positions (a causal mask saves nothing) and the projections; not counted are normalisation, activation, softmax, bias,
 /// residuals and embedding look-ups. Image and text are one of each, the sentence at full context length.
 /// The logit scale is one parameter beside the towers.

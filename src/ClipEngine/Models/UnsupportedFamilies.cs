@@ -8,7 +8,7 @@ internal static class UnsupportedFamilies
     // How names of timm's image towers begin, and the family that is known by.
     private static readonly (string Start, string Family)[] s_imageTowers =
     [
-        ("convnext", "ConvNeXt"), ("fastvit", "MobileCLIP (FastViT)"), ("vitamin", "ViTamin"), ("vit_base_mci", "MobileCLIP"), ("eva02", "EVA02"), ("eva", "EVA"),
+        ("convnext", "ConvNeXt"), ("fastvit", "FastViT"), ("vitamin", "ViTamin"), ("vit_base_mci", "MobileCLIP"), ("eva02", "EVA02"), ("eva", "EVA"),
         ("vit_pe", "Perception Encoder (PE)"), ("naflexvit", "NaFlex"), ("swin", "Swin"), ("resnet", "ResNet of timm"),
     ];
 

@@ -98,6 +98,10 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuMultiply(nint pass, nint left, nint right, long count, nint output);
 
+    [LibraryImport(Library, EntryPoint = "clipengine_cpu_gate_tokens")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial NativeStatus CpuGateTokens(nint pass, nint input, long batch, long tokens, long width, nint gates, int activation, nint output);
+
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_rotate")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuRotate(nint pass, nint input, long stride, long batch, long tokens, long width, long heads, nint cosines, nint sines, int halfSplit, nint output);
@@ -122,9 +126,13 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuConvolveDepthwise(nint pass, in CpuConvolution call, long outputs);
 
+    [LibraryImport(Library, EntryPoint = "clipengine_cpu_convolve_tokens")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial NativeStatus CpuConvolveTokens(nint pass, in CpuConvolution call, long depthwiseOutputs);
+
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_average_pool")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial NativeStatus CpuAveragePool(nint pass, nint input, long maps, long height, long width, long size, nint output);
+    internal static partial NativeStatus CpuAveragePool(nint pass, nint input, long maps, long height, long width, long size, long stride, long padding, nint output);
 
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_transpose")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]

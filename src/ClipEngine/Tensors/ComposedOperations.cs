@@ -35,6 +35,16 @@ internal static class ComposedOperations
         return pass.LeaveScope(mark, x);
     }
 
+    /// <summary><see cref="IPass.ConvolveTokens"/> by way of a map.</summary>
+    public static Tensor ConvolveTokens(IPass pass, in Tensor tokens, int height, int width, Weight kernel, Weight? bias, in ConvolutionOptions options)
+    {
+        (int rows, int columns) = OperationShapes.ConvolveTokens(tokens, height, width, kernel, bias, options);
+        long mark = pass.EnterScope();
+        Tensor residual = options.Residual.Exists ? pass.TokensToMap(options.Residual, rows, columns) : default;
+        Tensor map = pass.Convolution(pass.TokensToMap(tokens, height, width), kernel, bias, options with { Residual = residual });
+        return pass.LeaveScope(mark, pass.MapToTokens(map));
+    }
+
     private static Tensor Attend(IPass pass, in Tensor input, TransformerBlock block, in AttentionMask mask)
     {
         Tensor normed = block.NormPlacement == NormPlacement.Before ? pass.LayerNorm(input, block.Norm1Weight, block.Norm1Bias, block.Epsilon) : input;

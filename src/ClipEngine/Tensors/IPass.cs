@@ -169,10 +169,24 @@ public interface IPass : IDisposable
     /// <returns><c>[n, out, (height + 2 padding - kh) / stride + 1, ...]</c>.</returns>
     Tensor Convolution(in Tensor input, Weight kernel, Weight? bias, in ConvolutionOptions options);
 
-    /// <summary>Mean over non-overlapping squares; rows and columns beyond the last whole square are dropped.</summary>
+    /// <summary><see cref="Convolution"/> of a feature map that is kept as tokens, its channels side by side: what blocks with linear layers over the channels need.</summary>
+    /// <param name="tokens"><c>[n, height * width, channels]</c>.</param>
+    /// <param name="height">Rows of the map.</param>
+    /// <param name="width">Columns of the map.</param>
+    /// <param name="kernel"><see cref="WeightRole.Convolution"/> <c>[out, channels / groups, kh, kw]</c>.</param>
+    /// <param name="bias"><c>[out]</c> or null.</param>
+    /// <param name="options">Stride, padding, groups and epilogue; the residual has the shape of the result.</param>
+    /// <returns><c>[n, oh * ow, out]</c> with <c>oh = (height + 2 padding - kh) / stride + 1</c>.</returns>
+    Tensor ConvolveTokens(in Tensor tokens, int height, int width, Weight kernel, Weight? bias, in ConvolutionOptions options) =>
+        ComposedOperations.ConvolveTokens(this, tokens, height, width, kernel, bias, options);
+
+    /// <summary>Mean over squares; rows and columns beyond the last whole square are dropped. What lies outside the image is not counted.</summary>
     /// <param name="input"><c>[n, channels, height, width]</c>.</param>
     /// <param name="size">Side of the square, in pixels.</param>
-    Tensor AveragePool(in Tensor input, int size);
+    /// <param name="stride">From one square to the next, in pixels.</param>
+    /// <param name="padding">How far the first square stands outside the image, in pixels; less than <paramref name="size"/>.</param>
+    /// <returns><c>[n, channels, (height + 2 padding - size) / stride + 1, ...]</c>.</returns>
+    Tensor AveragePool(in Tensor input, int size, int stride, int padding = 0);
 
     /// <summary>Turns a feature map into tokens: <c>[n, channels, height, width]</c> to <c>[n, height * width, channels]</c>.</summary>
     Tensor MapToTokens(in Tensor map);
@@ -204,6 +218,13 @@ public interface IPass : IDisposable
 
     /// <summary>y = a * b, element by element; equal shapes.</summary>
     Tensor Multiply(in Tensor left, in Tensor right);
+
+    /// <summary>y = activation(x * sigmoid(gate)), each channel of all tokens by its sequence's gate: what follows the squeeze of a squeeze-and-excitation (arXiv:1709.01507).</summary>
+    /// <param name="tokens"><c>[n, t, w]</c>.</param>
+    /// <param name="gates"><c>[n, 1, w]</c>.</param>
+    /// <param name="activation">Behind the product.</param>
+    /// <returns><c>[n, t, w]</c>.</returns>
+    Tensor GateTokens(in Tensor tokens, in Tensor gates, Activation activation = Activation.None);
 
     /// <summary>y = x / max(||x||, 1e-12) over the last dimension, as <c>torch.nn.functional.normalize</c>.</summary>
     Tensor L2Normalize(in Tensor input);

@@ -96,28 +96,43 @@ public static class OperationShapes
     /// <summary>Checks <see cref="IPass.Convolution"/>.</summary>
     public static Shape Convolution(in Tensor input, Weight kernel, Weight? bias, in ConvolutionOptions options)
     {
-        ArgumentNullException.ThrowIfNull(kernel);
         Rank(input, 4, nameof(input));
-        Shape shape = input.Shape, form = kernel.Shape;
-        int groups = options.Groups, stride = options.Stride, padding = options.Padding;
-        if (kernel.Role != WeightRole.Convolution || groups < 1 || stride < 1 || padding < 0 || form[1] * groups != shape[1] || form[0] % groups != 0
-            || shape[2] + (2L * padding) < form[2] || shape[3] + (2L * padding) < form[3])
-            throw new ArgumentException($"{kernel.Name} {form} with {groups} groups, stride {stride} and padding {padding} does not fit {shape}.", nameof(kernel));
-        Vector(bias, form[0]);
-        var result = new Shape(shape[0], form[0], ((shape[2] + (2L * padding) - form[2]) / stride) + 1, ((shape[3] + (2L * padding) - form[3]) / stride) + 1);
+        Shape result = Convolution(input.Shape, kernel, bias, options);
         Same(options.Residual, result, nameof(options));
         return result;
+    }
+
+    /// <summary>Checks <see cref="IPass.ConvolveTokens"/>.</summary>
+    /// <returns>Rows and columns of the result's map.</returns>
+    public static (int Rows, int Columns) ConvolveTokens(in Tensor tokens, int height, int width, Weight kernel, Weight? bias, in ConvolutionOptions options)
+    {
+        Shape map = Convolution(TokensToMap(tokens, height, width), kernel, bias, options);
+        Same(options.Residual, new Shape(map[0], map[2] * map[3], map[1]), nameof(options));
+        return ((int)map[2], (int)map[3]);
     }
 
     /// <summary>Whether a weight is a convolution of which every output channel looks at one input channel: worth another layout than a product's.</summary>
     public static bool IsDepthwise(WeightRole role, in Shape shape) => role == WeightRole.Convolution && shape.Rank == 4 && shape[1] == 1;
 
     /// <summary>Checks <see cref="IPass.AveragePool"/>.</summary>
-    public static Shape AveragePool(in Tensor input, int size)
+    public static Shape AveragePool(in Tensor input, int size, int stride, int padding)
     {
         Rank(input, 4, nameof(input));
         ArgumentOutOfRangeException.ThrowIfLessThan(size, 1);
-        return new Shape(input.Shape[0], input.Shape[1], input.Shape[2] / size, input.Shape[3] / size);
+        ArgumentOutOfRangeException.ThrowIfLessThan(stride, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(padding);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(padding, size);
+        return new Shape(input.Shape[0], input.Shape[1], Squares(input.Shape[2]), Squares(input.Shape[3]));
+
+        long Squares(long pixels) => Math.Max(0, (pixels + (2L * padding) - size + stride) / stride);
+    }
+
+    /// <summary>Checks <see cref="IPass.GateTokens"/>.</summary>
+    public static Shape GateTokens(in Tensor tokens, in Tensor gates)
+    {
+        Rank(tokens, 3, nameof(tokens));
+        Same(gates, new Shape(tokens.Shape[0], 1, tokens.Shape[2]), nameof(gates));
+        return tokens.Shape;
     }
 
     /// <summary>Checks <see cref="IPass.MapToTokens"/>.</summary>
@@ -261,6 +276,18 @@ public static class OperationShapes
         Vector(block.LayerScale2, width);
         Mask(mask, input.Shape[0], input.Shape[1], input.Shape[1], block.Heads);
         return input.Shape;
+    }
+
+    private static Shape Convolution(in Shape shape, Weight kernel, Weight? bias, in ConvolutionOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(kernel);
+        Shape form = kernel.Shape;
+        int groups = options.Groups, stride = options.Stride, padding = options.Padding;
+        if (kernel.Role != WeightRole.Convolution || groups < 1 || stride < 1 || padding < 0 || form[1] * groups != shape[1] || form[0] % groups != 0
+            || shape[2] + (2L * padding) < form[2] || shape[3] + (2L * padding) < form[3])
+            throw new ArgumentException($"{kernel.Name} {form} with {groups} groups, stride {stride} and padding {padding} does not fit {shape}.", nameof(kernel));
+        Vector(bias, form[0]);
+        return new Shape(shape[0], form[0], ((shape[2] + (2L * padding) - form[2]) / stride) + 1, ((shape[3] + (2L * padding) - form[3]) / stride) + 1);
     }
 
     private static void Angles(Weight table, long tokens, long pairs)

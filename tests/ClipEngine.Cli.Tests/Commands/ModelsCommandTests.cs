@@ -38,7 +38,7 @@ public sealed class ModelsCommandTests : IDisposable
         using ModelStore store = Store(new Uri("http://127.0.0.1:9/"));
         ModelsCommand.List(store, ModelCatalogue.Entries, asJson: true, _output);
         using JsonDocument list = JsonDocument.Parse(_output.ToString());
-        Assert.Equal(92, list.RootElement.GetArrayLength());
+        Assert.Equal(129, list.RootElement.GetArrayLength());
         Assert.Equal(14, list.RootElement.EnumerateArray().Count(entry => entry.GetProperty("audited").GetBoolean()));
     }
 

@@ -29,6 +29,26 @@ public class ForeignTowerConfigTests
         Assert.Contains(family, exception.Message, StringComparison.Ordinal);
     }
 
+    /// <summary>Towers of convolutions run at any size, ViTamin only where its tokens have no positions.</summary>
+    [Theory]
+    [InlineData("convnext_base", "linear", "ConvNeXt", "128-256-512-1024 wide, 3-3-27-3 blocks", true)]
+    [InlineData("convnext_xxlarge", "mlp", "ConvNeXt", "384-768-1536-3072 wide, 3-4-30-3 blocks", true)]
+    [InlineData("fastvit_mci2", null, "MobileCLIP (FastViT)", "80-160-320-640 wide, 4-12-24-4 blocks", true)]
+    [InlineData("fastvit_mci4", null, "MobileCLIP (FastViT)", "128-256-512-1024-2048 wide, 2-12-24-4-4 blocks", true)]
+    [InlineData("vitamin_xlarge_256", "linear", "ViTamin", "192-384-1152 wide, 2-4-32 blocks", true)]
+    [InlineData("vitamin_large_256", "linear", "ViTamin", "160-320-1024 wide, 2-4-31 blocks", false)]
+    public void ANameOfTimmFixesATowerOfConvolutions(string name, string? projection, string family, string outline, bool anySize)
+    {
+        string quoted = projection is null ? "null" : $"\"{projection}\"";
+        ModelPlan plan = Plan($$"""{ "embed_dim": 512, "vision_cfg": { "image_size": 256, "timm_model_name": "{{name}}", "timm_pool": "avg", "timm_proj": {{quoted}} }, {{Text}} }""");
+        Assert.Equal(family, plan.Family);
+        Assert.StartsWith($"image tower {outline}, 256 x 256 px", plan.Outline, StringComparison.Ordinal);
+        if (anySize)
+            Assert.Equal((320, 384), (plan.PreprocessAt((320, 384)).Height, plan.PreprocessAt((320, 384)).Width));
+        else
+            Assert.Contains(family, Assert.Throws<BadInputException>(() => plan.PreprocessAt((320, 384))).Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("xlm-roberta-base", 768, 250002)]
     [InlineData("FacebookAI/xlm-roberta-large", 1024, 250002)]
@@ -68,6 +88,10 @@ public class ForeignTowerConfigTests
     [InlineData(""" "timm_model_name": "eva02_base_patch16_clip_224", "timm_proj": "mlp" """, "vision_cfg.timm_proj")]
     [InlineData(""" "timm_model_name": "eva02_base_patch16_clip_224", "image_size": 336 """, "vision_cfg.image_size")]
     [InlineData(""" "timm_model_name": "vit_base_mci_224", "colour": 1 """, "vision_cfg.colour")]
+    [InlineData(""" "timm_model_name": "convnext_base", "timm_pool": "token" """, "vision_cfg.timm_pool")]
+    [InlineData(""" "timm_model_name": "fastvit_mci0", "timm_proj": "none" """, "vision_cfg.timm_proj")]
+    [InlineData(""" "timm_model_name": "convnext_base", "image_size": 31 """, "vision_cfg.image_size")]
+    [InlineData(""" "timm_model_name": "vitamin_small_224", "image_size": 256 """, "vision_cfg.image_size")]
     public void WhatATimmTowerWasNotPublishedWithIsRefused(string vision, string key)
     {
         var exception = Assert.Throws<BadInputException>(() => Plan($$"""{ "embed_dim": 512, "vision_cfg": { {{vision}} }, {{Text}} }"""));

@@ -65,16 +65,26 @@ CLIPENGINE_KERNEL map_to_tokens(const float* x, float* y, int64_t total, int cha
   y[index] = x[(index / channels / positions * channels + channel) * positions + position];
 }
 
-CLIPENGINE_KERNEL average_pool(const float* x, float* y, int64_t total, int height, int width, int size) {
+// The mean of each square; what lies outside the map is not counted.
+CLIPENGINE_KERNEL average_pool(const float* x, float* y, int64_t total, int height, int width, int size, int stride, int padding, int out_height, int out_width) {
   const int64_t index = element_index();
   if (index >= total) return;
-  const int out_width = width / size, out_height = height / size;
-  const int column = (int)(index % out_width) * size, row = (int)(index / out_width % out_height) * size;
+  const int column = (int)(index % out_width) * stride - padding, row = (int)(index / out_width % out_height) * stride - padding;
+  const int left = column > 0 ? column : 0, right = column + size < width ? column + size : width;
+  const int top = row > 0 ? row : 0, bottom = row + size < height ? row + size : height;
   const float* plane = x + index / out_width / out_height * height * width;
   float sum = 0.0f;
-  for (int r = 0; r < size; ++r)
-    for (int c = 0; c < size; ++c) sum += plane[(row + r) * width + column + c];
-  y[index] = sum / (float)(size * size);
+  for (int r = top; r < bottom; ++r)
+    for (int c = left; c < right; ++c) sum += plane[r * width + c];
+  y[index] = sum / (float)((bottom - top) * (right - left));
+}
+
+// y[n, tokens, width] = activation(x * sigmoid(gates[n, width])).
+CLIPENGINE_KERNEL gate_tokens(const float* x, const float* gates, float* y, int64_t total, int tokens, int width, int activation) {
+  const int64_t index = element_index();
+  if (index >= total) return;
+  const float gate = gates[index / width / tokens * width + index % width];
+  y[index] = activate(x[index] * sigmoid(gate), activation);
 }
 
 // y[n, (first ? 1 : 0) + t, w]: a learned first token, then the tokens, each with its position added.

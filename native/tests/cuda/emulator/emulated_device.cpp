@@ -61,7 +61,7 @@ const std::map<std::string, Kernel>& kernels() {
       CLIPENGINE_ENTRY(attention_fp32), CLIPENGINE_ENTRY(product_fp32_fp32), CLIPENGINE_ENTRY(product_tf32_fp32), CLIPENGINE_ENTRY(product_fp8_bf16), CLIPENGINE_ENTRY(product_fp8_fp32), CLIPENGINE_ENTRY(quantize_rows_fp32), CLIPENGINE_ENTRY(quantize_rows_bf16), CLIPENGINE_ENTRY(layer_norm_fp32), CLIPENGINE_ENTRY(rms_norm_fp32), CLIPENGINE_ENTRY(l2_normalize_fp32),
       CLIPENGINE_ENTRY(unfold_fp32), CLIPENGINE_ENTRY(assemble_tokens_fp32), CLIPENGINE_ENTRY(take_tokens_fp32), CLIPENGINE_ENTRY(mean_tokens_fp32),
       CLIPENGINE_ENTRY(convert_rows_fp32), CLIPENGINE_ENTRY(concatenate_tokens_fp32), CLIPENGINE_ENTRY(activate_fp32), CLIPENGINE_ENTRY(add_fp32),
-      CLIPENGINE_ENTRY(broadcast), CLIPENGINE_ENTRY(token_embedding), CLIPENGINE_ENTRY(average_pool), CLIPENGINE_ENTRY(map_to_tokens),
+      CLIPENGINE_ENTRY(broadcast), CLIPENGINE_ENTRY(token_embedding), CLIPENGINE_ENTRY(average_pool), CLIPENGINE_ENTRY(gate_tokens), CLIPENGINE_ENTRY(map_to_tokens),
       CLIPENGINE_ENTRY(fold_channels), CLIPENGINE_ENTRY(depthwise_convolution), CLIPENGINE_ENTRY(multiply_fp32), CLIPENGINE_ENTRY(store_tokens_fp32), CLIPENGINE_ENTRY(rotate_fp32), CLIPENGINE_ENTRY(ceiling_bf16), CLIPENGINE_ENTRY(ceiling_fp16), CLIPENGINE_ENTRY(ceiling_tf32), CLIPENGINE_ENTRY(ceiling_fp32),
       CLIPENGINE_ENTRY(ceiling_copy)};
   return all;

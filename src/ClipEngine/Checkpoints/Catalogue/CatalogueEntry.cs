@@ -41,7 +41,10 @@ public sealed record CatalogueEntry
     public string? HubRepository { get; init; }
 
     /// <summary>File names to try in the repository, in order. The layout is then recognised by the keys inside, never by the name.</summary>
-    public ImmutableArray<string> HubFileNames { get; init; } = ["open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"];
+    public ImmutableArray<string> HubFileNames { get; init; } = UsualHubFileNames;
+
+    /// <summary>What open_clip asks the hub for where its table names no file.</summary>
+    internal static ImmutableArray<string> UsualHubFileNames => ["open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"];
 
     /// <summary>SHA-256 of files in the repository by their names, 64 lower-case digits, where several independent projects have published it; empty where none is known.</summary>
     public ImmutableDictionary<string, string> HubSha256 { get; init; } = ImmutableDictionary<string, string>.Empty;
@@ -131,6 +134,9 @@ internal sealed record CatalogueModel
 
     /// <summary>The configuration in open_clip's own JSON (<c>embed_dim</c>, <c>vision_cfg</c>, <c>text_cfg</c>).</summary>
     public required string ConfigurationJson { get; init; }
+
+    /// <summary>Whether its image tower is one of timm's.</summary>
+    internal bool HasNamedTower { get; init; }
 
     /// <summary>Published weights; none for models that were only ever configured.</summary>
     public required ImmutableArray<CatalogueEntry> Weights { get; init; }

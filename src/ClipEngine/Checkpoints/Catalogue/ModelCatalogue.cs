@@ -4,7 +4,7 @@ using System.Text.Json;
 namespace ClipEngine.Checkpoints;
 
 /// <summary>
-/// The OpenCLIP models of the ViT family and their published weights, as data (<c>catalogue.json</c>, embedded).
+/// The OpenCLIP models of the ViT family, ConvNeXt, MobileCLIP and ViTamin and their published weights, as data (<c>catalogue.json</c>, embedded).
 /// </summary>
 /// <remarks>
 /// <para>Sizes, addresses, activations and pixel statistics are open_clip 3.3.0's. One of its rows is wrong and is corrected here:
@@ -18,7 +18,7 @@ public static class ModelCatalogue
 {
     private static readonly Lazy<ImmutableArray<CatalogueModel>> s_models = new(Load);
 
-    /// <summary>All models, small ones first.</summary>
+    /// <summary>All models, family by family, small ones first.</summary>
     internal static ImmutableArray<CatalogueModel> Models => s_models.Value;
 
     /// <summary>All published weights.</summary>
@@ -100,6 +100,7 @@ public static class ModelCatalogue
                 Name = name,
                 Activation = activation,
                 ConfigurationJson = configuration.GetRawText(),
+                HasNamedTower = configuration.GetProperty("vision_cfg").TryGetProperty("timm_model_name", out _),
                 Weights = [.. weights[name].Select(entry => entry with { Note = Note(entry, activation) })],
             };
         })];
@@ -123,6 +124,7 @@ public static class ModelCatalogue
         Model = entry.GetProperty("model").GetString()!,
         Tag = entry.GetProperty("tag").GetString()!,
         HubRepository = Text(entry, "hub"),
+        HubFileNames = Text(entry, "hubFile") is { } file ? [file] : CatalogueEntry.UsualHubFileNames,
         HubSha256 = entry.TryGetProperty("hubSha256", out JsonElement hashes)
             ? hashes.EnumerateObject().ToImmutableDictionary(static file => file.Name, static file => file.Value.GetString()!)
             : ImmutableDictionary<string, string>.Empty,

@@ -60,7 +60,7 @@ internal sealed class ModifiedResNet : IImageTower
         Tensor x = _stem1.Forward(pass, pixels, new() { Stride = 2, Padding = 1, Activation = Activation.Relu });   // [n, width / 2, h / 2, w / 2]
         x = _stem2.Forward(pass, x, new() { Padding = 1, Activation = Activation.Relu });
         x = _stem3.Forward(pass, x, new() { Padding = 1, Activation = Activation.Relu });                           // [n, width, h / 2, w / 2]
-        x = pass.LeaveScope(mark, pass.AveragePool(x, 2));                                                          // [n, width, h / 4, w / 4]
+        x = pass.LeaveScope(mark, pass.AveragePool(x, 2, 2));                                                       // [n, width, h / 4, w / 4]
         mark = pass.EnterScope();
         foreach (Bottleneck block in _blocks)
             x = pass.ReleaseAllBut(mark, block.Forward(pass, x));                                                   // [n, 32 width, h / 32, w / 32] in the end
@@ -72,27 +72,8 @@ internal sealed class ModifiedResNet : IImageTower
     {
         private readonly Weight _kernel, _bias;
 
-        public ConvolutionNorm(WeightReader weights, string convolution, string norm, int inputs, int outputs, int side)
-        {
-            float[] kernel = weights.ReadValues($"{convolution}.weight", outputs, inputs, side, side);
-            float[] gamma = weights.ReadValues($"{norm}.weight", outputs);
-            float[] beta = weights.ReadValues($"{norm}.bias", outputs);
-            float[] mean = weights.ReadValues($"{norm}.running_mean", outputs);
-            float[] variance = weights.ReadValues($"{norm}.running_var", outputs);
-            weights.AllowUnused($"{norm}.num_batches_tracked"); // counts training steps
-            float[] bias = new float[outputs];
-            int size = inputs * side * side;
-            for (int o = 0; o < outputs; o++)
-            {
-                double factor = gamma[o] / Math.Sqrt(variance[o] + BatchNormFolding.Epsilon);
-                bias[o] = (float)(beta[o] - (mean[o] * factor));
-                foreach (ref float value in kernel.AsSpan(o * size, size))
-                    value = (float)(value * factor);
-            }
-
-            _kernel = weights.CreateFromValues(BatchNormFolding.KernelName($"{convolution}.weight", weights.Prefix + norm), WeightRole.Convolution, kernel, outputs, inputs, side, side);
-            _bias = weights.CreateFromValues(BatchNormFolding.BiasName(norm), WeightRole.Vector, bias, outputs);
-        }
+        public ConvolutionNorm(WeightReader weights, string convolution, string norm, int inputs, int outputs, int side) =>
+            (_kernel, _bias) = BatchNormFolding.ReadConvolution(weights, convolution, norm, outputs, inputs, side, side);
 
         public Tensor Forward(IPass pass, in Tensor x, in ConvolutionOptions options) => pass.Convolution(x, _kernel, _bias, options);
     }
@@ -124,8 +105,8 @@ internal sealed class ModifiedResNet : IImageTower
             Tensor identity = x;
             if (_stride > 1)
             {
-                y = pass.AveragePool(y, _stride);                                                               // [n, planes, h / stride, w / stride]
-                identity = pass.AveragePool(x, _stride);
+                y = pass.AveragePool(y, _stride, _stride);                                                          // [n, planes, h / stride, w / stride]
+                identity = pass.AveragePool(x, _stride, _stride);
             }
 
             if (_downsample is not null)

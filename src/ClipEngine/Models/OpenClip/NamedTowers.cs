@@ -8,7 +8,7 @@ internal interface INamedImageTowers
 
     /// <summary>The tower of a name.</summary>
     /// <param name="name">What <see cref="Knows"/> said yes to. It fixes the sizes, the activation and the epsilon.</param>
-    /// <param name="section"><c>vision_cfg</c>; takes out <c>timm_pool</c> and <c>timm_proj</c>. The shared keys are taken out by the caller.</param>
+    /// <param name="section"><c>vision_cfg</c>; takes out <c>timm_pool</c>, <c>timm_proj</c> and, where the tower runs at any size, <c>image_size</c>. The shared keys are taken out by the caller.</param>
     /// <param name="arguments"><c>model_args</c> of <c>timm_model.json</c>, the arguments of timm's function that differ from the name's; null where there is no such file.</param>
     /// <param name="embedDimension">The length of a feature.</param>
     ImageTowerConfig Read(string name, ConfigSection section, ConfigSection? arguments, int embedDimension);
@@ -31,7 +31,7 @@ internal interface INamedTextTowers
 /// <summary>The towers of other libraries that open_clip opens by a name, one line for each folder. Any image tower goes with any text tower.</summary>
 internal static class NamedTowers
 {
-    private static readonly INamedImageTowers[] s_image = [new SigLipTowers(), new TimmTowers()];
+    private static readonly INamedImageTowers[] s_image = [new SigLipTowers(), new TimmTowers(), new ConvNextTowers(), new FastVitTowers(), new VitaminTowers()];
 
     private static readonly INamedTextTowers[] s_text = [new TransformersTextTowers()];
 

@@ -125,9 +125,15 @@ internal static class OpenClipConfigReader
         ImageTowerConfig tower = NamedTowers.FindImage(name)!.Read(name, section, arguments, embedDimension);
         arguments?.RefuseTheRest();
         // The name fixes the tower; image_size only sets preprocessing in open_clip, and agrees with the tower in every published model.
-        (int height, int width) = section.Pair("image_size", tower.ImageSize.Height, LargestSide);
-        if ((height, width) != tower.ImageSize)
-            section.Problem("image_size", $"expected the tower's own size {tower.ImageSize.Height} x {tower.ImageSize.Width}, found {height} x {width}.");
+        // Towers that take any size have taken the key out.
+        if (section.Has("image_size"))
+        {
+            (int height, int width) = section.Pair("image_size", null, LargestSide);
+            if ((height, width) != tower.ImageSize)
+                section.Problem("image_size", $"expected the tower's own size {tower.ImageSize.Height} x {tower.ImageSize.Width}, found {height} x {width}.");
+        }
+
+        section.Forget("image_size");
         section.RefuseTheRest();
         return tower;
     }

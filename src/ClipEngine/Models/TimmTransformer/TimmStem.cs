@@ -34,24 +34,9 @@ internal sealed class TimmStem
         return pass.LeaveScope(mark, pass.MapToTokens(x));
     }
 
-    /// <summary>A convolution without bias and the batch norm behind it, folded: W' = W gamma / sqrt(var + eps), b' = beta - mean gamma / sqrt(var + eps).</summary>
     private static (Weight Kernel, Weight Bias, int Stride) ReadNormed(WeightReader weights, int inputs, int outputs, int side)
     {
-        float[] kernel = weights.ReadValues("conv.weight", outputs, inputs, side, side);
-        float[] gamma = weights.ReadValues("bn.weight", outputs), beta = weights.ReadValues("bn.bias", outputs);
-        float[] mean = weights.ReadValues("bn.running_mean", outputs), variance = weights.ReadValues("bn.running_var", outputs);
-        weights.AllowUnused("bn.num_batches_tracked"); // counts training steps
-        float[] bias = new float[outputs];
-        int taps = inputs * side * side;
-        for (int o = 0; o < outputs; o++)
-        {
-            double factor = gamma[o] / Math.Sqrt(variance[o] + BatchNormFolding.Epsilon);
-            bias[o] = (float)(beta[o] - (mean[o] * factor));
-            foreach (ref float tap in kernel.AsSpan(o * taps, taps))
-                tap = (float)(tap * factor);
-        }
-
-        return (weights.CreateFromValues(BatchNormFolding.KernelName("conv.weight", weights.Prefix + "bn"), WeightRole.Convolution, kernel, outputs, inputs, side, side),
-            weights.CreateFromValues(BatchNormFolding.BiasName("bn"), WeightRole.Vector, bias, outputs), side);
+        (Weight kernel, Weight bias) = BatchNormFolding.ReadConvolution(weights, "conv", "bn", outputs, inputs, side, side);
+        return (kernel, bias, side);
     }
 }

@@ -8,6 +8,9 @@ namespace ClipEngine.Models;
 /// <summary>The plan of a dual encoder of two towers.</summary>
 internal sealed class TwoTowerPlan(TwoTowerConfig config) : ModelPlan
 {
+    /// <summary>The two towers.</summary>
+    public TwoTowerConfig Config => config;
+
     public override string Family => config.Family;
 
     public override string Source => config.Source;

@@ -151,39 +151,36 @@ internal sealed unsafe partial class CpuPass
         Shape result = OperationShapes.Convolution(input, kernel, bias, options);
         RequireFloat(input, nameof(input));
         RequireOptional(options.Residual, nameof(options));
-        Shape shape = input.Shape, form = kernel.Shape;
         Tensor output = New(result);
-        var call = new NativeMethods.CpuConvolution
-        {
-            Input = input.Address,
-            Kernel = Native(kernel),
-            Bias = Native(bias),
-            Residual = options.Residual.Address,
-            Output = output.Address,
-            Batch = shape[0],
-            Channels = shape[1],
-            Groups = options.Groups,
-            Height = shape[2],
-            Width = shape[3],
-            KernelHeight = form[2],
-            KernelWidth = form[3],
-            Stride = options.Stride,
-            Padding = options.Padding,
-            Activation = (long)options.Activation,
-        };
-        NativeStatus status = OperationShapes.IsDepthwise(kernel.Role, form) ? NativeMethods.CpuConvolveDepthwise(_pass, call, form[0]) : NativeMethods.CpuConvolve(_pass, call);
+        NativeMethods.CpuConvolution call = Call(input, (int)input.Shape[2], (int)input.Shape[3], input.Shape[1], kernel, bias, options, output);
+        NativeStatus status = OperationShapes.IsDepthwise(kernel.Role, kernel.Shape) ? NativeMethods.CpuConvolveDepthwise(_pass, call, kernel.Shape[0]) : NativeMethods.CpuConvolve(_pass, call);
         status.ThrowIfFailed();
         return output;
     }
 
     /// <inheritdoc/>
-    public Tensor AveragePool(in Tensor input, int size)
+    public Tensor ConvolveTokens(in Tensor tokens, int height, int width, Weight kernel, Weight? bias, in ConvolutionOptions options)
     {
         using Operation operation = Enter();
-        Tensor output = New(OperationShapes.AveragePool(input, size));
+        (int rows, int columns) = OperationShapes.ConvolveTokens(tokens, height, width, kernel, bias, options);
+        bool isDepthwise = OperationShapes.IsDepthwise(kernel.Role, kernel.Shape);
+        if (!isDepthwise && options.Groups != 1)
+            return ComposedOperations.ConvolveTokens(this, tokens, height, width, kernel, bias, options);
+        RequireFloat(tokens, nameof(tokens));
+        RequireOptional(options.Residual, nameof(options));
+        Tensor output = New(new Shape(tokens.Shape[0], (long)rows * columns, kernel.Shape[0]));
+        NativeMethods.CpuConvolveTokens(_pass, Call(tokens, height, width, tokens.Shape[2], kernel, bias, options, output), isDepthwise ? kernel.Shape[0] : 0).ThrowIfFailed();
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public Tensor AveragePool(in Tensor input, int size, int stride, int padding = 0)
+    {
+        using Operation operation = Enter();
+        Tensor output = New(OperationShapes.AveragePool(input, size, stride, padding));
         RequireFloat(input, nameof(input));
         Shape shape = input.Shape;
-        NativeMethods.CpuAveragePool(_pass, input.Address, shape[0] * shape[1], shape[2], shape[3], size, output.Address).ThrowIfFailed();
+        NativeMethods.CpuAveragePool(_pass, input.Address, shape[0] * shape[1], shape[2], shape[3], size, stride, padding, output.Address).ThrowIfFailed();
         return output;
     }
 
@@ -242,6 +239,18 @@ internal sealed unsafe partial class CpuPass
     }
 
     /// <inheritdoc/>
+    public Tensor GateTokens(in Tensor tokens, in Tensor gates, Activation activation = Activation.None)
+    {
+        using Operation operation = Enter();
+        Shape shape = OperationShapes.GateTokens(tokens, gates);
+        RequireFloat(tokens, nameof(tokens));
+        RequireFloat(gates, nameof(gates));
+        Tensor output = New(shape);
+        NativeMethods.CpuGateTokens(_pass, tokens.Address, shape[0], shape[1], shape[2], gates.Address, (int)activation, output.Address).ThrowIfFailed();
+        return output;
+    }
+
+    /// <inheritdoc/>
     public Tensor L2Normalize(in Tensor input)
     {
         using Operation operation = Enter();
@@ -250,6 +259,25 @@ internal sealed unsafe partial class CpuPass
         NativeMethods.CpuL2Normalize(_pass, input.Address, Rows(input.Shape), input.Shape[^1], output.Address).ThrowIfFailed();
         return output;
     }
+
+    private NativeMethods.CpuConvolution Call(in Tensor input, int height, int width, long channels, Weight kernel, Weight? bias, in ConvolutionOptions options, in Tensor output) => new()
+    {
+        Input = input.Address,
+        Kernel = Native(kernel),
+        Bias = Native(bias),
+        Residual = options.Residual.Address,
+        Output = output.Address,
+        Batch = input.Shape[0],
+        Channels = channels,
+        Groups = options.Groups,
+        Height = height,
+        Width = width,
+        KernelHeight = kernel.Shape[2],
+        KernelWidth = kernel.Shape[3],
+        Stride = options.Stride,
+        Padding = options.Padding,
+        Activation = (long)options.Activation,
+    };
 
     private static long Rows(in Shape shape) => shape[^1] == 0 ? 0 : shape.ElementCount / shape[^1];
 

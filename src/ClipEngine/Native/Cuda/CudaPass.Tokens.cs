@@ -39,12 +39,16 @@ internal sealed unsafe partial class CudaPass
     }
 
     /// <inheritdoc/>
-    public Tensor AveragePool(in Tensor input, int size)
+    public Tensor AveragePool(in Tensor input, int size, int stride, int padding = 0)
     {
         using Operation operation = Enter();
-        Shape shape = OperationShapes.AveragePool(input, size);
+        Shape shape = OperationShapes.AveragePool(input, size, stride, padding);
         Tensor source = AsFloat32(input), output = New(shape);
-        Elements("average_pool", shape.ElementCount, [Address(source), Address(output), Slot(shape.ElementCount), Slot((int)input.Shape[2]), Slot((int)input.Shape[3]), Slot(size)]);
+        Elements("average_pool", shape.ElementCount,
+        [
+            Address(source), Address(output), Slot(shape.ElementCount), Slot((int)input.Shape[2]), Slot((int)input.Shape[3]), Slot(size), Slot(stride), Slot(padding),
+            Slot((int)shape[2]), Slot((int)shape[3]),
+        ]);
         return output;
     }
 
@@ -55,6 +59,17 @@ internal sealed unsafe partial class CudaPass
         Shape shape = OperationShapes.MapToTokens(map);
         Tensor source = AsFloat32(map), output = New(shape);
         Elements("map_to_tokens", shape.ElementCount, [Address(source), Address(output), Slot(shape.ElementCount), Slot((int)shape[2]), Slot((int)shape[1])]);
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public Tensor GateTokens(in Tensor tokens, in Tensor gates, Activation activation = Activation.None)
+    {
+        using Operation operation = Enter();
+        Shape shape = OperationShapes.GateTokens(tokens, gates);
+        Tensor source = AsFloat32(tokens), factors = AsFloat32(gates), output = New(shape);
+        Elements("gate_tokens", shape.ElementCount,
+            [Address(source), Address(factors), Address(output), Slot(shape.ElementCount), Slot((int)shape[1]), Slot((int)shape[2]), Slot((int)activation)]);
         return output;
     }
 

@@ -45,8 +45,8 @@ public sealed class ModelCatalogueTests
     [Fact]
     public void EveryConfigurationIsReadAndRunsWhatTheCatalogueSays()
     {
-        Assert.Equal(45, ModelCatalogue.Models.Length);
-        foreach (CatalogueModel model in ModelCatalogue.Models)
+        Assert.Equal(80, ModelCatalogue.Models.Length);
+        foreach (CatalogueModel model in ModelCatalogue.Models.Where(static model => !model.HasNamedTower))
         {
             Assert.Equal(model.Activation == WeightsActivation.QuickGelu, Configuration(model).QuickGelu);
             foreach (CatalogueEntry entry in model.Weights)
@@ -55,6 +55,60 @@ public sealed class ModelCatalogueTests
                 Assert.True(config.StatesPreprocessing);
             }
         }
+    }
+
+    [Fact]
+    public void EveryModelWithATowerOfTimmIsReadWithItsOwnPixels()
+    {
+        CatalogueModel[] models = [.. ModelCatalogue.Models.Where(static model => model.HasNamedTower)];
+        Assert.Equal(35, models.Length);
+        foreach (CatalogueModel model in models)
+        {
+            Assert.Equal(WeightsActivation.Gelu, model.Activation);
+            Assert.True(Plan(model.ConfigurationJson, model.Name).Cost!.Image.Parameters > 1e7, model.Name);
+            foreach (CatalogueEntry entry in model.Weights)
+            {
+                ModelPlan plan = Plan(model.ConfigurationFor(entry), entry.Name);
+                Assert.Equal(entry.Mean.ToArray(), plan.Preprocess.Mean.ToArray());
+                Assert.Equal(entry.Interpolation, plan.Preprocess.Interpolation.ToString().ToLowerInvariant());
+            }
+        }
+
+        Assert.Equal(["pytorch_model.bin"], ModelCatalogue.Find("ViTamin-S/datacomp1b").HubFileNames.ToArray());
+        Assert.Equal("open_clip_model.safetensors", ModelCatalogue.Find("convnext_base_w/laion2b_s13b_b82k").HubFileNames[0]);
+    }
+
+    /// <summary>open_clip's published profile (docs/model_profile.csv): parameters of each tower in millions, and the image tower's GFLOP.</summary>
+    [Theory]
+    [InlineData("convnext_tiny", "28.61", "63.69", 8.91)]
+    [InlineData("convnext_small", "49.85", "63.43", 17.37)]
+    [InlineData("convnext_base", "88.09", "63.43", 30.71)]
+    [InlineData("convnext_base_w", "88.22", "91.16", 40.11)]
+    [InlineData("convnext_base_w_320", "88.22", "91.16", 62.67)]
+    [InlineData("convnext_large", "197.41", "123.65", 68.72)]
+    [InlineData("convnext_large_d", "199.77", "152.00", 89.76)]
+    [InlineData("convnext_large_d_320", "199.77", "152.00", 140.25)]
+    [InlineData("convnext_xlarge", "350.25", "303.65", 159.14)]
+    [InlineData("convnext_xxlarge", "846.54", "354.03", 395.94)]
+    [InlineData("convnext_xxlarge_320", "846.54", "354.03", 618.65)]
+    public void WhatIsCountedOfAConvNextEqualsThePublishedProfile(string name, string imageMillions, string textMillions, double gigaOperations)
+    {
+        ModelCost cost = Plan(ModelCatalogue.FindModel(name).ConfigurationJson, name).Cost!;
+        Assert.Equal(imageMillions, (cost.Image.Parameters / 1e6).ToString("0.00"));
+        Assert.Equal(textMillions, (cost.Text.Parameters / 1e6).ToString("0.00"));
+        Assert.InRange(cost.Image.Operations / 1e9, 0.995 * gigaOperations, 1.005 * gigaOperations);
+    }
+
+    /// <summary>The formulas that the published tables are held against, and what is counted of a tower while it runs.</summary>
+    [Theory]
+    [InlineData("ViT-B-32")]
+    [InlineData("ViT-L-14-336")]
+    [InlineData("ViT-M-16-alt")]
+    [InlineData("ViT-H-14-CLIPA-336")]
+    public void WhatIsCountedEqualsTheFormula(string name)
+    {
+        OpenClipConfig config = Configuration(ModelCatalogue.FindModel(name));
+        Assert.Equal(ModelCost.Of(config).Image, CountingPass.Count(new OpenClipImageTower(config.Vision), config.EmbedDimension));
     }
 
     [Fact]
@@ -118,6 +172,8 @@ public sealed class ModelCatalogueTests
 
         Assert.Equal(ModelCatalogue.Entries.Count(), ModelCatalogue.Entries.Select(entry => entry.Name).Distinct().Count());
     }
+
+    private static ModelPlan Plan(string json, string name) => ModelFamilies.Plan(new ModelFiles(ConfigFile.ParseRoot(Encoding.UTF8.GetBytes(json), name), name));
 
     private static OpenClipConfig Configuration(CatalogueModel model) => OpenClipConfig.Parse(Encoding.UTF8.GetBytes(model.ConfigurationJson), model.Name);
 }

@@ -1,0 +1,128 @@
+using ClipEngine.Checkpoints;
+using ClipEngine.Tensors;
+
+namespace ClipEngine.Models;
+
+/// <summary>
+/// A pass that computes nothing and counts the arithmetic of what is asked for, by the rule of <see cref="ModelCost"/>: convolutions, linear
+/// layers and the two products of attention. A tower is counted as it runs, so that no formula of its own is needed.
+/// </summary>
+internal sealed class CountingPass : IPass
+{
+    /// <summary>Floating-point operations so far; a multiply-add is two.</summary>
+    public long Operations { get; private set; }
+
+    /// <summary>Counts an image tower: the parameters that it asks a checkpoint for, and the operations of one image.</summary>
+    /// <param name="tower">Its configuration.</param>
+    /// <param name="embedDimension">The length of a feature.</param>
+    public static TowerCost Count(ImageTowerConfig tower, int embedDimension)
+    {
+        using var nothing = new UntrainedCheckpoint(tower.Outline, []);
+        using var weights = new WeightReader(nothing, backend: null);
+        IImageTower built = tower.Build(weights, embedDimension);
+        using var pass = new CountingPass();
+        built.Forward(pass, Result(new Shape(1, 3, tower.ImageSize.Height, tower.ImageSize.Width)));
+        // A batch norm's statistics are no parameters.
+        long parameters = weights.Requests.Where(static request => !request.Key.Contains(".running_", StringComparison.Ordinal)).Sum(static request => request.Shape.ElementCount);
+        return new TowerCost(parameters, pass.Operations);
+    }
+
+    public Tensor Upload(ReadOnlySpan<float> values, in Shape shape) => Result(shape);
+
+    public Tensor Upload(ReadOnlySpan<int> values, in Shape shape) => new(shape, ElementType.Int32, 1);
+
+    public void Read(in Tensor tensor, Span<float> destination) => throw new NotSupportedException("Nothing is computed here.");
+
+    public long EnterScope() => 0;
+
+    public Tensor LeaveScope(long mark, in Tensor kept) => kept;
+
+    public Tensor ReleaseAllBut(long mark, in Tensor kept) => kept;
+
+    public void Store(TokenStore store, in TokenView tokens, int position = 0) => OperationShapes.Store(store, tokens, position);
+
+    public Tensor Load(TokenStore store) => Result(store.Shape);
+
+    public void Reorder(TokenStore store, ReadOnlySpan<int> sources) => OperationShapes.Reorder(store, sources);
+
+    public Tensor Linear(in Tensor input, Weight weight, Weight? bias, in Epilogue epilogue = default) =>
+        Product(OperationShapes.Linear(input, weight, bias, epilogue), input.Shape[^1]);
+
+    public Tensor LayerNorm(in Tensor input, Weight weight, Weight bias, float epsilon)
+    {
+        OperationShapes.LayerNorm(input, weight, bias);
+        return Result(input.Shape);
+    }
+
+    public Tensor RmsNorm(in Tensor input, Weight weight, float epsilon)
+    {
+        OperationShapes.RmsNorm(input, weight);
+        return Result(input.Shape);
+    }
+
+    /// <summary>Queries times keys and their softmax times values; a mask saves nothing.</summary>
+    public Tensor Attention(in TokenView query, in TokenView key, in TokenView value, int heads, in AttentionMask mask = default) =>
+        Product(OperationShapes.Attention(query, key, value, heads, mask), 2 * key.Count);
+
+    /// <summary>Every block whole, also where a model uses one token of the last one.</summary>
+    public Tensor TransformerStack(in Tensor input, ReadOnlySpan<TransformerBlock> blocks, in AttentionMask mask = default, in Tensor select = default)
+    {
+        Tensor x = input;
+        foreach (TransformerBlock block in blocks)
+            x = ((IPass)this).TransformerBlock(x, block, mask);
+        return select.Exists ? SelectTokens(x, select) : x;
+    }
+
+    public Tensor Rotary(in TokenView input, Weight cosines, Weight sines, int heads, RotaryPairing pairing, int firstPosition = 0) =>
+        Result(OperationShapes.Rotary(input, cosines, sines, heads, firstPosition));
+
+    public Tensor PatchEmbedding(in Tensor pixels, Weight kernel, Weight? bias) => Product(OperationShapes.PatchEmbedding(pixels, kernel, bias), Taps(kernel));
+
+    public Tensor Convolution(in Tensor input, Weight kernel, Weight? bias, in ConvolutionOptions options) => Product(OperationShapes.Convolution(input, kernel, bias, options), Taps(kernel));
+
+    public Tensor AssembleTokens(in Tensor tokens, Weight? firstToken, Weight? positions) => Result(OperationShapes.AssembleTokens(tokens, firstToken, positions));
+
+    public Tensor TokenEmbedding(in Tensor ids, Weight table, Weight? appendedToken, Weight? positions, int firstPosition = 0) =>
+        Result(OperationShapes.TokenEmbedding(ids, table, appendedToken, positions, firstPosition));
+
+    public Tensor SelectTokens(in Tensor tokens, in Tensor indices) => Result(OperationShapes.SelectTokens(tokens, indices));
+
+    public Tensor SliceTokens(in Tensor tokens, int start, int count) => Result(OperationShapes.SliceTokens(tokens, start, count));
+
+    public Tensor MeanTokens(in Tensor tokens) => Result(OperationShapes.MeanTokens(tokens));
+
+    public Tensor ConcatenateTokens(in Tensor first, in Tensor second) => Result(OperationShapes.ConcatenateTokens(first, second));
+
+    public Tensor BroadcastTokens(Weight tokens, int batch) => Result(OperationShapes.BroadcastTokens(tokens, batch));
+
+    public Tensor AveragePool(in Tensor input, int size, int stride, int padding = 0) => Result(OperationShapes.AveragePool(input, size, stride, padding));
+
+    public Tensor GateTokens(in Tensor tokens, in Tensor gates, Activation activation = Activation.None) => Result(OperationShapes.GateTokens(tokens, gates));
+
+    public Tensor MapToTokens(in Tensor map) => Result(OperationShapes.MapToTokens(map));
+
+    public Tensor TokensToMap(in Tensor tokens, int height, int width) => Result(OperationShapes.TokensToMap(tokens, height, width));
+
+    public Tensor Activate(in Tensor input, Activation activation) => Result(input.Shape);
+
+    public Tensor Add(in Tensor left, in Tensor right) => Result(OperationShapes.Elementwise(left, right));
+
+    public Tensor Multiply(in Tensor left, in Tensor right) => Result(OperationShapes.Elementwise(left, right));
+
+    public Tensor L2Normalize(in Tensor input) => Result(input.Shape);
+
+    public void Dispose()
+    {
+        // It owns nothing.
+    }
+
+    private static long Taps(Weight kernel) => kernel.Shape.ElementCount / kernel.Shape[0];
+
+    private static Tensor Result(in Shape shape) => new(shape, ElementType.Float32, 1);
+
+    private Tensor Product(in Shape result, long depth)
+    {
+        Operations += 2 * result.ElementCount * depth;
+        return Result(result);
+    }
+}
