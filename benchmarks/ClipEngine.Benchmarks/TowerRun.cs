@@ -85,8 +85,8 @@ internal static class TowerRun
             var time = TimeSpan.FromSeconds(double.Parse(words[1]));
             if (words[0] == "operations")
             {
-                var cost = ModelCost.Of(OpenClipConfig.Parse(File.ReadAllBytes(Path.Combine(folder, "open_clip_config.json")), folder));
-                Console.WriteLine(isShort ? 0 : text ? cost.Text.Operations : cost.Image.Operations);
+                ModelCost? cost = ModelConfiguration.Plan(folder).Cost;
+                Console.WriteLine(isShort || cost is null ? 0 : text ? cost.Text.Operations : cost.Image.Operations);
                 continue;
             }
 

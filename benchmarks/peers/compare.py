@@ -7,7 +7,7 @@
         [--peers onnx,torchsharp-fp32,torchsharp-bf16,pytorch-fp32,pytorch-bf16,openvino-fp32,openvino-bf16]
 
 WORK holds what is made once and reused: onnx/ (export_towers.py), photos/ (make_photos.py), and for every model, ViT-B-32/ for one, a folder
-with the same shapes (tools/synthesize-checkpoint). A peer that is not there is said to be missing and its part left out; nothing is fetched:
+with the same shapes (tools/synthesize-checkpoint); without it the towers are made from benchmarks/families with random weights. A peer that is not there is said to be missing and its part left out; nothing is fetched:
     npm install --ignore-scripts onnxruntime-node@1.30.0        for start, in the folder that ORT_DIR names, outside the tree
     apt-get install libdnnl-dev                                 or unpacked anywhere: CPLUS_INCLUDE_PATH and LIBRARY_PATH name it
 Python needs numpy, and PyTorch, torchvision and Pillow for imaging. Wall times; run it on a quiet machine. A ratio is the peer's time
@@ -164,12 +164,14 @@ def towers():
     for model in options.models.split(","):
         for tower in options.towers.split(","):
             onnx = path("onnx", f"{model}.{tower.replace('prompts', 'text')}.onnx")
-            if (options.peers != "none" and not os.path.exists(onnx)) or not os.path.isdir(path(model)):
-                missing(f"{model} {tower}: {onnx} and {path(model)} are both needed")
+            # Without a folder of weights ours are random, as the peer's are.
+            source = path(model) if os.path.isdir(path(model)) else os.path.join(ROOT, "benchmarks", "families", f"{model}.json")
+            if (options.peers != "none" and not os.path.exists(onnx)) or not os.path.exists(source):
+                missing(f"{model} {tower}: {onnx} and {source} are both needed")
                 continue
             commands = {name: peer_command(name, onnx) for name in options.peers.split(",") if name != "none"}
             peers = {name: Contender(name, *command) for name, command in commands.items() if command}
-            ours = {kind: Contender(kind, "dotnet", BENCHMARKS, "towers", path(model), tower, str(options.threads), "-", kind) for kind in options.types.split(",")}
+            ours = {kind: Contender(kind, "dotnet", BENCHMARKS, "towers", source, tower, str(options.threads), "-", kind) for kind in options.types.split(",")}
             operations = next(iter(ours.values())).ask("operations 0")[0]
             for batch in map(int, options.batches.split(",")):
                 times, shares = {kind: [] for kind in (*peers, *ours)}, {kind: [] for kind in ours}

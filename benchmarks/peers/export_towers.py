@@ -1,7 +1,7 @@
 """Writes CLIP's towers as ONNX files for ONNX Runtime: plain PyTorch modules of our own with open_clip's arithmetic (fused
 projection, exact GELU, pre-norm blocks) and random weights, which cost what trained ones cost.
 
-    python3 export_towers.py OUTDIR [NAME...]        NAME: ViT-B-32 ViT-B-16 ViT-L-14; the text tower goes with ViT-B-32
+    python3 export_towers.py OUTDIR [NAME...]        NAME: ViT-B-32 ViT-B-16 ViT-L-14 convnext_base_w MobileCLIP2-S0; the text tower goes with ViT-B-32
 
 Beside NAME.TOWER.onnx lie .in.bin, .ref.bin (PyTorch's own output), .weights.bin and .json for towers/. Needs PyTorch 1.13 or later.
 """
@@ -58,6 +58,105 @@ class Vision(nn.Module):
         return self.ln_post(x[:, 0]) @ self.proj
 
 
+class ConvNextBlock(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 7, padding=3, groups=width)
+        self.norm = nn.LayerNorm(width, 1e-6)
+        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.gamma = nn.Parameter(torch.rand(width))
+
+    def forward(self, x):
+        y = self.norm(self.conv(x).permute(0, 2, 3, 1))
+        y = self.fc2(nn.functional.gelu(self.fc1(y))).permute(0, 3, 1, 2)
+        return x + y * self.gamma.reshape(1, -1, 1, 1)
+
+
+class ChannelNorm(nn.LayerNorm):
+    def forward(self, x):
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class ConvNext(nn.Module):
+    size = 256
+
+    def __init__(self, depths, width, embedding):
+        super().__init__()
+        layers = [nn.Conv2d(3, width, 4, 4), ChannelNorm(width, 1e-6)]
+        for stage, depth in enumerate(depths):
+            if stage > 0:
+                layers += [ChannelNorm(width, 1e-6), nn.Conv2d(width, 2 * width, 2, 2)]
+                width *= 2
+            layers += [ConvNextBlock(width) for _ in range(depth)]
+        self.layers, self.norm, self.proj = nn.Sequential(*layers), nn.LayerNorm(width, 1e-6), nn.Linear(width, embedding, bias=False)
+
+    def forward(self, pixels):
+        return self.proj(self.norm(self.layers(pixels).mean((2, 3))))
+
+
+class SqueezeExcite(nn.Module):
+    def __init__(self, width, squeezed):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Conv2d(width, squeezed, 1), nn.Conv2d(squeezed, width, 1)
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.fc2(nn.functional.relu(self.fc1(x.mean((2, 3), keepdim=True)))))
+
+
+class FastVitBlock(nn.Module):
+    """With all branches and batch norms folded into the convolutions, as the model is deployed."""
+
+    def __init__(self, width, attends):
+        super().__init__()
+        self.attends = attends
+        if attends:
+            self.qkv, self.out, self.gamma1 = nn.Linear(width, 3 * width), nn.Linear(width, width), nn.Parameter(torch.rand(width))
+        else:
+            self.mixer = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.conv = nn.Conv2d(width, width, 7, padding=3, groups=width)
+        self.fc1, self.fc2, self.gamma = nn.Conv2d(width, 3 * width, 1), nn.Conv2d(3 * width, width, 1), nn.Parameter(torch.rand(width))
+
+    def forward(self, x):
+        if self.attends:
+            n, c, h, w = x.shape
+            q, k, v = self.qkv(x.flatten(2).transpose(1, 2)).reshape(n, h * w, 3, c // 32, 32).permute(2, 0, 3, 1, 4)
+            y = ((q @ k.transpose(-2, -1) * 32 ** -0.5).softmax(-1) @ v).transpose(1, 2).reshape(n, h * w, c)
+            x = x + (self.out(y) * self.gamma1).transpose(1, 2).reshape(n, c, h, w)
+        else:
+            x = self.mixer(x)
+        return x + self.fc2(nn.functional.gelu(self.fc1(self.conv(x)))) * self.gamma.reshape(1, -1, 1, 1)
+
+
+class FastVit(nn.Module):
+    """MobileCLIP's small towers: 3 stages of convolutions and one of attention."""
+
+    size = 256
+
+    def __init__(self, depths, width, embedding):
+        super().__init__()
+        layers = [nn.Conv2d(3, width, 3, 2, 1), nn.GELU(), nn.Conv2d(width, width, 3, 2, 1, groups=width), nn.GELU(), nn.Conv2d(width, width, 1), nn.GELU()]
+        for stage, depth in enumerate(depths):
+            if stage > 0:
+                layers += [nn.Conv2d(width, 2 * width, 7, 2, 3, groups=width)]
+                layers += [SqueezeExcite(2 * width, width // 2)] if stage > 1 else []
+                width *= 2
+                layers += [nn.GELU(), nn.Conv2d(width, width, 1), nn.GELU()]
+            attends = stage == len(depths) - 1
+            layers += [nn.Conv2d(width, width, 7, padding=3, groups=width)] if attends else []
+            layers += [FastVitBlock(width, attends) for _ in range(depth)]
+        layers += [nn.Conv2d(width, 2 * width, 3, padding=1, groups=width), SqueezeExcite(2 * width, width // 8), nn.GELU()]
+        self.layers, self.head = nn.Sequential(*layers), nn.Linear(2 * width, embedding)
+
+    def forward(self, pixels):
+        return self.head(self.layers(pixels).mean((2, 3)))
+
+
+CONVOLUTIONAL = {
+    "convnext_base_w": lambda: ConvNext((3, 3, 27, 3), 128, 640),
+    "MobileCLIP2-S0": lambda: FastVit((2, 6, 10, 2), 64, 512),
+}
+
+
 class Text(nn.Module):
     def __init__(self, width, layers, heads, context, vocabulary, embedding):
         super().__init__()
@@ -90,7 +189,7 @@ def export(folder, name, module, example, operand):
         for value in weights.values():
             value.numpy().astype(numpy.float32).tofile(file)
     with open(base + ".json", "w", encoding="utf-8") as file:
-        json.dump({"input": operand, "shape": list(example.shape), "dtype": "int64" if example.dtype == torch.int64 else "float32", "heads": module.blocks[0].heads,
+        json.dump({"input": operand, "shape": list(example.shape), "dtype": "int64" if example.dtype == torch.int64 else "float32", "heads": module.blocks[0].heads if hasattr(module, "blocks") else 0,
                    "weights": [{"name": key, "shape": list(value.shape)} for key, value in weights.items()]}, file)
     print(name, os.path.getsize(base + ".onnx") >> 20, "MiB", flush=True)
 
@@ -100,6 +199,10 @@ def main():
     os.makedirs(folder, exist_ok=True)
     for name in names:
         torch.manual_seed(0)
+        if name in CONVOLUTIONAL:
+            module = CONVOLUTIONAL[name]()
+            export(folder, name + ".image", module, torch.randn(3, 3, module.size, module.size), "pixels")
+            continue
         export(folder, name + ".image", Vision(*VISION[name]), torch.randn(3, 3, 224, 224), "pixels")  # 3, not the traced 2
         if name in TEXT:
             tokens = torch.randint(1, 49000, (3, TEXT[name][3]))
