@@ -40,6 +40,21 @@ public class LowerPrecisionTests
         }
     }
 
+    /// <summary>Towers of convolutions, whose linear layers alone are computed in fewer bits.</summary>
+    [SkippableTheory]
+    [MemberData(nameof(SetsAndTypes))]
+    public void Features_of_convolutional_towers_keep_their_direction(string instructionSet, ElementType type, double cosine)
+    {
+        using CpuBackend backend = CpuBackend.Create(new CpuBackendOptions { ComputeType = type, InstructionSet = instructionSet });
+        foreach (string family in new[] { "convnext-base-w", "convnext-large-d-320", "convnext-xxlarge", "mobileclip2-s0", "mobileclip2-s3", "vitamin-s", "vitamin-xl" })
+        {
+            string folder = TestData.SharedPath("goldens", "families", family);
+            using LoadedModel model = LoadedModel.Load(folder, backend);
+            using ICheckpoint golden = Checkpoint.OpenAsStored(Path.Combine(folder, "golden.safetensors"));
+            AssertCosines(golden, family, "image_features_normalized", GoldenFeatures.Images(model.Encoder, golden.ReadSingles("pixels"), GoldenFeatures.ShapeOf(golden, "pixels"), normalize: true), cosine);
+        }
+    }
+
     /// <summary>Products of integers are exact, and the sets with AVX-512 compute all else alike.</summary>
     [SkippableFact]
     public void Int8_has_the_same_bits_on_every_set_with_vectors_of_AVX512()
