@@ -25,9 +25,10 @@ internal static class FeatureFile
     /// <param name="name"><c>image_features</c> or <c>text_features</c>.</param>
     /// <param name="features">Not normalised.</param>
     /// <param name="inputs">One name for each row.</param>
-    public static void Write(string path, string name, FeatureMatrix features, IReadOnlyList<string> inputs)
+    /// <param name="preprocessing">How the inputs were prepared.</param>
+    public static void Write(string path, string name, FeatureMatrix features, IReadOnlyList<string> inputs, string preprocessing)
     {
-        WriteRows(path, name, features.Shape, new ListedNames(inputs), preprocessing: null, rows => rows(0, features.Values));
+        WriteRows(path, name, features.Shape, new ListedNames(inputs), preprocessing, rows => rows(0, features.Values));
     }
 
     /// <summary>The same, given the features as they are made: memory does not grow with their number.</summary>
@@ -35,9 +36,9 @@ internal static class FeatureFile
     /// <param name="name"><c>image_features</c> or <c>text_features</c>.</param>
     /// <param name="shape">Of all features.</param>
     /// <param name="inputs">One name for each row.</param>
-    /// <param name="preprocessing">How the images became pixels; under <c>preprocessing</c> in the metadata of <c>.safetensors</c>, <c>.parquet</c> and <c>.arrow</c>. Null for sentences.</param>
+    /// <param name="preprocessing">How images became pixels, or sentences ids; under <c>preprocessing</c> in the metadata of <c>.safetensors</c>, <c>.parquet</c> and <c>.arrow</c>.</param>
     /// <param name="make">Calls the handler that it is given with all rows in order, not normalised.</param>
-    public static void WriteRows(string path, string name, Shape shape, IRowNames inputs, string? preprocessing, Action<FeatureRowHandler> make)
+    public static void WriteRows(string path, string name, Shape shape, IRowNames inputs, string preprocessing, Action<FeatureRowHandler> make)
     {
         int width = (int)shape[^1];
         float[] normalized = [];
@@ -61,7 +62,7 @@ internal static class FeatureFile
             return;
         }
 
-        var file = new SafetensorsWriter(preprocessing is null ? null : new Dictionary<string, string> { ["preprocessing"] = preprocessing });
+        var file = new SafetensorsWriter(new Dictionary<string, string> { ["preprocessing"] = preprocessing });
         inputs.AddTo(file, "names");
         file.AddRows(name, Dimensions(shape));
         file.AddRows($"{name}_normalized", Dimensions(shape));
@@ -118,7 +119,7 @@ internal static class FeatureFile
         writer.Add($"{name}_normalized", normalized.Values, Dimensions(normalized.Shape));
     }
 
-    private static void WriteTable(string path, Shape shape, IRowNames inputs, string? preprocessing, Action<FeatureRowHandler> make)
+    private static void WriteTable(string path, Shape shape, IRowNames inputs, string preprocessing, Action<FeatureRowHandler> make)
     {
         if (shape.Rank != 2)
             throw new BadInputException(path, $"the model makes a feature of every token ({shape}); a table takes one for each row.", "Write .npy or .safetensors.");
@@ -138,7 +139,7 @@ internal static class FeatureFile
                     table.EndRow();
                 }
             });
-        }, preprocessing is null ? null : new Dictionary<string, string> { ["preprocessing"] = preprocessing });
+        }, new Dictionary<string, string> { ["preprocessing"] = preprocessing });
     }
 
     /// <summary>The sizes of a shape.</summary>

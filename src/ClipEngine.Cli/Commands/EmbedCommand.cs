@@ -158,8 +158,9 @@ internal static class EmbedCommand
             FeatureMatrix features = loaded.Model.EncodeTexts(texts, normalize: false, progress, cancellation);
             if (features.Truncated.Count > 0)
                 Console.Error.WriteLine($"clipengine: {features.Truncated.Count} of the sentences did not fit {loaded.Model.Tokenizer.ContextLength} ids and lost their ends; the first is number {features.Truncated[0] + 1}.");
-            FeatureFile.Write(path, "text_features", features, texts);
-            return Report(parsed.GetValue(json), path, loaded.Model, [features.Shape], features.Truncated);
+            string tokenizer = loaded.Model.Encoder.Tokenizer.Describe();
+            FeatureFile.Write(path, "text_features", features, texts, tokenizer);
+            return Report(parsed.GetValue(json), path, loaded.Model, [features.Shape], features.Truncated, tokenizer: tokenizer);
         }, cancellation));
         return command;
     }
@@ -265,7 +266,7 @@ internal static class EmbedCommand
         return path;
     }
 
-    private static int Report(bool json, string path, ClipModel model, Shape[] shapes, IReadOnlyList<int> truncated, Speed? speed = null, SkippedImages? skipped = null, bool isListed = false)
+    private static int Report(bool json, string path, ClipModel model, Shape[] shapes, IReadOnlyList<int> truncated, Speed? speed = null, SkippedImages? skipped = null, bool isListed = false, string? tokenizer = null)
     {
         if (!json)
         {
@@ -304,8 +305,9 @@ internal static class EmbedCommand
                 speed.WriteTo(writer);
             }
 
+            if (tokenizer is not null)
+                writer.WriteString("tokenizer", tokenizer);
             skipped?.WriteMembers(writer);
-
             writer.WriteNumber("weight_bytes", model.WeightBytes);
             using var process = System.Diagnostics.Process.GetCurrentProcess();
             writer.WriteNumber("peak_memory_bytes", process.PeakWorkingSet64);

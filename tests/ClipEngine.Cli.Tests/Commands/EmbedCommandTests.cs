@@ -248,6 +248,8 @@ public sealed class EmbedCommandTests : IDisposable
         Assert.Equal(0, said.RootElement.GetProperty("truncated").GetArrayLength());
         Assert.Equal(0, said.RootElement.GetProperty("notices").GetArrayLength());
         using ICheckpoint golden = Checkpoint.Open(TestData.Path("demo", "small.safetensors")), found = Checkpoint.Open(output);
+        const string Tokenizer = "sentences as open_clip, CLIP's own tokenizer, clean lower";
+        Assert.Equal((Tokenizer, Tokenizer), (said.RootElement.GetProperty("tokenizer").GetString(), found.Metadata["preprocessing"]));
         float[] expected = golden.ReadSingles("text_features"), features = found.ReadSingles("text_features");
         Assert.Equal(expected.Length, features.Length);
         double spread = Math.Sqrt(expected.Average(value => (double)value * value));
