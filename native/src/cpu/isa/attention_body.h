@@ -111,7 +111,7 @@ static void attention(const AttentionHead& call) {
 
     // Scores, tiled like the left operand that they become.
     for (int64_t p = 0; p * kPanelColumns < seen; ++p) {
-      multiply_tile<FloatDot>(height, reinterpret_cast<const uint32_t*>(queries), reinterpret_cast<const uint32_t*>(keys + p * call.width * kPanelColumns),
+      multiply_tile<FloatDot>(height, reinterpret_cast<const uint32_t*>(queries), WholePanel{reinterpret_cast<const uint32_t*>(keys + p * call.width * kPanelColumns)},
                               call.width, reinterpret_cast<uint32_t*>(sums), false, reinterpret_cast<const char*>(keys), 0, 0);
       for (int64_t r = 0; r < height; ++r) {
         for (int64_t v = 0; v < kPanelColumns; v += kWidth) {
@@ -124,7 +124,7 @@ static void attention(const AttentionHead& call) {
     exponentials_of_scores(call, first, height, seen, scores, inverse);
 
     for (int64_t p = 0; p < value_panels; ++p) {
-      multiply_tile<FloatDot>(height, reinterpret_cast<const uint32_t*>(scores), reinterpret_cast<const uint32_t*>(values + p * call.keys * kPanelColumns),
+      multiply_tile<FloatDot>(height, reinterpret_cast<const uint32_t*>(scores), WholePanel{reinterpret_cast<const uint32_t*>(values + p * call.keys * kPanelColumns)},
                               seen, reinterpret_cast<uint32_t*>(sums), false, reinterpret_cast<const char*>(values), 0, 0);
       for (int64_t r = 0; r < height; ++r) {
         for (int64_t v = 0; v < kPanelColumns; v += kWidth) {

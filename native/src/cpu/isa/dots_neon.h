@@ -18,13 +18,15 @@ struct FloatDot {
   static constexpr bool kMatrix = false;
   using Sum = float32x4_t;
   using Left = float32x4_t;
+  using Right = float32x4_t;
   static inline Sum zero() { return vdupq_n_f32(0.0f); }
   static inline Sum load(const uint32_t* p) { return vld1q_f32(reinterpret_cast<const float*>(p)); }
   static inline void store(uint32_t* p, Sum v) { vst1q_f32(reinterpret_cast<float*>(p), v); }
   static inline Left left(const uint32_t* p) { return vld1q_f32(reinterpret_cast<const float*>(p)); }
+  static inline Right right(const uint32_t* p) { return vld1q_f32(reinterpret_cast<const float*>(p)); }
   template <int kLane>
-  static inline Sum step(Left a, const uint32_t* b, Sum c) {
-    return vfmaq_laneq_f32(c, vld1q_f32(reinterpret_cast<const float*>(b)), a, kLane);
+  static inline Sum step(Left a, Right b, Sum c) {
+    return vfmaq_laneq_f32(c, b, a, kLane);
   }
 };
 
@@ -59,13 +61,15 @@ struct ByteDot {
   static constexpr bool kMatrix = false;
   using Sum = int32x4_t;
   using Left = int8x16_t;
+  using Right = int8x16_t;
   static inline Sum zero() { return vdupq_n_s32(0); }
   static inline Sum load(const uint32_t* p) { return vld1q_s32(reinterpret_cast<const int32_t*>(p)); }
   static inline void store(uint32_t* p, Sum v) { vst1q_s32(reinterpret_cast<int32_t*>(p), v); }
   static inline Left left(const uint32_t* p) { return vld1q_s8(reinterpret_cast<const int8_t*>(p)); }
+  static inline Right right(const uint32_t* p) { return vld1q_s8(reinterpret_cast<const int8_t*>(p)); }
   template <int kLane>
-  static inline Sum step(Left a, const uint32_t* b, Sum c) {
-    return vdotq_laneq_s32(c, vld1q_s8(reinterpret_cast<const int8_t*>(b)), a, kLane);
+  static inline Sum step(Left a, Right b, Sum c) {
+    return vdotq_laneq_s32(c, b, a, kLane);
   }
 };
 #else
@@ -74,13 +78,15 @@ struct ByteDot {
   static constexpr bool kMatrix = false;
   using Sum = int32x4_t;
   using Left = int8x16_t;
+  using Right = int8x16_t;
   static inline Sum zero() { return vdupq_n_s32(0); }
   static inline Sum load(const uint32_t* p) { return vld1q_s32(reinterpret_cast<const int32_t*>(p)); }
   static inline void store(uint32_t* p, Sum v) { vst1q_s32(reinterpret_cast<int32_t*>(p), v); }
   static inline Left left(const uint32_t* p) { return vld1q_s8(reinterpret_cast<const int8_t*>(p)); }
+  static inline Right right(const uint32_t* p) { return vld1q_s8(reinterpret_cast<const int8_t*>(p)); }
   template <int kLane>
-  static inline Sum step(Left a, const uint32_t* b, Sum c) {
-    const int8x16_t row = vreinterpretq_s8_s32(vdupq_laneq_s32(vreinterpretq_s32_s8(a), kLane)), panel = vld1q_s8(reinterpret_cast<const int8_t*>(b));
+  static inline Sum step(Left a, Right panel, Sum c) {
+    const int8x16_t row = vreinterpretq_s8_s32(vdupq_laneq_s32(vreinterpretq_s32_s8(a), kLane));
     const int16x8_t low = vmull_s8(vget_low_s8(panel), vget_low_s8(row)), high = vmull_high_s8(panel, row);
     return vpadalq_s16(c, vpaddq_s16(low, high));
   }
@@ -93,8 +99,8 @@ constexpr bool kBf16Pairs = false;
 
 // c[R][panel] = (accumulate ? c : 0) + a b, every element one chain over the words in ascending order: whatever R is, a row gets
 // the same bits. ahead: as in product_body.h.
-template <class Dot, int R>
-static inline void lane_tile(const uint32_t* a, const uint32_t* b, int64_t words, uint32_t* c, bool accumulate, const char* ahead, int64_t ahead_step, int64_t ahead_pair) {
+template <class Dot, int R, class Panel>
+static inline void lane_tile(const uint32_t* a, Panel b, int64_t words, uint32_t* c, bool accumulate, const char* ahead, int64_t ahead_step, int64_t ahead_pair) {
   typename Dot::Sum sum[R][kPanelVectors];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
@@ -104,10 +110,11 @@ static inline void lane_tile(const uint32_t* a, const uint32_t* b, int64_t words
   const auto one_word = [&](const typename Dot::Left (&left)[R], auto lane) __attribute__((always_inline)) {
 #pragma GCC unroll 4
     for (int v = 0; v < kPanelVectors; ++v) {
+      const typename Dot::Right right = b.template right<Dot>(v * kWidth);
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) sum[r][v] = Dot::template step<decltype(lane)::value>(left[r], b + v * kWidth, sum[r][v]);
+      for (int r = 0; r < R; ++r) sum[r][v] = Dot::template step<decltype(lane)::value>(left[r], right, sum[r][v]);
     }
-    b += kPanelColumns;
+    b.advance(kPanelColumns);
   };
   // Whole lines of a row are followed by the same row's next line, behind the other rows'.
   for (int64_t line = 0; line < words; line += kLine) {
@@ -117,10 +124,10 @@ static inline void lane_tile(const uint32_t* a, const uint32_t* b, int64_t words
       __builtin_prefetch(ahead, 0, 2);
       __builtin_prefetch(ahead + ahead_pair, 0, 2);
       ahead += ahead_step;
-      __builtin_prefetch(b + kAhead * kPanelColumns, 0, 3);
-      __builtin_prefetch(b + (kAhead + 1) * kPanelColumns, 0, 3);
-      __builtin_prefetch(b + (kAhead + 2) * kPanelColumns, 0, 3);
-      __builtin_prefetch(b + (kAhead + 3) * kPanelColumns, 0, 3);
+      b.fetch(kAhead * kPanelColumns);
+      b.fetch((kAhead + 1) * kPanelColumns);
+      b.fetch((kAhead + 2) * kPanelColumns);
+      b.fetch((kAhead + 3) * kPanelColumns);
       typename Dot::Left left[R];
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) left[r] = Dot::left(a + r * kLine + w);
@@ -220,10 +227,10 @@ static inline void matrix_tile(const uint32_t* a, const uint32_t* b, int64_t wor
   }
 }
 
-template <class Dot, int R>
-static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, uint32_t* c, bool accumulate, const char* ahead, int64_t ahead_step, int64_t ahead_pair) {
+template <class Dot, int R, class Panel>
+static void tile_product(const uint32_t* a, Panel b, int64_t words, uint32_t* c, bool accumulate, const char* ahead, int64_t ahead_step, int64_t ahead_pair) {
   if constexpr (Dot::kMatrix) {
-    matrix_tile<Dot, R>(a, b, words, c, accumulate, ahead, ahead_step, ahead_pair);
+    matrix_tile<Dot, R>(a, b.at, words, c, accumulate, ahead, ahead_step, ahead_pair);
   } else {
     lane_tile<Dot, R>(a, b, words, c, accumulate, ahead, ahead_step, ahead_pair);
   }

@@ -1,6 +1,8 @@
 // The matrix product. Included inside an anonymous namespace, behind rows_body.h; the including file defines
 // kTileRows, kPanelVectors (vectors of a panel), kBf16Pairs and the Dot types FloatDot, and ByteDot, PairDot where it has them.
 
+#include "cpu/isa/panels.h"
+
 #ifndef CLIPENGINE_OWN_TILES
 constexpr int64_t kPanelColumns = kPanelVectors * kWidth;
 #endif
@@ -16,8 +18,8 @@ constexpr int64_t kDepthBlock = 1024;
 // Two prefetches matter: a tile's next line of every row (sixteen words on, all rows change lines at once, and so many misses
 // in one step stall the products: 5 to 7 % of the time on Cascade Lake), and the panel kAhead words on, which streams from the
 // second-level cache.
-template <class Dot, int R>
-static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, uint32_t* c, bool accumulate, const char* ahead, int64_t ahead_step, int64_t ahead_pair) {
+template <class Dot, int R, class Panel>
+static void tile_product(const uint32_t* a, Panel b, int64_t words, uint32_t* c, bool accumulate, const char* ahead, int64_t ahead_step, int64_t ahead_pair) {
   typename Dot::Sum sum[R][kPanelVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -37,8 +39,8 @@ static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, ui
         typename Dot::Right right[kPanelVectors];
 #pragma GCC unroll 4
         for (int v = 0; v < kPanelVectors; ++v) {
-          right[v] = Dot::right(b + w * kPanelColumns + v * kWidth);
-          __builtin_prefetch(b + (w + kAhead) * kPanelColumns + v * kWidth, 0, 3);
+          right[v] = b.template right<Dot>(w * kPanelColumns + v * kWidth);
+          b.fetch((w + kAhead) * kPanelColumns + v * kWidth);
         }
 #pragma GCC unroll 16
         for (int r = 0; r < R; ++r) {
@@ -48,7 +50,7 @@ static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, ui
         }
       }
       a += 4;
-      b += 4 * kPanelColumns;
+      b.advance(4 * kPanelColumns);
       next_lines += 4 * kLine;
     }
     next_lines += (R - kLine) * kLine;
@@ -58,14 +60,14 @@ static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, ui
   for (int64_t w = 0; w < words; ++w) {
     typename Dot::Right right[kPanelVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kPanelVectors; ++v) right[v] = Dot::right(b + v * kWidth);
+    for (int v = 0; v < kPanelVectors; ++v) right[v] = b.template right<Dot>(v * kWidth);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const typename Dot::Left left = Dot::left(a + r * kLine + w);
 #pragma GCC unroll 4
       for (int v = 0; v < kPanelVectors; ++v) sum[r][v] = Dot::step(left, right[v], sum[r][v]);
     }
-    b += kPanelColumns;
+    b.advance(kPanelColumns);
   }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -76,8 +78,8 @@ static void tile_product(const uint32_t* a, const uint32_t* b, int64_t words, ui
 
 #endif
 
-template <class Dot>
-static void multiply_tile(int64_t height, const uint32_t* a, const uint32_t* b, int64_t words, uint32_t* c, bool accumulate, const char* ahead, int64_t ahead_step, int64_t ahead_pair) {
+template <class Dot, class Panel>
+static void multiply_tile(int64_t height, const uint32_t* a, Panel b, int64_t words, uint32_t* c, bool accumulate, const char* ahead, int64_t ahead_step, int64_t ahead_pair) {
 #define CLIPENGINE_TILE(R)                                                          \
   case R:                                                                           \
     if constexpr (R <= kTileRows) tile_product<Dot, R>(a, b, words, c, accumulate, ahead, ahead_step, ahead_pair); \
@@ -178,14 +180,8 @@ static inline void finish_any(const Product& call, const uint32_t* sums, int64_t
   });
 }
 
-// Widens 16-bit panel words to floats.
-static inline void widen(const uint16_t* from, uint32_t* to, int64_t count, bool half) {
-  float* out = reinterpret_cast<float*>(to);
-  for (int64_t i = 0; i < count; i += kWidth) store(out + i, half ? widen_fp16(from + i) : widen_bf16(from + i));
-}
-
-template <class Dot>
-static void product_with(const Product& call, bool narrow) {
+template <class Dot, class Stored>
+static void product_with(const Product& call) {
   uint32_t* partial = static_cast<uint32_t*>(call.scratch);
   const int64_t tiles = call.tile_to - call.tile_from, panels = call.panel_to - call.panel_from;
   const int64_t blocks = divide_up(call.depth_words, kDepthBlock);
@@ -199,23 +195,12 @@ static void product_with(const Product& call, bool narrow) {
     const bool last = from + words >= call.depth_words;
     for (int64_t p = 0; p < panels; ++p) {
       const int64_t offset = ((call.panel_from + p) * call.depth_words + from) * kPanelColumns;
-      const uint32_t* b;
-      const char* next;
-      int64_t next_bytes;
-      if (narrow) {
-        const uint16_t* stored = static_cast<const uint16_t*>(call.panels) + offset;
-        widen(stored, widened, words * kPanelColumns, call.precision == Precision::Float16);
-        b = widened;
-        next = reinterpret_cast<const char*>(stored + call.depth_words * kPanelColumns);
-        next_bytes = words * kPanelColumns * 2;
-      } else {
-        b = static_cast<const uint32_t*>(call.panels) + offset;
-        next = reinterpret_cast<const char*>(b + call.depth_words * kPanelColumns);
-        next_bytes = words * kPanelColumns * 4;
-      }
+      const auto* stored = static_cast<const typename Stored::Word*>(call.panels) + offset;
+      const WholePanel whole{Stored::kNarrow ? widened : reinterpret_cast<const uint32_t*>(stored)};
       // The tiles share the work of fetching the next panel; behind the last one there may be no memory, and asking for none is dear.
       const bool more = call.panel_from + p + 1 < all_panels;
-      if (!more) next = reinterpret_cast<const char*>(b);
+      const char* next = reinterpret_cast<const char*>(more ? stored + call.depth_words * kPanelColumns : stored);
+      const int64_t next_bytes = words * kPanelColumns * static_cast<int64_t>(sizeof(typename Stored::Word));
       const int64_t steps = (words / kLine) * 4, lines_each = more ? divide_up(next_bytes / 64, tiles) : 0;
       const int64_t pair = lines_each > steps ? 64 : 0;
       const int64_t step = steps > 0 ? divide_up(lines_each, pair > 0 ? 2 * steps : steps) * (64 + pair) : 0;
@@ -224,7 +209,12 @@ static void product_with(const Product& call, bool narrow) {
         const int64_t first = tile * common_height + (tile < taller ? tile : taller), height = common_height + (tile < taller ? 1 : 0);
         const uint32_t* a = static_cast<const uint32_t*>(call.rows_data) + first * call.words + from * height;
         uint32_t* c = partial + (blocks > 1 ? (t * panels + p) * kTileRows * kPanelColumns : 0);
-        multiply_tile<Dot>(height, a, b, words, c, from > 0, next + t * lines_each * 64, step, pair);
+        const char* ahead = next + t * lines_each * 64;
+        if (Stored::kNarrow && t == 0) {
+          multiply_tile<Dot>(height, a, Stored::panel(stored, widened), words, c, from > 0, ahead, step, pair);
+        } else {
+          multiply_tile<Dot>(height, a, whole, words, c, from > 0, ahead, step, pair);
+        }
         if (last) finish_any(call, c, first, height, (call.panel_from + p) * kPanelColumns);
       }
     }
@@ -234,9 +224,15 @@ static void product_with(const Product& call, bool narrow) {
 
 static void product(const Product& call) {
   switch (call.precision) {
-    case Precision::Float32: product_with<FloatDot>(call, false); break;
-    case Precision::Float16: product_with<FloatDot>(call, true); break;
-    case Precision::BFloat16: product_with<PairDot>(call, !kBf16Pairs); break;
-    case Precision::Int8: product_with<ByteDot>(call, false); break;
+    case Precision::Float32: product_with<FloatDot, WholePanel>(call); break;
+    case Precision::Float16: product_with<FloatDot, NarrowPanel<true>>(call); break;
+    case Precision::BFloat16:
+      if constexpr (kBf16Pairs) {
+        product_with<PairDot, WholePanel>(call);
+      } else {
+        product_with<FloatDot, NarrowPanel<false>>(call);
+      }
+      break;
+    case Precision::Int8: product_with<ByteDot, WholePanel>(call); break;
   }
 }

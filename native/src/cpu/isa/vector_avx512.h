@@ -36,10 +36,9 @@ static inline Vector widen_fp16(const uint16_t* p) { return _mm512_cvtph_ps(_mm2
 
 // Round to nearest even, kept as a float. NaN stays NaN: adding to its payload cannot clear the upper bits of a quiet one.
 static inline Vector round_to_bf16(Vector v) {
-  const __m512i bits = _mm512_castps_si512(v);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded = _mm512_and_si512(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), _mm512_set1_epi32(static_cast<int>(0xffff0000u)));
-  return _mm512_mask_mov_ps(_mm512_castsi512_ps(rounded), _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), v);
+  const __m512i bits = _mm512_castps_si512(v), below_half = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+  const __m512i raised = _mm512_mask_add_epi32(below_half, _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000)), below_half, _mm512_set1_epi32(1));
+  return _mm512_castsi512_ps(_mm512_mask_and_epi32(bits, _mm512_cmp_ps_mask(v, v, _CMP_ORD_Q), raised, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
 }
 
 // The upper halves of the words, where values rounded to bf16 are.
