@@ -40,12 +40,21 @@ CLIPENGINE_API clipengine_status clipengine_cpu_isa_default(int32_t* isa) CLIPEN
 
 /* What decides about the best set: how many multiply-adds of bf16 the processor does for one of fp32 FMA; 0 where it has no such
  * instruction. */
+enum {
+  CLIPENGINE_CPU_RATES_KNOWN = 0,    /* of this processor's family and model */
+  CLIPENGINE_CPU_RATES_MEASURED = 1, /* here, when they were first asked for */
+  CLIPENGINE_CPU_RATES_KEPT = 2      /* measured by an earlier process: clipengine_cpu_rates_file */
+};
 typedef struct clipengine_cpu_rates {
-  double pairs;     /* VDPBF16PS */
-  double tiles;     /* TDPBF16PS */
-  int64_t measured; /* not 0: here, when they were first asked for; 0: known of this processor's family and model */
+  double pairs;   /* VDPBF16PS */
+  double tiles;   /* TDPBF16PS */
+  int64_t source; /* CLIPENGINE_CPU_RATES_* */
 } clipengine_cpu_rates;
 CLIPENGINE_API clipengine_status clipengine_cpu_rates_get(clipengine_cpu_rates* rates) CLIPENGINE_NOEXCEPT;
+
+/* Where a measurement is kept for this processor's model: a file in the user's cache folder, which may be deleted. Where it cannot be written
+ * each process measures. A constant; empty where there is no such folder. */
+CLIPENGINE_API const char* clipengine_cpu_rates_file(void) CLIPENGINE_NOEXCEPT;
 
 /* The set's name, a constant; null where isa is out of range. */
 CLIPENGINE_API const char* clipengine_cpu_isa_name(int32_t isa) CLIPENGINE_NOEXCEPT;

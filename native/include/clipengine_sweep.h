@@ -41,9 +41,9 @@ enum {
  * two rows, and a score that the bound leaves open is multiplied again in fp32, in the order of CLIPENGINE_SWEEP_IN_FLOAT32. Best
  * columns, their scores, argmax counts and ties are therefore those of fp32, bit for bit; whatever is divided by a segment's sum
  * (probabilities, margins, their sums) lies within a bound of fp32's, which is reported.
- *   BFLOAT16  pairs, VDPBF16PS: rounding of at most 2^-9 of each feature; none at all of features that are stored so
+ *   BFLOAT16  pairs, VDPBF16PS, TDPBF16PS or BFMMLA: rounding of at most 2^-9 of each feature; none at all of features that are stored so
  *   INT16     pairs, VPDPWSSD, one factor a row: rounding of at most sqrt(width) * 1.1e-5 of a row's norm
- *   INT8      quads, VPDPBUSD, one factor a row: rounding of at most sqrt(width) * 0.004 of a row's largest feature */
+ *   INT8      quads, VPDPBUSD, TDPBSUD, SDOT or SMMLA, one factor a row: rounding of at most sqrt(width) * 0.004 of a row's largest feature */
 enum {
   CLIPENGINE_SWEEP_IN_FLOAT32 = 0,
   CLIPENGINE_SWEEP_IN_BFLOAT16 = 1,
@@ -117,7 +117,8 @@ CLIPENGINE_API void clipengine_sweep_destroy(clipengine_sweep* sweep) CLIPENGINE
  * (failed_row is -1); outputs are then unspecified. Memory is kept from batch to batch: a steady state allocates nothing. */
 CLIPENGINE_API clipengine_status clipengine_sweep_run(clipengine_sweep* sweep, clipengine_sweep_batch* batch) CLIPENGINE_NOEXCEPT;
 
-/* The instruction set that this sweep runs on: "avx512", "avx2", "portable". A static string. */
+/* The instruction set that this sweep runs on: "avx512", "avx2", "portable", "neon", and in fewer bits also "amx", "amx_emulated", "neon_dot"
+ * and "neon_matrix". A static string. */
 CLIPENGINE_API const char* clipengine_sweep_isa(const clipengine_sweep* sweep) CLIPENGINE_NOEXCEPT;
 
 /* The precision that this sweep multiplies in: the plan's, or CLIPENGINE_SWEEP_IN_FLOAT32 where fewer bits would not be faster (few

@@ -1,6 +1,10 @@
 #include <atomic>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <random>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -9,6 +13,7 @@
 #include "core/status.h"
 #include "core/thread_pool.h"
 #include "cpu/isa.h"
+#include "cpu/rates.h"
 
 using clipengine::parallel_for;
 using clipengine::ThreadPool;
@@ -103,6 +108,53 @@ CLIPENGINE_TEST(error_text_is_cut_to_the_buffer) {
   char buffer[5];
   CHECK_EQUAL(clipengine_error_message(buffer, 5), int64_t{10});
   CHECK_EQUAL(std::string(buffer), std::string("0123"));
+}
+
+CLIPENGINE_TEST(measured_rates_are_kept_for_the_next_process) {
+  using clipengine::cpu::kept_rates;
+  using clipengine::cpu::Rates;
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("clipengine-rates-" + std::to_string(std::random_device{}()));
+  const std::string file = (folder / "below" / "model").generic_string();
+  int measured = 0;
+  const auto find = [&](bool pairs, bool tiles) {
+    return kept_rates(file, pairs, tiles, [&] {
+      ++measured;
+      Rates made;
+      made.pairs = pairs ? 0.4912345678 : 0;
+      made.tiles = tiles ? 7.25 : 0;
+      return made;
+    });
+  };
+  const Rates first = find(true, false);
+  CHECK_EQUAL(first.source, CLIPENGINE_CPU_RATES_MEASURED);
+  CHECK_NEAR(first.pairs, 0.4912345678, 1e-6);
+  const Rates again = find(true, false);
+  CHECK_EQUAL(again.source, CLIPENGINE_CPU_RATES_KEPT);
+  CHECK_EQUAL(again.pairs, first.pairs);
+  CHECK_EQUAL(measured, 1);
+  // Tiles that were not there when it was measured are measured; and what is there no more has no rate.
+  CHECK_EQUAL(find(true, true).tiles, 7.25);
+  CHECK_EQUAL(measured, 2);
+  CHECK_EQUAL(find(true, false).tiles, 0);
+  CHECK_EQUAL(find(true, true).source, CLIPENGINE_CPU_RATES_KEPT);
+  CHECK_EQUAL(measured, 2);
+  // Anything else in the file is measured over.
+  for (const char* text : {"", "clipengine rates of bf16 to fp32 in millionths, 1\n", "clipengine rates of bf16 to fp32 in millionths, 1\npairs 1\ntiles -3\n",
+                           "clipengine rates of bf16 to fp32 in millionths, 1\npairs 99999999999999\ntiles 1000000\n", "something else\npairs 1\ntiles 1\n"}) {
+    std::ofstream(file, std::ios::binary) << text;
+    CHECK_EQUAL(find(true, true).source, CLIPENGINE_CPU_RATES_MEASURED);
+    CHECK_EQUAL(find(true, true).source, CLIPENGINE_CPU_RATES_KEPT);
+  }
+  CHECK_EQUAL(std::distance(std::filesystem::directory_iterator(folder / "below"), std::filesystem::directory_iterator()), 1);  // nothing half written
+  std::filesystem::remove_all(folder);
+  // Where nothing can be written every process measures.
+  std::ofstream(folder, std::ios::binary) << "a file where a folder should be";
+  measured = 0;
+  CHECK_EQUAL(find(true, true).source, CLIPENGINE_CPU_RATES_MEASURED);
+  CHECK_EQUAL(find(true, true).source, CLIPENGINE_CPU_RATES_MEASURED);
+  CHECK_EQUAL(measured, 2);
+  std::filesystem::remove_all(folder);
+  CHECK_EQUAL(kept_rates("", true, true, [] { return Rates{0.5, 3, 0}; }).tiles, 3);
 }
 
 CLIPENGINE_TEST_MAIN()

@@ -6,6 +6,7 @@
 #include "cpu/pass.h"
 #include "cpu_reference.h"
 #include "cpu_support.h"
+#include "exact_fma.h"
 
 namespace clipengine::cpu {
 extern const Kernels kBf16PairsInSoftware;
@@ -46,8 +47,8 @@ float chain(const float* x, const float* w, int64_t depth) {
   float sum = 0;
   for (int64_t k = 0; k < depth; k += 2) {
     const float odd_x = k + 1 < depth ? x[k + 1] : 0.0f, odd_w = k + 1 < depth ? w[k + 1] : 0.0f;
-    sum = flushed(std::fma(flushed(odd_x), flushed(odd_w), flushed(sum)));
-    sum = flushed(std::fma(flushed(x[k]), flushed(w[k]), sum));
+    sum = flushed(clipengine_test::exact_fma(flushed(odd_x), flushed(odd_w), flushed(sum)));
+    sum = flushed(clipengine_test::exact_fma(flushed(x[k]), flushed(w[k]), sum));
   }
   return sum;
 }

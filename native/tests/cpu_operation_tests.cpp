@@ -9,7 +9,7 @@ CLIPENGINE_TEST(activations_equal_their_formulas) {
   std::vector<float> x;
   for (float value = -12.0f; value <= 12.0f; value += 0.00137f) x.push_back(value);
   for (float value : {0.0f, -0.0f, 1e-30f, -1e-30f, 1e-6f, 40.0f, -40.0f, 100.0f, -100.0f, 1e30f, -1e30f}) x.push_back(value);
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     const OwnedPass run = pass(isa);
     for (int kind = 0; kind <= 5; ++kind) {
       Guarded input(x), output(static_cast<int64_t>(x.size()));
@@ -29,7 +29,7 @@ CLIPENGINE_TEST(activations_equal_their_formulas) {
 
 CLIPENGINE_TEST(nan_stays_nan) {
   const float nan = std::nanf("");
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     const OwnedPass run = pass(isa);
     for (int kind = 0; kind <= 5; ++kind) {
       Guarded input(std::vector<float>(7, nan)), output(7);
@@ -48,7 +48,7 @@ CLIPENGINE_TEST(nan_stays_nan) {
 }
 
 CLIPENGINE_TEST(layer_norm_equals_its_twin) {
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     const OwnedPass run = pass(isa);
     for (int64_t rows : kSizes) {
       for (int64_t width : kSizes) {
@@ -70,7 +70,7 @@ CLIPENGINE_TEST(layer_norm_equals_its_twin) {
 }
 
 CLIPENGINE_TEST(rms_norm_equals_its_formula) {
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     const OwnedPass run = pass(isa);
     for (int64_t rows : kSizes) {
       for (int64_t width : kSizes) {
@@ -91,7 +91,7 @@ CLIPENGINE_TEST(rms_norm_equals_its_formula) {
 }
 
 CLIPENGINE_TEST(l2_normalize_and_add_equal_their_formulas) {
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     const OwnedPass run = pass(isa);
     for (int64_t width : kSizes) {
       const auto x = random_values(7 * width, 1), y = random_values(7 * width, 2);
@@ -115,7 +115,7 @@ CLIPENGINE_TEST(l2_normalize_and_add_equal_their_formulas) {
 }
 
 CLIPENGINE_TEST(attention_equals_its_twin) {
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     const OwnedPass run = pass(isa);
     for (int64_t tokens : kSizes) {
       for (int64_t width : {8, 64, 80, 17}) {
@@ -160,7 +160,7 @@ CLIPENGINE_TEST(attention_equals_its_twin) {
 }
 
 CLIPENGINE_TEST(cross_attention_takes_other_numbers_of_keys) {
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     const OwnedPass run = pass(isa);
     const int64_t queries = 17, keys = 50, width = 24;
     const auto q = random_values(queries * width, 1), k = random_values(keys * width, 2), v = random_values(keys * width, 3);
@@ -179,7 +179,7 @@ CLIPENGINE_TEST(the_fused_block_has_the_bits_of_its_parts) {
   const auto n1 = random_values(width, 5), n1b = random_values(width, 6), n2 = random_values(width, 7), n2b = random_values(width, 8), s1 = random_values(width, 9), s2 = random_values(width, 10);
   const auto inb = random_values(3 * width, 11), outb = random_values(width, 12), eb = random_values(hidden, 13), cb = random_values(width, 14);
   const auto x = random_values(rows * width, 15);
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     for (int32_t compute : {CLIPENGINE_FLOAT32, CLIPENGINE_BFLOAT16, CLIPENGINE_FLOAT16, CLIPENGINE_INT8}) {
       const OwnedWeight wi = matrix(in, 3 * width, width, isa, compute), wo = matrix(out, width, width, isa, compute), we = matrix(expand, hidden, width, isa, compute), wc = matrix(contract, width, hidden, isa, compute);
       const OwnedWeight norm1 = values(n1), norm1b = values(n1b), norm2 = values(n2), norm2b = values(n2b), scale1 = values(s1), scale2 = values(s2), bi = values(inb), bo = values(outb), be = values(eb), bc = values(cb);
@@ -224,7 +224,7 @@ CLIPENGINE_TEST(the_fused_block_has_the_bits_of_its_parts) {
 }
 
 CLIPENGINE_TEST(convolution_equals_its_twin) {
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     const OwnedPass run = pass(isa);
     for (int64_t groups : {1, 2, 6}) {
       for (int64_t kernel : {1, 3}) {
@@ -298,7 +298,7 @@ CLIPENGINE_TEST(convolution_of_tokens_equals_its_twin) {
 }
 
 CLIPENGINE_TEST(patches_are_cut_in_reading_order_and_the_rest_is_dropped) {
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     const OwnedPass run = pass(isa);
     const int64_t batch = 2, channels = 3, height = 17, width = 23, patch = 5, out = 7, depth = channels * patch * patch;
     const auto x = random_values(batch * channels * height * width, 1), w = random_values(out * depth, 2), b = random_values(out, 3);

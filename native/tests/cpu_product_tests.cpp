@@ -35,7 +35,7 @@ void linear(int32_t isa, int64_t rows, int64_t columns, int64_t depth, bool ever
 }  // namespace
 
 CLIPENGINE_TEST(linear_equals_its_twin_over_odd_sizes) {
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     for (int64_t rows : kSizes) {
       for (int64_t columns : kSizes) {
         for (int64_t depth : kSizes) linear(isa, rows, columns, depth, (rows + columns + depth) % 2 == 0, Activation::None);
@@ -45,13 +45,13 @@ CLIPENGINE_TEST(linear_equals_its_twin_over_odd_sizes) {
 }
 
 CLIPENGINE_TEST(linear_fuses_every_activation) {
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     for (int activation = 0; activation <= 5; ++activation) linear(isa, 17, 50, 77, true, static_cast<Activation>(activation));
   }
 }
 
 CLIPENGINE_TEST(linear_goes_on_across_blocks_of_the_depth) {
-  for (int32_t isa : available_isas()) linear(isa, 31, 70, 2100, true, Activation::Gelu);
+  for (int32_t isa : tested_isas()) linear(isa, 31, 70, 2100, true, Activation::Gelu);
 }
 
 // More rows than a chunk holds, more panels than sums wait for, and threads that share them unevenly.
@@ -59,7 +59,7 @@ CLIPENGINE_TEST(linear_is_the_same_however_it_is_dealt_to_threads) {
   const int64_t rows = 210, columns = 450, depth = 1100;
   const auto x = random_values(rows * depth, 1), w = random_values(columns * depth, 2);
   const auto expected = reference::product(x.data(), w.data(), rows, columns, depth);
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     const OwnedWeight weight = matrix(w, columns, depth, isa);
     const OwnedPass run = pass(isa);
     Guarded input(x), alone(rows * columns);
@@ -83,7 +83,7 @@ CLIPENGINE_TEST(a_transposed_matrix_is_the_same_matrix) {
   for (int64_t c = 0; c < columns; ++c) {
     for (int64_t k = 0; k < depth; ++k) turned[static_cast<size_t>(k * columns + c)] = w[static_cast<size_t>(c * depth + k)];
   }
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     for (int32_t compute : {CLIPENGINE_FLOAT32, CLIPENGINE_BFLOAT16, CLIPENGINE_FLOAT16, CLIPENGINE_INT8}) {
       const OwnedWeight one = matrix(w, columns, depth, isa, compute), other = matrix(turned, columns, depth, isa, compute, true);
       CHECK_EQUAL(std::memcmp(one->data.data(), other->data.data(), static_cast<size_t>(one->data.size())), 0);
@@ -95,7 +95,7 @@ CLIPENGINE_TEST(a_transposed_matrix_is_the_same_matrix) {
 CLIPENGINE_TEST(a_row_has_the_same_bits_in_any_batch_and_with_any_number_of_threads) {
   const int64_t columns = 200, depth = 1100, rows = 53;
   const auto x = random_values(rows * depth, 1), w = random_values(columns * depth, 2);
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     for (int32_t compute : {CLIPENGINE_FLOAT32, CLIPENGINE_BFLOAT16, CLIPENGINE_FLOAT16, CLIPENGINE_INT8}) {
       const OwnedWeight weight = matrix(w, columns, depth, isa, compute);
       const OwnedPass run = pass(isa);
@@ -123,7 +123,7 @@ CLIPENGINE_TEST(bf16_equals_the_product_of_rounded_operands) {
     std::memcpy(&value, &bits, 4);
     return value;
   };
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     for (int64_t depth : {7, 50, 257, 1300}) {
       const int64_t rows = 17, columns = 77;
       auto x = random_values(rows * depth, 1), w = random_values(columns * depth, 2);
@@ -139,7 +139,7 @@ CLIPENGINE_TEST(bf16_equals_the_product_of_rounded_operands) {
 }
 
 CLIPENGINE_TEST(fp16_weights_lose_only_their_own_rounding) {
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     const int64_t rows = 17, columns = 50, depth = 77;
     const auto x = random_values(rows * depth, 1);
     auto w = random_values(columns * depth, 2);
@@ -156,7 +156,7 @@ CLIPENGINE_TEST(fp16_weights_lose_only_their_own_rounding) {
 
 // Integers are exact: all sets must agree with the twin on the quantised operands up to the last two roundings.
 CLIPENGINE_TEST(int8_equals_the_product_of_quantised_operands) {
-  for (int32_t isa : available_isas()) {
+  for (int32_t isa : tested_isas()) {
     for (int64_t rows : {1, 17, 50}) {
       for (int64_t depth : {7, 50, 257, 4200}) {
         const int64_t columns = 77;

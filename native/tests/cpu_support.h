@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -87,6 +88,16 @@ inline void check_all(const Guarded& found, const std::vector<double>& expected,
       return;
     }
   }
+}
+
+// Every set that can run here. On Arm without the emulated tile registers, unless everything is asked for: their code is the same as on x86-64,
+// where all tests run over it, and scalar there, which takes most of the time in an emulator of the processor.
+inline std::vector<int32_t> tested_isas() {
+  std::vector<int32_t> found = available_isas();
+#if defined(__aarch64__)
+  if (std::getenv("CLIPENGINE_LONG") == nullptr) std::erase(found, CLIPENGINE_CPU_AMX_EMULATED);
+#endif
+  return found;
 }
 
 // Sizes around every edge of lines, tiles and panels.

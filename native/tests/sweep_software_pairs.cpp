@@ -21,14 +21,12 @@ inline __m512 dot_pairs(__m512 sum, __m512i a, __m512i b) {
   return flushed(_mm512_fmadd_ps(lower(a), lower(b), sum));
 }
 
-#define CLIPENGINE_SWEEP_NARROW
+#define CLIPENGINE_SWEEP_NARROW "cpu/sweep_products_avx512.h"
 #include "cpu/sweep_kernel.h"
-
-constexpr uint32_t kPrecisions = 1u << CLIPENGINE_SWEEP_IN_BFLOAT16 | 1u << CLIPENGINE_SWEEP_IN_INT16 | 1u << CLIPENGINE_SWEEP_IN_INT8;
 
 }  // namespace
 
 extern const Kernel kSoftwarePairs;
-const Kernel kSoftwarePairs{"avx512", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, &add_to_totals, kPrecisions};
+const Kernel kSoftwarePairs{"avx512", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, &add_to_totals, {kPrecisions, PromptWords::kColumns, 1, kUnsignedRows, -1}};
 
 }  // namespace clipengine::sweep

@@ -79,6 +79,14 @@ extern "C" clipengine_status clipengine_cpu_isa_default(int32_t* isa) noexcept {
 extern "C" clipengine_status clipengine_cpu_rates_get(clipengine_cpu_rates* rates) noexcept {
   return clipengine::guard([&] {
     const clipengine::cpu::Rates& found = clipengine::cpu::rates();
-    *rates = {found.pairs, found.tiles, found.measured ? 1 : 0};
+    *rates = {found.pairs, found.tiles, found.source};
   });
+}
+
+extern "C" const char* clipengine_cpu_rates_file(void) noexcept {
+  try {
+    return clipengine::cpu::rates_file().c_str();
+  } catch (...) {
+    return "";
+  }
 }

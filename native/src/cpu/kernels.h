@@ -166,6 +166,10 @@ struct Kernels {
   void (*depthwise)(const DepthwisePlane&);
   void (*depthwise_lines)(const DepthwiseLines&);
   void (*rest)();          // what a thread does before it sleeps; null for nothing
+  // sums[i][j] = sum over w of the products of left[i][w] and right[w][j], two bf16 or four bytes (unsigned on the right, signed on the left)
+  // each: left [left_rows, words], right [words, 32], sums [left_rows, 32] of fp32 or int32. left_rows is 16 or 32, words a multiple of 16.
+  // Null without tile registers.
+  void (*multiply_tiles)(bool bytes, const uint32_t* left, const uint32_t* right, int64_t words, int64_t left_rows, uint32_t* sums);
   bool word_pairs = false;
 };
 

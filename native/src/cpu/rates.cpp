@@ -2,9 +2,21 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#endif
+#if defined(_WIN32)
+#include <direct.h>
+#include <process.h>
+#include <windows.h>
+#else
+#include <sys/stat.h>
+#include <unistd.h>
 #endif
 
 #include "ceilings/arithmetic.h"
@@ -17,7 +29,7 @@ namespace {
 
 #if defined(__x86_64__)
 
-// Processors that were measured (../shared/design/AMX.md and benchmarks/RESULTS.md): a table gives the same answer, and so the same features,
+// Processors that were measured (benchmarks/RESULTS.md): a table gives the same answer, and so the same features,
 // every time.
 struct Known {
   char vendor[13];
@@ -30,23 +42,31 @@ constexpr Known kKnown[] = {
     {"AuthenticAMD", 26, 0, 255, 2.0, 0},      // Zen 5
 };
 
-bool look_up(Known& found) {
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  if (__get_cpuid(0, &eax, &ebx, &ecx, &edx) == 0) return false;
+struct Model {
   char vendor[13] = {};
-  std::memcpy(vendor, &ebx, 4);
-  std::memcpy(vendor + 4, &edx, 4);
-  std::memcpy(vendor + 8, &ecx, 4);
+  unsigned family = 0, model = 0, stepping = 0;
+};
+
+Model processor_model() {
+  Model found;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid(0, &eax, &ebx, &ecx, &edx) == 0) return found;
+  std::memcpy(found.vendor, &ebx, 4);
+  std::memcpy(found.vendor + 4, &edx, 4);
+  std::memcpy(found.vendor + 8, &ecx, 4);
   __get_cpuid(1, &eax, &ebx, &ecx, &edx);
-  const unsigned base = eax >> 8 & 15, family = base == 15 ? base + (eax >> 20 & 255) : base;
-  const unsigned model = (eax >> 4 & 15) + (base == 6 || base == 15 ? (eax >> 12 & 0xf0) : 0);
+  const unsigned base = eax >> 8 & 15;
+  found.family = base == 15 ? base + (eax >> 20 & 255) : base;
+  found.model = (eax >> 4 & 15) + (base == 6 || base == 15 ? (eax >> 12 & 0xf0) : 0);
+  found.stepping = eax & 15;
+  return found;
+}
+
+const Known* look_up(const Model& model) {
   for (const Known& known : kKnown) {
-    if (std::strcmp(vendor, known.vendor) == 0 && family == known.family && model >= known.first_model && model <= known.last_model) {
-      found = known;
-      return true;
-    }
+    if (std::strcmp(model.vendor, known.vendor) == 0 && model.family == known.family && model.model >= known.first_model && model.model <= known.last_model) return &known;
   }
-  return false;
+  return nullptr;
 }
 
 // Operations a second, the best of runs that take turns, so that a neighbour or a rising clock meets all alike.
@@ -70,33 +90,124 @@ void measure(const Arithmetic* loops, int count, double* best) {
   }
 }
 
-#endif
-
-Rates find() {
-  Rates found{0, 0, false};
-#if defined(__x86_64__)
-  const bool pairs = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"), tiles = amx_support().usable;
-  if (!pairs && !tiles) return found;
-  Known known;
-  if (look_up(known)) {
-    found.pairs = pairs ? known.pairs : 0;
-    found.tiles = tiles ? known.tiles : 0;
-    if ((!pairs || known.pairs > 0) && (!tiles || known.tiles > 0)) return found;
-  }
+Rates measure_rates(bool pairs, bool tiles) {
   Arithmetic loops[3] = {arithmetic_of(CLIPENGINE_CEILING_FLOAT32, CLIPENGINE_CPU_AVX512)};
   int count = 1;
   if (pairs) loops[count++] = arithmetic_of(CLIPENGINE_CEILING_BFLOAT16, CLIPENGINE_CPU_AVX512_BF16);
   if (tiles) loops[count++] = arithmetic_of(CLIPENGINE_CEILING_BFLOAT16, CLIPENGINE_CPU_AMX);
   double rates[3];
   measure(loops, count, rates);
+  Rates found;
   found.pairs = pairs ? rates[1] / rates[0] : 0;
   found.tiles = tiles ? rates[count - 1] / rates[0] : 0;
-  found.measured = true;
+  return found;
+}
+
+#endif
+
+Rates find() {
+  Rates found;
+#if defined(__x86_64__)
+  const bool pairs = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"), tiles = amx_support().usable;
+  if (!pairs && !tiles) return found;
+  if (const Known* known = look_up(processor_model())) {
+    found.pairs = pairs ? known->pairs : 0;
+    found.tiles = tiles ? known->tiles : 0;
+    if ((!pairs || known->pairs > 0) && (!tiles || known->tiles > 0)) return found;
+  }
+  found = kept_rates(rates_file(), pairs, tiles, [&] { return measure_rates(pairs, tiles); });
 #endif
   return found;
 }
 
+// The first line of a file: another measurement is another number.
+constexpr const char* kHeading = "clipengine rates of bf16 to fp32 in millionths, 1";
+constexpr long long kParts = 1000000;  // whole numbers, which every locale writes alike
+
+bool read_rates(const std::string& file, Rates& found) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> opened(std::fopen(file.c_str(), "rb"), &std::fclose);
+  if (opened == nullptr) return false;
+  char text[256] = {};
+  const size_t length = std::fread(text, 1, sizeof text - 1, opened.get());
+  const std::string heading = std::string(kHeading) + "\n";
+  long long pairs = 0, tiles = 0;
+  char end = 0;
+  if (length < heading.size() || heading != std::string(text, heading.size()) || std::sscanf(text + heading.size(), "pairs %lld\ntiles %lld%c", &pairs, &tiles, &end) != 3 || end != '\n') return false;
+  constexpr long long kMost = 1000 * kParts;
+  if (pairs < 0 || tiles < 0 || pairs > kMost || tiles > kMost) return false;
+  found.pairs = static_cast<double>(pairs) / kParts;
+  found.tiles = static_cast<double>(tiles) / kParts;
+  return true;
+}
+
+#if defined(_WIN32)
+int make_folder(const char* path) { return _mkdir(path); }
+int process_number() { return _getpid(); }
+bool move_over(const std::string& from, const std::string& to) { return MoveFileExA(from.c_str(), to.c_str(), MOVEFILE_REPLACE_EXISTING) != 0; }
+#else
+int make_folder(const char* path) { return mkdir(path, 0700); }
+int process_number() { return getpid(); }
+bool move_over(const std::string& from, const std::string& to) { return std::rename(from.c_str(), to.c_str()) == 0; }
+#endif
+
+// The whole file or none of it; what goes wrong costs the next process a measurement.
+void write_rates(const std::string& file, const Rates& rates) {
+  for (size_t slash = file.find('/', 1); slash != std::string::npos; slash = file.find('/', slash + 1)) make_folder(file.substr(0, slash).c_str());
+  const std::string temporary = file + "." + std::to_string(process_number());
+  std::FILE* opened = std::fopen(temporary.c_str(), "wb");
+  if (opened == nullptr) return;
+  const bool written = std::fprintf(opened, "%s\npairs %lld\ntiles %lld\n", kHeading, std::llround(rates.pairs * kParts), std::llround(rates.tiles * kParts)) > 0;
+  const bool closed = std::fclose(opened) == 0;
+  if (!written || !closed || !move_over(temporary, file)) std::remove(temporary.c_str());
+}
+
+std::string find_file() {
+#if defined(__x86_64__)
+#if defined(_WIN32)
+  constexpr const char* kHome = "USERPROFILE";
+  const auto absolute = [](const char* path) { return path != nullptr && std::strlen(path) > 2 && path[1] == ':'; };
+#else
+  constexpr const char* kHome = "HOME";
+  const auto absolute = [](const char* path) { return path != nullptr && path[0] == '/'; };
+#endif
+  const char *cache = std::getenv("XDG_CACHE_HOME"), *home = std::getenv(kHome);
+  std::string folder;
+  if (absolute(cache)) {
+    folder = cache;
+  } else if (absolute(home)) {
+    folder = std::string(home) + "/.cache";
+  } else {
+    return "";
+  }
+  const Model model = processor_model();
+  return folder + "/clipengine/rates/" + model.vendor + "-" + std::to_string(model.family) + "-" + std::to_string(model.model) + "-" + std::to_string(model.stepping);
+#else
+  return "";
+#endif
+}
+
 }  // namespace
+
+Rates kept_rates(const std::string& file, bool pairs, bool tiles, const std::function<Rates()>& measure) {
+  Rates found;
+  if (!file.empty() && read_rates(file, found) && (!pairs || found.pairs > 0) && (!tiles || found.tiles > 0)) {
+    found.source = CLIPENGINE_CPU_RATES_KEPT;
+    if (!pairs) found.pairs = 0;
+    if (!tiles) found.tiles = 0;
+    return found;
+  }
+  found = measure();
+  found.pairs = static_cast<double>(std::llround(found.pairs * kParts)) / kParts;  // as the file holds it
+  found.tiles = static_cast<double>(std::llround(found.tiles * kParts)) / kParts;
+  found.source = CLIPENGINE_CPU_RATES_MEASURED;
+  if (!file.empty()) write_rates(file, found);
+  return found;
+}
+
+const std::string& rates_file() {
+  static const std::string found = find_file();
+  return found;
+}
 
 const Rates& rates() {
   static const Rates found = find();

@@ -264,7 +264,7 @@ uint32_t bfloat16_code(float value) {
 
 // Whether fewer bits are of use, and what a bound is made of stays in range. Prompts stand in sweep.packed, row after row.
 bool can_narrow(const clipengine_sweep_plan& source, const Kernel& kernel, const Plan& plan) {
-  if (source.precision == CLIPENGINE_SWEEP_IN_FLOAT32 || (kernel.precisions >> source.precision & 1) == 0) return false;
+  if (source.precision == CLIPENGINE_SWEEP_IN_FLOAT32 || (kernel.narrow.precisions >> source.precision & 1) == 0) return false;
   if (plan.few || plan.width > kNarrowWidth) return false;
   if (!(std::abs(static_cast<double>(plan.scale)) >= 1 / kNarrowScale && std::abs(static_cast<double>(plan.scale)) <= kNarrowScale && std::abs(static_cast<double>(plan.bias)) <= kNarrowScale)) return false;
   for (int64_t prompt = 0; prompt < plan.prompts; ++prompt) {
@@ -301,7 +301,15 @@ void narrow_prompts(clipengine_sweep& sweep) {
       if (plan.precision == CLIPENGINE_SWEEP_IN_INT8) factor = static_cast<float>(most / 127);
       if (plan.precision == CLIPENGINE_SWEEP_IN_INT16) factor = static_cast<float>(std::max(most / 32767, std::sqrt(squares) / room) * (1 + 0x1p-20));
       const int32_t in_block = column / product_columns * product_columns, columns = std::min(product_columns, block.padded - in_block);
-      uint32_t* words = sweep.narrow.get() + (first_padded + in_block) * plan.words + (column - in_block);
+      const PromptWords lie = sweep.kernel->narrow.prompt_words;
+      uint32_t* words = sweep.narrow.get() + (first_padded + (lie == PromptWords::kRows ? column : in_block)) * plan.words;
+      const auto place = [&](int64_t word) {
+        switch (lie) {
+          case PromptWords::kRows: return word;
+          case PromptWords::kPairs: return word / 2 * 2 * columns + 2 * (column - in_block) + word % 2;
+          default: return word * columns + (column - in_block);
+        }
+      };
       double lost = 0;
       int64_t sum = 0;
       for (int64_t k = 0; k < plan.width; ++k) {
@@ -320,13 +328,13 @@ void narrow_prompts(clipengine_sweep& sweep) {
           sum += static_cast<int64_t>(whole);
           code = static_cast<uint32_t>(static_cast<int32_t>(whole)) & (elements == 4 ? 0xFFu : 0xFFFFu);
         }
-        words[k / elements * columns] |= code << (k % elements * (32 / elements));
+        words[place(k / elements)] |= code << (k % elements * (32 / elements));
         lost += (values[k] - kept) * (values[k] - kept);
       }
       const int64_t padded = first_padded + column, group = block.group + column / product_columns;
       sweep.column_factor.get()[padded] = plan.precision == CLIPENGINE_SWEEP_IN_BFLOAT16 ? plan.scale : factor * plan.scale;
       // A row's bytes are more by 128 than they should be.
-      if (elements == 4) sweep.column_offset.get()[padded] = static_cast<int32_t>(-128 * sum);
+      if (elements == 4 && sweep.kernel->narrow.unsigned_rows) sweep.column_offset.get()[padded] = static_cast<int32_t>(-128 * sum);
       const double norm = std::sqrt(squares), error = std::sqrt(lost) + 0x1p-55;
       row_error[group] = std::max(row_error[group], static_cast<float>(scale * (norm + error) * 1.001));
       row_norm[group] = std::max(row_norm[group], static_cast<float>(scale * (error + rounding * norm) * 1.001));
@@ -551,31 +559,53 @@ namespace clipengine::sweep {
 
 namespace {
 
-// Whether a precision's instruction does more a second than fp32's multiply-adds.
-bool pays(int32_t precision, int32_t isa) {
+// The kernel that multiplies in a precision on this instruction set and does more a second than fp32's multiply-adds, or null.
+const Kernel* narrow_kernel(int32_t precision, int32_t isa) {
+  const Kernel* kernel = nullptr;
+  switch (isa) {
+    case CLIPENGINE_CPU_AMX: kernel = amx_kernel(); break;
+    case CLIPENGINE_CPU_AMX_EMULATED: kernel = amx_emulated_kernel(); break;
+    case CLIPENGINE_CPU_AVX512_VNNI:
+      if (precision != CLIPENGINE_SWEEP_IN_BFLOAT16) kernel = avx512_narrow_kernel();
+      break;
+    case CLIPENGINE_CPU_AVX512_BF16: kernel = avx512_narrow_kernel(); break;
+    case CLIPENGINE_CPU_NEON_DOT: kernel = neon_dot_kernel(); break;
+    case CLIPENGINE_CPU_NEON_MATRIX: kernel = neon_matrix_kernel(); break;
+  }
+  kernel = usable(kernel);
+  if (kernel == nullptr || (kernel->narrow.precisions >> precision & 1) == 0) return nullptr;
 #if defined(__x86_64__)
-  // Intel's cores take pairs, of bf16 and of 16 bits, at half the rate of AMD's: no faster than fp32.
-  if (precision != CLIPENGINE_SWEEP_IN_INT8 && __builtin_cpu_is("intel")) return false;
+  // Intel's vector units take pairs, of bf16 and of 16 bits, at half the rate of AMD's: no faster than fp32.
+  if (kernel->narrow.tiles_isa < 0 && precision != CLIPENGINE_SWEEP_IN_INT8 && __builtin_cpu_is("intel")) return nullptr;
 #endif
-  return precision != CLIPENGINE_SWEEP_IN_BFLOAT16 || isa >= CLIPENGINE_CPU_AVX512_BF16;
+  return kernel;
 }
 
 }  // namespace
 
 const Kernel* usable(const Kernel* kernel) {
+  if (kernel == nullptr) return nullptr;
 #if defined(__x86_64__)
-  if (kernel == avx512_narrow_kernel() && kernel != nullptr) return __builtin_cpu_supports("avx512vnni") && usable(avx512_kernel()) != nullptr ? kernel : nullptr;
-  if (kernel == avx512_kernel() && kernel != nullptr)
+  if (kernel == amx_kernel()) return cpu::why_not(CLIPENGINE_CPU_AMX).empty() ? usable(avx512_narrow_kernel()) != nullptr ? kernel : nullptr : nullptr;
+  if (kernel == amx_emulated_kernel()) return usable(avx512_narrow_kernel()) != nullptr ? kernel : nullptr;
+  if (kernel == avx512_narrow_kernel()) return __builtin_cpu_supports("avx512vnni") && usable(avx512_kernel()) != nullptr ? kernel : nullptr;
+  if (kernel == avx512_kernel())
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") ? kernel : nullptr;
-  if (kernel == avx2_kernel() && kernel != nullptr) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") ? kernel : nullptr;
+  if (kernel == avx2_kernel()) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") ? kernel : nullptr;
+#elif defined(__aarch64__)
+  if (kernel == neon_dot_kernel() && !cpu::processor_has(CLIPENGINE_CPU_NEON_DOT)) return nullptr;
+  if (kernel == neon_matrix_kernel() && !cpu::processor_has(CLIPENGINE_CPU_NEON_MATRIX)) return nullptr;
 #endif
   return kernel;
 }
 
 const Kernel& best_kernel(int32_t precision) {
-  const int32_t isa = cpu::vector_isa_of(cpu::default_isa());
+  const int32_t wanted = cpu::default_isa();
+  if (precision != CLIPENGINE_SWEEP_IN_FLOAT32) {
+    if (const Kernel* kernel = narrow_kernel(precision, wanted)) return *kernel;
+  }
+  const int32_t isa = cpu::vector_isa_of(wanted);
   if (isa == CLIPENGINE_CPU_PORTABLE) return *portable_kernel();
-  if (precision != CLIPENGINE_SWEEP_IN_FLOAT32 && isa >= CLIPENGINE_CPU_AVX512_VNNI && usable(avx512_narrow_kernel()) != nullptr && pays(precision, isa)) return *avx512_narrow_kernel();
   const Kernel* kernel = usable(neon_kernel());
   if (kernel == nullptr && isa >= CLIPENGINE_CPU_AVX512) kernel = usable(avx512_kernel());
   if (kernel == nullptr && isa >= CLIPENGINE_CPU_AVX2) kernel = usable(avx2_kernel());
@@ -650,7 +680,8 @@ clipengine_sweep* create(const clipengine_sweep_plan& source, const Kernel& kern
   if (can_narrow(source, kernel, plan)) {
     plan.precision = source.precision;
     const int32_t elements = plan.precision == CLIPENGINE_SWEEP_IN_INT8 ? 4 : 2;
-    plan.words = (plan.width + elements - 1) / elements;
+    plan.words = cpu::round_up(cpu::divide_up(plan.width, elements), kernel.narrow.word_step);
+    if (kernel.narrow.tiles_isa >= 0) plan.multiply_tiles = cpu::kernels_of(kernel.narrow.tiles_isa).multiply_tiles;
   }
   lay_out(*sweep);
   plan.far_values = plan.value_columns * plan.tile_rows * static_cast<int64_t>(sizeof(float)) > kNearBytes;

@@ -122,7 +122,7 @@ class FlushDenormals {
 
 #include "cpu/sweep_kernel.h"
 
-constexpr Kernel kKernel{"avx2", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, nullptr, 0};
+constexpr Kernel kKernel{"avx2", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, nullptr, {}};
 
 }  // namespace
 }  // namespace avx2

@@ -13,7 +13,7 @@ namespace {
 
 #include "cpu/sweep_kernel.h"
 
-constexpr Kernel kKernel{"avx512", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, &add_to_totals, 0};
+constexpr Kernel kKernel{"avx512", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, &add_to_totals, {}};
 
 }  // namespace
 }  // namespace avx512

@@ -38,7 +38,7 @@ inline float* value_panel(const Plan& plan, const Workspace& workspace, const Bl
 #include "cpu/sweep_rows.h"
 #include "cpu/sweep_product.h"
 #ifdef CLIPENGINE_SWEEP_NARROW
-#include "cpu/sweep_narrow_avx512.h"
+#include "cpu/sweep_narrow.h"
 constexpr bool kNarrow = true;
 #else
 constexpr bool kNarrow = false;

@@ -56,12 +56,12 @@ struct Plan {
   bool exponentials;    // a batch asks for something that is made of probabilities
   bool keeps;           // and for something that needs them after their segment's sum is known
 
-  // Products in fewer bits; `packed` is empty then. See sweep_narrow_avx512.h.
+  // Products in fewer bits; `packed` is empty then. See sweep_narrow.h.
   int32_t precision;              // CLIPENGINE_SWEEP_IN_*
   int64_t padded_columns;         // of all blocks
   int64_t products;               // of all blocks
   int64_t words;                  // 32-bit words of a row in that precision: two or four features each
-  const uint32_t* narrow;         // for each block: [columns / product_columns][words][product_columns], the last one narrower
+  const uint32_t* narrow;         // for each block: [columns / product_columns][words][product_columns], the last one narrower; see PromptWords
   const float* exact;             // [prompts][exact_stride], padded with zeros
   int64_t exact_stride;
   const float* column_factor;     // [padded columns of all blocks] what a sum is multiplied with beside its row's factor
@@ -73,6 +73,8 @@ struct Plan {
   float error_floor;              // added to every bound
   int32_t kept;                   // columns of a segment that must come out as in fp32: the best, those of top_count, two for a margin
   bool single;                    // a segment's best column is wanted and not its score
+  // cpu/kernels.h, Kernels::multiply_tiles; null where products are not on tile registers.
+  void (*multiply_tiles)(bool bytes, const uint32_t* left, const uint32_t* right, int64_t words, int64_t left_rows, uint32_t* sums);
 };
 
 // What a chunk leaves behind beside its totals.
@@ -146,6 +148,22 @@ struct Outcome {
   int32_t row;  // of the chunk; the lowest that was refused
 };
 
+// How the words of a product's prompts lie in Plan::narrow.
+enum class PromptWords : int32_t {
+  kColumns,  // [words][columns]
+  kPairs,    // [words / 2][columns][2]
+  kRows,     // [columns][words]
+};
+
+// Products in fewer bits.
+struct Narrow {
+  uint32_t precisions = 0;   // bit p: multiplies in precision p
+  PromptWords prompt_words = PromptWords::kColumns;
+  int32_t word_step = 1;     // a row's words are a multiple of this
+  bool unsigned_rows = false;  // a row's byte is more by 128
+  int32_t tiles_isa = -1;    // CLIPENGINE_CPU_*: the set whose tile registers multiply; -1 for none
+};
+
 struct Kernel {
   const char* name;
   int32_t lanes;
@@ -158,7 +176,7 @@ struct Kernel {
   Outcome (*run)(const Plan& plan, const Workspace& workspace, const Chunk& chunk);
   // totals[i] += values[i] with add_to_total's rounding; false where one is out of range. Null: add_to_total does it one by one.
   bool (*add_to_totals)(clipengine_sweep_total* totals, const double* values, int64_t count);
-  uint32_t precisions;  // bit p: also multiplies in precision p
+  Narrow narrow;
 };
 
 // Null where the build does not have the instruction set; whether the processor has it is the caller's question.
@@ -166,7 +184,12 @@ const Kernel* avx512_kernel();
 const Kernel* avx2_kernel();
 const Kernel* neon_kernel();
 const Kernel* portable_kernel();
-// The AVX-512 kernel with VNNI, and VDPBF16PS where the processor has it.
+// The AVX-512 kernel with VNNI, and VDPBF16PS where the processor has it; the same with tile registers, and with those in software.
 const Kernel* avx512_narrow_kernel();
+const Kernel* amx_kernel();
+const Kernel* amx_emulated_kernel();
+// NEON with SDOT; with SMMLA and BFMMLA.
+const Kernel* neon_dot_kernel();
+const Kernel* neon_matrix_kernel();
 
 }  // namespace clipengine::sweep

@@ -108,6 +108,32 @@ class FlushDenormals {
   unsigned saved_;
 };
 
+// What products in fewer bits need besides.
+
+struct Words { __m512i v; };
+
+inline Words words(uint32_t x) { return {_mm512_set1_epi32(static_cast<int>(x))}; }
+inline Words bits_of(Vec x) { return {_mm512_castps_si512(x.v)}; }
+inline Vec from_bits(Words x) { return {_mm512_castsi512_ps(x.v)}; }
+inline Words operator+(Words a, Words b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline Words operator&(Words a, Words b) { return {_mm512_and_si512(a.v, b.v)}; }
+inline Words operator^(Words a, Words b) { return {_mm512_xor_si512(a.v, b.v)}; }
+inline Words operator|(Words a, Words b) { return {_mm512_or_si512(a.v, b.v)}; }
+template <int kBits>
+inline Words shift_left(Words x) { return {_mm512_slli_epi32(x.v, kBits)}; }
+template <int kBits>
+inline Words shift_right(Words x) { return {_mm512_srli_epi32(x.v, kBits)}; }
+inline Words to_integers(Vec x) { return {_mm512_cvt_roundps_epi32(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+inline Vec to_floats(Words x) { return {_mm512_cvtepi32_ps(x.v)}; }
+inline void store_words(uint32_t* p, Words x) { _mm512_store_si512(p, x.v); }
+inline void store_pairs(uint32_t*, Words, Words) {}  // not used: words of each lane stand by themselves
+inline Vec square_root(Vec x) { return {_mm512_sqrt_ps(x.v)}; }
+// Which of the two vectors of a panel's rows, and which lane of it, each lane takes.
+struct Lanes { __m512i v; };
+inline Lanes load_lanes(const int32_t* p) { return {_mm512_load_si512(p)}; }
+inline Vec pick(const float* rows, Lanes lanes) { return {_mm512_permutex2var_ps(_mm512_load_ps(rows), lanes.v, _mm512_load_ps(rows + kLanes))}; }
+inline void store_where(float* p, unsigned lanes, Vec x) { _mm512_mask_store_ps(p, static_cast<__mmask16>(lanes), x.v); }
+
 // Eight totals at a time.
 bool add_to_totals(clipengine_sweep_total* totals, const double* values, int64_t count) {
   static_assert(CLIPENGINE_SWEEP_FRACTION_BITS == 80);

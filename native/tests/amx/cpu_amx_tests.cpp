@@ -9,6 +9,7 @@
 #include "cpu/amx/support.h"
 #include "cpu_reference.h"
 #include "cpu_support.h"
+#include "exact_fma.h"
 
 using namespace cpu_test;
 using amx_test::Kind;
@@ -30,10 +31,10 @@ float flushed(float value) { return std::abs(value) < 0x1p-126f ? std::copysign(
 // so what may be tiny is computed 2^120 higher up, where it rounds to 24 digits.
 float fused(float a, float b, float c) {
   a = flushed(a), b = flushed(b), c = flushed(c);
-  const float plain = std::fma(a, b, c);
+  const float plain = clipengine_test::exact_fma(a, b, c);
   if (!(std::abs(plain) < 0x1p-100f)) return plain;
   const float up = std::abs(a) < std::abs(b) ? 0x1p120f : 1.0f, other = up == 1.0f ? 0x1p120f : 1.0f;
-  const float high = std::fma(a * up, b * other, c * 0x1p120f);
+  const float high = clipengine_test::exact_fma(a * up, b * other, c * 0x1p120f);
   return std::abs(high) < 0x1p-6f ? std::copysign(0.0f, high) : plain;
 }
 

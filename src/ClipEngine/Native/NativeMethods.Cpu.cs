@@ -18,6 +18,10 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuRatesGet(out CpuRates rates);
 
+    [LibraryImport(Library, EntryPoint = "clipengine_cpu_rates_file")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial byte* CpuRatesFile();
+
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_isa_default")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuIsaDefault(out int isa);
@@ -164,7 +168,7 @@ internal static unsafe partial class NativeMethods
     {
         public double Pairs;
         public double Tiles;
-        public long Measured;
+        public long Source;
     }
 
     /// <summary><c>clipengine_cpu_attention</c>.</summary>

@@ -160,3 +160,45 @@ static void product_of_matrices(const Product& call) {
     default: product(call); break;
   }
 }
+
+template <bool bytes, int sums, int left, int right>
+static inline void multiply_rows() {
+  if constexpr (bytes) {
+    multiply_signed_by_unsigned<sums, left, right>();
+  } else {
+    multiply_tiles<false, sums, left, right>();
+  }
+}
+
+// See Kernels::multiply_tiles.
+template <bool bytes, bool two>
+static void rows_by_panel(const uint32_t* left, const uint32_t* right, int64_t words, uint32_t* sums) {
+  const int64_t row_bytes = words * 4;
+  zero_tile<0>();
+  zero_tile<1>();
+  if (two) zero_tile<2>();
+  if (two) zero_tile<3>();
+  for (int64_t w = 0; w < words; w += kLine) {
+    load_tile<4>(left + w, row_bytes);
+    load_tile<6>(right + w * kPanelColumns, kPanelBytes);
+    multiply_rows<bytes, 0, 4, 6>();
+    load_tile<7>(right + w * kPanelColumns + kHalfPanel, kPanelBytes);
+    multiply_rows<bytes, 1, 4, 7>();
+    if constexpr (two) {
+      load_tile<5>(left + kMatrixRows * words + w, row_bytes);
+      multiply_rows<bytes, 2, 5, 6>();
+      multiply_rows<bytes, 3, 5, 7>();
+    }
+  }
+  store_tile<0>(sums, kPanelBytes);
+  store_tile<1>(sums + kHalfPanel, kPanelBytes);
+  if (two) store_tile<2>(sums + kMatrixRows * kPanelColumns, kPanelBytes);
+  if (two) store_tile<3>(sums + kMatrixRows * kPanelColumns + kHalfPanel, kPanelBytes);
+}
+
+static void multiply_rows_by_panel(bool bytes, const uint32_t* left, const uint32_t* right, int64_t words, int64_t left_rows, uint32_t* sums) {
+  configure_tiles(kMatrixRows);
+  const bool two = left_rows > kMatrixRows;
+  const auto multiply = bytes ? (two ? rows_by_panel<true, true> : rows_by_panel<true, false>) : (two ? rows_by_panel<false, true> : rows_by_panel<false, false>);
+  multiply(left, right, words, sums);
+}

@@ -5,7 +5,7 @@
 // TDPBF16PS, found by experiment on an Emerald Rapids (all of 1,024,000 random elements over 20 binades): for each element of the sums two
 // chains of fused multiply-adds, each from zero and in ascending order, over the first and over the second values of the pairs; their sum is
 // added to the element. Each step rounds to nearest even; subnormal operands count as zeros, and subnormal results become zeros.
-// TDPBUSD is a sum modulo 2^32.
+// TDPBUSD and TDPBSUD are sums modulo 2^32.
 
 struct EmulatedTile {
   alignas(64) uint32_t words[16][16];
@@ -140,14 +140,34 @@ static inline void emulate_bytes(EmulatedTile& sums, const EmulatedTile& left, c
   }
 }
 
+static inline void emulate_signed_by_unsigned(EmulatedTile& sums, const EmulatedTile& left, const EmulatedTile& right) {
+  for (int64_t r = 0; r < sums.rows; ++r) {
+    for (int64_t k = 0; k < right.rows; ++k) {
+      for (int byte = 0; byte < 32; byte += 8) {
+        const int32_t factor = static_cast<int8_t>(left.words[r][k] >> byte);
+        for (int64_t column = 0; column < 16; ++column) sums.words[r][column] += static_cast<uint32_t>(factor * static_cast<int32_t>(right.words[k][column] >> byte & 0xff));
+      }
+    }
+  }
+}
+
+template <int sums, int left, int right>
+static inline void require_shapes() {
+  const EmulatedTile &c = configured_tile<sums>(), &a = configured_tile<left>(), &b = configured_tile<right>();
+  if (a.rows != c.rows || b.rows * 4 != a.row_bytes || b.row_bytes != c.row_bytes) __builtin_trap();
+}
+
 template <bool bytes, int sums, int left, int right>
 static inline void multiply_tiles() {
-  EmulatedTile& c = configured_tile<sums>();
-  const EmulatedTile &a = configured_tile<left>(), &b = configured_tile<right>();
-  if (a.rows != c.rows || b.rows * 4 != a.row_bytes || b.row_bytes != c.row_bytes) __builtin_trap();
+  require_shapes<sums, left, right>();
   if constexpr (bytes) {
-    emulate_bytes(c, a, b);
+    emulate_bytes(emulated_tiles[sums], emulated_tiles[left], emulated_tiles[right]);
   } else {
-    emulate_pairs(c, a, b);
+    emulate_pairs(emulated_tiles[sums], emulated_tiles[left], emulated_tiles[right]);
   }
+}
+template <int sums, int left, int right>
+static inline void multiply_signed_by_unsigned() {
+  require_shapes<sums, left, right>();
+  emulate_signed_by_unsigned(emulated_tiles[sums], emulated_tiles[left], emulated_tiles[right]);
 }

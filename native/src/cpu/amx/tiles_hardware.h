@@ -55,3 +55,8 @@ static inline void multiply_tiles() {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sums), "i"(left), "i"(right));
   }
 }
+// sums += left right, signed times unsigned bytes.
+template <int sums, int left, int right>
+static inline void multiply_signed_by_unsigned() {
+  asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sums), "i"(left), "i"(right));
+}

@@ -2,7 +2,7 @@
 extern const Kernels CLIPENGINE_TABLE;
 const Kernels CLIPENGINE_TABLE = {
     CLIPENGINE_TABLE_NAME, kTileRows, kPanelColumns, kBf16Pairs, kDepthBlock, false,
-    pack_rows, product, pack_attention, attention, nullptr, nullptr, layer_norm, rms_norm, l2_normalize, activate, add_arrays, multiply_arrays, depthwise, depthwise_lines, nullptr,
+    pack_rows, product, pack_attention, attention, nullptr, nullptr, layer_norm, rms_norm, l2_normalize, activate, add_arrays, multiply_arrays, depthwise, depthwise_lines, nullptr, nullptr,
 #ifdef CLIPENGINE_WORD_PAIRS
     true,
 #endif

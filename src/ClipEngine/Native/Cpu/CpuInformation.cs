@@ -12,6 +12,9 @@ internal static unsafe class CpuInformation
     private const int Amx = 8;
     private const int AmxEmulated = 9;
 
+    private const long RatesKnown = 0;
+    private const long RatesKept = 2;
+
     /// <summary>The environment variable that forces an instruction set: <c>portable</c>, <c>avx2</c>, <c>avx512</c>, <c>avx512_vnni</c>, <c>avx512_bf16</c>, <c>neon</c>, <c>neon_dot</c>, <c>neon_matrix</c>, <c>amx</c> or <c>amx_emulated</c>.</summary>
     public const string Variable = "CLIPENGINE_CPU";
 
@@ -39,7 +42,7 @@ internal static unsafe class CpuInformation
 
     /// <summary>
     /// What multiplies bf16 by default, and how fast against fp32: the instruction where it is the faster, by what is known of the processor's
-    /// model or else by a measurement of some 20 ms when it is first asked for; otherwise fp32 products of widened operands.
+    /// model or else by a measurement of some 20 ms that is kept in the user's cache folder; otherwise fp32 products of widened operands.
     /// </summary>
     /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>
     public static string BFloat16Products
@@ -49,7 +52,12 @@ internal static unsafe class CpuInformation
             NativeLoader.EnsureLoaded();
             int best = NativeMethods.CpuIsaBest();
             NativeMethods.CpuRatesGet(out NativeMethods.CpuRates rates).ThrowIfFailed();
-            string source = rates.Measured != 0 ? "measured now" : "known of this processor";
+            string source = rates.Source switch
+            {
+                RatesKnown => "known of this processor",
+                RatesKept => $"measured before: {RatesFile}",
+                _ => "measured now",
+            };
             return best switch
             {
                 Amx => string.Create(CultureInfo.InvariantCulture, $"tile registers (TDPBF16PS), {rates.Tiles:F1} times the rate of fp32 ({source})"),
@@ -60,6 +68,8 @@ internal static unsafe class CpuInformation
             };
         }
     }
+
+    private static string RatesFile => Marshal.PtrToStringUTF8((nint)NativeMethods.CpuRatesFile()) ?? "";
 
     /// <summary>Why AMX, Intel's tile registers, is not used: it is not in the processor, or the system or a container denies it; null where it can be used.</summary>
     /// <exception cref="NativeLibraryException">The native library is missing or another version.</exception>

@@ -1,13 +1,17 @@
-// The probe sweep's products in fewer bits than fp32, and which of them are multiplied again. Part of sweep_kernel.h, for AVX-512
-// with VNNI; dot_pairs(sum, a, b) is VDPBF16PS or does the same.
+// The probe sweep in fewer bits than fp32: rows, and which of their products are multiplied again. Part of sweep_kernel.h.
+// CLIPENGINE_SWEEP_NARROW is the file with the products themselves: kUnsignedRows (a row's byte is more by 128), kRowWordPairs (two words of
+// each lane side by side), kPrecisions, Dots (what multiplies in a precision), narrow_product and tiles_block. Vectors need what the end of
+// sweep_vector_avx512.h has besides.
 //
 // With rows x = x' + dx and prompts y = y' + dy, where x' and y' are what is left in fewer bits,
 //
 //   |<x, y> - <x', y'>| <= |dx| |y'| + |x| |dy|                               Cauchy and Schwarz; norms of the very residuals
 //   |score - score'|    <= |scale| (|dx| (|y| + |dy|) + |x| (|dy| + c |y|)) + floor
 //
-// c = (2 width + 64) 2^-24 covers the rounding of both chains of sums, of the factors and of the comparison; floor what flushing
-// subnormals takes, and the rounding of the bias. A kernel's prompts share the largest of their norms among those of one product.
+// c = (2 width + 64) 2^-24 covers the rounding of both chains of sums, of the factors and of the comparison: fp32 rounds width times by
+// 2^-24, VDPBF16PS as often, TDPBF16PS a product of two features at most 17 + width / 32 times, and BFMMLA, which rounds to odd (by less
+// than 2^-23), at most 1 + width / 2 times. floor is what flushing subnormals takes, and the rounding of the bias. A kernel's prompts share
+// the largest of their norms among those of one product.
 //
 // Let T be a lower bound of the kept-th best fp32 score of a segment: of the kept-th best fp32 score before this piece of it, or
 // else of the kept-th largest score' - bound here. Every column that may be among the best has score' + bound >= T, and all of
@@ -20,71 +24,82 @@ constexpr float kSmallest = 0x1p-30f, kLargest = 0x1p30f;  // a row's largest fe
 constexpr float kNormSlack = 1.004f;  // a sum of up to 65,536 squares in fp32, its root
 constexpr float kNormFloor = 0x1p-55f;  // root of 65,536 squares below 2^-126
 
-// One panel's rows in fewer bits, from the fp32 panel.
+#include CLIPENGINE_SWEEP_NARROW
+
+// One vector of a panel's rows in fewer bits, from the fp32 panel.
 template <int kPrecision>
 inline void narrow_rows(const Plan& plan, const Workspace& workspace, int vector) {
   constexpr int kElements = kPrecision == CLIPENGINE_SWEEP_IN_INT8 ? 4 : 2;
+  constexpr int kWordsTogether = kRowWordPairs ? 2 : 1;
   const int64_t width = plan.width;
   const int row = vector * kLanes;
   const float* source = workspace.tile + (vector / 2) * width * kPanelRows + (vector % 2) * kLanes;
-  uint32_t* destination = workspace.narrow_tile + (vector / 2) * plan.words * kPanelRows + (vector % 2) * kLanes;
-  __m512 squares = _mm512_setzero_ps();
+  uint32_t* destination = workspace.narrow_tile + (vector / 2) * plan.words * kPanelRows + (vector % 2) * kLanes * kWordsTogether;
+  const Vec zero = set(0.0f), smallest = set(kSmallest), greatest = set(kLargest);
+  Vec squares = zero;
   Magnitude magnitude = no_magnitude();
   for (int64_t k = 0; k < width; ++k) {
     const Vec x = load(source + k * kPanelRows);
-    squares = _mm512_fmadd_ps(x.v, x.v, squares);
+    squares = fma(x, x, squares);
     magnitude = larger(magnitude, x);
   }
-  const __m512 most = as_vec(magnitude).v;
-  const __mmask16 within = _mm512_cmp_ps_mask(most, _mm512_set1_ps(kSmallest), _CMP_GE_OQ) & _mm512_cmp_ps_mask(most, _mm512_set1_ps(kLargest), _CMP_LE_OQ);
-  const __m512 norm = _mm512_maskz_fmadd_ps(within, _mm512_sqrt_ps(squares), _mm512_set1_ps(kNormSlack), _mm512_set1_ps(kNormFloor));
-  __m512 factor = _mm512_set1_ps(1.0f);
-  if constexpr (kPrecision == CLIPENGINE_SWEEP_IN_INT8) factor = _mm512_div_ps(most, _mm512_set1_ps(127.0f));
+  const Vec most = as_vec(magnitude);
+  const auto below = greater(smallest, most), above = greater(most, greatest);
+  const auto if_within = [&](Vec x) { return select(below, zero, select(above, zero, x)); };
+  const Vec norm = if_within(fma(square_root(squares), set(kNormSlack), set(kNormFloor)));
+  Vec factor = set(1.0f);
+  if constexpr (kPrecision == CLIPENGINE_SWEEP_IN_INT8) factor = most / set(127.0f);
   if constexpr (kPrecision == CLIPENGINE_SWEEP_IN_INT16) {
     // No sum of products leaves 32 bits: its absolute value is at most the product of the two norms.
-    const __m512 room = _mm512_set1_ps(kInt16Norm - 0.5f * __builtin_sqrtf(static_cast<float>(width)));
-    factor = _mm512_max_ps(_mm512_div_ps(most, _mm512_set1_ps(32767.0f)), _mm512_div_ps(norm, room));
+    const Vec room = set(kInt16Norm - 0.5f * __builtin_sqrtf(static_cast<float>(width)));
+    factor = max(most / set(32767.0f), norm / room);
   }
-  factor = _mm512_maskz_mov_ps(within, factor);
-  const __m512 inverse = _mm512_maskz_div_ps(within, _mm512_set1_ps(1.0f), factor);
-  __m512 lost = _mm512_setzero_ps();
+  factor = if_within(factor);
+  const Vec inverse = if_within(set(1.0f) / factor);
+  Vec lost = zero;
   const auto code = [&](int64_t k) {
-    if (k >= width) return _mm512_setzero_si512();
-    const __m512 x = _mm512_maskz_load_ps(within, source + k * kPanelRows);
-    __m512i bits;
-    __m512 rest;
+    if (k >= width) return words(0);
+    const Vec x = if_within(load(source + k * kPanelRows));
+    Words bits = words(0);
+    Vec rest = zero;
     if constexpr (kPrecision == CLIPENGINE_SWEEP_IN_BFLOAT16) {
-      const __m512i word = _mm512_castps_si512(x);
-      const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(word, 16), _mm512_set1_epi32(1));
-      bits = _mm512_srli_epi32(_mm512_add_epi32(word, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF))), 16);
-      rest = _mm512_sub_ps(x, _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16)));
+      const Words word = bits_of(x), odd = shift_right<16>(word) & words(1);
+      bits = shift_right<16>(word + (odd + words(0x7FFF)));
+      rest = x - from_bits(shift_left<16>(bits));
     } else {
-      bits = _mm512_cvt_roundps_epi32(_mm512_mul_ps(x, inverse), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-      rest = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(bits), factor, x);
+      bits = to_integers(x * inverse);
+      rest = fma(zero - to_floats(bits), factor, x);
     }
-    lost = _mm512_fmadd_ps(rest, rest, lost);
+    lost = fma(rest, rest, lost);
     return bits;
   };
-  for (int64_t word = 0; word < plan.words; ++word) {
+  const auto word_at = [&](int64_t word) {
     const int64_t k = word * kElements;
-    __m512i packed;
     if constexpr (kElements == 2) {
-      const __m512i low = _mm512_and_si512(code(k), _mm512_set1_epi32(0xFFFF));
-      packed = _mm512_or_si512(low, _mm512_slli_epi32(code(k + 1), 16));
+      const Words low = code(k) & words(0xFFFF);
+      return low | shift_left<16>(code(k + 1));
     } else {
-      const __m512i byte = _mm512_set1_epi32(0xFF);
-      packed = _mm512_and_si512(code(k), byte);
-      packed = _mm512_or_si512(packed, _mm512_slli_epi32(_mm512_and_si512(code(k + 1), byte), 8));
-      packed = _mm512_or_si512(packed, _mm512_slli_epi32(_mm512_and_si512(code(k + 2), byte), 16));
-      packed = _mm512_or_si512(packed, _mm512_slli_epi32(code(k + 3), 24));
-      packed = _mm512_xor_si512(packed, _mm512_set1_epi32(static_cast<int>(0x80808080u)));  // a byte more 128: unsigned
+      const Words byte = words(0xFF);
+      Words packed = code(k) & byte;
+      packed = packed | shift_left<8>(code(k + 1) & byte);
+      packed = packed | shift_left<16>(code(k + 2) & byte);
+      packed = packed | shift_left<24>(code(k + 3));
+      // Unsigned: each byte more by 128.
+      return kUnsignedRows ? packed ^ words(0x80808080u) : packed;
     }
-    _mm512_store_si512(destination + word * kPanelRows, packed);
+  };
+  for (int64_t word = 0; word < plan.words; word += kWordsTogether) {
+    if constexpr (kRowWordPairs) {
+      const Words first = word_at(word);
+      store_pairs(destination + word * kPanelRows, first, word_at(word + 1));
+    } else {
+      store_words(destination + word * kPanelRows, word_at(word));
+    }
   }
-  store(workspace.row_factor + row, {factor});
-  store(workspace.row_norm + row, {norm});
-  store(workspace.row_error + row, {_mm512_maskz_fmadd_ps(within, _mm512_sqrt_ps(lost), _mm512_set1_ps(kNormSlack), _mm512_set1_ps(kNormFloor))});
-  const unsigned beyond = static_cast<unsigned>(static_cast<__mmask16>(~within)) << (vector % 2 * kLanes);
+  store(workspace.row_factor + row, factor);
+  store(workspace.row_norm + row, norm);
+  store(workspace.row_error + row, if_within(fma(square_root(lost), set(kNormSlack), set(kNormFloor))));
+  const unsigned beyond = (bits(below) | bits(above)) << (vector % 2 * kLanes);
   uint32_t& mask = workspace.beyond[vector / 2];
   mask = vector % 2 == 0 ? beyond : mask | beyond;
 }
@@ -101,77 +116,6 @@ inline void narrow_tile(const Plan& plan, const Workspace& workspace, int panels
     store(workspace.row_bound + i, set(0.0f));
     store(workspace.entropy_bounds + i, set(0.0f));
   }
-}
-
-// A sum is named as read and written: the compiler else forms it in another register and runs out of them for moving it back.
-struct PairsOfBfloat16 {
-  using Sum = __m512;
-  static Sum begin(int32_t) { return _mm512_setzero_ps(); }
-  static Sum step(Sum sum, __m512i row, __m512i prompt) { return dot_pairs(sum, row, prompt); }
-  static __m512 value(Sum sum) { return sum; }
-};
-
-struct PairsOfInt16 {
-  using Sum = __m512i;
-  static Sum begin(int32_t) { return _mm512_setzero_si512(); }
-  static Sum step(Sum sum, __m512i row, __m512i prompt) {
-    asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(row), "v"(prompt));
-    return sum;
-  }
-  static __m512 value(Sum sum) { return _mm512_cvtepi32_ps(sum); }
-};
-
-struct QuadsOfBytes {
-  using Sum = __m512i;
-  static Sum begin(int32_t offset) { return _mm512_set1_epi32(offset); }
-  static Sum step(Sum sum, __m512i row, __m512i prompt) {
-    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(row), "v"(prompt));
-    return sum;
-  }
-  static __m512 value(Sum sum) { return _mm512_cvtepi32_ps(sum); }
-};
-
-// As product, in fewer bits.
-template <typename Dot, int kColumns>
-inline void narrow_product(const uint32_t* panel, const uint32_t* prompts, int64_t words, const float* row_factor, const float* column_factor, const int32_t* column_offset, Vec bias, float* scores,
-                           float* largest, Ahead next_prompts, Ahead next_values) {
-  typename Dot::Sum left[kColumns], right[kColumns];
-#pragma GCC unroll 16
-  for (int j = 0; j < kColumns; ++j) left[j] = right[j] = Dot::begin(column_offset[j]);
-  for (int64_t from = 0; from < words; from += kFetchFeatures) {
-    __builtin_prefetch(next_prompts.place, 0, 2);
-    next_prompts.place += next_prompts.step;
-    __builtin_prefetch(next_values.place, 0, 2);
-    next_values.place += next_values.step;
-    const int64_t to = from + kFetchFeatures < words ? from + kFetchFeatures : words;
-#pragma GCC unroll 1
-    for (int64_t k = from; k < to; ++k) {
-      __builtin_prefetch(panel + 8 * kPanelRows);
-      __builtin_prefetch(panel + 8 * kPanelRows + kPanelRows / 2);
-      const __m512i a = _mm512_load_si512(panel), b = _mm512_load_si512(panel + kLanes);
-#pragma GCC unroll 16
-      for (int j = 0; j < kColumns; ++j) {
-        const __m512i prompt = _mm512_set1_epi32(static_cast<int>(prompts[j]));
-        left[j] = Dot::step(left[j], a, prompt);
-        right[j] = Dot::step(right[j], b, prompt);
-      }
-      panel += kPanelRows;
-      prompts += kColumns;
-    }
-  }
-  const __m512 factors[2] = {_mm512_load_ps(row_factor), _mm512_load_ps(row_factor + kLanes)};
-  Vec most[2] = {set(-__builtin_inff()), set(-__builtin_inff())};
-#pragma GCC unroll 16
-  for (int j = 0; j < kColumns; ++j) {
-    const Vec factor = set(column_factor[j]);
-    const Vec a = fma({_mm512_mul_ps(Dot::value(left[j]), factors[0])}, factor, bias), b = fma({_mm512_mul_ps(Dot::value(right[j]), factors[1])}, factor, bias);
-    store(scores + j * kPanelRows, a);
-    store(scores + j * kPanelRows + kLanes, b);
-    most[0] = max(most[0], a);
-    most[1] = max(most[1], b);
-  }
-  store(largest, most[0]);
-  store(largest + kLanes, most[1]);
 }
 
 // As score_block, in fewer bits.
@@ -199,11 +143,17 @@ inline void narrow_block(const Plan& plan, const Workspace& workspace, const Blo
   }
 }
 
+template <int kPrecision>
+inline void narrow_block_in(const Plan& plan, const Workspace& workspace, const Block& block, const Block& next_block, int panels) {
+  if constexpr ((kPrecisions >> kPrecision & 1) != 0) narrow_block<typename Dots<kPrecision>::Type>(plan, workspace, block, next_block, panels);
+}
+
 inline void narrow_block(const Plan& plan, const Workspace& workspace, const Block& block, const Block& next_block, int panels) {
+  if (plan.multiply_tiles != nullptr) return tiles_block(plan, workspace, block, panels);
   switch (plan.precision) {
-    case CLIPENGINE_SWEEP_IN_BFLOAT16: return narrow_block<PairsOfBfloat16>(plan, workspace, block, next_block, panels);
-    case CLIPENGINE_SWEEP_IN_INT16: return narrow_block<PairsOfInt16>(plan, workspace, block, next_block, panels);
-    default: return narrow_block<QuadsOfBytes>(plan, workspace, block, next_block, panels);
+    case CLIPENGINE_SWEEP_IN_BFLOAT16: return narrow_block_in<CLIPENGINE_SWEEP_IN_BFLOAT16>(plan, workspace, block, next_block, panels);
+    case CLIPENGINE_SWEEP_IN_INT16: return narrow_block_in<CLIPENGINE_SWEEP_IN_INT16>(plan, workspace, block, next_block, panels);
+    default: return narrow_block_in<CLIPENGINE_SWEEP_IN_INT8>(plan, workspace, block, next_block, panels);
   }
 }
 
@@ -245,7 +195,7 @@ inline void find_open(const Plan& plan, const Workspace& workspace, const Block&
     for (int c = 0; c < columns;) {
       const int place = offset + c, border = c + kProductColumns - place % kProductColumns, end = border < columns ? border : columns;
       const Vec bound = bounds[half][place / kProductColumns];
-      const auto reaches = [&](const float* p) { return static_cast<unsigned>(_mm512_cmp_ps_mask(_mm512_add_ps(_mm512_load_ps(p), bound.v), least.v, _CMP_NLT_UQ)) & here; };
+      const auto reaches = [&](const float* p) { return ~bits(greater(least, load(p) + bound)) & here; };
       if (end - c == kProductColumns && reaches(largest + place / kProductColumns * kPanelRows + half * kLanes) == 0) {
         c = end;
         continue;
@@ -267,8 +217,8 @@ inline void find_open(const Plan& plan, const Workspace& workspace, const Block&
 // fp32 scores of up to kLanes pairs of a row of the panel and a prompt: the chain of product, with pairs in place of rows as lanes.
 inline void multiply_pairs(const Plan& plan, const Workspace& workspace, int panel, const int32_t* lanes, const float* const* prompts, float* const* places, int count) {
   const float* rows = workspace.tile + static_cast<int64_t>(panel) * plan.width * kPanelRows;
-  const __m512i lane = _mm512_load_si512(lanes);
-  __m512 sum = _mm512_setzero_ps();
+  const Lanes picked = load_lanes(lanes);
+  Vec sum = set(0.0f);
   for (int64_t k = 0; k < plan.width; k += kLanes) {
     Vec block[kLanes];
 #pragma GCC unroll 16
@@ -276,15 +226,13 @@ inline void multiply_pairs(const Plan& plan, const Workspace& workspace, int pan
     transpose(block);
     if (k + kLanes <= plan.width) {
 #pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i, rows += kPanelRows)
-        sum = _mm512_fmadd_ps(_mm512_permutex2var_ps(_mm512_load_ps(rows), lane, _mm512_load_ps(rows + kLanes)), block[i].v, sum);
+      for (int i = 0; i < kLanes; ++i, rows += kPanelRows) sum = fma(pick(rows, picked), block[i], sum);
     } else {
-      for (int i = 0; k + i < plan.width; ++i, rows += kPanelRows)
-        sum = _mm512_fmadd_ps(_mm512_permutex2var_ps(_mm512_load_ps(rows), lane, _mm512_load_ps(rows + kLanes)), block[i].v, sum);
+      for (int i = 0; k + i < plan.width; ++i, rows += kPanelRows) sum = fma(pick(rows, picked), block[i], sum);
     }
   }
   alignas(64) float scores[kLanes];
-  store(scores, fma({sum}, set(plan.scale), set(plan.bias)));
+  store(scores, fma(sum, set(plan.scale), set(plan.bias)));
   for (int i = 0; i < count; ++i) *places[i] = scores[i];
 }
 
@@ -293,17 +241,18 @@ template <int kColumns>
 inline void multiply_product(const Plan& plan, const Workspace& workspace, int panel, const float* prompts, const uint32_t* open, int columns, float* scores) {
   float* again = workspace.again;
   for (int64_t k = 0; k < plan.width; k += kLanes) {
-    Vec block[kLanes];
-    for (int j = 0; j < kLanes; ++j) block[j] = j < columns ? load(prompts + j * plan.exact_stride + k) : set(0.0f);
-    transpose(block);
-    // Each vector reaches over the next one's place, which is written after it.
-    for (int i = 0; i < kLanes && k + i < plan.width; ++i) store_unaligned(again + (k + i) * kColumns, block[i]);
+    for (int first = 0; first < kColumns; first += kLanes) {
+      Vec block[kLanes];
+      for (int j = 0; j < kLanes; ++j) block[j] = first + j < columns ? load(prompts + (first + j) * plan.exact_stride + k) : set(0.0f);
+      transpose(block);
+      // A vector that is longer than the columns reaches over the next one's place, which is written after it.
+      for (int i = 0; i < kLanes && k + i < plan.width; ++i) store_unaligned(again + (k + i) * kColumns + first, block[i]);
+    }
   }
   const char* here = reinterpret_cast<const char*>(again);
   product<kColumns>(workspace.tile + static_cast<int64_t>(panel) * plan.width * kPanelRows, again, plan.width, set(plan.scale), set(plan.bias), workspace.again_scores, workspace.again_scores + kColumns * kPanelRows, {here, 0}, {here, 0});
   for (int j = 0; j < columns; ++j) {
-    for (int half = 0; half < 2; ++half)
-      _mm512_mask_store_ps(scores + j * kPanelRows + half * kLanes, static_cast<__mmask16>(open[j] >> (half * kLanes)), _mm512_load_ps(workspace.again_scores + j * kPanelRows + half * kLanes));
+    for (int half = 0; half < 2; ++half) store_where(scores + j * kPanelRows + half * kLanes, open[j] >> (half * kLanes), load(workspace.again_scores + j * kPanelRows + half * kLanes));
   }
 }
 
