@@ -34,6 +34,8 @@ public sealed partial class ClipModules
 
             var backend = new ModuleBackend(modules._backend, modules._tree, modules._norms, path);
             modules._model = ClipModel.Load(path, new ClipModelOptions { Backend = backend, ConfigurationPath = configurationPath });
+            if (modules._model.Encoder.Packing is not null)
+                throw new BadInputException(path, "takes patches of images of any shape (NaFlex).", "The model runs on this backend (TorchBackend) and cannot be trained as modules.");
             modules.eval();
             return modules;
         }
@@ -143,8 +145,8 @@ public sealed partial class ClipModules
         /// <summary>What may lie beside weights and decides what a library makes of them.</summary>
         private static readonly string[] s_companions =
         [
-            "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model",
-            "preprocessor_config.json", "processor_config.json", "timm_model.json",
+            "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",
+            "preprocessor_config.json", "processor_config.json", "timm_model.json", "hf_text_model.json",
         ];
 
         public static Origin Of(string path, string weights, string? configurationPath, ICheckpoint stored, ICheckpoint arranged)

@@ -113,6 +113,10 @@ internal sealed class ModuleBackend(TorchBackend backend, ParameterTree tree, Ba
         (string key, long first, long? end) = Split(data.Name);
         if (tree.Find(key) is null)
         {
+            if (ComputedWeight.IsConstant(data.Name))
+                return backend.CreateWeight(data, role);
+            if (ComputedWeight.Recipe(data.Name, data.Shape, name => tree.Find(name) is null ? null : () => tree.Get(name, backend.Device)) is { } compute)
+                return new ComputedWeight(data, role, compute);
             throw new BadInputException(source, $"{BadInputException.Escape(data.Name, 120)} is computed from other tensors when the model is loaded, so that no gradient would reach the checkpoint's own.",
                 "The model runs on this backend (TorchBackend) and cannot be trained as modules.");
         }
