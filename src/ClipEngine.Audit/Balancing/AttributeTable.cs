@@ -1,113 +1,65 @@
-using System.Buffers.Text;
-using System.Text;
-using ClipEngine.Audit.Tables;
 using ClipEngine.Files;
-using CsvHelper;
 
 namespace ClipEngine.Audit.Balancing;
 
-/// <summary>A CSV table of attributes, read row by row: memory does not grow with its length.</summary>
-internal static class AttributeTable
+/// <summary>
+/// Examples with attribute columns, read from the first to the last: memory does not grow with their number. An attribute is a number from 0 to 1 (a
+/// bit or a probability) or missing; a utility is a number above zero.
+/// </summary>
+/// <param name="path">The file, for messages.</param>
+internal abstract class AttributeTable(string path)
 {
-    // Characters of the longest cell that is a number or says that there is none.
-    private const int MaximumNumber = 64;
+    /// <summary>Bounds of utilities: beyond them products with the dual variables lose their digits.</summary>
+    private const double SmallestUtility = 1e-6, LargestUtility = 1e6;
+
+    /// <summary>The file, or the first of several, as the user named it.</summary>
+    public string Path { get; } = path;
+
+    /// <summary>Opens a table by its kind.</summary>
+    /// <param name="paths">One <c>.parquet</c> or <c>.safetensors</c> file, one or more webdataset shards (<c>.tar</c>) or folders of them, or one CSV file of any other name.</param>
+    /// <exception cref="BadInputException">Several files that are no shards, or a folder without any.</exception>
+    public static AttributeTable Open(IReadOnlyList<string> paths)
+    {
+        string[] shards = [.. paths.SelectMany(path => FilePlace.IsFolder(path) ? ShardAttributes.In(path) : [path])];
+        if (shards.All(ShardAttributes.IsShard))
+            return new ShardAttributes(shards);
+        if (paths.Count > 1)
+            throw new BadInputException("TABLE", $"{paths.Count} files were named, and {BadInputException.Escape(shards.First(static path => !ShardAttributes.IsShard(path)), 200)} is no shard (.tar).", "Name one table, or webdataset shards alone.");
+        return ParquetFile.IsParquet(paths[0]) ? new ParquetAttributes(paths[0])
+            : System.IO.Path.GetExtension(paths[0]).Equals(".safetensors", StringComparison.OrdinalIgnoreCase) ? new TensorAttributes(paths[0])
+            : new CsvAttributes(paths[0]);
+    }
 
     /// <summary>Reads the named columns of all rows.</summary>
-    /// <param name="path">A CSV file, UTF-8, with a header; comma-separated, called .tsv by tabs.</param>
-    /// <param name="attributes">Columns with values from 0 to 1: bits, probabilities, <c>true</c> and <c>false</c>; an empty cell, NaN and what else <see cref="Gaps"/> knows is a missing value.</param>
+    /// <param name="attributes">Columns with values from 0 to 1.</param>
     /// <param name="utility">A column with numbers above zero, or null: 1 everywhere.</param>
-    /// <param name="visit">Gets the attributes and the utility of each row.</param>
+    /// <param name="visit">Gets the attributes (NaN where missing) and the utility of each row; the array is used again.</param>
     /// <param name="cancellation">Ends the reading.</param>
-    /// <exception cref="BadInputException">No such file or column, a value that is none, a ragged row; names the line.</exception>
-    public static void Read(string path, IReadOnlyList<string> attributes, string? utility, Action<double[]> visit, CancellationToken cancellation)
-    {
-        try
-        {
-            using FileStream stream = TextFile.OpenUtf8(path, "a table of attributes (CSV)");
-            using CsvReader reader = CsvReader.Create(stream, CsvTable.Options(path));
-            Read(path, reader, attributes, utility, visit, cancellation);
-        }
-        catch (CsvFormatException exception)
-        {
-            throw new BadInputException(path, $"line {exception.LineNumber} begins a record that is no CSV: {BadInputException.Escape(exception.Message, 300)}", "Quote whole cells, double the quotes in them, and close every quote.", exception);
-        }
-    }
+    /// <exception cref="BadInputException">No such file or column, a value that is none, no row; names the place.</exception>
+    public abstract void Read(IReadOnlyList<string> attributes, string? utility, Action<double[]> visit, CancellationToken cancellation);
 
-    private static void Read(string path, CsvReader reader, IReadOnlyList<string> attributes, string? utility, Action<double[]> visit, CancellationToken cancellation)
-    {
-        if (!reader.Read())
-            throw new BadInputException(path, "the file is empty; a header row was expected.");
-        string[] header = [.. Enumerable.Range(0, reader.FieldCount).Select(column => Encoding.UTF8.GetString(reader.GetSpan(column)))];
-        if (header[0].Length > 0 && header[0][0] == '\uFEFF')
-            header[0] = header[0][1..];
-        CsvTable.RequireSeparator(path, header);
-        int[] columns = [.. attributes.Select(name => Column(path, header, name))];
-        int utilityColumn = utility is null ? -1 : Column(path, header, utility);
-        var row = new double[columns.Length + 1];
-        long count = 0;
-        while (reader.Read())
-        {
-            if ((++count & 0xFFFF) == 0)
-                cancellation.ThrowIfCancellationRequested();
-            if (reader.FieldCount != header.Length)
-                throw new BadInputException(path, $"line {reader.LineNumber} has {reader.FieldCount} cells, the header has {header.Length}.", "Every row needs as many cells as the header; quote cells that hold commas.");
-            for (int i = 0; i < columns.Length; i++)
-            {
-                row[i] = Number(reader.GetSpan(columns[i]), out bool isNumber);
-                if (!isNumber || row[i] is < 0 or > 1)
-                    throw Refuse(path, reader, header, columns[i], "a number from 0 to 1 was expected (or nothing where it is missing)");
-            }
+    /// <summary>Writes what OpenCLIP's trainer reads: the examples, each as often as it shall be seen.</summary>
+    /// <param name="times">How often, for each row in order.</param>
+    /// <param name="directory">The folder; files have names of their own in it.</param>
+    /// <param name="cancellation">Ends the writing.</param>
+    public abstract void WriteExamples(IEnumerable<long> times, string directory, CancellationToken cancellation);
 
-            row[^1] = 1;
-            if (utilityColumn >= 0)
-            {
-                row[^1] = Number(reader.GetSpan(utilityColumn), out bool isNumber);
-                if (!isNumber || row[^1] is not (>= 1e-6 and <= 1e6))
-                    throw Refuse(path, reader, header, utilityColumn, "a utility from 0.000001 to 1000000 was expected");
-            }
+    /// <summary>Whether a value may be an attribute's; NaN is a missing one.</summary>
+    protected static bool IsAttribute(double value) => double.IsNaN(value) || value is >= 0 and <= 1;
 
-            visit(row);
-        }
+    /// <summary>Whether a value may be a utility.</summary>
+    protected static bool IsUtility(double value) => value is >= SmallestUtility and <= LargestUtility;
 
-        if (count == 0)
-            throw new BadInputException(path, "there is a header and no row below it.");
-    }
+    /// <summary>Says that a value is no attribute's.</summary>
+    protected BadInputException NoAttribute(string where, double value) => Refuse(where, "a number from 0 to 1 was expected (or nothing where it is missing)", NumberText.Format(value));
 
-    private static BadInputException Refuse(string path, CsvReader reader, string[] header, int column, string expected) =>
-        new(path, $"line {reader.LineNumber}, column '{BadInputException.Escape(header[column], 60)}': {expected}; found '{BadInputException.Escape(Encoding.UTF8.GetString(reader.GetSpan(column)), 60)}'.", "Correct the cell; decimals have a point.");
+    /// <summary>Says that a value is no utility.</summary>
+    protected BadInputException NoUtility(string where, double value) => Refuse(where, "a utility from 0.000001 to 1000000 was expected", double.IsNaN(value) ? "nothing" : NumberText.Format(value));
 
-    /// <summary>Where a column stands.</summary>
-    internal static int Column(string path, string[] header, string name)
-    {
-        int found = Array.IndexOf(header, name);
-        if (found < 0)
-        {
-            string known = string.Join(", ", header.Take(30).Select(entry => $"'{BadInputException.Escape(entry, 60)}'"));
-            throw new BadInputException(path, $"there is no column '{BadInputException.Escape(name)}'; the columns are {known}.", "Name one of them (case matters).");
-        }
+    /// <summary>Says what is wrong with a value.</summary>
+    protected BadInputException Refuse(string where, string expected, string found) =>
+        new(Path, $"{where}: {expected}; found '{BadInputException.Escape(found, 60)}'.", "Correct the value; decimals have a point.");
 
-        if (Array.IndexOf(header, name, found + 1) >= 0)
-            throw new BadInputException(path, $"column '{BadInputException.Escape(name)}' is there more than once.", "Rename or remove one of them.");
-        return found;
-    }
-
-    /// <summary>A cell as a number; NaN where it is missing.</summary>
-    private static double Number(ReadOnlySpan<byte> cell, out bool isNumber)
-    {
-        isNumber = true;
-        if (cell.Length == 1 && cell[0] is (byte)'0' or (byte)'1')
-            return cell[0] - (byte)'0';
-        if (cell.IsEmpty)
-            return double.NaN;
-        if (cell.SequenceEqual("True"u8) || cell.SequenceEqual("true"u8))
-            return 1;
-        if (cell.SequenceEqual("False"u8) || cell.SequenceEqual("false"u8))
-            return 0;
-        Span<char> text = stackalloc char[MaximumNumber];
-        bool isShort = Encoding.UTF8.TryGetChars(cell, text, out int length);
-        if (isShort && NumberText.TryParse(text[..length], out double value))
-            return value;
-        isNumber = isShort && Gaps.IsGap(new string(text[..length]));
-        return double.NaN;
-    }
+    /// <summary>Says that there is nothing.</summary>
+    protected BadInputException NoRows() => new(Path, "there is no row.", "Name a table with a row for each example.");
 }

@@ -7,8 +7,8 @@ namespace ClipEngine.Audit.Balancing;
 /// <summary>What to balance.</summary>
 internal sealed record BalanceRequest
 {
-    /// <summary>A CSV table, one example a row.</summary>
-    public required string TablePath { get; init; }
+    /// <summary>What <see cref="AttributeTable.Open"/> opens: one example a row.</summary>
+    public required IReadOnlyList<string> Tables { get; init; }
 
     /// <summary>Columns of sensitive attributes, each from 0 to 1; groups may overlap.</summary>
     public required IReadOnlyList<string> Sensitive { get; init; }
@@ -28,7 +28,7 @@ internal sealed record BalanceRequest
     /// <summary>Seed of the training list.</summary>
     public long Seed { get; init; } = 1;
 
-    /// <summary>Also writes <c>train.csv</c>.</summary>
+    /// <summary>Also writes how often each example is to be seen, and the examples so.</summary>
     public bool WritesTrainingList { get; init; }
 
     /// <summary>The level of intervals.</summary>
@@ -59,6 +59,9 @@ internal sealed record BalanceResult(
 /// <summary>Balances a table and writes what comes out.</summary>
 internal static class BalanceRun
 {
+    /// <summary>The barrier's weight at which weights are exact to 1e-6, and to 1e-4 with fewer passes.</summary>
+    internal const double ExactBarrier = 1e-13, OrdinaryBarrier = 1e-10;
+
     private const double Slack = 1e-6;
 
     /// <summary>Reads the table, solves, and writes <c>weights.csv</c>, <c>balance.json</c>, <c>tables/*.csv</c> and <c>report.html</c>.</summary>
@@ -72,21 +75,21 @@ internal static class BalanceRun
         ArgumentException.ThrowIfNullOrEmpty(directory);
         using var culture = InvariantCulture.Begin();
         Check(request);
+        AttributeTable table = AttributeTable.Open(request.Tables);
         Directory.CreateDirectory(directory);
         BalanceProblem problem = request.Problem;
         using var rows = new DistinctRows(problem.RowWidth, directory);
-        AttributeTable.Read(request.TablePath, [.. request.Sensitive, .. request.Labels], request.Utility, row => rows.Add(row), cancellation);
+        table.Read([.. request.Sensitive, .. request.Labels], request.Utility, row => rows.Add(row), cancellation);
         DataBias before = DataBiasMeasure.Measure(rows, request.Sensitive, request.Labels, problem.Target, null, request.Level);
-        RefuseEmptyGroups(request, before);
-        double barrier = request.IsExact ? 1e-13 : 1e-10;
-        BalanceSolution solution = BalanceSolver.Solve(problem, rows, barrier, cancellation);
+        RefuseEmptyGroups(table.Path, request, before);
+        BalanceSolution solution = BalanceSolver.Solve(problem, rows, request.IsExact ? ExactBarrier : OrdinaryBarrier, cancellation);
         DataBias after = DataBiasMeasure.Measure(rows, request.Sensitive, request.Labels, problem.Target, row => solution.Weight(row), request.Level);
         ConstraintResult[] constraints = Constraints(request, solution);
         (string verdict, bool isMet) = Judge(request, rows, solution, constraints, cancellation);
         var result = new BalanceResult(before, after, solution, constraints, rows.Count, rows.DistinctCount + rows.SpilledCount, verdict, isMet);
         WriteWeights(rows, solution, Path.Combine(directory, "weights.csv"), cancellation);
         if (request.WritesTrainingList)
-            TrainingList.Write(request.TablePath, rows, solution, request.Seed, Path.Combine(directory, "train.csv"), cancellation);
+            TrainingList.Write(table, rows, solution, request.Seed, directory, cancellation);
         BalanceReport.Write(request, result, directory);
         return result;
     }
@@ -118,18 +121,18 @@ internal static class BalanceRun
             throw new BadInputException("--eps-d", "a tolerance lies outside 0 to 1.", "Name --eps-d and --eps-r from 0 to 1.");
     }
 
-    private static void RefuseEmptyGroups(BalanceRequest request, DataBias before)
+    private static void RefuseEmptyGroups(string path, BalanceRequest request, DataBias before)
     {
         for (int k = 0; k < request.Sensitive.Count; k++)
         {
             RepresentationCell cell = before.Representation[k];
             string name = BadInputException.Escape(cell.Attribute, 60);
             if (cell.Share.Value is not double share)
-                throw new BadInputException(request.TablePath, $"column '{name}' has no value in any row.", "Leave it out of --sensitive, or fill it.");
+                throw new BadInputException(path, $"column '{name}' has no value in any row.", "Leave it out of --sensitive, or fill it.");
             if (share == 0 && cell.Target > 0)
-                throw new BadInputException(request.TablePath, $"no row has '{name}', and its target is {cell.Target.Value.ToString(CultureInfo.InvariantCulture)}: weights cannot make what is not there.", "Add such rows, or leave the column out.");
+                throw new BadInputException(path, $"no row has '{name}', and its target is {cell.Target.Value.ToString(CultureInfo.InvariantCulture)}: weights cannot make what is not there.", "Add such rows, or leave the column out.");
             if (share == 1 && cell.Target < 1)
-                throw new BadInputException(request.TablePath, $"every row has '{name}', and its target is {cell.Target!.Value.ToString(CultureInfo.InvariantCulture)}: weights cannot make what is not there.", "Add rows without it, or leave the column out.");
+                throw new BadInputException(path, $"every row has '{name}', and its target is {cell.Target!.Value.ToString(CultureInfo.InvariantCulture)}: weights cannot make what is not there.", "Add rows without it, or leave the column out.");
         }
     }
 
@@ -155,7 +158,7 @@ internal static class BalanceRun
             return ("All targets are met within their tolerances.", true);
         string how = $"{violated} of {constraints.Length} constraints are violated, by {solution.LargestViolation.ToString("0.0000", CultureInfo.InvariantCulture)} at most.";
         BalanceProblem strict = request.Problem with { Enforcement = Math.Min(1e9, request.Problem.Enforcement * 1000) };
-        if (BalanceSolver.Solve(strict, rows, 1e-10, cancellation).LargestViolation <= 10 * Slack)
+        if (BalanceSolver.Solve(strict, rows, OrdinaryBarrier, cancellation).LargestViolation <= 10 * Slack)
             return ($"The targets are not met: {how} They can be met at this rate; raise --enforcement above {request.Problem.Enforcement.ToString(CultureInfo.InvariantCulture)}.", false);
         return ($"The targets cannot be met: {how} No enforcement would do it with these rows at rate {request.Problem.Rate.ToString(CultureInfo.InvariantCulture)}; lower --rate, widen --eps-d or --eps-r, change --target, or add rows of the rare combinations.", false);
     }

@@ -1,69 +1,61 @@
+using System.Globalization;
 using System.Text;
 using ClipEngine.Audit.Statistics;
-using ClipEngine.Audit.Tables;
 using ClipEngine.Files;
-using CsvHelper;
 
 namespace ClipEngine.Audit.Balancing;
 
 /// <summary>
-/// The table's rows as OpenCLIP's trainer reads them (<c>--train-data train.csv --dataset-type csv</c>), each as often as its weight asks:
-/// as many rows as the table has, some left out, some repeated.
+/// How often each row shall be seen (<c>repeats.csv</c>: <c>row</c> from 0, <c>times</c>), and the examples themselves as OpenCLIP's trainer reads them:
+/// as many as the table has, some left out, some repeated.
 /// </summary>
 internal static class TrainingList
 {
+    /// <summary>The keep-and-repeat list.</summary>
+    public const string RepeatsName = "repeats.csv";
+
+    /// <summary>The rows of tables (<c>--train-data train.csv --dataset-type csv</c>).</summary>
+    public const string CsvName = "train.csv";
+
+    /// <summary>The samples of shards (<c>--train-data train/{00000..00009}.tar --dataset-type webdataset</c>).</summary>
+    public const string ShardFolder = "train";
+
     /// <summary>
-    /// Writes the list. Row i occurs floor or ceiling of q_i/E[q] times, q_i/E[q] on average (systematic sampling: one random start, then steps of
+    /// Writes both. Row i occurs floor or ceiling of q_i/E[q] times, q_i/E[q] on average (systematic sampling: one random start, then steps of
     /// one along the running sum of the weights), so that the list is as long as the table and the same for a seed.
     /// </summary>
-    public static void Write(string tablePath, DistinctRows rows, BalanceSolution solution, long seed, string path, CancellationToken cancellation)
+    /// <param name="table">The table.</param>
+    /// <param name="rows">Its rows, in its order.</param>
+    /// <param name="solution">Their weights.</param>
+    /// <param name="seed">Of the random start.</param>
+    /// <param name="directory">The folder.</param>
+    /// <param name="cancellation">Ends the writing.</param>
+    public static void Write(AttributeTable table, DistinctRows rows, BalanceSolution solution, long seed, string directory, CancellationToken cancellation)
     {
         SplitMix64 random = SplitMix64.For(seed, SplitMix64.Stream("training list"), 0);
         double start = (random.Next() >> 11) * (1.0 / (1L << 53));
-        using FileStream input = File.OpenRead(tablePath);
-        using CsvReader reader = CsvReader.Create(input, CsvTable.Options(tablePath));
+        string path = Path.Combine(directory, RepeatsName);
         AtomicFile.Write(path, stream =>
         {
-            reader.Read();
-            var line = new MemoryStream();
-            Record(reader, line);
-            line.WriteTo(stream);
+            using var text = new StreamWriter(stream, new UTF8Encoding(false), 1 << 16, leaveOpen: true) { NewLine = "\n" };
+            text.Write("row,times\n");
             double sum = 0;
             long written = 0, index = 0;
             rows.InOrder(row => solution.Weight(row), q =>
             {
-                if ((index++ & 0xFFFF) == 0)
+                if ((index & 0xFFFF) == 0)
                     cancellation.ThrowIfCancellationRequested();
-                reader.Read();
                 sum += q / solution.MeanWeight;
                 // The points start, start + 1, ... that the running sum has passed.
                 long due = Math.Min(rows.Count, (long)Math.Floor(sum - start) + 1);
-                if (written >= due)
-                    return;
-                line.SetLength(0);
-                Record(reader, line);
-                for (; written < due; written++)
-                    line.WriteTo(stream);
+                long times = Math.Max(0, due - written);
+                written += times;
+                text.Write(index++);
+                text.Write(',');
+                text.Write(times);
+                text.Write('\n');
             });
         });
-    }
-
-    private static void Record(CsvReader reader, MemoryStream line)
-    {
-        for (int column = 0; column < reader.FieldCount; column++)
-        {
-            if (column > 0)
-                line.WriteByte((byte)',');
-            ReadOnlySpan<byte> cell = reader.GetSpan(column);
-            if (cell.IndexOfAny(",\"\r\n"u8) < 0)
-            {
-                line.Write(cell);
-                continue;
-            }
-
-            line.Write(Encoding.UTF8.GetBytes($"\"{Encoding.UTF8.GetString(cell).Replace("\"", "\"\"", StringComparison.Ordinal)}\""));
-        }
-
-        line.WriteByte((byte)'\n');
+        table.WriteExamples(File.ReadLines(path).Skip(1).Select(static line => long.Parse(line.AsSpan(line.IndexOf(',', StringComparison.Ordinal) + 1), CultureInfo.InvariantCulture)), directory, cancellation);
     }
 }

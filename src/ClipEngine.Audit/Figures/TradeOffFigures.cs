@@ -79,6 +79,6 @@ internal static class TradeOffFigures
 
         svg.Text(left + (size / 2), top + size + 40, $"{quality} (%)", TextAnchor.Middle, 12, Palette.Muted);
         svg.Text(18, top + (size / 2), $"{bias} (%)", TextAnchor.Middle, 12, Palette.Muted, rotation: -90);
-        return new AuditFigure(FigureSet.Slug(FigureKinds.Bias, bias, quality), FigureSection.Bias, $"Bias against quality: {meaning}, against {quality}. Lines are both intervals.", svg.ToString());
+        return AuditFigure.Of(FigureKinds.Bias, [bias, quality], FigureSection.Bias, $"Bias against quality: {meaning}, against {quality}. Lines are both intervals.", svg.ToString());
     }
 }

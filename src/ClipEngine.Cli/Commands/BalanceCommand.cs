@@ -12,7 +12,7 @@ internal static class BalanceCommand
 {
     public static Command Create()
     {
-        var table = new Argument<string>("TABLE") { Description = "CSV with a header, one example a row; attributes are numbers from 0 to 1, an empty cell is a missing value." }.ReadsFile();
+        Argument<string[]> table = new Argument<string[]>("TABLE") { Description = "A CSV, Parquet or safetensors file, or webdataset shards (.tar, or a folder of them) with key.json; one example a row, attributes from 0 to 1, or missing.", Arity = ArgumentArity.OneOrMore }.ReadsFiles();
         var sensitive = new Option<string>("--sensitive") { Description = "Columns of sensitive attributes, with commas between them; groups may overlap.", Required = true };
         var labels = new Option<string>("--labels") { Description = "Columns of labels (and of proxies of them), with commas between them.", Required = true };
         var target = new Option<string>("--target") { Description = "The wanted share of each sensitive attribute, with commas between them.", Required = true };
@@ -22,8 +22,8 @@ internal static class BalanceCommand
         var enforcement = new Option<double>("--enforcement") { Description = "The price of a violation: higher values keep to the targets more strictly.", DefaultValueFactory = _ => 10 }.Between(1e-9, 1e9);
         var utility = new Option<string?>("--utility") { Description = "Column of utilities above 0: how dear it is to change a row's weight. Default: 1 everywhere." };
         var exact = new Option<bool>("--exact") { Description = "Solve until weights are exact to 1e-6; otherwise to about 1e-4, with fewer passes." };
-        var list = new Option<bool>("--training-list") { Description = "Also write train.csv: the table's rows, left out and repeated as the weights say, for OpenCLIP's trainer." };
-        var seed = new Option<long>("--seed") { Description = "Seed of train.csv.", DefaultValueFactory = _ => 1 };
+        var list = new Option<bool>("--training-list") { Description = "Also write repeats.csv, how often each row is to be seen, and for OpenCLIP's trainer train.csv (of tables) or train/*.tar with sizes.json (of shards)." };
+        var seed = new Option<long>("--seed") { Description = "Seed of the training list.", DefaultValueFactory = _ => 1 };
         var output = new Option<string>("--out") { Description = "Folder for weights.csv (row, q), balance.json, tables/*.csv and report.html.", Required = true }.WritesFolder();
         var json = new Option<bool>("--json") { Description = "Write the summary as JSON to standard output." };
         var command = new Command("balance", "Weights for a table of examples that take representation and association bias out of it (M4 of \"CLIP the Bias\").");
@@ -35,7 +35,7 @@ internal static class BalanceCommand
             string[] labelNames = Names("--labels", parsed.GetValue(labels)!);
             var request = new BalanceRequest
             {
-                TablePath = parsed.GetValue(table)!,
+                Tables = parsed.GetValue(table)!,
                 Sensitive = Names("--sensitive", parsed.GetValue(sensitive)!),
                 Labels = labelNames,
                 Problem = new BalanceProblem
