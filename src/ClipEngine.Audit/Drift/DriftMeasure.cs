@@ -87,7 +87,7 @@ internal sealed class DriftMeasure
     /// <param name="before">Associations in the first model for weights of images.</param>
     /// <param name="after">In the second.</param>
     /// <param name="intervals">Level, resamples and seed.</param>
-    public DriftMeasureResult Compare(string measure, Association before, Association after, IntervalSpec intervals)
+    public MeasuredDrift Compare(string measure, Association before, Association after, IntervalSpec intervals)
     {
         int concepts = _names.Length;
         double[] ones = [.. Enumerable.Repeat(1.0, _images)];
@@ -107,13 +107,18 @@ internal sealed class DriftMeasure
             return new Estimate(count, double.IsFinite(value) ? value : null, double.IsFinite(value) ? Bootstrap.Interval(distribution, value, [], intervals.Level, BootstrapMethod.Percentile) : null);
         }
 
-        return new DriftMeasureResult(
+        int last = 3 * concepts;
+        var result = new DriftMeasureResult(
             measure,
             [.. _names.Select((name, i) => new ConceptDrift(name, _concepts[i].Length, Of(i, _concepts[i].Length, first[i]), Of(concepts + i, _concepts[i].Length, second[i]), Of((2 * concepts) + i, _concepts[i].Length, second[i] - first[i])))],
-            Of(3 * concepts, concepts, summary[0]), Of((3 * concepts) + 1, concepts, summary[1]), Of((3 * concepts) + 2, concepts, summary[2]), Of((3 * concepts) + 3, concepts, summary[3]));
+            Of(last, concepts, summary[0]), Of(last + 1, concepts, summary[1]), Of(last + 2, concepts, summary[2]), Of(last + 3, concepts, summary[3]));
+        return new MeasuredDrift(result, summary, [.. draws.Select(draw => draw[last..])]);
     }
 
-    /// <summary>Sign agreement, Pearson, Spearman and slope of the second on the first; NaN where undefined.</summary>
+    /// <summary>
+    /// Sign agreement, Pearson, Spearman and slope of the second on the first, the mean size (distance from zero) of the first and of the second, and the
+    /// change of it; NaN where undefined.
+    /// </summary>
     internal static double[] Together(double[] before, double[] after)
     {
         int agree = 0;
@@ -132,6 +137,9 @@ internal sealed class DriftMeasure
             Correlation.Pearson(before, after), // NaN where a side does not vary
             Correlation.Spearman(before, after),
             xx > 0 ? xy / xx : double.NaN,
+            before.Average(Math.Abs),
+            after.Average(Math.Abs),
+            after.Average(Math.Abs) - before.Average(Math.Abs),
         ];
     }
 
@@ -167,6 +175,12 @@ internal sealed class DriftMeasure
             mean[i] /= total;
     }
 }
+
+/// <summary>A comparison with what it is put together with others from.</summary>
+/// <param name="Result">What is reported.</param>
+/// <param name="Values">The numbers over concepts, as <see cref="DriftStudy.Statistics"/> names them.</param>
+/// <param name="Draws">The same in each bootstrap draw; a draw of one number takes the same persons in every comparison of a probe.</param>
+internal sealed record MeasuredDrift(DriftMeasureResult Result, double[] Values, double[][] Draws);
 
 /// <summary>The associations of all concepts where each image counts as often as its weight says.</summary>
 /// <param name="weights">[images].</param>

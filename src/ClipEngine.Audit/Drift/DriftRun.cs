@@ -22,10 +22,49 @@ internal static class DriftRun
     {
         ArgumentException.ThrowIfNullOrEmpty(before);
         ArgumentException.ThrowIfNullOrEmpty(after);
-        ArgumentNullException.ThrowIfNull(source);
-        ArgumentNullException.ThrowIfNull(progress);
         using var culture = InvariantCulture.Begin();
         DriftSpec spec = DriftSpec.Read(specPath);
+        if (spec.Pairs.Count > 0)
+            throw new BadInputException(specPath, "it names pairs of models of its own.", "Leave BEFORE and AFTER out of the command, or pairs out of the spec.");
+        return Run(before, after, spec, specPath, directory, source, progress, cancellation).Result;
+    }
+
+    /// <summary>Compares each pair of models that the spec names, and puts them together as factors.</summary>
+    /// <param name="specPath">The spec, with <see cref="DriftSpec.Pairs"/>; paths in it are relative to its folder.</param>
+    /// <param name="directory">The folder for <c>study.json</c>, <c>tables</c>, <c>figures</c>, <c>report.html</c>, and a folder for each pair.</param>
+    /// <param name="source">Opens models.</param>
+    /// <param name="progress">Lines for the user.</param>
+    /// <param name="cancellation">Ends the work.</param>
+    /// <exception cref="BadInputException">The spec, the metadata, an image or a model is at fault.</exception>
+    public static DriftStudyResult RunPairs(string specPath, string directory, IProbeModelSource source, Action<string> progress, CancellationToken cancellation = default)
+    {
+        using var culture = InvariantCulture.Begin();
+        DriftSpec spec = DriftSpec.Read(specPath);
+        if (spec.Pairs.Count == 0)
+            throw new BadInputException(specPath, "it names no pairs of models.", "Name BEFORE and AFTER in the command, or pairs in the spec.");
+        string folder = Path.GetDirectoryName(Path.GetFullPath(specPath))!;
+        // A path below the spec's folder, or else a name of the catalogue.
+        string Resolve(string model) => Path.Exists(Path.Combine(folder, model)) ? Path.Combine(folder, model) : model;
+        var pairs = new List<DriftPair>();
+        var measured = new List<IReadOnlyList<MeasuredDrift>>();
+        foreach (DriftPairSpec pair in spec.Pairs)
+        {
+            progress($"{pair.Name}:");
+            (DriftResult result, IReadOnlyList<MeasuredDrift> measures) = Run(Resolve(pair.Before), Resolve(pair.After), spec, specPath, Path.Combine(directory, DriftStudyReport.FolderOf(pair.Name)), source, progress, cancellation);
+            pairs.Add(new DriftPair(pair.Name, pair.Factors, result with { Before = pair.Before, After = pair.After }));
+            measured.Add(measures);
+        }
+
+        DriftStudyResult study = DriftStudy.Of(spec.Title, pairs, measured, spec.Intervals);
+        DriftStudyReport.Write(study, spec, directory);
+        return study;
+    }
+
+    private static (DriftResult Result, IReadOnlyList<MeasuredDrift> Measures) Run(
+        string before, string after, DriftSpec spec, string specPath, string directory, IProbeModelSource source, Action<string> progress, CancellationToken cancellation)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        ArgumentNullException.ThrowIfNull(progress);
         string folder = Path.GetDirectoryName(Path.GetFullPath(specPath))!;
         Probe probe = ProbeReader.ReadCsv(Path.Combine(folder, spec.Metadata), new ProbeColumns { Id = spec.Id, File = spec.File, Person = spec.Person, Group = [spec.Set] });
         string[] sets = [.. probe.Images.Select(image => image.Group)];
@@ -44,7 +83,7 @@ internal static class DriftRun
         Side one = Embed(before, spec, folder, probe, sentences, source, notices, progress, cancellation);
         Side two = Embed(after, spec, folder, probe, sentences, source, notices, progress, cancellation);
         progress("measuring ...");
-        var measures = new List<DriftMeasureResult>
+        var measures = new List<MeasuredDrift>
         {
             measure.Compare("features", weights => measure.OnFeatures(one.Features, one.Width, weights), weights => measure.OnFeatures(two.Features, two.Width, weights), spec.Intervals),
         };
@@ -53,9 +92,9 @@ internal static class DriftRun
             measures.Add(measure.Compare("zero-shot", weights => measure.OnScores(first, weights), weights => measure.OnScores(second, weights), spec.Intervals));
         else if (sentences is not null)
             notices.Add("Zero-shot scores need both models themselves: features of images alone were given.");
-        var result = new DriftResult(spec.Title, before, after, spec.Groups, [.. spec.Groups.Select(group => sets.Count(set => set == group))], measure.Persons, measures, notices);
+        var result = new DriftResult(spec.Title, before, after, spec.Groups, [.. spec.Groups.Select(group => sets.Count(set => set == group))], measure.Persons, [.. measures.Select(own => own.Result)], notices);
         DriftReport.Write(result, spec, directory);
-        return result;
+        return (result, measures);
     }
 
     private static string[]? Sentences(DriftSpec spec, string specPath, string[] concepts)

@@ -47,6 +47,9 @@ internal sealed record DriftSpec
     /// <summary>fp32, bf16, fp16 or int8.</summary>
     public string ElementType { get; set; } = "fp32";
 
+    /// <summary>Several models before and after, in place of the command's two.</summary>
+    public IReadOnlyList<DriftPairSpec> Pairs { get; set; } = [];
+
     /// <summary>How intervals are made; the method is the percentile.</summary>
     public IntervalSpec Intervals { get; set; } = new();
 
@@ -59,12 +62,36 @@ internal sealed record DriftSpec
             throw new BadInputException(path, "groups must name two different sets.", "For example \"groups\": [\"men\", \"women\"].");
         if (spec.Concepts.Intersect(spec.Groups).Any())
             throw new BadInputException(path, "a group is among the concepts.", "Concepts are held against the groups; take it out.");
+        if (spec.Pairs.GroupBy(pair => pair.Name, StringComparer.OrdinalIgnoreCase).FirstOrDefault(names => names.Count() > 1) is { } twice)
+            throw new BadInputException(path, $"pairs: '{BadInputException.Escape(twice.Key, 60)}' is there more than once.", "Give each pair a name of its own; it names a folder.");
+        if (spec.Pairs.FirstOrDefault(pair => string.IsNullOrWhiteSpace(pair.Name) || pair.Before.Length == 0 || pair.After.Length == 0) is not null)
+            throw new BadInputException(path, "pairs: a name or a model is empty.", "Each pair needs name, before and after.");
+        if (spec.Pairs.FirstOrDefault(pair => DriftStudyReport.FolderOf(pair.Name) is "tables" or "figures") is { } taken)
+            throw new BadInputException(path, $"pairs: a pair cannot be called '{BadInputException.Escape(taken.Name, 60)}', which is a folder of the results.", "Give it another name.");
+        if (spec.Pairs.FirstOrDefault(pair => !pair.Factors.Keys.Order(StringComparer.Ordinal).SequenceEqual(spec.Pairs[0].Factors.Keys.Order(StringComparer.Ordinal))) is { } odd)
+            throw new BadInputException(path, $"pairs: '{BadInputException.Escape(odd.Name, 60)}' has other factors than '{BadInputException.Escape(spec.Pairs[0].Name, 60)}' ({string.Join(", ", spec.Pairs[0].Factors.Keys)}).", "Every pair needs a level of every factor.");
         if (spec.Intervals.Level is not (>= 0.5 and < 1) || spec.Intervals.Resamples is < 99 or > 1_000_000)
             throw new BadInputException(path, "intervals: level must be from 0.5 to 1, resamples from 99 to 1000000.");
         if (!(spec.Scale > 0 && spec.Scale <= 1e6))
             throw new BadInputException(path, "scale must be above 0.");
         return spec;
     }
+}
+
+/// <summary>A model before and after it was fine-tuned, with what it is.</summary>
+internal sealed record DriftPairSpec
+{
+    /// <summary>What the pair is called.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The model before, or its image features: a path below the spec's folder, or a name of the catalogue.</summary>
+    public required string Before { get; init; }
+
+    /// <summary>The model after, or its image features.</summary>
+    public required string After { get; init; }
+
+    /// <summary>Its level of each factor: <c>{ "size": "B/32", "data": "LAION-400M", "objective": "contrastive" }</c>.</summary>
+    public IReadOnlyDictionary<string, string> Factors { get; set; } = new Dictionary<string, string>();
 }
 
 [JsonSourceGenerationOptions(
@@ -77,4 +104,5 @@ internal sealed record DriftSpec
     NewLine = "\n")]
 [JsonSerializable(typeof(DriftSpec))]
 [JsonSerializable(typeof(DriftResult))]
+[JsonSerializable(typeof(DriftStudyResult))]
 internal sealed partial class DriftJson : JsonSerializerContext;

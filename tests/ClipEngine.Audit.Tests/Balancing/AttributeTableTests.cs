@@ -102,7 +102,7 @@ public class AttributeTableTests
         Refused([Write(folder, "csv", Examples())[0], Write(folder, "tar", Examples())[0]], "is no shard");
 
         // A whole shard that is cut off in a sidecar, and one with a sample that has none.
-        byte[] shard = File.ReadAllBytes(Write(folder, "tar", Examples())[0]);
+        byte[] shard = File.ReadAllBytes(Directory.GetFiles(Write(folder, "tar", Examples())[0])[0]);
         File.WriteAllBytes(folder.File("cut.tar"), shard[..(shard.Length / 2)]);
         Refused([folder.File("cut.tar")], "cut.tar");
         using (var writer = new TarWriter(File.Create(folder.File("bare.tar"))))

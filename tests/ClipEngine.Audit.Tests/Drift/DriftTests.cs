@@ -60,13 +60,58 @@ public class DriftTests
             // One dimension beside a constant one: associations are products of means, known without sampling.
             float[] Draw(double pull) => [.. sets.SelectMany(set => new[] { (float)((set == "men" ? 0.5 : set == "women" ? -0.5 : set == "car" ? pull : -0.1) + (0.4 * Gauss(random))), 1f })];
             float[] one = Draw(0.3), two = Draw(0.6);
-            DriftMeasureResult result = measure.Compare("features", weights => measure.OnFeatures(one, 2, weights), weights => measure.OnFeatures(two, 2, weights), new IntervalSpec { Resamples = 399, Seed = seed });
+            DriftMeasureResult result = measure.Compare("features", weights => measure.OnFeatures(one, 2, weights), weights => measure.OnFeatures(two, 2, weights), new IntervalSpec { Resamples = 399, Seed = seed }).Result;
             held += result.Concepts[0].Before.Interval is { Lower: <= 0.3, Upper: >= 0.3 } ? 1 : 0;
             changes += result.Concepts[0].Change.Interval is { Lower: <= 0.3, Upper: >= 0.3 } ? 1 : 0;
         }
 
         Assert.InRange(held, 272, 296);
         Assert.InRange(changes, 272, 296);
+    }
+
+    /// <summary>Four models of two factors: means and differences of levels are those of the pairs' own numbers, intervals hold them, and what else differs is said.</summary>
+    [Fact]
+    public void PairsAreComparedAsFactors()
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder, out int rows);
+        Features(folder, "a.npy", rows, 0);
+        foreach ((string name, double shift) in new[] { ("b", 0.1), ("c", 0.5), ("d", 0.6), ("e", 0.7) })
+            Features(folder, name + ".npy", rows, shift);
+        string Pair(string name, string size, string data) => $$"""{ "name": "{{name}}", "before": "a.npy", "after": "{{name}}.npy", "factors": { "size": "{{size}}", "data": "{{data}}" } }""";
+        File.WriteAllText(spec, File.ReadAllText(spec).Replace("\"groups\"", $"\"pairs\": [{Pair("b", "small", "x")}, {Pair("c", "large", "x")}, {Pair("d", "small", "y")}, {Pair("e", "large", "y")}], \"groups\"", StringComparison.Ordinal));
+        DriftStudyResult study = DriftRun.RunPairs(spec, folder.File("out"), new ClipProbeModels(), _ => { });
+        const string Size = "change of mean size";
+        double Of(string pair) => study.Statistics.Single(entry => entry.Pair == pair && entry.Statistic == Size).Value.Value!.Value;
+        Assert.All(study.Pairs, pair => Assert.Equal(
+            pair.Result.Measures[0].Concepts.Average(concept => Math.Abs(concept.After.Value!.Value)) - pair.Result.Measures[0].Concepts.Average(concept => Math.Abs(concept.Before.Value!.Value)), Of(pair.Name), 12));
+        LevelMean small = study.Levels.Single(entry => entry is { Factor: "size", Level: "small", Statistic: Size });
+        Assert.Equal((Of("b") + Of("d")) / 2, small.Mean.Value!.Value, 12);
+        Assert.Equal(["b", "d"], small.Pairs);
+        LevelDifference difference = study.Differences.Single(entry => entry is { Factor: "size", Statistic: Size });
+        Assert.Equal(((Of("b") + Of("d")) - (Of("c") + Of("e"))) / 2, difference.Difference.Value!.Value, 12);
+        Assert.InRange(difference.Difference.Value.Value, difference.Difference.Interval!.Lower, difference.Difference.Interval.Upper);
+        Assert.Empty(difference.ConfoundedWith);
+        Assert.All(["study.json", "report.html", "b/report.html", "tables/pairs.csv", "tables/levels.csv", "tables/level-differences.csv", "figures/features-change-of-mean-size.svg"], file => Assert.True(File.Exists(folder.File("out", file)), file));
+
+        // One pair less: now size and data go together.
+        File.WriteAllText(spec, File.ReadAllText(spec).Replace($", {Pair("d", "small", "y")}", "", StringComparison.Ordinal));
+        study = DriftRun.RunPairs(spec, folder.File("out"), new ClipProbeModels(), _ => { });
+        Assert.Equal(["data"], study.Differences.First(entry => entry.Factor == "size").ConfoundedWith);
+        Assert.Contains("BEFORE and AFTER", Assert.Throws<BadInputException>(() => DriftRun.Run("a", "b", spec, folder.File("out"), new ClipProbeModels(), _ => { })).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("\"groups\": [\"men\", \"women\"], \"pairs\": [{\"name\": \"x\", \"before\": \"a\", \"after\": \"b\"}, {\"name\": \"X\", \"before\": \"a\", \"after\": \"b\"}]", "more than once")]
+    [InlineData("\"groups\": [\"men\", \"women\"], \"pairs\": [{\"name\": \"x\", \"before\": \"a\", \"after\": \"b\", \"factors\": {\"size\": \"s\"}}, {\"name\": \"y\", \"before\": \"a\", \"after\": \"b\"}]", "other factors")]
+    [InlineData("\"groups\": [\"men\", \"women\"], \"pairs\": [{\"name\": \"tables\", \"before\": \"a\", \"after\": \"b\"}]", "folder of the results")]
+    [InlineData("\"groups\": [\"men\", \"women\"]", "no pairs")]
+    public void PairsThatCannotBeAreRefused(string members, string message)
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder, out int rows, members);
+        Features(folder, "f.npy", rows, 0);
+        Assert.Contains(message, Assert.Throws<BadInputException>(() => DriftRun.RunPairs(spec, folder.File("out"), new ClipProbeModels(), _ => { })).Message, StringComparison.Ordinal);
     }
 
     [Theory]
