@@ -32,14 +32,11 @@ internal static class TradeOffFigures
                 bias => bias.Representation?.Preferred.Overall);
         }
 
-        // One number for each attribute: of its pairs of groups the one with the largest mean gap in any model would be chosen by the data; two groups alone need no choice.
-        foreach (AssociationBias entry in result.Bias.FirstOrDefault(bias => bias.Association.Count > 0)?.Association ?? [])
+        foreach (AssociationBias entry in (result.Bias.FirstOrDefault(bias => bias.Association.Count > 0)?.Association ?? []).Where(static entry => entry.Overall is not null))
         {
-            foreach (AssociationSummary pair in entry.Summaries.Count == 1 ? entry.Summaries : [])
-            {
-                yield return ($"mean gap of {pair.FirstGroup} and {pair.SecondGroup}", $"the mean size of the gap between {pair.FirstGroup} and {pair.SecondGroup} over the pairs of words",
-                    bias => bias.Association.FirstOrDefault(own => own.Attribute == entry.Attribute)?.Summaries[0].MeanGap);
-            }
+            string between = entry.Summaries is [var two] ? $"{two.FirstGroup} and {two.SecondGroup}" : $"groups of {entry.Attribute}";
+            yield return ($"mean gap of {between}", $"the mean size of the gaps between {between} over the pairs of words{(entry.Summaries.Count > 1 ? " and every two groups" : "")}",
+                bias => bias.Association.FirstOrDefault(own => own.Attribute == entry.Attribute)?.Overall?.MeanGap);
         }
     }
 

@@ -39,27 +39,25 @@ internal static class BiasAnalysis
             double[] outcomes = Preferred(matrix);
             return Enumerable.Range(0, grouping.Keys.Count).Select(group => PersonShare.Of(grouping.Persons[group], grouping.PersonOf, grouping.Weights, outcomes)).ToArray();
         })];
-        // The intervals of one summary hold together: Bonferroni over the pairs.
-        double level = 1 - ((1 - options.Level) / pairs.Count);
-        var summaries = new List<AssociationSummary>();
-        for (int first = 0; first < grouping.Keys.Count; first++)
+        (int First, int Second)[] groups = [.. Enumerable.Range(0, grouping.Keys.Count).SelectMany(first => Enumerable.Range(first + 1, grouping.Keys.Count - first - 1).Select(second => (first, second)))];
+        // The intervals of one summary hold together: Bonferroni over the gaps in it.
+        AssociationSummary Over((int First, int Second)[] of)
         {
-            for (int second = first + 1; second < grouping.Keys.Count; second++)
-            {
-                Estimate[] gaps = [.. shares.Select(pair => PersonShare.Gap(pair[first], pair[second], level))];
-                summaries.Add(Summary(grouping.Keys[first], grouping.Keys[second], pairs, gaps, options.Level));
-            }
+            double level = 1 - ((1 - options.Level) / (pairs.Count * of.Length));
+            return Summary(
+                [.. of.SelectMany(two => pairs.Select(pair => (grouping.Keys[two.First], grouping.Keys[two.Second], Name(pair))))],
+                [.. of.SelectMany(two => shares.Select(pair => PersonShare.Gap(pair[two.First], pair[two.Second], level)))], options.Level);
         }
 
-        return new AssociationBias(set.Attribute, preferences, summaries);
+        return new AssociationBias(set.Attribute, preferences, [.. groups.Select(two => Over([two]))], groups.Length == 0 ? null : Over(groups));
     }
 
-    /// <summary>The mean and the largest size of gaps that have intervals at Bonferroni's level.</summary>
-    private static AssociationSummary Summary(string first, string second, IReadOnlyList<WordPair> pairs, Estimate[] gaps, double level)
+    /// <summary>The mean and the largest size of gaps that have intervals at Bonferroni's level; groups and pair of the largest.</summary>
+    private static AssociationSummary Summary((string First, string Second, string Pair)[] names, Estimate[] gaps, double level)
     {
         int count = gaps.Max(gap => gap.Count);
         if (gaps.Any(gap => gap.Value is null))
-            return new AssociationSummary(first, second, new Estimate(count, null, null), new Estimate(count, null, null), "");
+            return new AssociationSummary(names[0].First, names[0].Second, new Estimate(count, null, null), new Estimate(count, null, null), "");
         double[] sizes = [.. gaps.Select(gap => Math.Abs(gap.Value!.Value))];
         int largest = Array.IndexOf(sizes, sizes.Max());
         Interval? mean = null, envelope = null;
@@ -71,7 +69,7 @@ internal static class BiasAnalysis
             envelope = new Interval(lower.Max(), upper.Max(), level, $"envelope of {gaps.Length} simultaneous intervals, over persons");
         }
 
-        return new AssociationSummary(first, second, new Estimate(count, sizes.Average(), mean), new Estimate(count, sizes[largest], envelope), Name(pairs[largest]));
+        return new AssociationSummary(names[largest].First, names[largest].Second, new Estimate(count, sizes.Average(), mean), new Estimate(count, sizes[largest], envelope), names[largest].Pair);
     }
 
     private static string Name(WordPair pair) => $"{pair.First} over {pair.Second}";

@@ -62,6 +62,12 @@ internal static class BiasSection
         foreach (string attribute in result.Bias.SelectMany(bias => bias.Association).Select(entry => entry.Attribute).Distinct())
         {
             (string Model, AssociationBias Own)[] own = [.. result.Bias.SelectMany(bias => bias.Association.Where(entry => entry.Attribute == attribute).Select(entry => (bias.Model, entry)))];
+            if (own.Any(entry => entry.Own.Summaries.Count > 1))
+            {
+                page.Table($"By {attribute}: size of gaps over the pairs and every two groups", ["model", "mean gap", "largest gap", "pair with the largest", "group", "against"],
+                    own.Where(entry => entry.Own.Overall is not null).Select(entry => (string[])[entry.Model, Wording.Percent2(entry.Own.Overall!.MeanGap), Wording.Percent2(entry.Own.Overall.LargestGap), entry.Own.Overall.LargestPair, entry.Own.Overall.FirstGroup, entry.Own.Overall.SecondGroup]));
+            }
+
             page.Table($"By {attribute}: size of gaps over the pairs", ["model", "group", "against", "mean gap", "largest gap", "pair with the largest"],
                 own.SelectMany(entry => entry.Own.Summaries.Select(summary => (string[])[entry.Model, summary.FirstGroup, summary.SecondGroup, Wording.Percent2(summary.MeanGap), Wording.Percent2(summary.LargestGap), summary.LargestPair])));
             string[] groups = [.. own[0].Own.Pairs[0].Preferred.Groups.Select(group => group.Group)];

@@ -22,14 +22,15 @@ public sealed record PairPreference(string First, string Second, string FirstPro
 /// <param name="Attribute">What the groups are made of.</param>
 /// <param name="Pairs">A frame for each pair.</param>
 /// <param name="Summaries">Two groups over all pairs; for every two groups.</param>
-public sealed record AssociationBias(string Attribute, IReadOnlyList<PairPreference> Pairs, IReadOnlyList<AssociationSummary> Summaries);
+/// <param name="Overall">The same over every two groups at once; null where there is one group.</param>
+public sealed record AssociationBias(string Attribute, IReadOnlyList<PairPreference> Pairs, IReadOnlyList<AssociationSummary> Summaries, AssociationSummary? Overall);
 
 /// <summary>
 /// Two groups over all pairs of words. A pair's gap is the first group's share of preference minus the second's; which word of a pair comes first does
 /// not matter to its size. That preferences within pairs are compared by group is sourced (2403.04547's successor); both summaries are a reconstruction.
 /// </summary>
-/// <param name="FirstGroup">A group.</param>
-/// <param name="SecondGroup">Another.</param>
+/// <param name="FirstGroup">A group; over every two groups: the one that has the largest gap.</param>
+/// <param name="SecondGroup">Another; over every two groups: the one that it has it with.</param>
 /// <param name="MeanGap">The mean over pairs of the gap's size, with the mean of simultaneous intervals.</param>
 /// <param name="LargestGap">The largest size of a gap, with the envelope of simultaneous intervals.</param>
 /// <param name="LargestPair">The pair that has it.</param>

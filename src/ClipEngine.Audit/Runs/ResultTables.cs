@@ -91,11 +91,13 @@ internal static class ResultTables
 
     private static ResultTable AssociationBias(AuditResult result)
     {
-        var text = new ResultTable("association-bias", "Two groups over all pairs of words: the mean size of their gaps, and the largest.",
-            "model", "attribute", "first_group", "second_group", "n", "mean_gap", "lower", "upper", "level", "interval", "largest_gap", "largest_lower", "largest_upper", "largest_pair", "model_sha256", "version");
-        foreach ((ModelBias bias, AssociationBias own, AssociationSummary summary) in result.Bias.SelectMany(bias => bias.Association.SelectMany(own => own.Summaries.Select(summary => (bias, own, summary)))))
+        var text = new ResultTable("association-bias", "Two groups over all pairs of words, and every two groups over all pairs: the mean size of their gaps, and the largest.",
+            "model", "attribute", "over", "first_group", "second_group", "n", "mean_gap", "lower", "upper", "level", "interval", "largest_gap", "largest_lower", "largest_upper", "largest_pair", "model_sha256", "version");
+        IEnumerable<(string Over, AssociationSummary Summary)> Of(AssociationBias own) =>
+            own.Summaries.Select(summary => ("two groups", summary)).Concat(own.Overall is { } overall && own.Summaries.Count > 1 ? [("every two groups", overall)] : []);
+        foreach ((ModelBias bias, AssociationBias own, (string over, AssociationSummary summary)) in result.Bias.SelectMany(bias => bias.Association.SelectMany(own => Of(own).Select(entry => (bias, own, entry)))))
         {
-            text.Add(bias.Model).Add(own.Attribute).Add(summary.FirstGroup).Add(summary.SecondGroup);
+            text.Add(bias.Model).Add(own.Attribute).Add(over).Add(summary.FirstGroup).Add(summary.SecondGroup);
             Add(text, summary.MeanGap);
             AddEnds(text, summary.LargestGap).Add(summary.LargestPair);
             End(text, result, bias.Model);

@@ -45,6 +45,7 @@ public class BiasRunTests
             Assert.Equal(gaps.Average(), summary.MeanGap.Value!.Value, 12);
             Assert.Equal(gaps.Max(), summary.LargestGap.Value!.Value, 12);
             Assert.Equal($"{s_pairs[Array.IndexOf(gaps, gaps.Max())].First} over {s_pairs[Array.IndexOf(gaps, gaps.Max())].Second}", summary.LargestPair);
+            Assert.Equal(summary, association.Overall);
             Assert.InRange(summary.MeanGap.Value.Value, summary.MeanGap.Interval!.Lower, summary.MeanGap.Interval.Upper);
 
             // 100 of 300 images are of group A.
@@ -170,6 +171,24 @@ public class BiasRunTests
         // Envelopes hold at least as often as they say.
         Assert.InRange(meanHeld, 376, 400);
         Assert.InRange(largestHeld, 376, 400);
+    }
+
+    /// <summary>Three groups: over every two of them the mean and the largest of all gaps, with intervals that are wider than those of two groups alone.</summary>
+    [Fact]
+    public void EveryTwoGroupsAreSummedUp()
+    {
+        var random = new Random(3);
+        ProbeImage[] probe = [.. Enumerable.Range(0, 90).Select(i => new ProbeImage($"{i}", $"{i}", $"{i}", "ABC"[i % 3].ToString()))];
+        WordPair[] pairs = [new("a", "b", "a", "b"), new("c", "d", "c", "d")];
+        ScoreMatrix[] scores = [.. pairs.Select(_ => new ScoreMatrix(90, 2, [.. Enumerable.Range(0, 90).SelectMany(i => random.NextDouble() < 0.2 + (0.25 * (i % 3)) ? new[] { 0.9f, 0.1f } : [0.1f, 0.9f])]))];
+        AssociationBias bias = BiasAnalysis.Association(pairs, scores, new GroupSet("group", new Grouping(["A", "B", "C"], probe)), new IntervalOptions { Resamples = 99 });
+        double[] gaps = [.. bias.Pairs.SelectMany(pair => pair.Preferred.Gaps.Select(gap => Math.Abs(gap.Difference.Value!.Value)))];
+        Assert.Equal(6, gaps.Length);
+        Assert.Equal(gaps.Average(), bias.Overall!.MeanGap.Value!.Value, 12);
+        Assert.Equal(gaps.Max(), bias.Overall.LargestGap.Value!.Value, 12);
+        AssociationSummary same = bias.Summaries.Single(summary => summary.FirstGroup == bias.Overall.FirstGroup && summary.SecondGroup == bias.Overall.SecondGroup);
+        Assert.Equal(same.LargestPair, bias.Overall.LargestPair);
+        Assert.True(bias.Overall.LargestGap.Interval!.Upper > same.LargestGap.Interval!.Upper);
     }
 
     [Fact]
