@@ -16,7 +16,7 @@ internal static class BiasSection
             return;
         page.BeginSection(Id, Title);
         page.Paragraph("Representation bias and association bias are named in \"CLIP the Bias\" (2403.04547). That they are measured as the share of images of nobody in particular for which one word is preferred, and as preferences within pairs of occupations by group, " +
-            "is how a later study of the same authors reports them; the sentences, the half for equal scores, the summaries over pairs and all intervals are this program's own (a reconstruction).");
+            "is how a later study of the same group, on pre-training with 100 billion examples, reports them; the sentences, the half for equal scores, the summaries over pairs and all intervals are this program's own (a reconstruction).");
         string[] without = [.. result.Models.Where(model => model.Failure is null && result.Bias.All(bias => bias.Model != model.Key)).Select(model => model.Key)];
         if (without.Length > 0)
             page.Paragraph($"Not measured for {string.Join(", ", without)}: their scores or features were computed elsewhere, and the sentences here need the model itself.");

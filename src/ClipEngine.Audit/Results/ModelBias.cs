@@ -1,6 +1,6 @@
 namespace ClipEngine.Audit.Results;
 
-/// <summary>What one model's bias came to, in the forms that "CLIP the Bias" (2403.04547) and its successors name, with what it is weighed against.</summary>
+/// <summary>What one model's bias came to, in the forms that "CLIP the Bias" (2403.04547) and a later study of the same group name, with what it is weighed against.</summary>
 /// <param name="Model">The model's key.</param>
 /// <param name="Representation">Which of two words it prefers for images of nobody in particular; null where the spec does not ask.</param>
 /// <param name="Association">Which word of a pair it prefers, by the probe's groups and by each single attribute; empty where the spec does not ask.</param>
@@ -27,7 +27,7 @@ public sealed record AssociationBias(string Attribute, IReadOnlyList<PairPrefere
 
 /// <summary>
 /// Two groups over all pairs of words. A pair's gap is the first group's share of preference minus the second's; which word of a pair comes first does
-/// not matter to its size. That preferences within pairs are compared by group is sourced (2403.04547's successor); both summaries are a reconstruction.
+/// not matter to its size. That preferences within pairs are compared by group is sourced (a later study on pre-training with 100 billion examples, which refers to 2403.04547); both summaries are a reconstruction.
 /// </summary>
 /// <param name="FirstGroup">A group; over every two groups: the one that has the largest gap.</param>
 /// <param name="SecondGroup">Another; over every two groups: the one that it has it with.</param>

@@ -158,7 +158,7 @@ public class AttributeTableTests
                 var s = new ValueColumn<bool>("s");
                 var y = new ValueColumn<float>("y", isNullable: true);
                 var u = new ValueColumn<double>("u");
-                ParquetTable.Write(path, [file, s, y, u], table =>
+                TableFile.Write(path, [file, s, y, u], table =>
                 {
                     foreach (Example example in examples)
                     {

@@ -67,7 +67,7 @@ public class BalanceRunTests
         using var folder = new TemporaryFolder();
         File.WriteAllText(folder.File(name), content);
         var rows = new List<double[]>();
-        AttributeTable.Read(folder.File(name), ["s", "y"], utility: null, row => rows.Add([.. row]), CancellationToken.None);
+        AttributeTable.Open([folder.File(name)]).Read(["s", "y"], utility: null, row => rows.Add([.. row]), CancellationToken.None);
         Assert.Equal(count, rows.Count);
         Assert.Equal(1, rows[0][1]);
         Assert.True(double.IsNaN(rows[1][1]));
@@ -82,9 +82,9 @@ public class BalanceRunTests
     {
         using var folder = new TemporaryFolder();
         File.WriteAllText(folder.File(name), content);
-        Assert.Contains(message, Assert.Throws<BadInputException>(() => AttributeTable.Read(folder.File(name), ["s", "y"], utility: null, static _ => { }, CancellationToken.None)).Message, StringComparison.Ordinal);
+        Assert.Contains(message, Assert.Throws<BadInputException>(() => AttributeTable.Open([folder.File(name)]).Read(["s", "y"], utility: null, static _ => { }, CancellationToken.None)).Message, StringComparison.Ordinal);
         File.WriteAllText(folder.File(name), "s,y\n1,1\n", System.Text.Encoding.Unicode);
-        Assert.Contains("UTF-8", Assert.Throws<BadInputException>(() => AttributeTable.Read(folder.File(name), ["s", "y"], utility: null, static _ => { }, CancellationToken.None)).Message, StringComparison.Ordinal);
+        Assert.Contains("UTF-8", Assert.Throws<BadInputException>(() => AttributeTable.Open([folder.File(name)]).Read(["s", "y"], utility: null, static _ => { }, CancellationToken.None)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
