@@ -91,7 +91,7 @@ fi
 test_arm64() {
   local folder="$root/artifacts/native/linux-arm64" short=() shortest=()
   [ -z "${no_cross[linux-arm64]}" ] || { skip_runner native-linux-arm64 "${no_cross[linux-arm64]}"; return; }
-  [ -n "${CLIPENGINE_LONG:-}" ] || { short=(-E '^image_tests$'); shortest=(-E '^(image|sweep|cpu_.*)_tests$'); }
+  [ -n "${CLIPENGINE_LONG:-}" ] || { short=(-E '^image_tests$'); shortest=(-E '^(image|sweep.*|cpu_.*)_tests$'); }
   # max has everything that qemu knows, and every set of kernels runs in it. The others show that sets are chosen by what a processor has.
   QEMU_CPU=max run_ctest native-linux-arm64-max "$folder" -j 2 "${short[@]}"
   QEMU_CPU=neoverse-n1 run_ctest native-linux-arm64-neoverse-n1 "$folder" -j 2 "${shortest[@]}"
