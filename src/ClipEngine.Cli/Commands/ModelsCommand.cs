@@ -71,12 +71,12 @@ internal static class ModelsCommand
         }
 
         Dictionary<string, ModelPlan> plans = ModelCatalogue.Models.ToDictionary(static model => model.Name, PlanOf);
-        output.WriteLine($"{"weights",-50} {"M params",9} {"GFLOP",8}  {"activation",-11} {"family",-10} here");
+        output.WriteLine($"{"weights",-50} {"M params",9} {"GFLOP",8}  {"activation",-11} {"family",-20} here");
         foreach (CatalogueEntry entry in entries)
         {
             ModelCost? cost = plans[entry.Model].Cost;
             string here = store.Find(entry)?.Path ?? "-";
-            output.WriteLine($"{entry.Name,-50} {Millions(cost),9} {GigaOperations(cost),8}  {(entry.ActivationOfWeights == WeightsActivation.Gelu ? "GELU" : "QuickGELU"),-11} {plans[entry.Model].Family,-10} {here}");
+            output.WriteLine($"{entry.Name,-50} {Millions(cost),9} {GigaOperations(cost),8}  {(entry.ActivationOfWeights == WeightsActivation.Gelu ? "GELU" : "QuickGELU"),-11} {plans[entry.Model].Family,-20} {here}");
         }
     }
 

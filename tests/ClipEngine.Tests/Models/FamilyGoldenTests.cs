@@ -16,7 +16,7 @@ public class FamilyGoldenTests
     private const double Tolerance = 2e-5;
 
     // In tests/data; the others stand in the shared folder.
-    private static readonly string[] s_copied = ["siglip-b16", "hf-siglip"];
+    private static readonly string[] s_copied = ["siglip-b16", "hf-siglip", "convnext-base-w"];
 
     private static readonly string[] s_families =
     [

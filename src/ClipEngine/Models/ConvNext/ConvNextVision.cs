@@ -93,11 +93,11 @@ internal sealed class ConvNextVision : IImageTower
 
         public Block[] Blocks { get; }
 
+        /// <summary>Enqueues the halving; the caller releases what is not its result, once and not twice.</summary>
         public Tensor Halve(IPass pass, in Tensor x, int height, int width, float epsilon)
         {
-            long mark = pass.EnterScope();
             Tensor map = pass.TokensToMap(pass.LayerNorm(x, _normWeight!, _normBias!, epsilon), height, width); // [n, inputs, h, w]
-            return pass.LeaveScope(mark, pass.PatchEmbedding(map, _kernel!, _bias));                            // [n, h w / 4, outputs]
+            return pass.PatchEmbedding(map, _kernel!, _bias);                                                   // [n, h w / 4, outputs]
         }
     }
 
@@ -123,13 +123,13 @@ internal sealed class ConvNextVision : IImageTower
             _scale = weights.Read("gamma", WeightRole.Vector, width);
         }
 
+        /// <summary>Enqueues the block; the caller releases what is not its result.</summary>
         public Tensor Forward(IPass pass, in Tensor x, int height, int width, float epsilon)
         {
-            long mark = pass.EnterScope();
             Tensor y = pass.ConvolveTokens(x, height, width, _kernel, _bias, new() { Padding = Side / 2, Groups = _width });    // [n, h w, width]
             y = pass.LayerNorm(y, _normWeight, _normBias, epsilon);
             y = pass.Linear(y, _expandWeight, _expandBias, new Epilogue { Activation = Activation.Gelu });                      // [n, h w, 4 width]
-            return pass.LeaveScope(mark, pass.Linear(y, _contractWeight, _contractBias, new Epilogue { Scale = _scale, Residual = x }));
+            return pass.Linear(y, _contractWeight, _contractBias, new Epilogue { Scale = _scale, Residual = x });
         }
     }
 }

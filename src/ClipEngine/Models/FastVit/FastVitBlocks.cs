@@ -20,15 +20,14 @@ internal sealed class SqueezeExcite
         _exciteBias = weights.Read("fc2.bias", WeightRole.Vector, width);
     }
 
-    /// <summary>Enqueues it, with GELU behind it.</summary>
+    /// <summary>Enqueues it, with GELU behind it; the caller releases what is not its result.</summary>
     /// <param name="pass">The pass.</param>
     /// <param name="x"><c>[n, h w, width]</c>.</param>
     /// <returns><c>[n, h w, width]</c>.</returns>
     public Tensor Forward(IPass pass, in Tensor x)
     {
-        long mark = pass.EnterScope();
         Tensor gates = pass.Linear(pass.MeanTokens(x), _squeezeWeight, _squeezeBias, new Epilogue { Activation = Activation.Relu });     // [n, 1, squeezed]
-        return pass.LeaveScope(mark, pass.GateTokens(x, pass.Linear(gates, _exciteWeight, _exciteBias), Activation.Gelu));
+        return pass.GateTokens(x, pass.Linear(gates, _exciteWeight, _exciteBias), Activation.Gelu);
     }
 }
 
@@ -146,7 +145,7 @@ internal sealed class FastVitBlock
         _scale = ReadScale(weights, attends ? "layer_scale_2" : "layer_scale", width);
     }
 
-    /// <summary>Enqueues the block.</summary>
+    /// <summary>Enqueues the block; the caller releases what is not its result, once and not twice.</summary>
     /// <param name="pass">The pass.</param>
     /// <param name="input"><c>[n, h w, width]</c>.</param>
     /// <param name="height">Rows of the map.</param>
@@ -154,11 +153,10 @@ internal sealed class FastVitBlock
     /// <returns><c>[n, h w, width]</c>.</returns>
     public Tensor Forward(IPass pass, in Tensor input, int height, int width)
     {
-        long mark = pass.EnterScope();
         Tensor x = _mixer is null ? Attend(pass, input) : _mixer.Forward(pass, input, ref height, ref width);
         Tensor y = _convolution.Forward(pass, x, ref height, ref width);
         y = pass.Linear(y, _expandWeight, _expandBias, new Epilogue { Activation = Activation.Gelu });          // [n, h w, hidden]
-        return pass.LeaveScope(mark, pass.Linear(y, _contractWeight, _contractBias, new Epilogue { Scale = _scale, Residual = x }));
+        return pass.Linear(y, _contractWeight, _contractBias, new Epilogue { Scale = _scale, Residual = x });
     }
 
     private Tensor Attend(IPass pass, in Tensor x)

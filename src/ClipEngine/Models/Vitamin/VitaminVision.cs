@@ -130,9 +130,9 @@ internal sealed class VitaminVision : IImageTower
                 _shortcut = new Pointwise(weights, _isHalved ? "shortcut.expand" : "shortcut", inputs, outputs);
         }
 
+        /// <summary>Enqueues it; the caller releases what is not its result, once and not twice.</summary>
         public Tensor Forward(IPass pass, in Tensor x, ref int height, ref int width)
         {
-            long mark = pass.EnterScope();
             Tensor shortcut = x;
             if (_isHalved)
                 shortcut = pass.MapToTokens(pass.AveragePool(pass.TokensToMap(x, height, width), 3, 2, 1));     // [n, h w / 4, inputs]
@@ -140,7 +140,7 @@ internal sealed class VitaminVision : IImageTower
                 shortcut = _shortcut.Forward(pass, shortcut);
             Tensor y = _expand.Forward(pass, _norm.Forward(pass, x), new Epilogue { Activation = Activation.Gelu });
             y = _depthwise.Forward(pass, y, ref height, ref width, Activation.Gelu);
-            return pass.LeaveScope(mark, _contract.Forward(pass, y, new Epilogue { Residual = shortcut }));
+            return _contract.Forward(pass, y, new Epilogue { Residual = shortcut });
         }
     }
 
@@ -170,15 +170,15 @@ internal sealed class VitaminVision : IImageTower
             _contractBias = weights.Read("mlp.w2.bias", WeightRole.Vector, width);
         }
 
+        /// <summary>Enqueues the block; the caller releases what is not its result.</summary>
         public Tensor Forward(IPass pass, in Tensor input)
         {
-            long mark = pass.EnterScope();
             Tensor attended = pass.SelfAttention(pass.Linear(_norm1.Forward(pass, input), _queryKeyValueWeight, _queryKeyValueBias), _heads);
             Tensor x = pass.Linear(attended, _outWeight, _outBias, new Epilogue { Residual = input });
             Tensor y = _mlpNorm.Forward(pass, _norm2.Forward(pass, x));
             Tensor gate = pass.Linear(y, _gateWeight, _gateBias, new Epilogue { Activation = Activation.Gelu });
             y = pass.Linear(y, _expandWeight, _expandBias, new Epilogue { Multiplier = gate });                    // [n, t, hidden]
-            return pass.LeaveScope(mark, pass.Linear(y, _contractWeight, _contractBias, new Epilogue { Residual = x }));
+            return pass.Linear(y, _contractWeight, _contractBias, new Epilogue { Residual = x });
         }
     }
 }

@@ -30,6 +30,7 @@ public class EmulatedCudaTests
     [SkippableTheory]
     [InlineData("siglip-b16")]
     [InlineData("hf-siglip")]
+    [InlineData("convnext-base-w")]
     public void OtherFamiliesFeaturesInFloat32EqualThoseOfTheOriginal(string family)
     {
         using CudaBackend backend = Open(ElementType.Float32);
