@@ -49,6 +49,7 @@ internal sealed class CocaModel : TwoTowerModel, ICaptioner
         Ids = [.. Enumerable.Repeat(Array.Empty<int>(), count)],
     };
 
+    /// <summary>Adds ids to every sentence; see <see cref="ICaptioner"/>.</summary>
     /// <remarks>Padding is told by its id, as open_clip does; <paramref name="lengths"/> says nothing more.</remarks>
     public Tensor Continue(IPass pass, PreparedImage image, CaptionState state, ReadOnlySpan<int> ids, int count, ReadOnlySpan<int> lengths = default)
     {
