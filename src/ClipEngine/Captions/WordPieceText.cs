@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using ClipEngine.Files;
 using ClipEngine.Models;
 
 namespace ClipEngine;
@@ -24,9 +25,9 @@ internal sealed class WordPieceText
         string list = Path.Combine(folder, "vocab.txt"), json = Path.Combine(folder, "tokenizer.json");
         try
         {
-            if (File.Exists(list))
+            if (FilePlace.IsFile(list))
                 return new WordPieceText(File.ReadAllLines(list, new UTF8Encoding(false, throwOnInvalidBytes: true)));
-            if (!File.Exists(json))
+            if (!FilePlace.IsFile(json))
                 throw new BadInputException(folder, "its vocabulary is not there: neither vocab.txt nor tokenizer.json lies beside the weights.", "Fetch the tokenizer's files of the model's repository.");
             using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(json));
             if (!document.RootElement.TryGetProperty("model", out JsonElement model) || !model.TryGetProperty("vocab", out JsonElement vocabulary) || vocabulary.ValueKind != JsonValueKind.Object)

@@ -26,7 +26,7 @@ internal sealed record CheckpointFit(string ConfigurationPath, string? Architect
     {
         path = ModelLocation.Resolve(path);
         string folder = FilePlace.IsFolder(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
-        return ConfigurationNames.Select(name => Path.Combine(folder, name)).FirstOrDefault(File.Exists);
+        return ConfigurationNames.Select(name => Path.Combine(folder, name)).FirstOrDefault(FilePlace.IsFile);
     }
 
     /// <summary>Walks through the model as loading would.</summary>

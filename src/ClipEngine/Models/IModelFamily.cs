@@ -111,7 +111,7 @@ public abstract class ModelPlan
     public virtual string? Outline => null;
 
     /// <summary>What the model costs; null where it is not computed.</summary>
-    public virtual ModelCost? Cost => null;
+    internal virtual ModelCost? Cost => null;
 
     /// <summary>The checkpoint under the keys that <see cref="Build"/> reads: the family's key map. Keys that it does not know keep their names.</summary>
     /// <param name="checkpoint">As stored, or arranged already; owned by the result from here on.</param>

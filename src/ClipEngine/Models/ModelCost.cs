@@ -3,7 +3,7 @@ namespace ClipEngine.Models;
 /// <summary>Parameters and arithmetic of one tower.</summary>
 /// <param name="Parameters">Trained numbers.</param>
 /// <param name="Operations">Floating-point operations for one image or one sentence, by the rule of <see cref="ModelCost"/>.</param>
-public readonly record struct TowerCost(long Parameters, long Operations);
+internal readonly record struct TowerCost(long Parameters, long Operations);
 
 /// <summary>
 /// What a model of two towers costs, computed from its configuration alone.
@@ -15,7 +15,7 @@ public readonly record struct TowerCost(long Parameters, long Operations);
 /// residuals and embedding look-ups. Image and text are one of each, the sentence at full context length.
 /// The logit scale is one parameter beside the towers.
 /// </remarks>
-public sealed record ModelCost
+internal sealed record ModelCost
 {
     /// <summary>The image tower.</summary>
     public required TowerCost Image { get; init; }

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
+using ClipEngine.Files;
 using ClipEngine.Tensors;
 
 namespace ClipEngine.Checkpoints.Adapters;
@@ -43,7 +44,7 @@ internal sealed class AdapterCheckpoint : ICheckpoint
     {
         string configuration = System.IO.Path.Combine(folder, AdapterConfig.FileName);
         AdapterConfig config = AdapterConfig.Read(configuration);
-        string path = s_fileNames.Select(name => System.IO.Path.Combine(folder, name)).FirstOrDefault(File.Exists)
+        string path = s_fileNames.Select(name => System.IO.Path.Combine(folder, name)).FirstOrDefault(FilePlace.IsFile)
             ?? throw new CheckpointException(configuration, CheckpointError.NotFound, $"has no weights beside it ({string.Join(" or ", s_fileNames)}).", "Put them there, or move the file out of the folder to run the base model.");
         ICheckpoint adapter = Checkpoint.OpenShard(path);
         try
