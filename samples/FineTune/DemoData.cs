@@ -17,14 +17,16 @@ internal static class DemoData
     private const double Strength = 1.4;
 
     private static readonly string[] s_things = ["anchor", "basket", "candle", "drum", "kettle", "ladder"];
+    private static readonly string[] s_figures = ["solid_circle", "hollow_circle", "solid_square", "hollow_square", "solid_triangle", "hollow_triangle"];
     private static readonly string[] s_templates = ["a photo of {0}", "a picture of {0}", "this is {0}", "{0}"];
     private static readonly double[][] s_colours = [[0.80, 0.24, 0.20], [0.90, 0.74, 0.18], [0.24, 0.62, 0.30], [0.20, 0.36, 0.80], [0.58, 0.26, 0.68], [0.36, 0.76, 0.80]];
     private static readonly double[] s_association = [1.0, 0.6, 0.2, -0.2, -0.6, -1.0];
     private static readonly int[] s_shifts = [0, 2, 4, 1, 3, 5];
 
     /// <summary>
-    /// Writes <c>train.tar</c> (a webdataset shard), <c>weights.csv</c> (<c>row,q</c>), <c>held-out.csv</c> with its pictures, and the specs
-    /// <c>before.json</c> and <c>after.json</c> of an audit of the demo's checkpoint "large" and of the one trained into <c>tuned</c>.
+    /// Writes <c>train.tar</c> (a webdataset shard; sidecars say which figure a picture shows and which thing its caption names), <c>weights.csv</c>
+    /// (<c>row,q</c>), <c>held-out.csv</c> with its pictures, the specs <c>before.json</c> and <c>after.json</c> of an audit of the demo's checkpoint "large" and
+    /// of the one trained into <c>tuned</c>, and <c>bias.json</c> of "large" and those trained into <c>without</c> and <c>with</c> (weights), side by side.
     /// </summary>
     /// <returns>0.</returns>
     public static int Write(string folder)
@@ -41,12 +43,13 @@ internal static class DemoData
                 drawn.Add((i % 6, thing));
                 Add(shard, $"{i:D6}.bmp", picture);
                 Add(shard, $"{i:D6}.txt", Encoding.UTF8.GetBytes(caption));
+                Add(shard, $"{i:D6}.json", Encoding.UTF8.GetBytes(Attributes(i % 6, thing).ToJsonString()));
             }
         }
 
         double[] weights = Balance(drawn);
         File.WriteAllLines(Path.Combine(folder, "weights.csv"), ["row,q", .. weights.Select((q, row) => string.Create(CultureInfo.InvariantCulture, $"{row},{q:R}"))]);
-        var table = new StringBuilder("filepath,title,weight\n");
+        var table = new StringBuilder("filepath,title,weight,figure,thing\n");
         drawn.Clear();
         var captions = new List<string>();
         for (int i = 0; i < HeldOut; i++)
@@ -59,11 +62,23 @@ internal static class DemoData
 
         weights = Balance(drawn);
         for (int i = 0; i < HeldOut; i++)
-            table.Append(CultureInfo.InvariantCulture, $"held-out/{i:D6}.bmp,{captions[i]},{weights[i]:R}\n");
+            table.Append(CultureInfo.InvariantCulture, $"held-out/{i:D6}.bmp,{captions[i]},{weights[i]:R},{s_figures[drawn[i].Figure]},{s_things[drawn[i].Thing]}\n");
         File.WriteAllText(Path.Combine(folder, "held-out.csv"), table.ToString());
         WriteSpec("models/large", Path.Combine(folder, "before.json"));
         WriteSpec(Path.Combine(Path.GetFullPath(folder), "tuned"), Path.Combine(folder, "after.json"));
+        WriteBiasSpec(Path.GetFullPath(folder));
         return 0;
+    }
+
+    /// <summary>1 for the figure and the thing, 0 for all others.</summary>
+    private static JsonObject Attributes(int figure, int thing)
+    {
+        var attributes = new JsonObject();
+        for (int i = 0; i < 6; i++)
+            attributes[s_figures[i]] = i == figure ? 1 : 0;
+        for (int i = 0; i < 6; i++)
+            attributes[s_things[i]] = i == thing ? 1 : 0;
+        return attributes;
     }
 
     /// <summary>
@@ -158,6 +173,32 @@ internal static class DemoData
         1 => Math.Max(Math.Abs(x), Math.Abs(y)) <= 7 * r,
         _ => y <= 6 * r && 2 * Math.Abs(x) <= y + (7 * r),
     };
+
+    /// <summary>
+    /// The demo's audit of three checkpoints side by side, with preferences within pairs of things by figure, and accuracy on the pairs that are held out:
+    /// of pictures whose figure and thing go together as in training, but the right answer is the caption's.
+    /// </summary>
+    private static void WriteBiasSpec(string folder)
+    {
+        string path = Path.Combine(folder, "bias.json");
+        WriteSpec("models/large", path);
+        JsonNode spec = JsonNode.Parse(File.ReadAllText(path))!;
+        foreach (string name in new[] { "without", "with" })
+            spec["models"]!.AsArray().Add(new JsonObject { ["key"] = name, ["model"] = Path.Combine(folder, name), ["architecture"] = "demo", ["trainingRun"] = name });
+        spec["associationBias"] = new JsonObject
+        {
+            ["template"] = "a photo of {a} {label}",
+            ["pairs"] = new JsonArray([.. Enumerable.Range(0, 3).Select(static i => new JsonObject { ["first"] = s_things[i], ["second"] = s_things[5 - i] })]),
+        };
+        spec["accuracy"] = new JsonObject
+        {
+            ["probe"] = new JsonObject { ["metadata"] = Path.Combine(folder, "held-out.csv"), ["images"] = folder, ["id"] = "filepath", ["group"] = new JsonArray("figure") },
+            ["truth"] = "thing",
+            ["classes"] = new JsonObject(s_things.Select(static thing => KeyValuePair.Create(thing, (JsonNode?)thing))),
+            ["templates"] = new JsonArray("a photo of {a} {label}", "a picture of {a} {label}", "this is {a} {label}"),
+        };
+        File.WriteAllText(path, spec.ToJsonString());
+    }
 
     /// <summary>The demo's audit for a single checkpoint.</summary>
     private static void WriteSpec(string model, string path)

@@ -146,6 +146,28 @@ public sealed partial class DocumentTests
         Assert.All(["balanced", "drift", "accuracy", "retrieval", "curation"], run => Assert.True(File.Exists(folder.File(run, "report.html")), run));
     }
 
+    /// <summary>The commands of docs/bias-examples.md that need no libtorch, with what the page says of their numbers.</summary>
+    [Fact]
+    public async Task TheExamplesOfBiasWorkAsTheyAreWritten()
+    {
+        using var folder = new TemporaryFolder();
+        Directory.CreateSymbolicLink(folder.File("src"), Path.Combine(s_root, "src"));
+        await File.WriteAllTextAsync(folder.File("people.csv"), Fence(Text("docs/bias-examples.md"), "csv"));
+        await File.WriteAllLinesAsync(folder.File("drum.txt"), Enumerable.Repeat("a photo of a drum", 288));
+        var said = new List<string>();
+        foreach (string line in CommandLines("docs/bias-examples.md").Where(static line => !line.Contains("tuning/", StringComparison.Ordinal))) // trained by TorchSharp
+        {
+            ProcessOutcome outcome = await ProcessRunner.RunAsync("dotnet", [s_program, .. Words(line)], folder.Root);
+            Assert.True(outcome.ExitCode == 0, $"{line}\n{outcome}");
+            said.Add(outcome.Error);
+        }
+
+        Assert.Contains("cannot be met", said[0], StringComparison.Ordinal);
+        Assert.Contains("association bias 0.4167 to 0.0493", said[1], StringComparison.Ordinal);
+        Assert.Equal(21, File.ReadAllLines(folder.File("people-balanced", "train.csv")).Length);
+        Assert.Contains(said, static text => text.Contains("at 0.28: solid triangle 3", StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task TheCatalogueCommandsWorkOffline()
     {
