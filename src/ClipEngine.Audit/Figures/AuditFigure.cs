@@ -37,6 +37,12 @@ internal enum FigureSection
     /// <summary>What models of one patch size chose.</summary>
     PatchSize,
 
+    /// <summary>Ranges over wordings.</summary>
+    Wordings,
+
+    /// <summary>Correlations with numeric columns.</summary>
+    Correlations,
+
     /// <summary>A row for each image.</summary>
     Persons,
 

@@ -9,15 +9,20 @@ internal static class FigureKinds
     public const string Changes = "changes";
     public const string Confusion = "confusion";
     public const string Forest = "forest";
+    public const string Gaps = "gaps";
     public const string Given = "given";
+    public const string GroupRates = "group-rates";
     public const string ImageSimilarity = "image-similarity";
     public const string PatchFrequency = "patch-frequency";
     public const string PatchProbability = "patch-probability";
     public const string Rates = "rates";
+    public const string Scatter = "scatter";
     public const string Softmax = "softmax";
+    public const string Stacked = "stacked";
     public const string TextSimilarity = "text-similarity";
+    public const string Wordings = "wordings";
 
     /// <summary>All of them.</summary>
     public static IReadOnlyList<string> All { get; } =
-        [Arms, Bias, Change, Changes, Confusion, Forest, Given, ImageSimilarity, PatchFrequency, PatchProbability, Rates, Softmax, TextSimilarity];
+        [Arms, Bias, Change, Changes, Confusion, Forest, Gaps, Given, GroupRates, ImageSimilarity, PatchFrequency, PatchProbability, Rates, Scatter, Softmax, Stacked, TextSimilarity, Wordings];
 }

@@ -11,6 +11,7 @@ internal static class FigureSet
         var figures = new List<AuditFigure>();
         figures.AddRange(ComparisonFigures.Make(result));
         figures.AddRange(LabelFigures.Make(result));
+        figures.AddRange(GroupFigures.Make(result));
         figures.AddRange(PersonFigures.Make(result));
         figures.AddRange(TradeOffFigures.Make(result));
         // Two names may differ only in characters that a file name does not keep.

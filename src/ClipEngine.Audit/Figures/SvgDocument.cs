@@ -19,6 +19,9 @@ internal sealed class SvgDocument
     /// <summary>The font size of ordinary labels.</summary>
     public const double FontSize = 12;
 
+    /// <summary>Bold letters are wider: a line of them holds so much less.</summary>
+    public const double BoldShare = 0.9;
+
     private readonly StringBuilder _body = new();
     private readonly StringBuilder _definitions = new();
     private readonly string _title;
@@ -60,6 +63,40 @@ internal sealed class SvgDocument
         return width * fontSize;
     }
 
+    /// <summary>A text in lines that are no wider than this; a word that is wider alone is cut.</summary>
+    public static string[] Wrap(string text, double width, double fontSize)
+    {
+        var lines = new List<string>();
+        string line = "";
+        foreach (string word in text.Split(' '))
+        {
+            string longer = line.Length == 0 ? word : $"{line} {word}";
+            if (line.Length > 0 && TextWidth(longer, fontSize) > width)
+            {
+                lines.Add(Shorten(line, width, fontSize));
+                line = word;
+            }
+            else
+            {
+                line = longer;
+            }
+        }
+
+        lines.Add(Shorten(line, width, fontSize));
+        return [.. lines];
+    }
+
+    /// <summary>A text that is no wider than this, its end left out where it is.</summary>
+    public static string Shorten(string text, double width, double fontSize)
+    {
+        if (TextWidth(text, fontSize) <= width)
+            return text;
+        int length = text.Length;
+        while (length > 1 && TextWidth(text[..length] + "…", fontSize) > width)
+            length--;
+        return text[..length] + "…";
+    }
+
     public void Rectangle(double x, double y, double width, double height, string fill, string? stroke = null, string? hint = null)
     {
         _body.Append("<rect x=\"").Append(Number(x)).Append("\" y=\"").Append(Number(y))
@@ -90,8 +127,15 @@ internal sealed class SvgDocument
     }
 
     public void Text(double x, double y, string text, TextAnchor anchor = TextAnchor.Start, double fontSize = FontSize,
-        string fill = Palette.Ink, bool isBold = false, double rotation = 0)
+        string fill = Palette.Ink, bool isBold = false, double rotation = 0, bool background = false)
     {
+        // Text over lines is read on a ground of its own.
+        if (background)
+        {
+            double width = TextWidth(text, fontSize);
+            Rectangle(anchor switch { TextAnchor.End => x - width, TextAnchor.Middle => x - (width / 2), _ => x } - 1, y - fontSize + 1, width + 2, fontSize + 3, "#fff");
+        }
+
         _body.Append("<text x=\"").Append(Number(x)).Append("\" y=\"").Append(Number(y)).Append('"');
         if (anchor != TextAnchor.Start)
             _body.Append(" text-anchor=\"").Append(anchor == TextAnchor.Middle ? "middle" : "end").Append('"');

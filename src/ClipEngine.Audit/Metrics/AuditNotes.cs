@@ -22,10 +22,16 @@ internal static class AuditNotes
             new(NoteKind.Method, "Intervals of this run",
                 $"Every interval has a nominal coverage of {percent} %. Shares carry Wilson's score interval and their gaps Newcombe's; ratios of shares MOVER-R and averages over groups MOVER on Wilson's. Mean probabilities and their gaps carry Gaffke's interval for bounded values; other means and differences of means between arms a bootstrap over persons, bias-corrected and accelerated where the corrections exist, and a normal interval beyond {Resampled.LargestResampled} persons ({result.Provenance.Resamples} resamples, seed {result.Provenance.Seed}). The tables name the method beside each interval."),
             new(NoteKind.Method, "How well the intervals hold (coverage)",
-                "Each kind of interval was tried on simulated samples whose truth is known, with few images, rare labels, several images a person and persons in several groups; docs/statistics.md has the table, and 'tools/coverage' makes it again. Nominal 95 % intervals held the truth in 92 to 100 % there. Intervals of mean probabilities are wider than they need be, most of all where a few images carry the mean: such means are marked."),
+                "Each kind of interval was tried on simulated samples whose truth is known, with few images, rare labels, several images a person, persons in several groups and persons of unequal weight; docs/statistics.md has the table, and 'tools/coverage' makes it again. Nominal 95 % intervals held the truth in 92 to 100 % there. Intervals of mean probabilities are wider than they need be, most of all where a few images carry the mean: such means are marked."),
             new(NoteKind.Method, "Several tests (multiplicity)", Multiplicity(result)),
             new(NoteKind.Method, "What is missing (missing data)", Missing(result)),
         };
+        if (result.Probe.Groups.Count > GroupMetricFrame.MostGroupsInPairs)
+        {
+            notes.Add(new Note(NoteKind.Method, "Which groups are compared",
+                $"{result.Probe.Groups.Count} groups would make {(long)result.Probe.Groups.Count * (result.Probe.Groups.Count - 1) / 2} pairs. Beyond {GroupMetricFrame.MostGroupsInPairs} groups not all pairs are compared, but each group with the reference group '{result.Probe.ReferenceGroup}' and with all images together, of which it is a part; the intervals take account of the persons in both. Other pairs are compared where a family declares them."));
+        }
+
         if (result.Comparisons.Count > 0)
         {
             notes.Add(new Note(NoteKind.Method, "Comparisons of this run",
@@ -122,7 +128,7 @@ internal static class AuditNotes
         string[] empty = [.. result.Probe.Groups.Where(group => group.ImageCount == 0).Select(group => group.Key)];
         var parts = new List<string>
         {
-            "A missing image, and a row without group or person, stop a run; a score that is no number is refused: nothing is filled in.",
+            "A missing image, and a row without group or person, stop a run; a score that is no number is refused: nothing is filled in." + (result.Probe.WeightColumn is null ? "" : " So does a missing or negative weight; rows of weight 0 are left out and counted with the probe's data."),
             empty.Length > 0 ? $"Groups without images have no value, and no zero: {string.Join(", ", empty)}." : "Every group has images.",
         };
         parts.AddRange(result.Probe.Marginals.Select(marginal => (marginal.Attribute, Without: result.Probe.Images.Count - marginal.Groups.Sum(group => group.ImageCount))).Where(entry => entry.Without > 0)

@@ -48,6 +48,7 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
         var shares = new PersonShare?[groups];
         for (int group = 0; group < groups; group++)
             shares[group] = PersonShare.Of(grouping.Persons[group], grouping.PersonOf, grouping.Weights, outcomes);
+        PersonShare? overall = PersonShare.Of(grouping.AllPersons, grouping.PersonOf, grouping.AllWeights, outcomes);
         return new GroupMetricFrame
         {
             Metric = metric,
@@ -55,8 +56,9 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
             Subject = subject,
             Groups = [.. shares.Select((share, group) => new GroupEstimate(grouping.Keys[group], share?.Estimate(options.Level) ?? Estimate.Undefined))],
             Average = groups > 1 ? PersonShare.Average(shares, options.Level) : null,
-            Overall = PersonShare.Of(grouping.AllPersons, grouping.PersonOf, grouping.AllWeights, outcomes)?.Estimate(options.Level) ?? Estimate.Undefined,
-            Gaps = [.. Pairs(withGaps ? groups : 0).Select(pair => new GroupGap(grouping.Keys[pair.First], grouping.Keys[pair.Second], PersonShare.Gap(shares[pair.First], shares[pair.Second], options.Level)))],
+            Overall = overall?.Estimate(options.Level) ?? Estimate.Undefined,
+            Gaps = [.. withGaps ? Pairs().Select(pair => new GroupGap(grouping.Keys[pair.First], grouping.Keys[pair.Second], PersonShare.Gap(shares[pair.First], shares[pair.Second], options.Level))) : []],
+            OverallGaps = withGaps && IsAgainstReference ? [.. shares.Select((share, group) => new GroupGap(grouping.Keys[group], GroupMetricFrame.AllImages, PersonShare.Gap(share, overall, options.Level)))] : [],
         };
     }
 
@@ -68,6 +70,8 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
     /// <param name="withGaps">Whether the pairwise gaps are wanted.</param>
     public GroupMetricFrame[] Means(Metric metric, MetricUnit unit, IReadOnlyList<string> subjects, double[] values, bool withGaps = true)
     {
+        if (IsAgainstReference)
+            return MeansOneByOne(metric, unit, subjects, values, withGaps);
         int columns = subjects.Count;
         int groups = grouping.Keys.Count;
         var samples = new Resampled[groups];
@@ -78,7 +82,7 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
         for (int column = 0; column < columns; column++)
         {
             int current = column;
-            (int First, int Second)[] pairs = [.. Pairs(withGaps ? groups : 0)];
+            (int First, int Second)[] pairs = [.. withGaps ? Pairs() : []];
             var gaps = new GroupGap[pairs.Length];
             // Sorting 28 distributions of thousands is what takes the time.
             Parallel.For(0, pairs.Length, pair =>
@@ -139,12 +143,52 @@ internal sealed class FrameBuilder(Grouping grouping, IntervalOptions options)
         return new PersonSample(columns, sums, totals);
     }
 
-    private static IEnumerable<(int First, int Second)> Pairs(int count)
+    /// <summary>There are too many groups for all pairs of them.</summary>
+    private bool IsAgainstReference => grouping.Keys.Count > GroupMetricFrame.MostGroupsInPairs;
+
+    /// <summary>Many groups: one is drawn after the other and not kept, so that time grows with the groups and memory does not.</summary>
+    private GroupMetricFrame[] MeansOneByOne(Metric metric, MetricUnit unit, IReadOnlyList<string> subjects, double[] values, bool withGaps)
     {
-        for (int first = 0; first < count; first++)
+        int columns = subjects.Count, groups = grouping.Keys.Count, filled = grouping.Images.Count(images => images.Length > 0);
+        Resampled Draw(int group) => Resample(grouping.Persons[group], grouping.Weights, values, columns, unit, grouping.Keys[group]);
+        Resampled overall = Resample(grouping.AllPersons, grouping.AllWeights, values, columns, unit, "overall"), reference = Draw(grouping.Reference);
+        var average = new Resampled.ResampledSum([.. Enumerable.Range(0, columns)], options);
+        GroupEstimate[][] estimates = [.. subjects.Select(_ => new GroupEstimate[groups])];
+        GroupGap[][] gaps = [.. subjects.Select(_ => new GroupGap[groups])], overallGaps = [.. subjects.Select(_ => new GroupGap[groups])];
+        for (int group = 0; group < groups; group++)
         {
-            for (int second = first + 1; second < count; second++)
-                yield return (first, second);
+            int current = group;
+            Resampled own = group == grouping.Reference ? reference : Draw(group);
+            average.Add(own, 1.0 / filled);
+            Parallel.For(0, columns, column =>
+            {
+                estimates[column][current] = new GroupEstimate(grouping.Keys[current], own.Mean(column, options));
+                if (withGaps && current != grouping.Reference)
+                    gaps[column][current] = new GroupGap(grouping.Keys[current], grouping.Keys[grouping.Reference], Resampled.Gap(own, reference, column, options));
+                // Draws of bounded means go by person, in a group and among all; those of others would be taken as independent.
+                if (withGaps && unit == MetricUnit.Proportion)
+                    overallGaps[column][current] = new GroupGap(grouping.Keys[current], GroupMetricFrame.AllImages, Resampled.Gap(own, overall, column, options));
+            });
         }
+
+        return [.. subjects.Select((subject, column) => new GroupMetricFrame
+        {
+            Metric = metric,
+            Unit = unit,
+            Subject = subject,
+            Groups = estimates[column],
+            Average = average.Estimate(column),
+            Overall = overall.Mean(column, options),
+            Gaps = [.. gaps[column].Where(static gap => gap is not null)],
+            OverallGaps = [.. overallGaps[column].Where(static gap => gap is not null)],
+        })];
+    }
+
+    private IEnumerable<(int First, int Second)> Pairs()
+    {
+        int count = grouping.Keys.Count;
+        if (IsAgainstReference)
+            return Enumerable.Range(0, count).Where(group => group != grouping.Reference).Select(group => (group, grouping.Reference));
+        return Enumerable.Range(0, count).SelectMany(first => Enumerable.Range(first + 1, count - first - 1).Select(second => (first, second)));
     }
 }

@@ -54,30 +54,72 @@ internal sealed class Resampled
     /// <summary>Σ c · mean over samples of different persons, or of the same drawn together.</summary>
     private static Estimate Combination(Resampled[] samples, double[] coefficients, int column, IntervalOptions options)
     {
-        int images = samples.Sum(sample => sample._images);
-        if (images == 0)
-            return Estimate.Undefined;
-        double[] means = [.. samples.Select(sample => sample._sample.Mean(column))];
-        double value = means.Zip(coefficients, (mean, coefficient) => mean * coefficient).Sum();
-        if (samples.Any(sample => sample._sample.Persons < 2))
-            return new Estimate(images, value, null);
-        if (samples.All(sample => sample._bounded is not null))
-            return new Estimate(images, value, BoundedMean.Combination([.. samples.Select(sample => sample._bounded!)], coefficients, column, value, options.Level));
-        if (samples.Any(sample => sample._distributions is null))
-            return new Estimate(images, value, Normal(value, samples.Zip(coefficients, (sample, coefficient) => coefficient * coefficient * sample.Variance(column)).Sum(), options.Level));
+        var sum = new ResampledSum([column], options);
+        foreach ((Resampled sample, double coefficient) in samples.Zip(coefficients))
+            sum.Add(sample, coefficient);
+        return sum.Estimate(0);
+    }
 
-        var distribution = new double[options.Resamples];
-        var left = new double[samples.Length][];
-        for (int index = 0; index < samples.Length; index++)
+    /// <summary>
+    /// Sums of means of several columns over samples that are added one by one, and need not be kept: what stays is a draw's sum, however many samples there are.
+    /// </summary>
+    /// <param name="columns">The samples' columns.</param>
+    /// <param name="options">Level, resamples and method.</param>
+    internal sealed class ResampledSum(int[] columns, IntervalOptions options)
+    {
+        private readonly double[] _values = new double[columns.Length], _variances = new double[columns.Length];
+        private readonly BoundedSum[] _bounded = [.. columns.Select(_ => new BoundedSum(options.Resamples))];
+        private readonly double[]?[] _drawn = new double[]?[columns.Length];
+        private readonly List<double[]>[] _left = [.. columns.Select(_ => new List<double[]>())];
+        private int _images;
+        private bool _hasSinglePerson, _isDrawn = true, _isBounded = true;
+
+        /// <summary>Adds c · mean of a sample; one without images changes nothing.</summary>
+        public void Add(Resampled sample, double coefficient)
         {
-            double coefficient = coefficients[index], mean = means[index];
-            double[] own = samples[index]._distributions![column];
-            for (int resample = 0; resample < distribution.Length; resample++)
-                distribution[resample] += coefficient * own[resample];
-            left[index] = [.. Bootstrap.Jackknife(samples[index]._sample, column).Select(without => value + (coefficient * (without - mean)))];
+            if (sample._images == 0)
+                return;
+            _images += sample._images;
+            _hasSinglePerson |= sample._sample.Persons < 2;
+            _isBounded &= sample._bounded is not null;
+            _isDrawn &= sample._distributions is not null;
+            Parallel.For(0, columns.Length, index =>
+            {
+                int column = columns[index];
+                double mean = sample._sample.Mean(column);
+                _values[index] += coefficient * mean;
+                if (sample._sample.Persons < 2)
+                    return;
+                if (sample._bounded is { } bounded)
+                    _bounded[index].Add(bounded, column, coefficient);
+                else if (sample._distributions is { } distributions)
+                {
+                    double[] sums = _drawn[index] ??= new double[options.Resamples], own = distributions[column];
+                    for (int resample = 0; resample < sums.Length; resample++)
+                        sums[resample] += coefficient * own[resample];
+                    _left[index].Add([.. Bootstrap.Jackknife(sample._sample, column).Select(without => coefficient * (without - mean))]);
+                }
+
+                _variances[index] += coefficient * coefficient * sample.Variance(column);
+            });
         }
 
-        return new Estimate(images, value, Bootstrap.Interval(distribution, value, left, options.Level, options.Method));
+        /// <summary>The sum of a column with its interval.</summary>
+        /// <param name="index">The column's place among those that are summed.</param>
+        public Estimate Estimate(int index)
+        {
+            double value = _values[index];
+            if (_images == 0)
+                return Results.Estimate.Undefined;
+            if (_hasSinglePerson)
+                return new Estimate(_images, value, null);
+            if (_isBounded)
+                return new Estimate(_images, value, _bounded[index].Interval(value, options.Level));
+            if (!_isDrawn)
+                return new Estimate(_images, value, Normal(value, _variances[index], options.Level));
+            double[][] left = [.. _left[index].Select(part => part.Select(apart => value + apart).ToArray())];
+            return new Estimate(_images, value, Bootstrap.Interval(_drawn[index]!, value, left, options.Level, options.Method));
+        }
     }
 
     /// <summary>The mean's variance over persons (the linearised ratio's: with one image a person, the sample variance over n).</summary>

@@ -24,8 +24,11 @@ internal static class Similarity
     }
 
     /// <summary>Mean cosine of unit rows of two groups, a row never with itself, weighted as all else. From the groups' sums: the mean over pairs of dot products is the dot product of means.</summary>
-    public static IReadOnlyList<IReadOnlyList<double?>> Groups(float[] features, int width, Grouping grouping)
+    /// <returns><c>[groups][groups]</c>; null where there are too many groups for all pairs.</returns>
+    public static IReadOnlyList<IReadOnlyList<double?>>? Groups(float[] features, int width, Grouping grouping)
     {
+        if (grouping.Keys.Count > Results.GroupMetricFrame.MostGroupsInPairs)
+            return null;
         int groups = grouping.Keys.Count;
         var sums = new double[groups][];
         var squares = new double[groups];

@@ -5,7 +5,7 @@ namespace ClipEngine.Audit.Probes;
 /// <summary>Which rows belong to which group, and within it to which person, and what each counts.</summary>
 internal sealed class Grouping
 {
-    public Grouping(IReadOnlyList<string> keys, IReadOnlyList<ProbeImage> images, Weighting weighting = Weighting.Person)
+    public Grouping(IReadOnlyList<string> keys, IReadOnlyList<ProbeImage> images, Weighting weighting = Weighting.Person, string? reference = null)
     {
         Keys = keys;
         RowCount = images.Count;
@@ -25,6 +25,7 @@ internal sealed class Grouping
                 GroupOf[row] = group;
         }
 
+        Reference = Math.Max(0, Enumerable.Range(0, keys.Count).ToList().FindIndex(group => reference is null || !keys.Contains(reference) ? Images[group].Length == Images.Max(own => own.Length) : keys[group] == reference));
         AllPersons = ByPerson(images, Enumerable.Range(0, images.Count));
         Weigh(AllPersons, weighting, AllWeights);
         PersonOf = new int[images.Count];
@@ -39,6 +40,9 @@ internal sealed class Grouping
 
     /// <summary>The groups' keys.</summary>
     public IReadOnlyList<string> Keys { get; }
+
+    /// <summary>The group that others are compared with where there are too many for all pairs, by index: the one that was named, else the largest.</summary>
+    public int Reference { get; }
 
     /// <summary>Rows of the probe.</summary>
     public int RowCount { get; }

@@ -22,6 +22,9 @@ internal sealed record ProbeColumns
     /// <summary>The column that weighs images. Null: they have no weights of their own.</summary>
     public string? Weight { get; init; }
 
+    /// <summary>The group that others are compared with where there are too many for all pairs. Null: the largest.</summary>
+    public string? Reference { get; init; }
+
     /// <summary>Columns by which results are given on their own, beside the groups. Null: those of <see cref="Group"/> where it has several.</summary>
     public IReadOnlyList<string>? Marginals { get; init; }
 
@@ -36,11 +39,12 @@ internal sealed record ProbeColumns
 internal sealed class Probe
 {
     private readonly Dictionary<string, string[]> _attributes;
+    private readonly string? _reference;
 
     internal Probe(
         string name, string source, string groupAttribute, IReadOnlyList<ProbeImage> images, Dictionary<string, string[]> attributes,
         IReadOnlyList<string> warnings, Weighting weighting = Weighting.Person, IReadOnlyList<Marginal>? marginals = null,
-        IReadOnlyDictionary<string, string>? order = null, string? weightColumn = null)
+        IReadOnlyDictionary<string, string>? order = null, string? weightColumn = null, string? reference = null)
     {
         Name = name;
         WeightColumn = weightColumn;
@@ -53,8 +57,14 @@ internal sealed class Probe
         Marginals = [.. (marginals ?? []).Where(marginal => marginal.Attribute != groupAttribute)];
         Order = order ?? new Dictionary<string, string>();
         GroupKeys = [.. images.Select(image => image.Group).Distinct().OrderBy(key => Order.GetValueOrDefault(key, key), StringComparer.Ordinal)];
-        Grouping = new Grouping(GroupKeys, images, weighting);
+        _reference = reference;
+        Grouping = new Grouping(GroupKeys, images, weighting, reference);
         GroupSets = [new GroupSet(groupAttribute, Grouping), .. Marginals.Select(Set)];
+        if (reference is not null && Find(reference) is null)
+        {
+            throw new BadInputException(source, $"there is no group '{BadInputException.Escape(reference)}' to compare with; there are {string.Join(", ", GroupSets.SelectMany(set => set.Grouping.Keys).Take(40))}.",
+                "Groups are named by their keys, those of a single attribute as attribute=value.");
+        }
     }
 
     /// <summary>What the probe is called.</summary>
@@ -108,7 +118,7 @@ internal sealed class Probe
     /// <param name="rows">Which.</param>
     /// <param name="sameRows">Whether its images are those rows, one each.</param>
     internal Probe From(RowSelection rows, bool sameRows = true) =>
-        new(Name, Source, GroupAttribute, Images, _attributes, [.. Warnings, .. rows.Notes], Weighting, Marginals, Order, WeightColumn) { Selection = sameRows ? rows : null };
+        new(Name, Source, GroupAttribute, Images, _attributes, [.. Warnings, .. rows.Notes], Weighting, Marginals, Order, WeightColumn, _reference) { Selection = sameRows ? rows : null };
 
     /// <summary>A group by its key; null where there is none.</summary>
     internal (GroupSet Set, int Group)? Find(string key)
@@ -158,7 +168,7 @@ internal sealed class Probe
     {
         ProbeImage[] images = [.. Images.Select((image, row) => image with { Group = Gaps.IsGap(marginal.Values[row].Value) ? "" : $"{marginal.Attribute}={marginal.Values[row].Value}" })];
         string[] keys = [.. images.Select((image, row) => (image.Group, marginal.Values[row].Order)).Where(entry => entry.Group.Length > 0).DistinctBy(entry => entry.Group).OrderBy(entry => entry.Order, StringComparer.Ordinal).Select(entry => entry.Group)];
-        return new GroupSet(marginal.Attribute, new Grouping(keys, images, Weighting));
+        return new GroupSet(marginal.Attribute, new Grouping(keys, images, Weighting, _reference));
     }
 
     internal ProbeSummary Summary(IReadOnlyDictionary<string, string> descriptions) => new()
@@ -172,6 +182,7 @@ internal sealed class Probe
         PersonCount = Images.Select(image => image.Person).Distinct().Count(),
         Weighting = Weighting,
         WeightColumn = WeightColumn,
+        ReferenceGroup = GroupKeys.Count == 0 ? null : GroupKeys[Grouping.Reference],
         EffectivePersons = WeightColumn is null ? null : Grouping.Effective(Grouping.AllPersons, Grouping.AllWeights),
         Warnings = Warnings,
     };

@@ -89,6 +89,7 @@ internal static class ProbeLayouts
     {
         Weighting = spec.Weighting,
         Weight = spec.Weight,
+        Reference = spec.Reference,
         Marginals = spec.Marginals,
         Bins = spec.Bins,
         Id = spec.Id ?? id,
@@ -150,7 +151,7 @@ internal static class ProbeLayouts
         var attributes = neutral.AttributeNames.ToDictionary(attribute => attribute, attribute => rows.Select(row => neutral.Attribute(attribute)[row]).ToArray());
         attributes["expression"] = [.. expressions];
         return new Probe(name, table.Path, neutral.GroupAttribute, images, attributes, neutral.Warnings, spec.Weighting,
-            [.. neutral.Marginals.Select(marginal => new Marginal(marginal.Attribute, [.. rows.Select(row => marginal.Values[row])]))], neutral.Order, neutral.WeightColumn);
+            [.. neutral.Marginals.Select(marginal => new Marginal(marginal.Attribute, [.. rows.Select(row => marginal.Values[row])]))], neutral.Order, neutral.WeightColumn, spec.Reference);
     }
 
     /// <summary>Everything is in the names: <c>age_gender_race_date.jpg</c>.</summary>
@@ -194,7 +195,7 @@ internal static class ProbeLayouts
         }
 
         return new Probe(spec.Name ?? "UTKFace", folder, string.Join(" x ", wanted), images, attributes.ToDictionary(entry => entry.Key, entry => entry.Value.ToArray()), warnings, spec.Weighting,
-            [.. alone.Select(attribute => new Marginal(attribute, grouped[attribute]))], order);
+            [.. alone.Select(attribute => new Marginal(attribute, grouped[attribute]))], order, reference: spec.Reference);
     }
 
     private static bool Index(string text, string[] names, out string name)

@@ -56,7 +56,7 @@ internal static class ProbeReader
 
         var attributes = table.Header.Select((header, column) => (header, column)).Where(entry => entry.header.Length > 0)
             .ToDictionary(entry => entry.header, entry => table.Cells(entry.column));
-        return new Probe(name, table.Path, string.Join(" x ", columns.Group), images, attributes, [.. LookAlikes(table, [id, person, .. group]), .. group.Distinct().SelectMany(column => NearGaps(table, column))], columns.Weighting, [.. alone.Select(column => new Marginal(column, values[column]))], order, columns.Weight);
+        return new Probe(name, table.Path, string.Join(" x ", columns.Group), images, attributes, [.. LookAlikes(table, [id, person, .. group]), .. group.Distinct().SelectMany(column => NearGaps(table, column))], columns.Weighting, [.. alone.Select(column => new Marginal(column, values[column]))], order, columns.Weight, columns.Reference);
     }
 
     /// <summary>A cell that must say something: a group or a person. What other programs write for a gap says nothing.</summary>

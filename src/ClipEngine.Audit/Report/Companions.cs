@@ -21,6 +21,15 @@ internal static class Companions
         return string.Concat(merged) + (other is null ? "" : Sentence(other.Label, other.FirstRate, other.SecondRate, "moved the other way, from", "to"));
     }
 
+    /// <summary>For a label's difference of changes between two groups: the merged labels that it belongs to, where a family has them; with a leading space, or empty.</summary>
+    public static string Of(AuditResult result, ChangeComparison change)
+    {
+        ExperimentResult? experiment = result.Experiments.FirstOrDefault(entry => entry.Key == change.Experiment);
+        return string.Concat(Merged(experiment, change.Label)
+            .SelectMany(kin => result.ChangeComparisons.Where(entry => entry.Label == kin && entry.Comparison == change.Comparison && entry.Experiment == change.Experiment && entry.First == change.First && entry.Second == change.Second).Take(1))
+            .Select(kin => $" '{kin.Label}' changed by {Wording.Points(kin.FirstChange)} and by {Wording.Points(kin.SecondChange)}, a difference of {Wording.Points(kin.RateDifference)}."));
+    }
+
     /// <summary>For a label's gap between two groups of one model; with a leading space, or empty.</summary>
     public static string Of(AuditResult result, ExperimentResult experiment, ModelExperimentResult model, string label, string first, string second)
     {

@@ -40,8 +40,8 @@ public sealed class ReportWriter : IReportWriter
         ResultSections.WriteGroupComparisons(page, result);
         ResultSections.WriteExperiments(page, result, figures);
         BiasSection.Write(page, result, figures);
-        ResultSections.WriteSensitivity(page, result);
-        ResultSections.WriteCorrelations(page, result);
+        ResultSections.WriteSensitivity(page, result, figures);
+        ResultSections.WriteCorrelations(page, result, figures);
         ResultSections.WriteFigures(page, "features", "How alike the features are", FigureSection.Features, figures);
         ResultSections.WriteFigures(page, "persons", "Every image, one by one", FigureSection.Persons, figures);
         WriteNotes(page, "method", "Method", NoteKind.Method, notes);

@@ -157,12 +157,13 @@ internal static class ResultSections
         }
     }
 
-    public static void WriteSensitivity(HtmlWriter page, AuditResult result)
+    public static void WriteSensitivity(HtmlWriter page, AuditResult result, IReadOnlyList<AuditFigure> figures)
     {
         if (result.Sensitivity.Count == 0)
             return;
         page.BeginSection("sensitivity", "What wording does");
         page.Paragraph("The same question in other words: other templates, synonyms and label sets. A statement that holds for one wording only is a statement about that wording.");
+        WriteFiguresOf(page, FigureSection.Wordings, figures);
         page.Table("Rate with the published wording, and the range over all wordings", ["statement", "published wording", "lowest", "median", "highest", "wordings"],
             result.Sensitivity.Select(statement => new[]
             {
@@ -192,7 +193,7 @@ internal static class ResultSections
         return columns.Length > 3 ? $"Labels against {columns.Length} numeric columns" : $"Labels against {string.Join(" and ", columns.Select(column => $"'{column}'"))}";
     }
 
-    public static void WriteCorrelations(HtmlWriter page, AuditResult result)
+    public static void WriteCorrelations(HtmlWriter page, AuditResult result, IReadOnlyList<AuditFigure> figures)
     {
         if (result.Correlations.Count == 0)
             return;
@@ -215,6 +216,8 @@ internal static class ResultSections
             }
         }
 
+        foreach (AuditFigure figure in figures.Where(figure => figure.Section == FigureSection.Correlations))
+            page.BeginDetails(Short(figure.Caption)).Figure(figure).EndDetails();
         page.EndSection();
 
         void Correlations(string caption, IEnumerable<AttributeCorrelation> entries) =>

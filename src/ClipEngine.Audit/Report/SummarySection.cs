@@ -52,16 +52,40 @@ internal static class SummarySection
             page.Paragraph("Found: no label was chosen more often for one group than for another beyond chance.");
         }
 
-        ChangeComparison[] changes = [.. result.ChangeComparisons.Where(entry => entry.RateTest is { IsPrimary: true })];
-        if (changes.Length > 0)
-            page.Paragraph($"Equity: of {changes.Length} differences between groups in how far they changed that the spec declares primary, {changes.Count(entry => IsClear(entry.RateTest))} {(changes.Count(entry => IsClear(entry.RateTest)) == 1 ? "is" : "are")} beyond chance.");
-        GroupComparison[] gaps = [.. result.GroupComparisons.Where(entry => entry.RateTest is { IsPrimary: true })];
-        if (gaps.Length > 0)
-            page.Paragraph($"Within models: of {Wording.Count(gaps.Length, "gap")} between groups that the spec declares primary, {gaps.Count(entry => IsClear(entry.RateTest))} {(gaps.Count(entry => IsClear(entry.RateTest)) == 1 ? "is" : "are")} beyond chance.");
+        if (Equity(result) is { Length: > 0 } equity)
+            page.Paragraph(equity);
+        if (WithinModels(result) is { Length: > 0 } within)
+            page.Paragraph(within);
         page.Paragraph($"How sure: rates, means and differences stand with their n and a {Level(result)} interval over the choice of images; other wordings and other training runs are not in that interval. The numbers are about these models, not about people.");
         if (working < result.Models.Count)
             page.Paragraph($"Incomplete: {result.Models.Count - working} of {Wording.Count(result.Models.Count, "model")} failed and {(result.Models.Count - working == 1 ? "has" : "have")} no numbers here.");
         page.Raw("<p><a href=\"#provenance\">How to repeat this</a>: the command, the spec, and the hash of every file.</p>").Raw("</div>");
+    }
+
+    /// <summary>Whether the steps between arms did the same to every group, with the difference that is largest; empty where no such family is primary.</summary>
+    private static string Equity(AuditResult result)
+    {
+        ChangeComparison[] changes = [.. result.ChangeComparisons.Where(entry => entry.RateTest is { IsPrimary: true }).OrderByDescending(entry => Math.Abs(entry.RateDifference.Value ?? 0))];
+        if (changes.Length == 0)
+            return "";
+        ChangeComparison[] clear = [.. changes.Where(entry => IsClear(entry.RateTest))];
+        ChangeComparison largest = clear.Length > 0 ? clear[0] : changes[0];
+        string answer = clear.Length > 0 ? "No" : "No difference beyond chance was found, which does not show that there is none";
+        return $"Equity: did the step between the arms do the same to every group? {answer}: of {changes.Length} differences between two groups in how far they changed that the spec declares primary, {clear.Length} {(clear.Length == 1 ? "is" : "are")} beyond chance after Holm's correction. " +
+            $"The largest{(clear.Length > 0 ? " of these" : "")}: in {largest.Comparison}, '{largest.Label}' changed by {Wording.Points(largest.FirstChange)} for group {Wording.Group(result, largest.First)} and by {Wording.Points(largest.SecondChange)} for group {Wording.Group(result, largest.Second)}, a difference of {Wording.Points(largest.RateDifference)}.{Companions.Of(result, largest)}";
+    }
+
+    /// <summary>How many gaps between groups within one model are beyond chance, with the largest; empty where no such family is primary.</summary>
+    private static string WithinModels(AuditResult result)
+    {
+        GroupComparison[] gaps = [.. result.GroupComparisons.Where(entry => entry.RateTest is { IsPrimary: true }).OrderByDescending(entry => Math.Abs(entry.RateDifference.Value ?? 0))];
+        if (gaps.Length == 0)
+            return "";
+        GroupComparison[] clear = [.. gaps.Where(entry => IsClear(entry.RateTest))];
+        string companions = clear.Length > 0 && result.Experiments.FirstOrDefault(entry => entry.Key == clear[0].Experiment) is { } experiment && experiment.Models.FirstOrDefault(entry => entry.Model == clear[0].Model) is { } model
+            ? Companions.Of(result, experiment, model, clear[0].Label, clear[0].First, clear[0].Second) : "";
+        string largest = clear.Length == 0 ? "" : $" The largest: {clear[0].Model} chose '{clear[0].Label}' for {Wording.Percent(clear[0].FirstRate)} of group {Wording.Group(result, clear[0].First)} and for {Wording.Percent(clear[0].SecondRate)} of group {Wording.Group(result, clear[0].Second)}, {Wording.Points(clear[0].RateDifference)}{(clear[0].RateRatio.Value is null ? "" : $", a ratio of {Wording.Ratio(clear[0].RateRatio)}")}.{companions}";
+        return $"Within models: of {Wording.Count(gaps.Length, "gap")} between groups that the spec declares primary, {clear.Length} {(clear.Length == 1 ? "is" : "are")} beyond chance after Holm's correction.{largest}";
     }
 
     private static void WriteWhatWasAsked(HtmlWriter page, AuditResult result)

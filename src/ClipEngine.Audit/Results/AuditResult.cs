@@ -38,6 +38,9 @@ public sealed record AuditResult
     /// <summary>Correlations of labels' probabilities with numeric attributes of the faces; empty where none are declared.</summary>
     public required IReadOnlyList<AttributeCorrelation> Correlations { get; init; }
 
+    /// <summary>The numeric columns that labels are correlated with, by name: a value for each image of the probe, null where it has none.</summary>
+    public IReadOnlyDictionary<string, IReadOnlyList<double?>> NumericColumns { get; set; } = new Dictionary<string, IReadOnlyList<double?>>();
+
     /// <summary>What captions end with, by kind of figure, as the spec declares: the number of a study's figure where the spec repeats it.</summary>
     public IReadOnlyDictionary<string, string> FigureNotes { get; set; } = new Dictionary<string, string>();
 
@@ -77,6 +80,9 @@ public sealed record ProbeSummary
 
     /// <summary>The metadata column that weighs images (survey or post-stratification weights); null where there is none.</summary>
     public string? WeightColumn { get; set; }
+
+    /// <summary>The group that others are compared with where there are too many for all pairs: the one that the spec names, else the largest. Null in results of earlier versions.</summary>
+    public string? ReferenceGroup { get; set; }
 
     /// <summary>Kish's effective number of all persons together, (Σ W)² / Σ W² over their weights; null without <see cref="WeightColumn"/>.</summary>
     public double? EffectivePersons { get; set; }
@@ -251,7 +257,7 @@ public sealed record ModelExperimentResult
     /// <summary>Cosines of the labels' text features with each other, <c>[labels][labels]</c>; null where features are absent.</summary>
     public required IReadOnlyList<IReadOnlyList<double>>? TextSimilarity { get; init; }
 
-    /// <summary>Mean cosine of the image features of two groups, <c>[groups][groups]</c>, an image never with itself; null where features are absent, an entry null where no pair exists.</summary>
+    /// <summary>Mean cosine of the image features of two groups, <c>[groups][groups]</c>, an image never with itself; null where features are absent or groups too many for all pairs, an entry null where no pair exists.</summary>
     public required IReadOnlyList<IReadOnlyList<double?>>? ImageSimilarity { get; init; }
 
     /// <summary>The probabilities, rows in the order of <see cref="ProbeSummary.Images"/>, columns in the labels' order. Stored beside the result under <c>scores</c>, not in it.</summary>

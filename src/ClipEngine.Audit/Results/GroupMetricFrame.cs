@@ -96,8 +96,20 @@ public sealed record GroupMetricFrame
     /// <summary>The average over the groups that have images, each group counting the same. Null where there is one group, and in results of earlier versions.</summary>
     public Estimate? Average { get; init; }
 
-    /// <summary>All pairs of groups (i before j in <see cref="Groups"/>), the first minus the second. Empty in leave-one-label-out frames.</summary>
+    /// <summary>
+    /// All pairs of groups (i before j in <see cref="Groups"/>), the first minus the second; with more than <see cref="MostGroupsInPairs"/> groups each group
+    /// minus <see cref="ProbeSummary.ReferenceGroup"/>, or minus the largest group of a single attribute. Empty in leave-one-label-out frames.
+    /// </summary>
     public required IReadOnlyList<GroupGap> Gaps { get; init; }
+
+    /// <summary>With more than <see cref="MostGroupsInPairs"/> groups each group minus <see cref="Overall"/>, of which its images are a part; for shares and probabilities. Else empty.</summary>
+    public IReadOnlyList<GroupGap> OverallGaps { get; set; } = [];
+
+    /// <summary>So many groups are compared in all pairs (120). Pairs of more would cost their square, and nobody reads them.</summary>
+    public const int MostGroupsInPairs = 16;
+
+    /// <summary>Stands for all images together.</summary>
+    public const string AllImages = "(all)";
 
     /// <summary>The estimate of one group.</summary>
     /// <exception cref="KeyNotFoundException">There is no such group.</exception>

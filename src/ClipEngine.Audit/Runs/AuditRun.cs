@@ -147,6 +147,7 @@ public sealed partial class AuditRun
             Comparisons = comparisons,
             GroupComparisons = pairs.WithinModels,
             ChangeComparisons = pairs.BetweenArms,
+            NumericColumns = _spec.Correlations.Select(correlation => correlation.Attribute).Distinct().ToDictionary(attribute => attribute, probe.NumericAttribute),
             FigureNotes = _spec.FigureNotes,
             Sensitivity = sensitivity,
             Correlations = correlations,

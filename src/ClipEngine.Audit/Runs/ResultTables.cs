@@ -181,11 +181,11 @@ internal static class ResultTables
 
     private static ResultTable Gaps(AuditResult result)
     {
-        var text = new ResultTable("gaps", "The signed difference of two groups in a metric, first minus second, with interval.",
+        var text = new ResultTable("gaps", "The signed difference of two groups in a metric, first minus second, with interval; of many groups each against the reference group and against all images together (\"(all)\").",
             "experiment", "model", "metric", "unit", "subject", "first", "second", "n", "difference", "lower", "upper", "level", "interval", "model_sha256", "version");
         foreach ((ExperimentResult experiment, ModelExperimentResult model, GroupMetricFrame frame) in Frames(result))
         {
-            foreach (GroupGap gap in frame.Gaps)
+            foreach (GroupGap gap in frame.Gaps.Concat(frame.OverallGaps))
             {
                 text.Add(experiment.Key).Add(model.Model).Add(frame.Metric.ToString()).Add(frame.Unit.ToString()).Add(frame.Subject).Add(gap.First).Add(gap.Second);
                 Add(text, gap.Difference);

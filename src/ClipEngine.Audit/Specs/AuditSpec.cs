@@ -139,6 +139,9 @@ internal sealed record ProbeSpec
     /// <summary>The columns whose combinations are the groups; absent: the layout's own.</summary>
     public IReadOnlyList<string> Group { get; set; } = [];
 
+    /// <summary>The group that all others are compared with where there are more than 16, too many for all pairs, and in the figures of gaps; absent: the largest.</summary>
+    public string? Reference { get; set; }
+
     /// <summary>By column: the values of the rows to keep; all other rows are left out. Matrices and features computed elsewhere still have a row for each row of the whole table.</summary>
     public IReadOnlyDictionary<string, IReadOnlyList<string>> Where { get; set; } = new Dictionary<string, IReadOnlyList<string>>();
 

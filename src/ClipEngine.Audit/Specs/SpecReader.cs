@@ -142,7 +142,7 @@ internal static class SpecReader
         }
 
         Named(problems, "title", spec.Title);
-        foreach (string? text in new[] { spec.Probe.Metadata, spec.Probe.Images, spec.Probe.Id, spec.Probe.Person, spec.Probe.File, spec.Probe.Weight, spec.Probe.Name }.Concat(spec.Probe.Group).Concat(spec.Probe.Marginals ?? []).Where(static text => text is not null))
+        foreach (string? text in new[] { spec.Probe.Metadata, spec.Probe.Images, spec.Probe.Id, spec.Probe.Person, spec.Probe.File, spec.Probe.Weight, spec.Probe.Reference, spec.Probe.Name }.Concat(spec.Probe.Group).Concat(spec.Probe.Marginals ?? []).Where(static text => text is not null))
             Named(problems, "a value of probe", text!);
         foreach (ComparisonSpec comparison in spec.Comparisons)
             Named(problems, "a comparison's name", comparison.Name);

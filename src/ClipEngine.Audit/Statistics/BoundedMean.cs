@@ -60,39 +60,41 @@ internal sealed class BoundedMean
         return new BoundedMean(lower, upper);
     }
 
-    /// <summary>The interval of a column's mean.</summary>
-    public Interval Interval(int column, double mean, double level) => Combination([this], [1], column, mean, level);
-
-    /// <summary>The interval of Σ c · mean over several samples, draw by draw; a person in several of them has one weight.</summary>
-    /// <param name="samples">The samples.</param>
-    /// <param name="coefficients">c.</param>
-    /// <param name="column">The column.</param>
-    /// <param name="value">The sum itself.</param>
-    /// <param name="level">The nominal coverage.</param>
-    public static Interval Combination(IReadOnlyList<BoundedMean> samples, ReadOnlySpan<double> coefficients, int column, double value, double level)
-    {
-        int resamples = samples[0]._lower[column].Length;
-        double[] lower = new double[resamples], upper = new double[resamples];
-        for (int index = 0; index < samples.Count; index++)
-        {
-            double coefficient = coefficients[index];
-            double[] down = coefficient > 0 ? samples[index]._lower[column] : samples[index]._upper[column], up = coefficient > 0 ? samples[index]._upper[column] : samples[index]._lower[column];
-            for (int resample = 0; resample < resamples; resample++)
-            {
-                lower[resample] += coefficient * down[resample];
-                upper[resample] += coefficient * up[resample];
-            }
-        }
-
-        return Ends(lower, upper, value, level, "Gaffke, over persons");
-    }
-
-    private static Interval Ends(double[] lower, double[] upper, double estimate, double level, string method)
-    {
-        Array.Sort(lower);
-        Array.Sort(upper);
-        return new Interval(Math.Min(estimate, Bootstrap.Quantile(lower, (1 - level) / 2)), Math.Max(estimate, Bootstrap.Quantile(upper, (1 + level) / 2)), level, method);
-    }
+    /// <summary>The lower and the upper draws of a column's mean.</summary>
+    public (double[] Lower, double[] Upper) Draws(int column) => (_lower[column], _upper[column]);
 
     private static double Exponential(SplitMix64 generator) => -Math.Log(((generator.Next() >> 11) + 0.5) * (1.0 / (1UL << 53)));
+}
+
+/// <summary>Draws of Σ c · mean over samples, draw by draw; a person in several of them has one weight.</summary>
+/// <param name="resamples">Draws of each sample.</param>
+internal sealed class BoundedSum(int resamples)
+{
+    private double[]? _lower;
+    private double[]? _upper;
+
+    /// <summary>Adds c · a column's mean.</summary>
+    public void Add(BoundedMean sample, int column, double coefficient)
+    {
+        _lower ??= new double[resamples];
+        _upper ??= new double[resamples];
+        (double[] lower, double[] upper) = sample.Draws(column);
+        (double[] down, double[] up) = coefficient > 0 ? (lower, upper) : (upper, lower);
+        for (int resample = 0; resample < resamples; resample++)
+        {
+            _lower[resample] += coefficient * down[resample];
+            _upper[resample] += coefficient * up[resample];
+        }
+    }
+
+    /// <summary>The interval of the sum, which it does not change.</summary>
+    /// <param name="value">The sum itself.</param>
+    /// <param name="level">The nominal coverage.</param>
+    public Interval Interval(double value, double level)
+    {
+        double[] lower = [.. _lower!], upper = [.. _upper!];
+        Array.Sort(lower);
+        Array.Sort(upper);
+        return new Interval(Math.Min(value, Bootstrap.Quantile(lower, (1 - level) / 2)), Math.Max(value, Bootstrap.Quantile(upper, (1 + level) / 2)), level, "Gaffke, over persons");
+    }
 }

@@ -44,6 +44,51 @@ internal static class LinearCombination
             Math.Abs(coefficient) * (direction * coefficient > 0 ? intervals[index].Upper - estimate : estimate - intervals[index].Lower);
     }
 
+    /// <summary>
+    /// The same with each ρ from what persons add to the estimates' errors, ρ_ij = Σ_p I_ip I_jp / (|I_i| |I_j|): the double sum is then
+    /// Σ_p (Σ_i c_i δ_i I_ip / |I_i|)², whose cost grows with the persons and not with the pairs of estimates.
+    /// </summary>
+    /// <param name="coefficients">c.</param>
+    /// <param name="estimates">What is summed.</param>
+    /// <param name="intervals">Their intervals, at the same level.</param>
+    /// <param name="influences">What each person adds to each estimate's error.</param>
+    /// <param name="level">The nominal coverage.</param>
+    /// <param name="method">The name to give it.</param>
+    public static Interval Interval(
+        ReadOnlySpan<double> coefficients, ReadOnlySpan<double> estimates, IReadOnlyList<Interval> intervals, IReadOnlyList<IReadOnlyDictionary<int, double>> influences, double level, string method)
+    {
+        double value = 0, below = 0, above = 0;
+        var persons = new Dictionary<int, (double Below, double Above)>();
+        for (int i = 0; i < coefficients.Length; i++)
+        {
+            double coefficient = coefficients[i], lower = estimates[i] - intervals[i].Lower, upper = intervals[i].Upper - estimates[i];
+            value += coefficient * estimates[i];
+            double down = coefficient * (coefficient > 0 ? lower : upper), up = coefficient * (coefficient > 0 ? upper : lower);
+            double size = Math.Sqrt(influences[i].Values.Sum(influence => influence * influence));
+            if (size <= 0)
+            {
+                // Nothing varies, nothing correlates.
+                below += down * down;
+                above += up * up;
+                continue;
+            }
+
+            foreach ((int person, double influence) in influences[i])
+            {
+                (double Below, double Above) sum = persons.GetValueOrDefault(person);
+                persons[person] = (sum.Below + (down * influence / size), sum.Above + (up * influence / size));
+            }
+        }
+
+        foreach ((double one, double other) in persons.Values)
+        {
+            below += one * one;
+            above += other * other;
+        }
+
+        return new Interval(value - Math.Sqrt(below), value + Math.Sqrt(above), level, method);
+    }
+
     /// <summary>The correlation of two estimates from what each person adds to their errors, and whether anybody is in both.</summary>
     public static (double Value, bool IsPaired) Correlation(IReadOnlyDictionary<int, double> first, IReadOnlyDictionary<int, double> second)
     {

@@ -118,6 +118,6 @@ internal sealed class PersonChange
             return new Estimate(count, average, null);
         return new Estimate(count, average, LinearCombination.Interval(
             [.. changes.Select(_ => 1.0 / changes.Length)], [.. changes.Select(change => change.Mean)], [.. changes.Select(change => change.Interval!)],
-            (one, two) => LinearCombination.Correlation(changes[one].Influence, changes[two].Influence).Value, level, "MOVER over groups, Tango"));
+            [.. changes.Select(change => change.Influence)], level, "MOVER over groups, Tango"));
     }
 }

@@ -126,7 +126,7 @@ internal sealed class PersonShare
             return new Estimate(count, average, null);
         Interval interval = LinearCombination.Interval(
             [.. shares.Select(_ => 1.0 / shares.Length)], [.. shares.Select(share => share.Share)], [.. shares.Select(share => share.Wilson(level))],
-            (one, two) => LinearCombination.Correlation(shares[one]._influence, shares[two]._influence).Value, level, "MOVER over groups, Wilson");
+            [.. shares.Select(share => share._influence)], level, "MOVER over groups, Wilson");
         return new Estimate(count, average, interval);
     }
 

@@ -69,6 +69,7 @@ internal static class AuditScoresCommand
                     Bins = (parsed.GetValue(bins) ?? []).Select(ReadBins).ToDictionary(),
                     Weighting = parsed.GetValue(weighting) == "image" ? Weighting.Image : Weighting.Person,
                     Weight = parsed.GetValue(weight),
+                    Reference = parsed.GetValue(reference),
                     Id = parsed.GetValue(id),
                     Person = parsed.GetValue(person),
                     File = parsed.GetValue(file),

@@ -78,6 +78,26 @@ public class FigureTests
         Assert.Equal(3.0, heights[1] / heights[0], 2);
     }
 
+    /// <summary>Distances from the zero line are as the values, and no figure of this kind is wider than a phone's page leaves.</summary>
+    [Fact]
+    public void PointsLieWhereTheirValuesAre()
+    {
+        XElement root = XDocument.Parse(Samples.Intervals.ToSvg()).Root!;
+        double zero = double.Parse(root.Elements(Svg + "line").First(line => line.Attribute("stroke-width")!.Value == "1.5").Attribute("x1")!.Value);
+        double[] points = [.. root.Elements(Svg + "circle").Select(point => double.Parse(point.Attribute("cx")!.Value) - zero)];
+        Assert.Equal(-3, points[1] / points[0], 0.02);
+        Assert.True(points[0] > 0);
+        Assert.Equal(IntervalRows.Width, double.Parse(root.Attribute("width")!.Value));
+    }
+
+    [Fact]
+    public void StackedPartsAreAsLongAsTheirShares()
+    {
+        double[] widths = [.. XDocument.Parse(Samples.Stacked.ToSvg()).Root!.Elements(Svg + "rect").Where(part => part.Element(Svg + "title") is not null).Select(part => double.Parse(part.Attribute("width")!.Value))];
+        double whole = widths[3];
+        Assert.Equal([0.5, 0.25, 0.25, 1, 0.1, 0.2, 0.7], widths.Select(width => Math.Round(width / whole, 2)));
+    }
+
     [Theory]
     [InlineData(new[] { 1.0, 2, 3, 4 }, 0.25, 1.75)]
     [InlineData(new[] { 1.0, 2, 3, 4 }, 0.5, 2.5)]

@@ -33,6 +33,30 @@ internal static class Samples
         Unit = "% of faces",
     };
 
+    public static IntervalRows Intervals { get; } = new()
+    {
+        Title = "A model whose name is longer than a line of a phone is wide: each group minus another",
+        Description = "Rows.",
+        Rows =
+        [
+            IntervalRow.Heading("'a label with a long name that goes on and on, and then some more of it'"),
+            new("first", "+25.0 (+20.0 to +30.0)", 25, 20, 30), new("a group with a name of many words that need two lines", "−75.0 (−80.0 to −70.0)", -75, -80, -70, IsFilled: false, Tick: -72),
+            new("averyverylongnamethatcannotbebrokenanywhereandiscut", "undefined", double.NaN, double.NaN, double.NaN),
+        ],
+        Unit = "difference in percentage points, with interval",
+        HasZeroLine = true,
+    };
+
+    public static StackedRows Stacked { get; } = new()
+    {
+        Title = "Labels by group and arm of a comparison with a long name",
+        Description = "Stacked.",
+        Groups = ["first group", "second"],
+        Series = ["LAION-400M, epochs 31 and 32", "2B"],
+        Parts = ["granite", "a label with a long name", "fog"],
+        Values = [0.5, 0.25, 0.25, 0, 1, 0, double.NaN, double.NaN, double.NaN, 0.1, 0.2, 0.7],
+    };
+
     public static IEnumerable<(string Name, string Svg)> All()
     {
         var figures = Make().ToList();
@@ -50,6 +74,17 @@ internal static class Samples
     {
         var random = new Random(5);
         yield return ("change", Change.ToSvg());
+        yield return ("interval-rows", Intervals.ToSvg());
+        yield return ("stacked-rows", Stacked.ToSvg());
+        yield return ("scatter", new ScatterPlot
+        {
+            Title = "A model with a long name: 'a label with a long name' against 'a column with a long name, in square centimetres'",
+            Description = "Points.",
+            Series = Groups,
+            Points = [.. Enumerable.Range(0, 300).Select(i => (1e6 + (1e4 * random.NextDouble()), random.NextDouble(), i % 8))],
+            HorizontalUnit = "a column with a long name, in square centimetres of the printed page, all in all",
+            VerticalUnit = "probability of 'a label with a long name that goes on and on'",
+        }.ToSvg());
         yield return ("amount", (Change with { Scale = HeatScale.Amount, Maximum = 100, Title = "Mean probability", Values = Change.Values.Select(Math.Abs).ToArray(), Unit = "%" }).ToSvg());
         yield return ("bars", Bars.ToSvg());
         yield return ("box", new BoxPlot

@@ -10,7 +10,7 @@ namespace ClipEngine.Audit.Tests.Report;
 /// <summary>The page in a browser, on a desk, on a tablet and on a phone; skipped, visibly, where there is no Chromium.</summary>
 public partial class BrowserTests
 {
-    private static readonly int[] Widths = [1100, 500, 360];
+    private static readonly int[] Widths = [1100, 500, 400, 360];
 
     [SkippableFact]
     public async Task NothingSticksOutOfThePageAtAnyWidthClosedOrOpened()
@@ -26,7 +26,8 @@ public partial class BrowserTests
             const page = {{page}}, found = [];
             const wide = (frame, state) => {
               const root = frame.contentDocument.documentElement;
-              found.push({ width: frame.clientWidth, state, boxes: root.querySelectorAll('.scroll').length, page: root.scrollWidth,
+              const narrow = [...root.querySelectorAll('figure')].filter(figure => /^(group-rates|gaps|stacked|wordings|scatter)-/.test(figure.id)).map(figure => figure.querySelector('.scroll'));
+              found.push({ width: frame.clientWidth, state, narrow: narrow.length, hidden: narrow.filter(box => box.scrollWidth > box.clientWidth).map(box => box.getAttribute('aria-label')), boxes: root.querySelectorAll('.scroll').length, page: root.scrollWidth,
                 out: [...root.querySelectorAll('body *')].filter(element => !element.closest('.scroll table, .scroll svg, .skip') && element.getBoundingClientRect().right > frame.clientWidth + 1)
                   .slice(0, 5).map(element => element.outerHTML.slice(0, 120)) });
             };
@@ -55,6 +56,8 @@ public partial class BrowserTests
         Assert.All(entries, entry =>
         {
             Assert.True(entry.GetProperty("boxes").GetInt32() > 10, entry.ToString());
+            // The figures of groups are read whole on a phone, without moving them sideways.
+            Assert.True(entry.GetProperty("narrow").GetInt32() > 8 && (entry.GetProperty("width").GetInt32() < 400 || entry.GetProperty("hidden").GetArrayLength() == 0), entry.ToString());
             Assert.True(entry.GetProperty("page").GetInt32() <= entry.GetProperty("width").GetInt32() && entry.GetProperty("out").GetArrayLength() == 0, entry.ToString());
         });
     }

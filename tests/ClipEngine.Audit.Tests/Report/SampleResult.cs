@@ -25,6 +25,7 @@ internal static class SampleResult
                 Groups = Groups.Select((group, index) => new GroupSummary(group, "a " + group, Counts[index], Counts[index])).ToArray(),
                 Images = images,
                 PersonCount = images.Length,
+                ReferenceGroup = "square",
                 Warnings = ["'Circle' and 'circle' differ by case only; both were kept as written."],
             },
             Models =
@@ -43,6 +44,7 @@ internal static class SampleResult
                 },
             ],
             Correlations = [new AttributeCorrelation(models[0], "material", "granite", "width", Rate(10, 52), Rate(12, 52))],
+            NumericColumns = new Dictionary<string, IReadOnlyList<double?>> { ["width"] = [.. images.Select((_, image) => image == 3 ? (double?)null : 100 + (Math.Sin(image) * 20))] },
             Notes = [new Note(NoteKind.Warning, "Invented", "Nothing here was measured."), new Note(NoteKind.Limitation, "Wording", "Replaced by the run.")],
             Provenance = new Provenance
             {

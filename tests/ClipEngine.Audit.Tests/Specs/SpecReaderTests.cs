@@ -41,8 +41,12 @@ public class SpecReaderTests
         ComparisonSpec scaling = spec.Comparisons.Single(comparison => comparison.Name == "ViT-B-32, 400M to 2B");
         Assert.Equal(4, scaling.First.Models.Count);
         Assert.Equal(["ViT-B-32/laion2b_e16", "ViT-B-32/laion2b_s34b_b79k"], scaling.Second.Models);
-        FamilySpec primary = Assert.Single(spec.Families);
+        FamilySpec primary = spec.Families[0];
         Assert.Equal((3, "criminal"), (primary.Comparisons.Count, Assert.Single(primary.Labels)));
+        // The question of equity: how much more one group changed than white men, and the gaps and ratios that the larger training set leaves.
+        Assert.Contains(spec.Families, family => family is { Primary: true, Reference: "WM", Comparisons.Count: 3 });
+        Assert.Contains(spec.Families, family => family is { Primary: true, Reference: "WM", Comparisons.Count: 0, Models.Count: 4 });
+        Assert.Contains(spec.Families, family => family.Pairs.Any(pair => pair is { First: "race=B", Second: "race=W" }) && family.Comparisons.Count == 3);
     }
 
     [Fact]

@@ -49,7 +49,7 @@ public class CoverageTests
     public void ForBitsTheBoundedMeanIsClopperAndPearsons()
     {
         var sample = new PersonSample(1, [1, 1, 1, 0, 0, 0, 0, 0, 0, 0], [.. Enumerable.Repeat(1, 10)]);
-        Interval interval = BoundedMean.Draw(sample, [.. Enumerable.Range(0, 10)], 200_000, 1, "s").Interval(0, 0.3, 0.95);
+        Interval interval = Bounded(BoundedMean.Draw(sample, [.. Enumerable.Range(0, 10)], 200_000, 1, "s"), 200_000, 0.3);
         Assert.Equal(0.0667, interval.Lower, 2);
         Assert.Equal(0.6525, interval.Upper, 2);
     }
@@ -70,7 +70,7 @@ public class CoverageTests
             {
                 var random = new Random((1000 * n) + seed);
                 double[] drawn = [.. Enumerable.Range(0, n).Select(_ => population[random.Next(597)])];
-                Interval interval = BoundedMean.Draw(new PersonSample(1, drawn, [.. Enumerable.Repeat(1, n)]), [.. Enumerable.Range(0, n)], 999, seed, "s").Interval(0, drawn.Average(), 0.95);
+                Interval interval = Bounded(BoundedMean.Draw(new PersonSample(1, drawn, [.. Enumerable.Repeat(1, n)]), [.. Enumerable.Range(0, n)], 999, seed, "s"), 999, drawn.Average());
                 held += interval.Lower <= truth && truth <= interval.Upper ? 1 : 0;
             }
 
@@ -172,5 +172,12 @@ public class CoverageTests
         var means = new FrameBuilder(new Grouping(["A"], images), new IntervalOptions { Resamples = 99 }).Means(Metric.MeanProbability, MetricUnit.Proportion, ["x"], [1, 1, 0, 0]);
         Assert.Equal(1.0 / 3, means[0]["A"].Value!.Value, 12);
         Assert.Equal(1.0 / 3, means[0].Overall.Value!.Value, 12);
+    }
+
+    private static Interval Bounded(BoundedMean sample, int resamples, double mean)
+    {
+        var sum = new BoundedSum(resamples);
+        sum.Add(sample, 0, 1);
+        return sum.Interval(mean, 0.95);
     }
 }

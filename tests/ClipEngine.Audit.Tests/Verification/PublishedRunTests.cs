@@ -70,6 +70,10 @@ public class PublishedRunTests
         string sentence = page[said..page.IndexOf("</p>", said, StringComparison.Ordinal)];
         Assert.Matches("71\\.2 %.*criminal or suspicious person.* 98\\.1 %.* 92\\.3 %", sentence);
 
+        // The headline answers the question of equity, with the differences' intervals.
+        string headline = page[page.IndexOf("class=\"short\"", StringComparison.Ordinal)..page.IndexOf("What was asked", StringComparison.Ordinal)];
+        Assert.Contains("Equity: did the step between the arms do the same to every group? " + (result.ChangeComparisons.Any(entry => entry.RateTest!.Holm < 0.05) ? "No: of 2" : "No difference beyond chance"), headline, StringComparison.Ordinal);
+
         // Seven groups against the reference, two labels; the gap is that of the model's own table.
         GroupComparison gap = result.GroupComparisons.Single(entry => entry is { Label: "criminal", First: "BM" });
         Assert.Equal(14, gap.RateTest!.FamilySize);
