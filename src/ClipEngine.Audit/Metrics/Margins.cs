@@ -78,8 +78,7 @@ internal static class Margins
                 if (scores.Cosines is { } cosines)
                     distance = (double)cosines[row, winner] - cosines[row, column];
                 else if (scores.Scale is double scale)
-                    // A probability that went under the smallest float lies at least that far behind.
-                    distance = (Math.Log(probabilities[row, winner]) - Math.Log(Math.Max(probabilities[row, column], float.Epsilon))) / scale;
+                    distance = (LogOf(probabilities, row, winner) - LogOf(probabilities, row, column)) / scale;
                 else
                     return null;
                 behind[(row * probabilities.Columns) + column] = Math.Max(0, distance);
@@ -87,5 +86,12 @@ internal static class Margins
         }
 
         return behind;
+    }
+
+    /// <summary>The logarithm of a softmax's probability, or of a sigmoid's odds: its differences are those of the scaled cosines. A probability beyond what a float holds counts as the last that it does.</summary>
+    private static double LogOf(ScoreMatrix probabilities, int row, int column)
+    {
+        double probability = Math.Max(probabilities[row, column], float.Epsilon);
+        return probabilities.Reading == ScoreReading.Softmax ? Math.Log(probability) : Math.Log(probability) - Math.Log(Math.Max(1 - probability, 1.0 / (1 << 25)));
     }
 }

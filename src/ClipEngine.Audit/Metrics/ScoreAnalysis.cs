@@ -7,13 +7,13 @@ namespace ClipEngine.Audit.Metrics;
 /// <summary>One model's scores of one experiment.</summary>
 internal sealed record ExperimentScores
 {
-    /// <summary>Softmax probabilities, <c>[images, labels]</c>.</summary>
+    /// <summary>Probabilities, <c>[images, labels]</c>.</summary>
     public required ScoreMatrix Probabilities { get; init; }
 
     /// <summary>Cosines, <c>[images, labels]</c>, where they are known.</summary>
     public ScoreMatrix? Cosines { get; init; }
 
-    /// <summary>The scale of the softmax, where it is known: margins in cosine follow from probabilities and scale.</summary>
+    /// <summary>The scale of the softmax or sigmoid, where it is known: margins in cosine follow from probabilities and scale.</summary>
     public double? Scale { get; init; }
 }
 
@@ -49,8 +49,8 @@ internal static class ScoreAnalysis
             })],
             MergedMeanProbability = experiment.MergedLabels.Count == 0
                 ? []
-                : builder.Means(Metric.MergedMeanProbability, MetricUnit.Proportion, [.. experiment.MergedLabels.Select(merged => merged.Name)], Merged(experiment, values)),
-            Marginals = [.. probe.GroupSets.Skip(1).Select(set => Marginal(set, experiment, winners, values, options))],
+                : builder.Means(Metric.MergedMeanProbability, MetricUnit.Proportion, [.. experiment.MergedLabels.Select(merged => merged.Name)], Merged(experiment, probabilities)),
+            Marginals = [.. probe.GroupSets.Skip(1).Select(set => Marginal(set, experiment, winners, probabilities, options))],
             Entropy = builder.Means(Metric.Entropy, MetricUnit.Nats, [""], Entropies(probabilities))[0],
             Margin = margins is null ? null : builder.Means(Metric.TopTwoMargin, MetricUnit.Cosine, [""], margins)[0],
             ExactTies = [.. probe.Grouping.Keys.Select((key, group) => new GroupTies(key, probe.Grouping.Images[group].Length, probe.Grouping.Images[group].Count(probabilities.IsTied)))],
@@ -63,15 +63,16 @@ internal static class ScoreAnalysis
         };
     }
 
-    private static MarginalResult Marginal(GroupSet set, LabelExperiment experiment, int[] winners, double[] values, IntervalOptions options)
+    private static MarginalResult Marginal(GroupSet set, LabelExperiment experiment, int[] winners, ScoreMatrix probabilities, IntervalOptions options)
     {
+        double[] values = Array.ConvertAll(probabilities.Values, value => (double)value);
         var builder = new FrameBuilder(set.Grouping, options);
         return new MarginalResult(
             set.Attribute,
             [.. Subject.Of(experiment).Select(subject => builder.Share(subject.IsMerged ? Metric.MergedArgmaxFrequency : Metric.ArgmaxFrequency, subject.Name, Array.ConvertAll(winners, winner => subject.Columns.Contains(winner))))],
             [
                 .. builder.Means(Metric.MeanProbability, MetricUnit.Proportion, [.. experiment.Labels.Select(label => label.Text)], values),
-                .. experiment.MergedLabels.Count == 0 ? [] : builder.Means(Metric.MergedMeanProbability, MetricUnit.Proportion, [.. experiment.MergedLabels.Select(merged => merged.Name)], Merged(experiment, values)),
+                .. experiment.MergedLabels.Count == 0 ? [] : builder.Means(Metric.MergedMeanProbability, MetricUnit.Proportion, [.. experiment.MergedLabels.Select(merged => merged.Name)], Merged(experiment, probabilities)),
             ]);
     }
 
@@ -79,33 +80,38 @@ internal static class ScoreAnalysis
 
     private static bool[] Equal(int[] winners, int column) => Array.ConvertAll(winners, winner => winner == column);
 
-    /// <summary>Summed probabilities of the merged labels, <c>[images, merged]</c>.</summary>
-    private static double[] Merged(LabelExperiment experiment, double[] values)
+    /// <summary>Probabilities of the merged labels, <c>[images, merged]</c>: <see cref="Subject.ProbabilityOf"/>.</summary>
+    private static double[] Merged(LabelExperiment experiment, ScoreMatrix probabilities)
     {
-        int count = experiment.MergedLabels.Count, labels = experiment.Labels.Count, rows = values.Length / labels;
-        var sums = new double[(long)rows * count];
-        for (int merged = 0; merged < count; merged++)
+        Subject[] merged = [.. Subject.Of(experiment).Where(static subject => subject.IsMerged)];
+        var values = new double[(long)probabilities.Rows * merged.Length];
+        for (int row = 0; row < probabilities.Rows; row++)
         {
-            int[] columns = [.. experiment.MergedLabels[merged].Labels.Select(experiment.Column).Distinct()];
-            for (int row = 0; row < rows; row++)
-            {
-                foreach (int column in columns)
-                    sums[((long)row * count) + merged] += values[(row * labels) + column];
-            }
+            for (int i = 0; i < merged.Length; i++)
+                values[((long)row * merged.Length) + i] = merged[i].ProbabilityOf(probabilities, row);
         }
 
-        return sums;
+        return values;
     }
 
+    /// <summary>In nats; of a sigmoid's probabilities, which do not add up to one, of their shares of their sum.</summary>
     private static double[] Entropies(ScoreMatrix probabilities)
     {
         var entropies = new double[probabilities.Rows];
         for (int row = 0; row < entropies.Length; row++)
         {
+            double sum = 0;
+            if (probabilities.Reading == ScoreReading.Sigmoid)
+            {
+                foreach (float probability in probabilities.Row(row))
+                    sum += probability;
+            }
+
             foreach (float probability in probabilities.Row(row))
             {
-                if (probability > 0)
-                    entropies[row] -= probability * Math.Log(probability);
+                double share = sum > 0 ? probability / sum : probability;
+                if (share > 0)
+                    entropies[row] -= share * Math.Log(share);
             }
         }
 

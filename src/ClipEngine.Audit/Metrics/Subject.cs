@@ -8,6 +8,19 @@ namespace ClipEngine.Audit.Metrics;
 /// <param name="IsMerged">Whether it is a merged label.</param>
 internal sealed record Subject(string Name, int[] Columns, bool IsMerged)
 {
+    /// <summary>The probability of an image: that of a softmax summed over the labels, of which only one can be chosen; of a sigmoid, which says nothing of several labels together, that of the likeliest one.</summary>
+    public double ProbabilityOf(ScoreMatrix probabilities, int row)
+    {
+        double sum = 0, largest = 0;
+        foreach (int column in Columns)
+        {
+            sum += probabilities[row, column];
+            largest = Math.Max(largest, probabilities[row, column]);
+        }
+
+        return probabilities.Reading == ScoreReading.Softmax ? sum : largest;
+    }
+
     /// <summary>The labels in their order, then the merged labels.</summary>
     public static Subject[] Of(LabelExperiment experiment) =>
     [
@@ -42,17 +55,14 @@ internal sealed record ArmScores(ScoreMatrix[] Scores, int[][] Winners)
         return rates;
     }
 
-    /// <summary>For every image the subject's probability, summed over its labels and averaged over the checkpoints.</summary>
+    /// <summary>For every image the subject's probability, averaged over the checkpoints.</summary>
     public double[] Probabilities(Subject subject)
     {
         var means = new double[Scores[0].Rows];
         foreach (ScoreMatrix matrix in Scores)
         {
             for (int row = 0; row < means.Length; row++)
-            {
-                foreach (int column in subject.Columns)
-                    means[row] += matrix[row, column];
-            }
+                means[row] += subject.ProbabilityOf(matrix, row);
         }
 
         for (int row = 0; row < means.Length; row++)

@@ -115,7 +115,7 @@ internal static class ProbeLayouts
     private static Dictionary<string, string> ByName(string folder)
     {
         var byName = new Dictionary<string, string>();
-        foreach (string file in ImageFolder.Find(folder).Images)
+        foreach (string file in ImageCollection.FindFiles(folder))
             byName.TryAdd(Path.GetFileName(file), file);
         return byName;
     }

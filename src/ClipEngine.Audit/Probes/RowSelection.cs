@@ -68,7 +68,7 @@ internal sealed record RowSelection(CsvTable Table, int[] Kept, int Total, IRead
     }
 
     /// <summary>Of a matrix with a row for each row of the whole table, those of the kept rows.</summary>
-    public ScoreMatrix Select(ScoreMatrix matrix) => Kept.Length == Total ? matrix : new ScoreMatrix(Kept.Length, matrix.Columns, Select(matrix.Values, matrix.Columns));
+    public ScoreMatrix Select(ScoreMatrix matrix) => Kept.Length == Total ? matrix : new ScoreMatrix(Kept.Length, matrix.Columns, Select(matrix.Values, matrix.Columns)) { Reading = matrix.Reading };
 
     /// <summary>Of values with a row for each row of the whole table, those of the kept rows.</summary>
     public float[] Select(float[] values, int width)

@@ -25,10 +25,10 @@ internal static class ProvenanceSection
             ["bootstrap resamples", provenance.Resamples.ToString()],
             ["seed", provenance.Seed.ToString()],
         ]);
-        page.Table("Models", ["model", "architecture", "training set", "training run", "patch", "parameters (M)", "scoring", "source", "preprocessing", "SHA-256", "remarks"],
+        page.Table("Models", ["model", "architecture", "training set", "training run", "patch", "parameters (M)", "scoring", "cost", "source", "preprocessing", "SHA-256", "remarks"],
             result.Models.Select(model => new[]
             {
-                model.Key, model.Architecture, model.TrainingSet, model.TrainingRun, model.PatchSize?.ToString() ?? "", model.MillionParameters?.ToString("0.00") ?? "", model.Scoring, model.Source, model.Preprocessing, model.Sha256,
+                model.Key, model.Architecture, model.TrainingSet, model.TrainingRun, model.PatchSize?.ToString() ?? "", model.MillionParameters?.ToString("0.00") ?? "", model.Scoring, model.Cost, model.Source, model.Preprocessing, model.Sha256,
                 model.Failure is null ? string.Join(" ", model.Remarks) : "failed: " + model.Failure,
             }));
         page.Table("Files that were read", ["file", "role", "bytes", "SHA-256"],

@@ -54,6 +54,12 @@ internal static class StandingNotes
                 "scaled and put through a softmax over all labels of a set, they become probabilities that add up to one.");
         }
 
+        if (working.Where(model => model.Reading == ScoreReading.Sigmoid).Select(model => model.Key).ToArray() is { Length: > 0 } sigmoids)
+        {
+            parts.Add($"Not so for {string.Join(", ", sigmoids)}: there each score goes through a sigmoid by itself. Such a probability is the model's answer to whether this image and this sentence belong together; those of a set need not add up to one, " +
+                "and a merged label has that of its likeliest label.");
+        }
+
         if (Any(ScoreOrigin.MatchLogOdds))
         {
             parts.Add($"Each image is looked at together with each sentence (the label inside its template), and the model gives the log odds that the two match{From(ScoreOrigin.MatchLogOdds)}; no cosine is involved. " +
@@ -74,8 +80,9 @@ internal static class StandingNotes
         string score = !hasLogOdds ? "A cosine between an image and a sentence has"
             : hasOthers ? "Neither a cosine between an image and a sentence nor the log odds that they match have"
             : "The log odds that an image and a sentence match have";
+        string readings = models.DistinctBy(model => model.Reading).Count() > 1 ? " Those of a softmax and those of a sigmoid are no more comparable than either with a number of another model; which label was chosen is." : "";
         return new Note(NoteKind.Limitation, hasOthers ? "Cosine similarity" : "Scores of a match",
             $"{score} {(hasLogOdds && hasOthers ? "a" : "no")} meaning of {(hasLogOdds ? "their" : "its")} own; only comparisons within one model and one set of labels do. " +
-            "Probabilities depend on the scale that is put on the scores; the chosen label does not.");
+            "Probabilities depend on the scale that is put on the scores; the chosen label does not." + readings);
     }
 }

@@ -146,6 +146,12 @@ public sealed record ModelSummary
     /// <summary>What the probabilities were made of.</summary>
     public ScoreOrigin Origin { get; init; }
 
+    /// <summary>How scores became probabilities.</summary>
+    public ScoreReading Reading { get; init; }
+
+    /// <summary>What went through the model, and how much arithmetic that is where it is known; empty where nothing did.</summary>
+    public string Cost { get; init; } = "";
+
     /// <summary>SHA-256 of the weights, or of the score or feature file that stood for them.</summary>
     public required string Sha256 { get; init; }
 

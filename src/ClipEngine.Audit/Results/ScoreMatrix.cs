@@ -1,5 +1,15 @@
 namespace ClipEngine.Audit.Results;
 
+/// <summary>How a model's scores become probabilities.</summary>
+public enum ScoreReading
+{
+    /// <summary>A softmax over the labels of a set: the labels compete, and the probabilities of an image add up to one. What CLIP was trained with.</summary>
+    Softmax,
+
+    /// <summary>A sigmoid of each image and sentence by itself: the probability that they belong together, whatever the other labels are. What SigLIP was trained with.</summary>
+    Sigmoid,
+}
+
 /// <summary>A dense matrix of scores, one row an image, one column a label.</summary>
 public sealed class ScoreMatrix
 {
@@ -18,6 +28,9 @@ public sealed class ScoreMatrix
         Columns = columns;
         Values = values;
     }
+
+    /// <summary>How the scores of a row belong together.</summary>
+    public ScoreReading Reading { get; init; }
 
     /// <summary>Images.</summary>
     public int Rows { get; }

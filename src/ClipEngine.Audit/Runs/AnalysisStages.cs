@@ -157,7 +157,7 @@ internal sealed class AnalysisStages(
         where T : unmanaged => values is null ? "" : Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(values.AsSpan())));
 
     private static string Hash(ScoreMatrix matrix) =>
-        $"{matrix.Rows} {matrix.Columns} {Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(matrix.Values.AsSpan())))}";
+        $"{matrix.Rows} {matrix.Columns} {(matrix.Reading == ScoreReading.Sigmoid ? "sigmoid " : "")}{Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(matrix.Values.AsSpan())))}";
 }
 
 /// <summary>What a model's scores came to.</summary>

@@ -1,8 +1,4 @@
-using System.Globalization;
-using ClipEngine.Checkpoints;
 using ClipEngine.Devices;
-using ClipEngine.Files;
-using ClipEngine.Imaging;
 using ClipEngine.Models;
 using ClipEngine.Tensors;
 
@@ -13,39 +9,11 @@ namespace ClipEngine.Audit.Runs;
 /// <param name="threads">Processor threads; null leaves their number as it is.</param>
 public sealed class ClipProbeModels(string device = "cpu", int? threads = null) : IProbeModelSource
 {
-    private const string ConfigurationName = "open_clip_config.json";
-
-    // What lies beside the weights and decides about their results; all of it is hashed into the run.
-    private static readonly string[] s_companions = [ConfigurationName, "config.json", "processor_config.json", "preprocessor_config.json", "tokenizer.json", "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"];
-
     /// <inheritdoc/>
     public ProbeModelFiles Find(string model, bool acceptActivationMismatch)
     {
-        ArgumentException.ThrowIfNullOrEmpty(model);
-        model = ModelLocation.Resolve(model);
-        if (FilePlace.IsFolder(model))
-        {
-            string[] beside = [.. s_companions.Select(name => Path.Combine(model, name)).Where(FilePlace.IsFile)];
-            string weights = Checkpoint.FindWeights(model);
-            // A sharded checkpoint is its index and every shard beside it.
-            string[] shards = weights.EndsWith(".json", StringComparison.Ordinal) ? [.. Directory.GetFiles(model, "*.safetensors").Where(path => !beside.Contains(path)).Order(StringComparer.Ordinal)] : [];
-            return new ProbeModelFiles(model, [weights, .. shards, .. beside], null, acceptActivationMismatch);
-        }
-
-        if (FilePlace.IsFile(model))
-        {
-            string configuration = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(model))!, ConfigurationName);
-            return new ProbeModelFiles(model, [model, .. new[] { configuration }.Where(FilePlace.IsFile)], null, acceptActivationMismatch);
-        }
-
-        CatalogueEntry entry = ModelCatalogue.TryFind(model)
-            ?? throw new BadInputException(model, "there is no such folder or file, and the catalogue has no weights of this name.", "Give a folder in the OpenCLIP layout, or a name as 'clipengine models list' shows it.");
-        using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
-        StoredWeights stored = store.Use(entry);
-        CatalogueModel described = ModelCatalogue.FindModel(entry.Model);
-        entry.ResolveActivation(described.Activation, acceptActivationMismatch);
-        // Loaded by name: one file may be several entries, and only the name says whether ViT-B-32 or ViT-B-32-quickgelu is meant.
-        return new ProbeModelFiles(entry.Name, [stored.Path], described.ConfigurationFor(entry), acceptActivationMismatch);
+        ModelInputs found = ModelInputs.Find(model, acceptActivationMismatch);
+        return new ProbeModelFiles(found.Path, found.Files, found.Configuration, acceptActivationMismatch);
     }
 
     /// <inheritdoc/>
@@ -59,13 +27,16 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
         try
         {
             var options = new ClipModelOptions { Backend = backend, AcceptActivationMismatch = files.AcceptActivationMismatch, Preprocessing = files.Preprocessing };
-            // Contrastive features where a model has them: a score of every image with every label costs a product then.
-            ModelAbilities abilities = ModelConfiguration.Plan(files.Path).Abilities;
-            if (abilities.HasFlag(ModelAbilities.Embed))
-                return new Encoder(ClipModel.Load(files.Path, options), backend);
-            return abilities.HasFlag(ModelAbilities.ScorePairs)
-                ? new ClipPairScorer(PairModel.Load(files.Path, options), backend)
-                : throw new BadInputException(files.Path, "neither makes features nor scores pairs, so that there is nothing to audit.");
+            ModelPlan plan = ModelPlan.Read(files.Path);
+            // Features unless asked otherwise: a score of every image with every label costs a product then.
+            bool pairs = files.ScoresPairs ?? !plan.Abilities.HasFlag(ModelAbilities.Embed);
+            if (!plan.Abilities.HasFlag(pairs ? ModelAbilities.ScorePairs : ModelAbilities.Embed))
+            {
+                throw new BadInputException(files.Path, pairs ? "does not score an image and a sentence together." : "makes no features.",
+                    files.ScoresPairs is null ? "There is nothing to audit." : "Ask for the other scorer, or leave it out.");
+            }
+
+            return pairs ? new ClipPairScorer(PairModel.Load(files.Path, options), backend, plan.Cost) : new Encoder(ClipModel.Load(files.Path, options), backend, plan.Cost);
         }
         catch
         {
@@ -76,7 +47,7 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
 
     private IBackend OpenDevice(string elementType) => Backends.Open(device, BackendOptions.Parse(elementType, "elementType") with { Threads = threads });
 
-    private sealed class Encoder(ClipModel model, IDisposable backend) : IProbeEncoder
+    private sealed class Encoder(ClipModel model, IDisposable backend, ModelCost? cost) : IProbeEncoder
     {
         public int Width => model.EmbedDimension;
 
@@ -84,12 +55,13 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
 
         public string Device => $"{model.Backend.Name}: {model.Backend.Description}";
 
-        /// <summary>What was said while loading, and what a softmax is to a model that was trained without one.</summary>
-        public IReadOnlyList<string> Notices => model.Encoder.LogitBias is { } bias
-            ? [.. model.Notices, string.Create(CultureInfo.InvariantCulture, $"{model.Encoder.Architecture} was trained with a sigmoid of each pair by itself (scale {model.Encoder.LogitScale:0.##}, bias {bias:0.##}); the probabilities of this run are a softmax over the labels, which is another reading of the same scores.")]
-            : model.Notices;
+        public double? Bias => model.Encoder.LogitBias;
 
-        public string Preprocessing => $"{PreprocessNames.Describe(model.Preprocessor.Options)}; {model.Encoder.Tokenizer.Describe()}";
+        public (double Image, double Sentence)? Operations => cost is null ? null : (cost.Image.Operations, cost.Text.Operations);
+
+        public IReadOnlyList<string> Notices => model.Notices;
+
+        public string Preprocessing => $"{model.Preprocessor.Options.Describe()}; {model.Encoder.Tokenizer.Describe()}";
 
         public float[] EncodeImages(IReadOnlyList<string> files, CancellationToken cancellationToken) =>
             model.EncodeImages(files, normalize: true, progress: null, cancellationToken).Values;

@@ -13,6 +13,9 @@ public interface IProbeModel : IDisposable
 
     /// <summary>How image files become pixels, and whose ids sentences become, in a line for run records: features depend on it.</summary>
     string Preprocessing { get; }
+
+    /// <summary>Floating-point operations of an image, and of a sentence: by itself for an encoder, with one image for a scorer of pairs. A multiply-add is two. Null where they are not known.</summary>
+    (double Image, double Sentence)? Operations => null;
 }
 
 /// <summary>Images and sentences in, unit feature vectors out; scores are cosines.</summary>
@@ -23,6 +26,9 @@ public interface IProbeEncoder : IProbeModel
 
     /// <summary>The checkpoint's own scale, <c>exp(logit_scale)</c>; null where it has none.</summary>
     double? Scale { get; }
+
+    /// <summary>What is added to the scaled cosine before a sigmoid (<c>logit_bias</c>); null where the model was trained with a softmax.</summary>
+    double? Bias => null;
 
     /// <summary>Encodes images; a feature must not depend on its neighbours.</summary>
     /// <param name="files">Paths.</param>
@@ -60,6 +66,9 @@ public sealed record ProbeModelFiles(string Path, IReadOnlyList<string> Files, s
 {
     /// <summary>What the spec asks for in place of the preprocessing that belongs to the model.</summary>
     public PreprocessOverrides Preprocessing { get; init; } = new();
+
+    /// <summary>Whether the spec asks for scores of pairs (true) or for features (false); null for features where the model makes them.</summary>
+    public bool? ScoresPairs { get; init; }
 }
 
 /// <summary>Opens models by the name that a spec gives them.</summary>

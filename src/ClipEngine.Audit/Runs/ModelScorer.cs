@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using ClipEngine.Audit.Metrics;
 using ClipEngine.Audit.Probes;
@@ -110,7 +111,7 @@ internal sealed class ModelScorer(
             similarity.Add(alike);
         }
 
-        (ScoreMatrix[] matrices, string precision) = FeatureScorer.Score(images, [.. prompts], width, [.. experiments.Select(experiment => experiment.Labels.Count)], scale, spec.ScorePrecision, cancellationToken);
+        (ScoreMatrix[] matrices, string precision) = FeatureScorer.Score(images, [.. prompts], width, [.. experiments.Select(experiment => experiment.Labels.Count)], scale, bias: null, spec.ScorePrecision, cancellationToken);
         ModelSummary summary = Summary(model, ScoreOrigin.Cosines, $"softmax({spec.Scale} · cosine){precision}", StageLedger.Key(inputs.Select(input => input.Sha256)), "features computed elsewhere", []);
         return new ScoredModel(summary, inputs, Named(matrices, scale, similarity), [], Similarity.Groups(images, width, Probe.Grouping));
     }
@@ -180,7 +181,7 @@ internal sealed class ModelScorer(
         string hash = weights.Length == 1 ? weights[0].Sha256 : StageLedger.Key(files.Select(file => file.Name + file.Sha256));
         if (model.Sha256 is { } expected && !hash.StartsWith(expected, StringComparison.Ordinal))
             throw new BadInputException(name, $"the weights' SHA-256 begins with {hash[..Math.Min(hash.Length, expected.Length)]}, the spec asks for {expected}.", "These are other weights than the spec means.");
-        IProbeModel opened = source.Open(found with { Preprocessing = SpecReader.Preprocessing(spec) }, spec.ElementType);
+        IProbeModel opened = source.Open(found with { Preprocessing = SpecReader.Preprocessing(spec), ScoresPairs = model.Scorer is { } wanted ? wanted == "pairs" : null }, spec.ElementType);
         Device = opened.Device;
         _about = new Dictionary<string, string> { ["model"] = model.Key, ["model_sha256"] = hash, ["device"] = opened.Device, ["element_type"] = spec.ElementType, ["preprocessing"] = opened.Preprocessing, ["version"] = AuditAssembly.Version };
         string identity = StageLedger.Key([AuditAssembly.Version, opened.Device, spec.ElementType, opened.Preprocessing, found.Configuration ?? "", .. files.Select(file => file.Name + file.Sha256)]);
@@ -189,12 +190,19 @@ internal sealed class ModelScorer(
 
     private ScoredModel FromEncoder(ModelSpec model, string name, IProbeEncoder opened, string identity, string hash, InputFile[] files, CancellationToken cancellationToken)
     {
-        double scale = SpecReader.FixedScale(spec) ?? opened.Scale
-            ?? throw new BadInputException(name, "the checkpoint has no scale of its own.", "Give a number as scale.");
+        bool isSigmoid = model.Reading is { } asked ? asked == "sigmoid" : opened.Bias is not null;
+        double? bias = !isSigmoid ? null : opened.Bias
+            ?? throw new BadInputException(name, "has no logit_bias: it was not trained with a sigmoid, and nobody knows where its scores pass one half.", "Ask for the softmax, or leave reading out.");
+        double softmaxScale = SpecReader.FixedScale(spec) ?? OwnScale(), scale = isSigmoid ? OwnScale() : softmaxScale;
+        double OwnScale() => opened.Scale ?? throw new BadInputException(name, "the checkpoint has no scale of its own.", "Give a number as scale.");
         float[] images = Images(_main, model, identity, opened, cancellationToken);
         (float[] texts, int[] segments) = Prompts(model, identity, opened, cancellationToken);
         progress($"{model.Key}: scoring {texts.Length / opened.Width} prompts");
-        (ScoreMatrix[] matrices, string precision) = FeatureScorer.Score(images, texts, opened.Width, segments, scale, spec.ScorePrecision, cancellationToken);
+        (ScoreMatrix[] matrices, string precision) = FeatureScorer.Score(images, texts, opened.Width, segments, scale, bias, spec.ScorePrecision, cancellationToken);
+        ScoreMatrix[] association = [.. matrices.Skip(experiments.Count + wordings.Count)];
+        // The measures are defined over a softmax, whatever the reading.
+        if (isSigmoid && association.Length > 0)
+            association = [.. FeatureScorer.Score(images, texts, opened.Width, segments, softmaxScale, bias: null, spec.ScorePrecision, cancellationToken).Matrices.Skip(experiments.Count + wordings.Count)];
         var similarity = new List<IReadOnlyList<IReadOnlyList<double>>>();
         int start = 0;
         for (int index = 0; index < experiments.Count; index++)
@@ -203,12 +211,19 @@ internal sealed class ModelScorer(
             start += segments[index];
         }
 
-        string scoring = $"softmax({scale:R} · cosine){(spec.Scale == "checkpoint" ? ", the checkpoint's own scale" : ", fixed by the spec")}{precision}";
+        string scoring = isSigmoid
+            ? $"sigmoid({scale:R} · cosine {(bias < 0 ? "-" : "+")} {Math.Abs(bias!.Value):R}), each label by itself, the checkpoint's own scale and bias{precision}"
+            : $"softmax({scale:R} · cosine){(spec.Scale == "checkpoint" ? ", the checkpoint's own scale" : ", fixed by the spec")}{precision}";
+        IReadOnlyList<string> notices = opened.Bias is not null && !isSigmoid
+            ? [.. opened.Notices, "The model was trained with a sigmoid of each pair by itself; the probabilities of this run are a softmax over the labels, which is another reading of the same scores."]
+            : opened.Notices;
+        int sentences = Segments().SelectMany(static segment => segment).Distinct().Count();
+        string cost = $"{images.Length / opened.Width} images and {sentences} sentences encoded{Giga(opened.Operations is { } each ? (images.Length / opened.Width * each.Image) + (sentences * each.Sentence) : null)}";
         return new ScoredModel(
-            Summary(model, ScoreOrigin.Cosines, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices) with { Preprocessing = opened.Preprocessing }, files, Named(matrices, scale, similarity),
+            Summary(model, ScoreOrigin.Cosines, scoring, hash, $"{opened.Device}, {spec.ElementType}", notices) with { Preprocessing = opened.Preprocessing, Reading = isSigmoid ? ScoreReading.Sigmoid : ScoreReading.Softmax, Cost = cost }, files, Named(matrices, scale, similarity),
             [.. matrices.Skip(experiments.Count).Take(wordings.Count)], Similarity.Groups(images, opened.Width, Probe.Grouping))
         {
-            Measures = measures.IsAny ? Measure(model, identity, opened, scale, images, [.. matrices.Skip(experiments.Count + wordings.Count)], cancellationToken) : null,
+            Measures = measures.IsAny ? Measure(model, identity, opened, softmaxScale, images, association, cancellationToken) : null,
         };
     }
 
@@ -219,7 +234,7 @@ internal sealed class ModelScorer(
         float[] ImagesOf(ImageSet set) => set == _main ? images : Images(set, model, identity, opened, cancellationToken);
         ScoreMatrix? representation = null;
         if (measures.Representation is var (set, pair))
-            representation = FeatureScorer.Score(ImagesOf(set), Texts(set.Name, [pair.FirstPrompt, pair.SecondPrompt]), opened.Width, [2], scale, spec.ScorePrecision, cancellationToken).Matrices[0];
+            representation = FeatureScorer.Score(ImagesOf(set), Texts(set.Name, [pair.FirstPrompt, pair.SecondPrompt]), opened.Width, [2], scale, bias: null, spec.ScorePrecision, cancellationToken).Matrices[0];
         return new MeasureScores(
             association, representation,
             measures.Ranking.Count > 0 ? Cosines(images, Texts("ranking", [.. measures.Ranking]), opened.Width) : null,
@@ -245,19 +260,25 @@ internal sealed class ModelScorer(
         return cosines;
     }
 
+    /// <summary>Arithmetic in words; nothing where it is not known.</summary>
+    private static string Giga(double? operations) => operations is { } count ? string.Create(CultureInfo.InvariantCulture, $", {count / 1e9:G4} GFLOP") : "";
+
     /// <summary>
     /// Scores of a model that sees image and sentence together: the log odds that they match, times the spec's number (1 for
-    /// <c>checkpoint</c>: log odds have their own unit), through the softmax over the labels of a set.
+    /// <c>checkpoint</c>: log odds have their own unit), through the softmax over the labels of a set; or each through a sigmoid, which
+    /// is what the model was trained with.
     /// </summary>
     private ScoredModel FromPairs(ModelSpec model, IProbePairScorer opened, string identity, string hash, InputFile[] files, CancellationToken cancellationToken)
     {
+        bool isSigmoid = model.Reading == "sigmoid";
         double scale = SpecReader.FixedScale(spec) ?? 1;
         string[][] segments = Segments();
         string[] sentences = SentencesFor(_main);
         float[] odds = Chunked(model, PairsOf(_main, sentences, identity, opened, cancellationToken), cancellationToken);
         var place = sentences.Select((sentence, index) => (sentence, index)).ToDictionary(entry => entry.sentence, entry => entry.index);
         ScoreMatrix OddsOf(IEnumerable<string> segment) => Columns(odds, sentences.Length, [.. segment.Select(sentence => place[sentence])]);
-        ScoreMatrix[] matrices = [.. segments.Select(segment => FeatureScorer.Softmax(OddsOf(segment), scale))];
+        // The measures are defined over a softmax, whatever the reading.
+        ScoreMatrix[] matrices = [.. segments.Select((segment, index) => isSigmoid && index < experiments.Count + wordings.Count ? FeatureScorer.Sigmoid(OddsOf(segment)) : FeatureScorer.Softmax(OddsOf(segment), scale))];
         MeasureScores? measured = null;
         if (measures.IsAny)
         {
@@ -273,8 +294,16 @@ internal sealed class ModelScorer(
         // No cosines, so no margins in them, and no similarity of features.
         Dictionary<string, ScoredExperiment> scored = experiments.Select((experiment, index) => (experiment.Key, Scored: new ScoredExperiment(new ExperimentScores { Probabilities = matrices[index] }, null)))
             .ToDictionary(entry => entry.Key, entry => entry.Scored);
-        string scoring = $"softmax({scale:R} · log odds that image and sentence match){(spec.Scale == "checkpoint" ? "" : ", fixed by the spec")}";
-        return new ScoredModel(Summary(model, ScoreOrigin.MatchLogOdds, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices) with { Preprocessing = opened.Preprocessing }, files, scored, [.. matrices.Skip(experiments.Count).Take(wordings.Count)], null) { Measures = measured };
+        string scoring = isSigmoid ? "sigmoid(log odds that image and sentence match), each label by itself"
+            : $"softmax({scale:R} · log odds that image and sentence match){(spec.Scale == "checkpoint" ? "" : ", fixed by the spec")}";
+        int images = odds.Length / sentences.Length;
+        string cost = $"{images} images encoded, {(long)images * sentences.Length} pairs of an image and a sentence read{Giga(opened.Operations is { } each ? (images * each.Image) + ((double)images * sentences.Length * each.Sentence) : null)}";
+        return new ScoredModel(
+            Summary(model, ScoreOrigin.MatchLogOdds, scoring, hash, $"{opened.Device}, {spec.ElementType}", opened.Notices) with { Preprocessing = opened.Preprocessing, Reading = isSigmoid ? ScoreReading.Sigmoid : ScoreReading.Softmax, Cost = cost },
+            files, scored, [.. matrices.Skip(experiments.Count).Take(wordings.Count)], null)
+        {
+            Measures = measured,
+        };
     }
 
     private static ScoreMatrix Columns(float[] values, int width, int[] columns)

@@ -78,11 +78,11 @@ internal static class ResultDatabase
 
     private static ResultTable Models(AuditResult result)
     {
-        var table = new ResultTable("models", "A model of the run; failure says why it has no results.", "model", "architecture", "training_set", "training_run", "patch_size", "million_parameters", "scoring", "sha256", "source", "preprocessing", "failure");
+        var table = new ResultTable("models", "A model of the run; failure says why it has no results.", "model", "architecture", "training_set", "training_run", "patch_size", "million_parameters", "scoring", "cost", "sha256", "source", "preprocessing", "failure");
         foreach (ModelSummary model in result.Models)
         {
             table.Add(model.Key).Add(model.Architecture).Add(model.TrainingSet).Add(model.TrainingRun).Add((double?)model.PatchSize).Add(model.MillionParameters)
-                .Add(model.Scoring).Add(model.Sha256).Add(model.Source).Add(model.Preprocessing).Add(model.Failure ?? "").EndRow();
+                .Add(model.Scoring).Add(model.Cost).Add(model.Sha256).Add(model.Source).Add(model.Preprocessing).Add(model.Failure ?? "").EndRow();
         }
 
         return table;

@@ -74,7 +74,7 @@ public static class ResultDirectory
     {
         AtomicFile.Write(Path.Combine(directory, "run.json"), stream => stream.Write(
             JsonSerializer.SerializeToUtf8Bytes(new RunRecord(result.Title, result.Provenance, result.Models), AuditJson.Default.RunRecord)));
-        RemoveOthers(directory, "scores", "*.npy", [.. result.Experiments.SelectMany(experiment => experiment.Models, (experiment, model) => ScoreFile(directory, model.Model, experiment.Key))]);
+        RemoveOthers(directory, "scores", "*.npy", [.. result.Experiments.SelectMany(experiment => experiment.Models, (experiment, model) => ScoreFile(directory, model.Model, experiment.Key, ReadingOf(result, model.Model)))]);
         RemoveOthers(directory, "tables", "*.csv", [.. ResultTables.All(result).Select(table => Path.Combine(directory, "tables", table.Name + ".csv"))]);
         Write(result, directory);
         report.Write(result, directory);
@@ -104,7 +104,7 @@ public static class ResultDirectory
             foreach (ModelExperimentResult model in experiment.Models)
             {
                 if (model.Probabilities is { } matrix)
-                    NpyFile.Write<float>(ScoreFile(directory, model.Model, experiment.Key), matrix.Values, matrix.Rows, matrix.Columns);
+                    NpyFile.Write<float>(ScoreFile(directory, model.Model, experiment.Key, matrix.Reading), matrix.Values, matrix.Rows, matrix.Columns);
             }
         }
 
@@ -141,15 +141,18 @@ public static class ResultDirectory
                 Models = [.. experiment.Models.Select(model => model with
                 {
                     Probabilities = Scores.ScoreMatrixReader.ReadProbabilities(
-                        ScoreFile(directory, model.Model, experiment.Key), result.Probe.Images.Count, experiment.Labels.Count),
+                        ScoreFile(directory, model.Model, experiment.Key, ReadingOf(result, model.Model)), result.Probe.Images.Count, experiment.Labels.Count, ReadingOf(result, model.Model)),
                 })],
             })],
         };
     }
 
     /// <summary>The file of a model's probabilities.</summary>
-    public static string ScoreFile(string directory, string model, string experiment) =>
-        Path.Combine(directory, "scores", $"{FileName(model)}.{FileName(experiment)}.softmax.npy");
+    public static string ScoreFile(string directory, string model, string experiment, ScoreReading reading) =>
+        Path.Combine(directory, "scores", $"{FileName(model)}.{FileName(experiment)}.{(reading == ScoreReading.Sigmoid ? "sigmoid" : "softmax")}.npy");
+
+    /// <summary>How a model's scores became probabilities.</summary>
+    public static ScoreReading ReadingOf(AuditResult result, string model) => result.Models.FirstOrDefault(entry => entry.Key == model)?.Reading ?? ScoreReading.Softmax;
 
     /// <summary>A key as part of a file name: letters, digits, dot, dash and underscore stay; where anything else was, a dot and a short hash keep different keys apart.</summary>
     internal static string FileName(string key)

@@ -64,7 +64,7 @@ internal static class ResultTables
                 text.Add(bias.Model).Add(kind).Add(attribute).Add(pair.First).Add(pair.Second).Add(pair.FirstPrompt).Add(pair.SecondPrompt).Add(group);
                 Add(text, share);
                 AddEnds(text, mean);
-                End(text, result, bias.Model);
+                EndMeasure(text, result, bias.Model);
             }
         }
 
@@ -82,7 +82,7 @@ internal static class ResultTables
                 text.Add(bias.Model).Add(attribute).Add(pair.First).Add(pair.Second).Add(gap.First).Add(gap.Second);
                 Add(text, gap.Difference);
                 AddEnds(text, mean.Difference);
-                End(text, result, bias.Model);
+                EndMeasure(text, result, bias.Model);
             }
         }
 
@@ -100,7 +100,7 @@ internal static class ResultTables
             text.Add(bias.Model).Add(own.Attribute).Add(over).Add(summary.FirstGroup).Add(summary.SecondGroup);
             Add(text, summary.MeanGap);
             AddEnds(text, summary.LargestGap).Add(summary.LargestPair);
-            End(text, result, bias.Model);
+            EndMeasure(text, result, bias.Model);
         }
 
         return text;
@@ -113,7 +113,7 @@ internal static class ResultTables
         foreach ((ModelBias bias, RankingSkew skew) in result.Bias.SelectMany(bias => bias.Rankings.Select(skew => (bias, skew))))
         {
             text.Add(bias.Model).Add(skew.Attribute).Add(skew.Sentence).Add(skew.Top).Add((double?)skew.MaxSkew).Add(skew.Group).Add(skew.MaxSkewChance).Add(skew.MaxSkewP).Add((double?)skew.Ndkl).Add(skew.NdklChance).Add(skew.NdklP);
-            End(text, result, bias.Model);
+            EndMeasure(text, result, bias.Model);
         }
 
         return text;
@@ -132,7 +132,7 @@ internal static class ResultTables
             {
                 text.Add(model).Add(quality.Kind).Add(rate.Measure).Add(rate.Part).Add(rate.Name);
                 Add(text, rate.Rate);
-                End(text, result, model);
+                EndMeasure(text, result, model);
             }
         }
 
@@ -149,7 +149,7 @@ internal static class ResultTables
             {
                 text.Add(model).Add(quality.Kind).Add(gap.Measure).Add(gap.First).Add(gap.Second);
                 Add(text, gap.Gap);
-                End(text, result, model);
+                EndMeasure(text, result, model);
             }
         }
 
@@ -159,7 +159,7 @@ internal static class ResultTables
     private static ResultTable Groups(AuditResult result)
     {
         var text = new ResultTable("groups", "A metric of one model in one group (\"(all)\": all images together; \"(average over groups)\": each group counting the same; \"gender=F\": a group of one attribute), with n and interval; effective_persons (Kish) where images have weights.",
-            "experiment", "model", "metric", "unit", "subject", "prompt", "group", "n", "estimate", "lower", "upper", "level", "interval", "effective_persons", "model_sha256", "version");
+            "experiment", "model", "metric", "unit", "subject", "prompt", "group", "n", "estimate", "lower", "upper", "level", "interval", "effective_persons", "reading", "model_sha256", "version");
         Dictionary<string, double?> effective = result.Probe.Groups.Concat(result.Probe.Marginals.SelectMany(marginal => marginal.Groups)).DistinctBy(group => group.Key).ToDictionary(group => group.Key, group => group.EffectivePersons);
         effective.TryAdd("(all)", result.Probe.EffectivePersons);
         foreach ((ExperimentResult experiment, ModelExperimentResult model, GroupMetricFrame frame) in Frames(result))
@@ -182,7 +182,7 @@ internal static class ResultTables
     private static ResultTable Gaps(AuditResult result)
     {
         var text = new ResultTable("gaps", "The signed difference of two groups in a metric, first minus second, with interval; of many groups each against the reference group and against all images together (\"(all)\").",
-            "experiment", "model", "metric", "unit", "subject", "first", "second", "n", "difference", "lower", "upper", "level", "interval", "model_sha256", "version");
+            "experiment", "model", "metric", "unit", "subject", "first", "second", "n", "difference", "lower", "upper", "level", "interval", "reading", "model_sha256", "version");
         foreach ((ExperimentResult experiment, ModelExperimentResult model, GroupMetricFrame frame) in Frames(result))
         {
             foreach (GroupGap gap in frame.Gaps.Concat(frame.OverallGaps))
@@ -199,7 +199,7 @@ internal static class ResultTables
     private static ResultTable Predictions(AuditResult result)
     {
         var text = new ResultTable("predictions", "What one model chose for one image, and the runner-up.",
-            "experiment", "model", "image", "file", "person", "group", "label", "probability", "runner_up", "runner_up_probability", "model_sha256", "version");
+            "experiment", "model", "image", "file", "person", "group", "label", "probability", "runner_up", "runner_up_probability", "reading", "model_sha256", "version");
         foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
         {
             if (model.Probabilities is not { } scores)
@@ -231,7 +231,7 @@ internal static class ResultTables
     private static ResultTable Ties(AuditResult result)
     {
         var text = new ResultTable("ties", "Images of a group (\"(all)\": of all groups) with two labels or more that have exactly the same highest probability; the first of them counts as chosen.",
-            "experiment", "model", "group", "n", "ties", "model_sha256", "version");
+            "experiment", "model", "group", "n", "ties", "reading", "model_sha256", "version");
         foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
         {
             if (model.ExactTies is not { } ties)
@@ -249,7 +249,7 @@ internal static class ResultTables
     private static ResultTable LeaveOneOut(AuditResult result)
     {
         var text = new ResultTable("leave-one-label-out", "Argmax frequency by group after one label was taken away.",
-            "experiment", "model", "left_out", "label", "group", "n", "estimate", "lower", "upper", "level", "interval", "model_sha256", "version");
+            "experiment", "model", "left_out", "label", "group", "n", "estimate", "lower", "upper", "level", "interval", "reading", "model_sha256", "version");
         foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
         {
             foreach (LeaveOneOut left in model.LeaveOneLabelOut)
@@ -272,7 +272,7 @@ internal static class ResultTables
     private static ResultTable ConfusionShares(AuditResult result)
     {
         var text = new ResultTable("confusion", "Share of a group that was given a label that names a group.",
-            "experiment", "model", "group", "label", "label_group", "n", "share", "model_sha256", "version");
+            "experiment", "model", "group", "label", "label_group", "n", "share", "reading", "model_sha256", "version");
         foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
         {
             if (model.Confusion is not { } confusion)
@@ -294,7 +294,7 @@ internal static class ResultTables
     private static ResultTable Flips(AuditResult result)
     {
         var text = new ResultTable("flips", "Range of an argmax frequency under the stated numeric error.",
-            "experiment", "model", "cosine_error", "group", "label", "lowest", "measured", "highest", "model_sha256", "version");
+            "experiment", "model", "cosine_error", "group", "label", "lowest", "measured", "highest", "reading", "model_sha256", "version");
         foreach ((ExperimentResult experiment, ModelExperimentResult model) in Models(result))
         {
             foreach (FlipRange range in model.Flips?.Rates ?? [])
@@ -346,7 +346,7 @@ internal static class ResultTables
         var text = new ResultTable("group-comparisons", "Two groups within one model, first against second, in a declared family of tests.",
             "family", "primary", "family_size", "model", "experiment", "label", "first", "second", "n", "first_rate", "first_lower", "first_upper", "second_rate", "second_lower", "second_upper",
             "rate_difference", "rate_lower", "rate_upper", "rate_interval", "rate_ratio", "ratio_lower", "ratio_upper", "ratio_interval", "rate_p", "rate_p_holm", "rate_p_bh",
-            "mean_difference", "mean_lower", "mean_upper", "mean_interval", "mean_p", "mean_p_holm", "mean_p_bh", "model_sha256", "version");
+            "mean_difference", "mean_lower", "mean_upper", "mean_interval", "mean_p", "mean_p_holm", "mean_p_bh", "reading", "model_sha256", "version");
         foreach (GroupComparison entry in result.GroupComparisons)
         {
             text.Add(entry.Family).Add(entry.RateTest is { IsPrimary: true } ? "yes" : "no").Add((double?)entry.RateTest?.FamilySize).Add(entry.Model).Add(entry.Experiment).Add(entry.Label).Add(entry.First).Add(entry.Second)
@@ -386,7 +386,7 @@ internal static class ResultTables
     private static ResultTable Sensitivity(AuditResult result)
     {
         var text = new ResultTable("sensitivity", "One wording of a statement.",
-            "statement", "model", "group", "label", "kind", "template", "synonym", "label_set", "published", "n", "rate", "lower", "upper", "level", "interval", "mean_probability", "model_sha256", "version");
+            "statement", "model", "group", "label", "kind", "template", "synonym", "label_set", "published", "n", "rate", "lower", "upper", "level", "interval", "mean_probability", "reading", "model_sha256", "version");
         foreach (SensitivityStatement statement in result.Sensitivity)
         {
             foreach (SensitivityCell cell in statement.Cells)
@@ -405,7 +405,7 @@ internal static class ResultTables
     private static ResultTable Correlations(AuditResult result)
     {
         var text = new ResultTable("correlations", "Correlation of a label's probability with a numeric attribute over persons; group empty: over all of them.",
-            "experiment", "model", "label", "attribute", "group", "coefficient", "n", "estimate", "lower", "upper", "level", "interval", "family", "family_size", "p", "p_holm", "p_bh", "model_sha256", "version");
+            "experiment", "model", "label", "attribute", "group", "coefficient", "n", "estimate", "lower", "upper", "level", "interval", "family", "family_size", "p", "p_holm", "p_bh", "reading", "model_sha256", "version");
         foreach (AttributeCorrelation entry in result.Correlations)
         {
             foreach ((string coefficient, Estimate estimate, TestResult? test) in new[] { ("Pearson", entry.Pearson, entry.PearsonTest), ("Spearman", entry.Spearman, entry.SpearmanTest) })
@@ -447,6 +447,14 @@ internal static class ResultTables
     private static ResultTable AddEnds(ResultTable text, Estimate estimate) =>
         text.Add(estimate.Value).Add(estimate.Interval?.Lower).Add(estimate.Interval?.Upper);
 
-    private static void End(ResultTable text, AuditResult result, string model) =>
+    /// <summary>Ends a row of a number that a reading of scores has made, with that reading.</summary>
+    private static void End(ResultTable text, AuditResult result, string model)
+    {
+        text.Add(ResultDirectory.ReadingOf(result, model) == ScoreReading.Sigmoid ? "sigmoid" : "softmax");
+        EndMeasure(text, result, model);
+    }
+
+    /// <summary>Ends a row of a measure that is defined over one reading, or over none.</summary>
+    private static void EndMeasure(ResultTable text, AuditResult result, string model) =>
         text.Add(result.Models.First(entry => entry.Key == model).Sha256).Add(result.Provenance.Version).EndRow();
 }

@@ -69,7 +69,7 @@ internal static class FeatureFiles
 
     private static (float[] Values, long[] Dimensions) ReadSafetensors(string path)
     {
-        using SafetensorsFile file = SafetensorsFile.Open(path);
+        using ICheckpoint file = Checkpoint.OpenAsStored(path);
         StoredTensor[] matrices = [.. file.Tensors.Values.Where(tensor => tensor.Type.IsFloatingPoint() && tensor.Dimensions.Length == 2)];
         if (matrices.Length != 1)
             throw new BadInputException(path, $"the file holds {matrices.Length} floating-point matrices; one was expected.", "Store the features alone.");

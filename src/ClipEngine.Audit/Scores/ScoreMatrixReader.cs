@@ -10,16 +10,18 @@ namespace ClipEngine.Audit.Scores;
 /// </summary>
 internal static class ScoreMatrixReader
 {
-    /// <summary>Reads softmax probabilities.</summary>
+    /// <summary>Reads probabilities.</summary>
     /// <param name="path">A <c>.npy</c> file, <c>[images, labels]</c>, floating-point.</param>
     /// <param name="rows">How many images it must have.</param>
     /// <param name="columns">How many labels it must have.</param>
+    /// <param name="reading">Whether a row adds up to one.</param>
     /// <exception cref="BadInputException">Missing, another shape or type, a value that is not finite or outside [0, 1], or a row that does not add up to one; names row and column, counted from 0.</exception>
-    public static ScoreMatrix ReadProbabilities(string path, int rows, int columns)
+    public static ScoreMatrix ReadProbabilities(string path, int rows, int columns, ScoreReading reading = ScoreReading.Softmax)
     {
         (ScoreMatrix matrix, ElementType type) = Read(path, rows, columns);
         // float16 stores a probability to one part in 2048; float32 far better than what summation asks for.
         double tolerance = type == ElementType.Float16 ? 1e-3 : 1e-5;
+        matrix = new ScoreMatrix(matrix.Rows, matrix.Columns, matrix.Values) { Reading = reading };
         CheckProbabilities(matrix, path, tolerance);
         return matrix;
     }
@@ -59,7 +61,7 @@ internal static class ScoreMatrixReader
                 sum += value;
             }
 
-            if (!(Math.Abs(sum - 1) <= tolerance))
+            if (matrix.Reading == ScoreReading.Softmax && !(Math.Abs(sum - 1) <= tolerance))
                 throw new BadInputException(path, $"row {row} adds up to {sum:R}, expected 1 within {tolerance:R}.", "Give the softmax over exactly the labels that are named; a column may be missing or the matrix may hold something else.");
         }
     }

@@ -194,6 +194,12 @@ internal sealed record ModelSpec
     /// <summary>Run weights of the catalogue with the activation of the model's name although they were trained with the other one, as the published study did; results say so.</summary>
     public bool AcceptActivationMismatch { get; set; }
 
+    /// <summary><c>features</c>: an image and a sentence become features, whose cosine is the score; <c>pairs</c>: the model looks at both together (BLIP's matching head), which costs a pass for every image with every sentence. Absent: features where the model makes them.</summary>
+    public string? Scorer { get; set; }
+
+    /// <summary><c>softmax</c>: probabilities over the labels of a set, which compete; <c>sigmoid</c>: the probability that an image and a sentence belong together, each by itself, with the model's own scale and bias whatever <c>scale</c> says, or of a scorer of pairs that they match. Absent: sigmoid for features that were trained with one (SigLIP), softmax for all else. The label that is chosen is the same.</summary>
+    public string? Reading { get; set; }
+
     /// <summary>What a reader must know about this entry.</summary>
     public IReadOnlyList<string> Remarks { get; set; } = [];
 

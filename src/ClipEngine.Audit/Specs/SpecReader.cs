@@ -218,6 +218,12 @@ internal static class SpecReader
         bool hasFeatures = model.ImageFeatures is not null || model.TextFeatures.Count > 0;
         int sources = (model.Model is null ? 0 : 1) + (hasScores ? 1 : 0) + (hasFeatures ? 1 : 0);
         Named(problems, "a model's key", model.Key);
+        if (model.Scorer is not (null or "features" or "pairs"))
+            problems.Add($"model '{model.Key}': scorer is '{model.Scorer}'; features or pairs was expected");
+        if (model.Reading is not (null or "softmax" or "sigmoid"))
+            problems.Add($"model '{model.Key}': reading is '{model.Reading}'; softmax or sigmoid was expected");
+        if (model.Model is null && (model.Scorer ?? model.Reading) is not null)
+            problems.Add($"model '{model.Key}': scorer and reading belong to a model that is run; its scores or features are given");
         if (model.PatchSize is <= 0)
             problems.Add($"model '{model.Key}': patchSize is {model.PatchSize}; a number of pixels above 0 was expected");
         if (model.MillionParameters is { } millions && !(millions is > 0 and < 1e9))

@@ -99,7 +99,11 @@ internal static class InspectCommand
 
         output.WriteLine($"  config   {BadInputException.Escape(fit.ConfigurationPath, 200)}{(fit.Architecture is null ? "" : $" ({fit.Architecture})")}");
         if (fit.Plan is { } plan)
+        {
             output.WriteLine($"  can      {Describe(plan.Abilities)}");
+            output.WriteLine($"  costs    {ModelsCommand.DescribeCost(plan.Cost)}");
+        }
+
         output.WriteLine(fit.Fits ? "  loads    yes: every tensor is there, of the right shape and type, and none is left over." : $"  loads    no, {fit.Problems.Count} problems:");
         // A few of each kind ("missing", "wrong shape", ...), so that none hides behind another.
         foreach (IGrouping<string, string> kind in fit.Problems.GroupBy(static problem => problem.Split(':')[0]))
@@ -162,6 +166,7 @@ internal static class InspectCommand
                     json.WriteStringValue(ability.ToString());
                 json.WriteEndArray();
                 json.WriteBoolean("loads", fit.Fits);
+                ModelsCommand.WriteCost(json, fit.Plan?.Cost);
                 json.WriteStartArray("problems");
                 foreach (string problem in fit.Problems)
                     json.WriteStringValue(problem);

@@ -63,51 +63,70 @@ internal static class ModelsCommand
             output.WriteLine(Json(json =>
             {
                 json.WriteStartArray();
+                var plans = new Dictionary<string, (ModelCost? Cost, string Family, string Can, string Compared)>();
                 foreach (CatalogueEntry entry in entries)
-                    WriteEntry(json, entry, store.Find(entry)?.Path);
+                {
+                    if (!plans.TryGetValue(entry.Model, out (ModelCost? Cost, string Family, string Can, string Compared) model))
+                        plans[entry.Model] = model = Outline(ModelCatalogue.FindModel(entry.Model));
+                    WriteEntry(json, entry, store.Find(entry), () =>
+                    {
+                        json.WriteString("family", model.Family);
+                        json.WriteString("can", model.Can);
+                        json.WriteString("compared", model.Compared);
+                        json.WriteBoolean("published_weights_seen", false);
+                        WriteCost(json, model.Cost);
+                    });
+                }
+
                 json.WriteEndArray();
             }));
             return;
         }
 
-        Dictionary<string, ModelPlan> plans = ModelCatalogue.Models.ToDictionary(static model => model.Name, PlanOf);
-        output.WriteLine($"{"weights",-50} {"M params",9} {"GFLOP",8}  {"activation",-11} {"family",-20} here");
+        output.WriteLine($"{"weights",-50} {"M params",9} {"GFLOP",8}  {"activation",-11} {"family",-35} {"can",-15} {"compared",-9} here");
+        var plans = new Dictionary<string, (ModelCost? Cost, string Family, string Can, string Compared)>();
         foreach (CatalogueEntry entry in entries)
         {
-            ModelCost? cost = plans[entry.Model].Cost;
-            string here = store.Find(entry)?.Path ?? "-";
-            output.WriteLine($"{entry.Name,-50} {Millions(cost),9} {GigaOperations(cost),8}  {(entry.ActivationOfWeights == WeightsActivation.Gelu ? "GELU" : "QuickGELU"),-11} {plans[entry.Model].Family,-20} {here}");
+            if (!plans.TryGetValue(entry.Model, out (ModelCost? Cost, string Family, string Can, string Compared) model))
+                plans[entry.Model] = model = Outline(ModelCatalogue.FindModel(entry.Model));
+            string here = store.Find(entry) is { } found ? $"{found.Path} ({Describe(found.Verification)})" : "-";
+            output.WriteLine($"{entry.Name,-50} {Millions(model.Cost),9} {GigaOperations(model.Cost),8}  {(entry.ActivationOfWeights == WeightsActivation.Gelu ? "GELU" : "QuickGELU"),-11} {model.Family,-35} {model.Can,-15} {model.Compared,-9} {here}");
         }
+
+        output.WriteLine();
+        output.WriteLine("compared with the original library: 'size', a model of full size with weights made by a formula; 'structure', a tiny one of the same structure.");
+        output.WriteLine("None of the published weights were ever seen where this program was made. 'models verify' compares those that are here with all that is known of their hashes.");
     }
 
     internal static void Show(CatalogueModel model, ImmutableArray<CatalogueEntry> weights, bool asJson, TextWriter output)
     {
-        ModelCost cost = CostOf(model);
+        ModelPlan plan = PlanOf(model);
+        ModelCost? cost = plan.Cost;
         if (asJson)
         {
             output.WriteLine(Json(json =>
             {
                 json.WriteStartObject();
                 json.WriteString("name", model.Name);
-                WriteFamily(json, PlanOf(model));
-                json.WriteNumber("parameters", cost.Parameters);
-                json.WriteNumber("gflop", cost.Operations / 1e9);
-                json.WriteNumber("image_gflop", cost.Image.Operations / 1e9);
-                json.WriteNumber("text_gflop", cost.Text.Operations / 1e9);
+                WriteFamily(json, plan);
+                json.WriteString("compared", NameOf(model.Comparison));
+                WriteCost(json, cost);
                 json.WritePropertyName("config");
                 json.WriteRawValue(model.ConfigurationJson);
                 json.WriteStartArray("weights");
                 foreach (CatalogueEntry entry in weights)
-                    WriteEntry(json, entry, path: null);
+                    WriteEntry(json, entry, found: null);
                 json.WriteEndArray();
                 json.WriteEndObject();
             }));
             return;
         }
 
-        output.WriteLine($"{model.Name}: {Millions(cost)} M parameters, {GigaOperations(cost)} GFLOP for one image and one sentence (a multiply-add is two)");
-        ModelPlan plan = PlanOf(model);
+        output.WriteLine($"{model.Name}: {DescribeCost(cost)}");
         output.WriteLine($"family: {plan.Family}, which can {InspectCommand.Describe(plan.Abilities)}");
+        output.WriteLine($"compared with the original library: {(model.Comparison == ModelComparison.FullSize ? "at full size, with weights made by a formula" : "a tiny model of the same structure")}; published weights never");
+        if (plan.Tokenizer.HubName is { } tokenizer)
+            output.WriteLine($"tokenizer: {tokenizer} on the hub; its files (tokenizer.json, or the vocabulary's own, and tokenizer_config.json) must lie beside the weights");
         output.WriteLine($"configuration: {model.ConfigurationJson}");
         if (weights.IsEmpty)
             output.WriteLine("No weights were published for this configuration.");
@@ -242,7 +261,41 @@ internal static class ModelsCommand
     private static ModelPlan PlanOf(CatalogueModel model) =>
         ModelFamilies.Plan(new ModelFiles(ConfigFile.ParseRoot(System.Text.Encoding.UTF8.GetBytes(model.ConfigurationJson), model.Name), model.Name));
 
-    private static ModelCost CostOf(CatalogueModel model) => PlanOf(model).Cost ?? throw new InvalidOperationException($"The cost of {model.Name} is not counted.");
+    /// <summary>What a row of the list says of a model.</summary>
+    private static (ModelCost? Cost, string Family, string Can, string Compared) Outline(CatalogueModel model)
+    {
+        ModelPlan plan = PlanOf(model);
+        string can = string.Join('+', Enum.GetValues<ModelAbilities>().Where(ability => plan.Abilities.HasFlag(ability)).Select(static ability => ability switch
+        {
+            ModelAbilities.Embed => "features", ModelAbilities.ScorePairs => "pairs", _ => "captions",
+        }));
+        return (plan.Cost, plan.Family, can, NameOf(model.Comparison));
+    }
+
+    private static string NameOf(ModelComparison comparison) => comparison == ModelComparison.FullSize ? "size" : "structure";
+
+    /// <summary>Parameters and arithmetic in words.</summary>
+    internal static string DescribeCost(ModelCost? cost)
+    {
+        if (cost is null)
+            return "what it costs is not counted";
+        string pair = cost.Pair is { } both ? string.Create(CultureInfo.InvariantCulture, $"; a sentence with an image {both.Operations / 1e9:0.00}") : "";
+        return string.Create(CultureInfo.InvariantCulture,
+            $"{Millions(cost)} M parameters, {GigaOperations(cost)} GFLOP for one image and one sentence ({cost.Image.Operations / 1e9:0.00} and {cost.Text.Operations / 1e9:0.00}{pair}; a multiply-add is two)");
+    }
+
+    /// <summary>The same as JSON; nothing where it is not counted.</summary>
+    internal static void WriteCost(Utf8JsonWriter json, ModelCost? cost)
+    {
+        if (cost is null)
+            return;
+        json.WriteNumber("parameters", cost.Parameters);
+        json.WriteNumber("gflop", cost.Operations / 1e9);
+        json.WriteNumber("image_gflop", cost.Image.Operations / 1e9);
+        json.WriteNumber("text_gflop", cost.Text.Operations / 1e9);
+        if (cost.Pair is { } pair)
+            json.WriteNumber("pair_gflop", pair.Operations / 1e9);
+    }
 
     private static string Millions(ModelCost? cost) => cost is null ? "-" : (cost.Parameters / 1e6).ToString("0.00", CultureInfo.InvariantCulture);
 
@@ -257,7 +310,7 @@ internal static class ModelsCommand
         _ => "its SHA-256 is unknown",
     };
 
-    private static void WriteEntry(Utf8JsonWriter json, CatalogueEntry entry, string? path)
+    private static void WriteEntry(Utf8JsonWriter json, CatalogueEntry entry, StoredWeights? found, Action? writeModel = null)
     {
         json.WriteStartObject();
         json.WriteString("name", entry.Name);
@@ -272,8 +325,13 @@ internal static class ModelsCommand
         json.WriteString("release_hash", entry.ReleaseHash switch { HashKnowledge.Full => "full", HashKnowledge.Prefix => "prefix", _ => "unknown" });
         json.WriteString("sha256", entry.ReleaseSha256 ?? entry.ReleaseSha256Prefix);
         json.WriteString("note", entry.Note);
-        if (path is not null)
-            json.WriteString("path", path);
+        writeModel?.Invoke();
+        if (found is not null)
+        {
+            json.WriteString("path", found.Path);
+            json.WriteString("verification", Describe(found.Verification));
+        }
+
         json.WriteEndObject();
     }
 

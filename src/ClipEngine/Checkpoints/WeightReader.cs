@@ -72,6 +72,9 @@ public sealed class WeightReader : IDisposable
         init => _state.Cancellation = value;
     }
 
+    /// <summary>Whether values are read at all; where only shapes are checked or counted, what would be computed of them need not be.</summary>
+    internal bool TakesValues => !_isOnlyChecking && _state.HasBackend;
+
     /// <summary>Whether the checkpoint has the key; for what a configuration leaves open, never to make up for an absence.</summary>
     public bool Contains(string name) => _state.Checkpoint.Tensors.ContainsKey(Prefix + name);
 
@@ -266,6 +269,8 @@ public sealed class WeightReader : IDisposable
         private readonly HashSet<string> _inspected = [];
 
         public ICheckpoint Checkpoint => checkpoint;
+
+        public bool HasBackend => backend is not null;
 
         public CancellationToken Cancellation { get; set; }
 

@@ -8,9 +8,9 @@ namespace ClipEngine.Files;
 /// closed, renamed, and the folder flushed too. An error of any of these leaves nothing under the final name, or what was there before.
 /// </summary>
 /// <remarks>
-/// The first write into a folder removes the temporary files in it whose writers are gone (<see cref="TemporaryName"/>): what killed processes left behind.
+/// The first write into a folder removes the temporary files in it whose writers are gone: what killed processes left behind.
 /// </remarks>
-internal static class AtomicFile
+public static class AtomicFile
 {
     /// <summary>What temporary names end in; a reader must never take such a file for a result.</summary>
     public const string TemporarySuffix = ".partial";
@@ -65,6 +65,7 @@ internal static class AtomicFile
     /// <param name="text">The whole content.</param>
     public static void WriteAllText(string path, string text)
     {
+        ArgumentNullException.ThrowIfNull(text);
         byte[] bytes = new System.Text.UTF8Encoding(encoderShouldEmitUTF8Identifier: false).GetBytes(text);
         Write(path, stream => stream.Write(bytes));
     }
@@ -72,7 +73,7 @@ internal static class AtomicFile
     /// <summary>A file for what has to wait until a result can be written, in the folder of the result; gone when it is closed.</summary>
     /// <param name="path">The result's final name; its folder is created where it is missing.</param>
     /// <exception cref="IOException">No permission, a bad disk: the message names the final path.</exception>
-    public static FileStream OpenScratch(string path)
+    internal static FileStream OpenScratch(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         string full = Path.GetFullPath(path), folder = Path.GetDirectoryName(full)!;
@@ -146,7 +147,7 @@ internal static class AtomicFile
     }
 
     /// <summary>Whether a name is one that a writer left behind: the final name, its process, a random number.</summary>
-    internal static bool IsTemporary(string path) => TemporaryName.Is(path, TemporarySuffix);
+    public static bool IsTemporary(string path) => TemporaryName.Is(path, TemporarySuffix);
 
     private static FileStream Create(string full, out string temporary, FileOptions options = FileOptions.None)
     {

@@ -11,7 +11,7 @@ namespace ClipEngine.Files;
 /// An entry is one small file, written whole or not at all, so that any number of processes may share the folder. A damaged
 /// entry, a read-only or missing folder: the hash is computed again and nobody is bothered. Thread-safe.
 /// </remarks>
-internal sealed class FileHashCache
+public sealed class FileHashCache
 {
     private const string Version = "clipengine-sha256-1";
 

@@ -4,10 +4,10 @@ using ClipEngine.Native;
 namespace ClipEngine.Files;
 
 /// <summary>What a path leads to, links followed: whether it may be read as a file, and whether two paths lead to the same one.</summary>
-internal static class FilePlace
+public static class FilePlace
 {
     /// <summary>What is there, or null where nothing is.</summary>
-    public static FileKind? KindOf(string path)
+    internal static FileKind? KindOf(string path)
     {
         if (Platform.GetStatus(path) is { } status)
             return status.Kind;
@@ -23,7 +23,7 @@ internal static class FilePlace
     public static bool IsFolder([NotNullWhen(true)] string? path) => !string.IsNullOrEmpty(path) && (Platform.GetStatus(path) is { } status ? status.Kind == FileKind.Folder : Directory.Exists(path));
 
     /// <summary>What a thing that is no ordinary file is called in messages.</summary>
-    public static string Name(FileKind kind) => kind switch
+    internal static string Name(FileKind kind) => kind switch
     {
         FileKind.Regular => "a file",
         FileKind.Folder => "a folder",
@@ -34,8 +34,8 @@ internal static class FilePlace
     };
 
     /// <summary>Whether a path is another name of a stream that the process was started with: standard input, or a pipe of the shell as in <c>&lt;(command)</c>.</summary>
-    public static bool IsInheritedStream(string path) =>
-        path is "/dev/stdin" || path.StartsWith("/dev/fd/", StringComparison.Ordinal) || path.StartsWith("/proc/self/fd/", StringComparison.Ordinal);
+    public static bool IsInheritedStream([NotNullWhen(true)] string? path) => path is not null && (
+        path is "/dev/stdin" || path.StartsWith("/dev/fd/", StringComparison.Ordinal) || path.StartsWith("/proc/self/fd/", StringComparison.Ordinal));
 
     /// <summary>Whether both paths lead to the same file or folder, through whatever links; false where one of them leads nowhere.</summary>
     public static bool IsSame(string left, string right)

@@ -6,7 +6,7 @@ namespace ClipEngine.Files;
 /// Files and reports have the same bytes whatever the culture of the host: numbers, upper and lower case and comparisons of this thread, and of
 /// the tasks that it starts, follow the invariant culture until this is disposed.
 /// </summary>
-internal readonly struct InvariantCulture : IDisposable
+public readonly record struct InvariantCulture : IDisposable
 {
     private readonly CultureInfo _before;
 

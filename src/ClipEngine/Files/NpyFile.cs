@@ -18,7 +18,7 @@ namespace ClipEngine.Files;
 /// Reading is thread-safe: every read names its position. NumPy has no bfloat16; such features travel as safetensors.
 /// Format: <see href="https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html"/>.
 /// </remarks>
-internal sealed class NpyFile : IDisposable
+public sealed class NpyFile : IDisposable
 {
     private readonly bool _isBigEndian;
     private readonly Lazy<byte[]>? _rowMajor;
@@ -107,7 +107,7 @@ internal sealed class NpyFile : IDisposable
     /// <param name="path">An existing <c>.npy</c> file.</param>
     /// <returns>The elements in row-major order, and the sizes.</returns>
     /// <exception cref="BadInputException">As <see cref="Open"/>; or another element type, or more elements than one array holds.</exception>
-    public static (T[] Values, ImmutableArray<long> Dimensions) ReadAll<T>(string path)
+    internal static (T[] Values, ImmutableArray<long> Dimensions) ReadAll<T>(string path)
         where T : unmanaged
     {
         using NpyFile file = Open(path);
@@ -125,7 +125,7 @@ internal sealed class NpyFile : IDisposable
     /// <param name="destination">Filled whole.</param>
     /// <exception cref="BadInputException">The stored type is another one, or the file was cut short since it was opened.</exception>
     /// <exception cref="ArgumentOutOfRangeException">The run leaves the file.</exception>
-    public void Read<T>(long firstElement, Span<T> destination)
+    internal void Read<T>(long firstElement, Span<T> destination)
         where T : unmanaged
     {
         RequireType(ElementTypes.Of<T>());
@@ -137,7 +137,7 @@ internal sealed class NpyFile : IDisposable
     /// <param name="destination">Filled whole; its length is a multiple of the element size.</param>
     /// <exception cref="BadInputException">The file was cut short since it was opened.</exception>
     /// <exception cref="ArgumentException">The run leaves the file, or the length is no multiple of the element size.</exception>
-    public void ReadBytes(long firstElement, Span<byte> destination)
+    internal void ReadBytes(long firstElement, Span<byte> destination)
     {
         int size = Type.SizeInBytes();
         if (destination.Length % size != 0)
@@ -275,7 +275,7 @@ internal sealed class NpyFile : IDisposable
     /// <param name="fill">Appends exactly as many elements as the sizes say.</param>
     /// <exception cref="InvalidOperationException"><paramref name="fill"/> appended fewer or more elements.</exception>
     /// <exception cref="IOException">The file cannot be written.</exception>
-    public static void Write(string path, ElementType type, ImmutableArray<long> dimensions, Action<NpyWriter> fill)
+    internal static void Write(string path, ElementType type, ImmutableArray<long> dimensions, Action<NpyWriter> fill)
     {
         ArgumentNullException.ThrowIfNull(fill);
         var header = new NpyHeader(type, dimensions, NpyHeader.CountElements(dimensions));

@@ -6,7 +6,7 @@ namespace ClipEngine.Files;
 /// Numbers as people write them, for every option, table and specification: digits with a decimal point, as <c>4.5</c>, <c>-0.25</c> or
 /// <c>1e-3</c>. A decimal comma, thousands signs, blanks, NaN and infinities are no numbers here: each would be another number for another reader.
 /// </summary>
-internal static class NumberText
+public static class NumberText
 {
     /// <summary>What a number must look like, for messages.</summary>
     public const string Form = "digits with a decimal point and without thousands signs, as 4.5";

@@ -18,7 +18,7 @@ namespace ClipEngine.Files;
 ///     double?[] scores = file.ReadNumbers(group, score);
 /// }
 /// </code></example>
-internal sealed class ParquetFile : IDisposable
+public sealed class ParquetFile : IDisposable
 {
     /// <summary>The extension of such files.</summary>
     public const string Extension = ".parquet";
@@ -54,16 +54,16 @@ internal sealed class ParquetFile : IDisposable
     public string Path { get; }
 
     /// <summary>The columns' names.</summary>
-    public IReadOnlyList<string> Columns { get; }
+    internal IReadOnlyList<string> Columns { get; }
 
     /// <summary>Rows of all groups.</summary>
-    public long RowCount { get; }
+    internal long RowCount { get; }
 
     /// <summary>Row groups.</summary>
     public int GroupCount => _rows.Length;
 
     /// <summary>Free text about the file, by key.</summary>
-    public IReadOnlyDictionary<string, string> Metadata => _reader.CustomMetadata;
+    internal IReadOnlyDictionary<string, string> Metadata => _reader.CustomMetadata;
 
     /// <summary>Whether a path names such a file, by its extension.</summary>
     public static bool IsParquet(string path) => System.IO.Path.GetExtension(path).Equals(Extension, StringComparison.OrdinalIgnoreCase);
@@ -91,11 +91,11 @@ internal sealed class ParquetFile : IDisposable
     }
 
     /// <summary>Rows of a group.</summary>
-    public int RowsOf(int group) => (int)_rows[group];
+    internal int RowsOf(int group) => (int)_rows[group];
 
     /// <summary>The column of a name, or -1.</summary>
     /// <exception cref="BadInputException">It is there more than once.</exception>
-    public int Find(string name)
+    internal int Find(string name)
     {
         int found = -1;
         for (int column = 0; column < Columns.Count; column++)
@@ -122,16 +122,16 @@ internal sealed class ParquetFile : IDisposable
     }
 
     /// <summary>Whether a column holds numbers, so that <see cref="ReadNumbers"/> reads it.</summary>
-    public bool IsNumeric(int column) => Type.GetTypeCode(_fields[column].ClrType) is >= TypeCode.SByte and <= TypeCode.Decimal && !IsList(column);
+    internal bool IsNumeric(int column) => Type.GetTypeCode(_fields[column].ClrType) is >= TypeCode.SByte and <= TypeCode.Decimal && !IsList(column);
 
     /// <summary>Whether a column holds whole numbers.</summary>
-    public bool IsWhole(int column) => Type.GetTypeCode(_fields[column].ClrType) is >= TypeCode.SByte and <= TypeCode.UInt64 && !IsList(column);
+    internal bool IsWhole(int column) => Type.GetTypeCode(_fields[column].ClrType) is >= TypeCode.SByte and <= TypeCode.UInt64 && !IsList(column);
 
     /// <summary>Whether <see cref="ReadText"/> reads a column.</summary>
-    public bool IsText(int column) => !IsList(column) && (_fields[column].ClrType == typeof(ReadOnlyMemory<char>) || Type.GetTypeCode(_fields[column].ClrType) is TypeCode.Boolean or TypeCode.DateTime || IsNumeric(column));
+    internal bool IsText(int column) => !IsList(column) && (_fields[column].ClrType == typeof(ReadOnlyMemory<char>) || Type.GetTypeCode(_fields[column].ClrType) is TypeCode.Boolean or TypeCode.DateTime || IsNumeric(column));
 
     /// <summary>Whether a column holds bytes without a meaning: pictures, for instance.</summary>
-    public bool IsBinary(int column) => _fields[column].ClrType == typeof(ReadOnlyMemory<byte>) && !IsList(column);
+    internal bool IsBinary(int column) => _fields[column].ClrType == typeof(ReadOnlyMemory<byte>) && !IsList(column);
 
     /// <summary>A column of a group as text: numbers as <see cref="NumberText"/> writes them, truth values as <c>true</c> and <c>false</c>, times as ISO 8601.</summary>
     /// <returns>One entry a row; null where there is no value.</returns>
@@ -194,7 +194,7 @@ internal sealed class ParquetFile : IDisposable
     /// <summary>A column of bytes of a group.</summary>
     /// <returns>One entry a row; null where there is no value.</returns>
     /// <exception cref="BadInputException">The column holds something else, or the file is damaged.</exception>
-    public byte[]?[] ReadBytes(int group, int column)
+    internal byte[]?[] ReadBytes(int group, int column)
     {
         if (!IsBinary(column))
             throw Unreadable(column, "bytes");
@@ -207,12 +207,12 @@ internal sealed class ParquetFile : IDisposable
     }
 
     /// <summary>Which rows of a group have bytes in a column.</summary>
-    public bool[] ReadPresence(int group, int column) => Array.ConvertAll(ReadBytes(group, column), static value => value is not null);
+    internal bool[] ReadPresence(int group, int column) => Array.ConvertAll(ReadBytes(group, column), static value => value is not null);
 
     /// <summary>A column of vectors (lists of fp32 that are all equally long) of a group.</summary>
     /// <returns><c>[rows, width]</c>, row-major; the width is 0 where there is no row.</returns>
     /// <exception cref="BadInputException">The column holds something else, a row has no vector or one of another length, or the file is damaged.</exception>
-    public (float[] Values, int Width) ReadVectors(int group, int column)
+    internal (float[] Values, int Width) ReadVectors(int group, int column)
     {
         DataField field = _fields[column];
         if (field.ClrType != typeof(float) || field.MaxRepetitionLevel != 1)

@@ -6,7 +6,7 @@ namespace ClipEngine.Files;
 /// <summary>One of the parts that work is divided into, written <c>2/3</c>: the second of three. Parts are runs of consecutive items, as equal in number as they can be, and depend on nothing but the number of items.</summary>
 /// <param name="Index">From 1 to <paramref name="Count"/>.</param>
 /// <param name="Count">How many parts there are.</param>
-internal readonly partial record struct PartNumber(int Index, int Count)
+public readonly partial record struct PartNumber(int Index, int Count)
 {
     /// <summary>More parts than a cluster's array jobs have tasks.</summary>
     public const int MostParts = 1_000_000;

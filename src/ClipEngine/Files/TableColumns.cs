@@ -11,7 +11,7 @@ namespace ClipEngine.Files;
 
 /// <summary>A column of a file that is being written.</summary>
 /// <param name="name">Its name.</param>
-internal abstract class TableColumn(string name)
+public abstract class TableColumn(string name)
 {
     /// <summary>Its name.</summary>
     public string Name { get; } = name;
@@ -51,7 +51,7 @@ internal abstract class TableColumn(string name)
 /// <summary>A column of text.</summary>
 /// <param name="name">Its name.</param>
 /// <param name="isNullable">Whether a row may have no text.</param>
-internal sealed class TextColumn(string name, bool isNullable = false) : TableColumn(name)
+public sealed class TextColumn(string name, bool isNullable = false) : TableColumn(name)
 {
     private readonly List<string?> _values = [];
 
@@ -130,7 +130,7 @@ internal sealed class BytesColumn(string name) : TableColumn(name)
 /// <typeparam name="T"><see cref="int"/>, <see cref="long"/>, <see cref="float"/>, <see cref="double"/> or <see cref="bool"/>.</typeparam>
 /// <param name="name">Its name.</param>
 /// <param name="isNullable">Whether a row may have no value.</param>
-internal sealed class ValueColumn<T>(string name, bool isNullable = false) : TableColumn(name)
+public sealed class ValueColumn<T>(string name, bool isNullable = false) : TableColumn(name)
     where T : struct
 {
     private T[] _values = new T[256];

@@ -21,10 +21,10 @@ namespace ClipEngine.Files;
 ///     table.EndRow();
 /// });
 /// </code></example>
-internal sealed class TableFile
+public sealed class TableFile
 {
     /// <summary>Rows of a group; fewer where rows are wide.</summary>
-    public const int RowsOfGroup = 1 << 16;
+    internal const int RowsOfGroup = 1 << 16;
 
     /// <summary>The extension of Arrow files.</summary>
     private const string ArrowExtension = ".arrow";

@@ -6,16 +6,16 @@ namespace ClipEngine.Files;
 /// Files of text: UTF-8, or UTF-16 or UTF-32 with a byte order mark, read with bounds. What is not text is refused with the line where it
 /// stops being it, and with what it is; nothing is replaced.
 /// </summary>
-internal static class TextFile
+public static class TextFile
 {
     /// <summary>The longest line, in bytes. A file of zeros is one line without an end.</summary>
-    public const int LongestLine = 1 << 20;
+    internal const int LongestLine = 1 << 20;
 
     /// <summary>The most that a list of text may take in memory, in bytes.</summary>
     public const long MemoryLimit = 1L << 30;
 
     /// <summary>The largest file that is read whole (specifications, results): real ones have kilobytes.</summary>
-    public const int LongestDocument = 64 << 20;
+    internal const int LongestDocument = 64 << 20;
 
     private const int BufferLength = 1 << 16;
 

@@ -89,6 +89,11 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
     /// <summary>Whether a path names a shard.</summary>
     public static bool IsShard(string path) => Path.GetExtension(path).Equals(ShardExtension, StringComparison.OrdinalIgnoreCase) || ParquetFile.IsParquet(path);
 
+    /// <summary>The image files of a folder and those below it, in the order in which they are numbered; hidden files and folders are passed over.</summary>
+    /// <param name="folder">An existing folder.</param>
+    /// <exception cref="BadInputException">It cannot be listed.</exception>
+    public static IReadOnlyList<string> FindFiles(string folder) => ImageFolder.Find(folder).Images;
+
     /// <summary>Whether a path names an image file, by its extension.</summary>
     public static bool IsImage(string path) => Extensions.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase);
 

@@ -74,6 +74,9 @@ public sealed record PreprocessOptions
         return hash.ToHashCode();
     }
 
+    /// <summary>Every choice in a line, as run records state it: <c>224 x 224, shortest, bicubic, resampler pillow-13, RGB last, alpha drop, crop half-even, normalised in two steps, mean 0.5 0.5 0.5, deviation 0.5 0.5 0.5</c>.</summary>
+    public string Describe() => PreprocessNames.Describe(this);
+
     /// <summary>All but the arrays.</summary>
     private (int, int, ResizeMode, Interpolation, Resampler, RgbOrder, AlphaHandling, CropStart, Normalization) Choices =>
         (Height, Width, ResizeMode, Interpolation, Resampler, RgbOrder, Alpha, CropStart, Normalization);

@@ -41,6 +41,12 @@ internal static class BatchNormFolding
     {
         ArgumentNullException.ThrowIfNull(weights);
         int outputs = (int)dimensions[0];
+        if (!weights.TakesValues)
+        {
+            (double[] _, double[] absent) = Read(weights, norm, outputs);
+            return (weights.Read($"{convolution}.weight", WeightRole.Convolution, dimensions), weights.CreateFromValues(BiasName(norm), WeightRole.Vector, new float[absent.Length], outputs));
+        }
+
         float[] kernel = weights.ReadValues($"{convolution}.weight", dimensions);
         (double[] factors, double[] shifts) = Read(weights, norm, outputs);
         int taps = kernel.Length / outputs;

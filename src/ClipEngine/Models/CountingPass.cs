@@ -1,4 +1,3 @@
-using ClipEngine.Checkpoints;
 using ClipEngine.Tensors;
 
 namespace ClipEngine.Models;
@@ -12,26 +11,17 @@ internal sealed class CountingPass : IPass
     /// <summary>Floating-point operations so far; a multiply-add is two.</summary>
     public long Operations { get; private set; }
 
-    /// <summary>Counts an image tower: the parameters that it asks a checkpoint for, and the operations of one image.</summary>
-    /// <param name="tower">Its configuration.</param>
-    /// <param name="embedDimension">The length of a feature.</param>
-    public static TowerCost Count(ImageTowerConfig tower, int embedDimension)
-    {
-        using var nothing = new UntrainedCheckpoint(tower.Outline, []);
-        using var weights = new WeightReader(nothing, backend: null);
-        IImageTower built = tower.Build(weights, embedDimension);
-        using var pass = new CountingPass();
-        built.Forward(pass, Result(new Shape(1, 3, tower.ImageSize.Height, tower.ImageSize.Width)));
-        // A batch norm's statistics are no parameters.
-        long parameters = weights.Requests.Where(static request => !request.Key.Contains(".running_", StringComparison.Ordinal)).Sum(static request => request.Shape.ElementCount);
-        return new TowerCost(parameters, pass.Operations);
-    }
-
-    public Tensor Upload(ReadOnlySpan<float> values, in Shape shape) => Result(shape);
+    public Tensor Upload(ReadOnlySpan<float> values, in Shape shape) => new(shape, ElementType.Float32, 1, values.ToArray());
 
     public Tensor Upload(ReadOnlySpan<int> values, in Shape shape) => new(shape, ElementType.Int32, 1);
 
-    public void Read(in Tensor tensor, Span<float> destination) => throw new NotSupportedException("Nothing is computed here.");
+    /// <summary>What was brought in comes out again; what would have been computed does not.</summary>
+    public void Read(in Tensor tensor, Span<float> destination)
+    {
+        if (tensor.Storage is not float[] values || values.Length != destination.Length)
+            throw new NotSupportedException("Nothing is computed here.");
+        values.CopyTo(destination);
+    }
 
     public long EnterScope() => 0;
 
@@ -124,5 +114,48 @@ internal sealed class CountingPass : IPass
     {
         Operations += 2 * result.ElementCount * depth;
         return Result(result);
+    }
+}
+
+/// <summary>A backend of such passes.</summary>
+internal sealed class CountingBackend : IBackend
+{
+    public string Name => "count";
+
+    public string Description => "operations are counted";
+
+    public ElementType ComputeType => ElementType.Float32;
+
+    public FeatureInvariance Invariance => FeatureInvariance.Bitwise;
+
+    public double InvarianceBound => 0;
+
+    /// <summary>Floating-point operations of what is done in a pass.</summary>
+    public static long Count(Action<IPass> run)
+    {
+        using var pass = new CountingPass();
+        run(pass);
+        return pass.Operations;
+    }
+
+    public Weight CreateWeight(in WeightData data, WeightRole role) => throw new InvalidOperationException("Operations are counted without weights.");
+
+    public TokenStore CreateTokenStore(in Shape shape) => new Store(shape);
+
+    public IPass BeginPass() => new CountingPass();
+
+    public void Dispose()
+    {
+        // It owns nothing.
+    }
+
+    private sealed class Store(in Shape shape) : TokenStore(shape)
+    {
+        public override long ByteLength => 0;
+
+        protected override void Dispose(bool disposing)
+        {
+            // It owns nothing.
+        }
     }
 }

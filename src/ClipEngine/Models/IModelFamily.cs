@@ -78,6 +78,17 @@ public enum ModelAbilities
 /// <summary>All that a model's files say before a weight is read.</summary>
 public abstract class ModelPlan
 {
+    private readonly Lazy<ModelCost?> _cost;
+
+    /// <summary>A plan.</summary>
+    protected ModelPlan() => _cost = new Lazy<ModelCost?>(() => ModelCost.Count(this));
+
+    /// <summary>Reads the configuration of a model as a user named it.</summary>
+    /// <param name="model">A folder in the OpenCLIP or transformers layout, a file of weights, a configuration (<c>.json</c>), or a name of the catalogue: of weights or of a model.</param>
+    /// <param name="configuration">A JSON file, or a model of the catalogue, that takes the place of what belongs to the model; null for that.</param>
+    /// <exception cref="BadInputException">There is no configuration, no family knows it, or it is refused.</exception>
+    public static ModelPlan Read(string model, string? configuration = null) => ModelConfiguration.Plan(model, configuration);
+
     /// <summary>The family's name.</summary>
     public abstract string Family { get; }
 
@@ -110,8 +121,8 @@ public abstract class ModelPlan
     /// <summary>The model's sizes in one line; null for none.</summary>
     public virtual string? Outline => null;
 
-    /// <summary>What the model costs; null where it is not computed.</summary>
-    internal virtual ModelCost? Cost => null;
+    /// <summary>What the model costs, found by building it without weights and counting what it does; null where shapes alone do not tell.</summary>
+    public virtual ModelCost? Cost => _cost.Value;
 
     /// <summary>The checkpoint under the keys that <see cref="Build"/> reads: the family's key map. Keys that it does not know keep their names.</summary>
     /// <param name="checkpoint">As stored, or arranged already; owned by the result from here on.</param>

@@ -6,7 +6,7 @@ namespace ClipEngine.Tokenization;
 /// Unicode normalization form C (UAX #15). The runtime's own is switched off by invariant globalization, which the engine runs
 /// under so that no result depends on a machine's culture data.
 /// </summary>
-internal static class UnicodeComposition
+public static class UnicodeComposition
 {
     private const int HangulBase = 0xAC00, LeadBase = 0x1100, VowelBase = 0x1161, TrailBase = 0x11A7;
     private const int LeadCount = 19, VowelCount = 21, TrailCount = 28, HangulCount = LeadCount * VowelCount * TrailCount;
@@ -19,6 +19,7 @@ internal static class UnicodeComposition
     /// <summary>Normalizes; returns the same instance where nothing changes. Lone surrogates pass through.</summary>
     public static string Compose(string text)
     {
+        ArgumentNullException.ThrowIfNull(text);
         if (!text.AsSpan().ContainsAnyInRange(FirstCombining, char.MaxValue))
             return text;
 
@@ -33,7 +34,7 @@ internal static class UnicodeComposition
     }
 
     /// <summary>Form D: taken apart, marks in their order; the same instance where nothing changes.</summary>
-    public static string Decompose(string text)
+    internal static string Decompose(string text)
     {
         if (!text.AsSpan().ContainsAnyInRange('\u00C0', char.MaxValue))
             return text;

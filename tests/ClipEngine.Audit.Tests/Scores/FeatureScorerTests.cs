@@ -16,10 +16,10 @@ public class FeatureScorerTests
     {
         int[] segments = [40, 9, 3];
         float[] images = UnitRows(Images, 1), prompts = UnitRows(segments.Sum(), 2);
-        (ScoreMatrix[] expected, string none) = FeatureScorer.Score(images, prompts, Width, segments, 100, "fp32", CancellationToken.None);
+        (ScoreMatrix[] expected, string none) = FeatureScorer.Score(images, prompts, Width, segments, 100, bias: null, "fp32", CancellationToken.None);
         Assert.Empty(none);
 
-        (ScoreMatrix[] found, string note) = FeatureScorer.Score(images, prompts, Width, segments, 100, precision, CancellationToken.None);
+        (ScoreMatrix[] found, string note) = FeatureScorer.Score(images, prompts, Width, segments, 100, bias: null, precision, CancellationToken.None);
 
         string within = $", in {precision}: probabilities within ";
         double bound = 0;

@@ -38,7 +38,17 @@ public sealed class ModelsCommandTests : IDisposable
         using ModelStore store = Store(new Uri("http://127.0.0.1:9/"));
         ModelsCommand.List(store, ModelCatalogue.Entries, asJson: true, _output);
         using JsonDocument list = JsonDocument.Parse(_output.ToString());
-        Assert.Equal(129, list.RootElement.GetArrayLength());
+        Assert.Equal(196, list.RootElement.GetArrayLength());
+        Assert.All(list.RootElement.EnumerateArray(), static entry =>
+        {
+            Assert.True(entry.GetProperty("parameters").GetInt64() > 10_000_000);
+            Assert.True(entry.GetProperty("gflop").GetDouble() > 1);
+            Assert.Contains("features", entry.GetProperty("can").GetString(), StringComparison.Ordinal);
+            Assert.False(entry.GetProperty("published_weights_seen").GetBoolean());
+        });
+        JsonElement coca = list.RootElement.EnumerateArray().First(static entry => entry.GetProperty("name").GetString() == "coca_ViT-B-32/laion2b_s13b_b90k");
+        Assert.Equal("features+captions", coca.GetProperty("can").GetString());
+        Assert.Equal("size", coca.GetProperty("compared").GetString());
         Assert.Equal(14, list.RootElement.EnumerateArray().Count(entry => entry.GetProperty("audited").GetBoolean()));
     }
 

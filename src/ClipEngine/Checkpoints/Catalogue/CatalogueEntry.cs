@@ -40,11 +40,11 @@ public sealed record CatalogueEntry
     /// <summary>The repository on the hub, <c>organisation/name</c>, or null where there is none that holds these weights.</summary>
     public string? HubRepository { get; init; }
 
+    /// <summary>What open_clip asks the hub for where its table names no file.</summary>
+    internal static readonly ImmutableArray<string> UsualHubFileNames = ["open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"];
+
     /// <summary>File names to try in the repository, in order. The layout is then recognised by the keys inside, never by the name.</summary>
     public ImmutableArray<string> HubFileNames { get; init; } = UsualHubFileNames;
-
-    /// <summary>What open_clip asks the hub for where its table names no file.</summary>
-    internal static ImmutableArray<string> UsualHubFileNames => ["open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"];
 
     /// <summary>SHA-256 of files in the repository by their names, 64 lower-case digits, where several independent projects have published it; empty where none is known.</summary>
     public ImmutableDictionary<string, string> HubSha256 { get; init; } = ImmutableDictionary<string, string>.Empty;
@@ -123,6 +123,16 @@ public sealed record CatalogueEntry
     private static string Describe(WeightsActivation activation) => activation == WeightsActivation.Gelu ? "GELU" : "QuickGELU";
 }
 
+/// <summary>What of a model was compared with the original library while this program was made. The published weights themselves never were.</summary>
+internal enum ModelComparison
+{
+    /// <summary>A tiny random model of the same structure.</summary>
+    Structure,
+
+    /// <summary>One of full size, its weights made by a formula.</summary>
+    FullSize,
+}
+
 /// <summary>A model that the catalogue can build: its configuration and the weights published for it.</summary>
 internal sealed record CatalogueModel
 {
@@ -131,6 +141,9 @@ internal sealed record CatalogueModel
 
     /// <summary>The activation that the configuration runs. Entries of this model may hold weights that were trained with the other one.</summary>
     public required WeightsActivation Activation { get; init; }
+
+    /// <summary>What was compared with the original.</summary>
+    public required ModelComparison Comparison { get; init; }
 
     /// <summary>The configuration in open_clip's own JSON (<c>embed_dim</c>, <c>vision_cfg</c>, <c>text_cfg</c>).</summary>
     public required string ConfigurationJson { get; init; }

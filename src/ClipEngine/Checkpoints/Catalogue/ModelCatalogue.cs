@@ -4,7 +4,7 @@ using System.Text.Json;
 namespace ClipEngine.Checkpoints;
 
 /// <summary>
-/// The OpenCLIP models of the ViT family, ConvNeXt, MobileCLIP and ViTamin and their published weights, as data (<c>catalogue.json</c>, embedded).
+/// OpenCLIP's models with their published weights, and its plain ViTs without any, as data (<c>catalogue.json</c>, embedded).
 /// </summary>
 /// <remarks>
 /// <para>Sizes, addresses, activations and pixel statistics are open_clip 3.3.0's. One of its rows is wrong and is corrected here:
@@ -99,6 +99,7 @@ public static class ModelCatalogue
             {
                 Name = name,
                 Activation = activation,
+                Comparison = model.GetProperty("compared").GetString() == "size" ? ModelComparison.FullSize : ModelComparison.Structure,
                 ConfigurationJson = configuration.GetRawText(),
                 HasNamedTower = configuration.GetProperty("vision_cfg").TryGetProperty("timm_model_name", out _),
                 Weights = [.. weights[name].Select(entry => entry with { Note = Note(entry, activation) })],
@@ -114,9 +115,12 @@ public static class ModelCatalogue
                 + $"unless the mismatch is asked for, and results are then labelled '{CatalogueEntry.ActivationMismatchLabel}'.";
         }
 
-        return entry is { Model: "ViT-B-16-plus-240", Tag: "laion400m_e32" }
-            ? "open_clip since 2.29 loads epoch 31 under this name: its table points at the wrong repository. Here the release file of epoch 32 is taken."
-            : null;
+        return entry switch
+        {
+            { Model: "ViT-B-16-plus-240", Tag: "laion400m_e32" } => "open_clip since 2.29 loads epoch 31 under this name: its table points at the wrong repository. Here the release file of epoch 32 is taken.",
+            { Model: "roberta-ViT-B-32" } => "open_clip's table of weights says GELU, its configuration of this name QuickGELU; it warns and runs the latter, and so does this program.",
+            _ => null,
+        };
     }
 
     private static CatalogueEntry ReadEntry(JsonElement entry) => new()

@@ -37,8 +37,6 @@ internal sealed record ConvNextTower : ImageTowerConfig
         return this with { Size = size };
     }
 
-    public override TowerCost? Cost(int embedDimension) => CountingPass.Count(this, embedDimension);
-
     public override IImageTower Build(WeightReader weights, int embedDimension) => new ConvNextVision(this, embedDimension, weights);
 }
 

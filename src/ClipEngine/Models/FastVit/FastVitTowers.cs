@@ -46,8 +46,6 @@ internal sealed record FastVitTower : ImageTowerConfig
         return this with { Size = size };
     }
 
-    public override TowerCost? Cost(int embedDimension) => CountingPass.Count(this, embedDimension);
-
     public override IImageTower Build(WeightReader weights, int embedDimension) => new FastVitVision(this, embedDimension, weights);
 }
 

@@ -84,7 +84,7 @@ public sealed record TokenizerConfig
     public string? ModelType { get; init; }
 
     /// <summary>Whose ids sentences become, in words for run records: <c>sentences as open_clip, CLIP's own tokenizer, clean lower</c>.</summary>
-    internal string Describe()
+    public string Describe()
     {
         if (ModelType is not null)
             return $"sentences as transformers, {ModelType}";

@@ -19,8 +19,6 @@ internal sealed record OpenClipImageTower(VisionConfig Config) : ImageTowerConfi
         ? string.Create(CultureInfo.InvariantCulture, $"ResNet {Config.Width} wide, {string.Join("-", Config.Layers)} blocks, {Config.ImageHeight} x {Config.ImageWidth} px")
         : string.Create(CultureInfo.InvariantCulture, $"{Config.Width} wide, {Config.Layers[0]} blocks, patch {Config.PatchSize}, {Config.ImageHeight} x {Config.ImageWidth} px");
 
-    public override TowerCost? Cost(int embedDimension) => ModelCost.IsCounted(Config) ? ModelCost.OfImageTower(Config, embedDimension) : null;
-
     public override ImageTowerConfig AtSize((int Height, int Width) size)
     {
         if (Config.IsResNet)
@@ -53,8 +51,6 @@ internal sealed record OpenClipTextTower(TextConfig Config, bool CustomText) : T
     public override int VocabularySize => Config.VocabularySize;
 
     public override string Outline => string.Create(CultureInfo.InvariantCulture, $"{Config.Width} wide, {Config.Layers} blocks, context {Config.ContextLength}, vocabulary {Config.VocabularySize}");
-
-    public override TowerCost? Cost(int embedDimension) => ModelCost.OfTextTower(Config, embedDimension);
 
     /// <summary>The two last ids of CLIP's vocabulary begin and end a sentence (open_clip's defaults 49406 and 49407).</summary>
     public override CaptionTokens? Captions

@@ -58,17 +58,6 @@ internal sealed record SigLipVisionConfig : ImageTowerConfig
     public override string Outline => string.Create(CultureInfo.InvariantCulture,
         $"{Width} wide, {Layers} blocks, patch {PatchSize}, {(Patches is { } packing ? $"images of any shape in at most {packing.Maximum} patches" : $"{ImageHeight} x {ImageWidth} px")}, pooled by a learned query");
 
-    public override TowerCost? Cost(int embedDimension)
-    {
-        long width = Width, hidden = HiddenWidth, tokens = (long)GridHeight * GridWidth, patchWeights = 3L * PatchSize * PatchSize * width;
-        TowerCost blocks = ModelCost.OfBlocks(Layers, width, hidden, tokens, hasLayerScale: false);
-        // The pool: query, keys and values, output and MLP, with biases; a norm and the learned query.
-        long pool = (4 * width * width) + (4 * width) + (2 * width * hidden) + hidden + width + (2 * width) + width;
-        return new TowerCost(
-            patchWeights + width + (tokens * width) + (2 * width) + pool + blocks.Parameters,
-            (2 * patchWeights * tokens) + blocks.Operations + (2 * ((2 * width * width) + (2 * width * hidden))) + (4 * width * width * tokens) + (4 * tokens * width));
-    }
-
     public override ImageTowerConfig AtSize((int Height, int Width) size)
     {
         if (Patches is not null)

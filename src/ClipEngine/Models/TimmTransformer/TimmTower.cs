@@ -119,7 +119,5 @@ internal sealed record TimmTower : ImageTowerConfig
 
     public override string Outline => string.Create(CultureInfo.InvariantCulture, $"{Width} wide, {Layers} blocks, patch {PatchSize}, {ImageHeight} x {ImageWidth} px");
 
-    public override TowerCost? Cost(int embedDimension) => CountingPass.Count(this, embedDimension);
-
     public override IImageTower Build(WeightReader weights, int embedDimension) => new TimmVision(this, embedDimension, weights);
 }

@@ -21,10 +21,6 @@ internal abstract record ImageTowerConfig
     /// <summary>Its sizes in a few words, such as <c>768 wide, 12 blocks, patch 16, 224 x 224 px</c>.</summary>
     public abstract string Outline { get; }
 
-    /// <summary>Parameters and arithmetic; null where they are not computed.</summary>
-    /// <param name="embedDimension">The length of a feature.</param>
-    public virtual TowerCost? Cost(int embedDimension) => null;
-
     /// <summary>The tower at another image size.</summary>
     /// <exception cref="BadInputException">It cannot run at that size.</exception>
     public virtual ImageTowerConfig AtSize((int Height, int Width) size) =>

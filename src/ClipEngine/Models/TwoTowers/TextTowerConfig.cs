@@ -24,10 +24,6 @@ internal abstract record TextTowerConfig
     /// <summary>Checkpoint keys that are renamed or joined before <see cref="Build"/> reads them; null for none.</summary>
     public virtual KeyTable? Keys => null;
 
-    /// <summary>Parameters and arithmetic; null where they are not computed.</summary>
-    /// <param name="embedDimension">The length of a feature.</param>
-    public virtual TowerCost? Cost(int embedDimension) => null;
-
     /// <summary>What a caption decoder reads of it; null where it cannot.</summary>
     public virtual CaptionTokens? Captions => null;
 

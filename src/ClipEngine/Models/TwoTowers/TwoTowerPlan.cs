@@ -31,10 +31,6 @@ internal sealed class TwoTowerPlan(TwoTowerConfig config) : ModelPlan
 
     public override string Outline => $"image tower {config.Image.Outline}; text tower {config.Text.Outline}; features of {config.EmbedDimension}";
 
-    internal override ModelCost? Cost => config.CaptionDecoder is null && config.Image.Cost(config.EmbedDimension) is { } image && config.Text.Cost(config.EmbedDimension) is { } text
-        ? new ModelCost { Image = image, Text = text, Parameters = image.Parameters + text.Parameters + 1 + (config.HasLogitBias ? 1 : 0) }
-        : null;
-
     public override ICheckpoint Arrange(ICheckpoint checkpoint)
     {
         ICheckpoint arranged = config.Keys is { } keys ? keys.Apply(checkpoint) : CheckpointLayouts.ToOpenClip(checkpoint);

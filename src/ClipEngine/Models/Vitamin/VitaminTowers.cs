@@ -58,8 +58,6 @@ internal sealed record VitaminTower : ImageTowerConfig
         return this with { Size = size };
     }
 
-    public override TowerCost? Cost(int embedDimension) => CountingPass.Count(this, embedDimension);
-
     public override IImageTower Build(WeightReader weights, int embedDimension) => new VitaminVision(this, embedDimension, weights);
 
     private static int Reduced(int pixels) => (pixels + Stride - 1) / Stride;

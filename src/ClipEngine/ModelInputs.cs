@@ -1,0 +1,49 @@
+using ClipEngine.Checkpoints;
+using ClipEngine.Files;
+
+namespace ClipEngine;
+
+/// <summary>A model as a user named it, and the files whose content decides what it computes, for records of a run.</summary>
+/// <param name="Path">What to load: a folder, a file, or a name of the catalogue.</param>
+/// <param name="Files">Weights, configuration, tokenizer, adapter: all that lie beside each other and are read.</param>
+/// <param name="Configuration">The configuration where it is not among the files; else null.</param>
+public sealed record ModelInputs(string Path, IReadOnlyList<string> Files, string? Configuration)
+{
+    private const string ConfigurationName = "open_clip_config.json";
+
+    // What lies beside the weights and decides about their results.
+    private static readonly string[] s_companions = [ConfigurationName, "config.json", "processor_config.json", "preprocessor_config.json", "tokenizer.json", "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"];
+
+    /// <summary>Finds a model's files; loads nothing.</summary>
+    /// <param name="model">A folder, a file of weights, or a name of the catalogue.</param>
+    /// <param name="acceptActivationMismatch">Take weights that were trained with another activation than the model's name runs.</param>
+    /// <exception cref="BadInputException">There is no such model, or its activation contradicts its weights.</exception>
+    public static ModelInputs Find(string model, bool acceptActivationMismatch = false)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(model);
+        model = ModelLocation.Resolve(model);
+        if (FilePlace.IsFolder(model))
+        {
+            string[] beside = [.. s_companions.Select(name => System.IO.Path.Combine(model, name)).Where(FilePlace.IsFile)];
+            string weights = Checkpoint.FindWeights(model);
+            // A sharded checkpoint is its index and every shard beside it.
+            string[] shards = weights.EndsWith(".json", StringComparison.Ordinal) ? [.. Directory.GetFiles(model, "*.safetensors").Where(path => !beside.Contains(path)).Order(StringComparer.Ordinal)] : [];
+            return new ModelInputs(model, [weights, .. shards, .. beside], null);
+        }
+
+        if (FilePlace.IsFile(model))
+        {
+            string configuration = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(model))!, ConfigurationName);
+            return new ModelInputs(model, [model, .. new[] { configuration }.Where(FilePlace.IsFile)], null);
+        }
+
+        CatalogueEntry entry = ModelCatalogue.TryFind(model)
+            ?? throw new BadInputException(model, "there is no such folder or file, and the catalogue has no weights of this name.", "Give a folder in the OpenCLIP layout, or a name as 'clipengine models list' shows it.");
+        using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
+        StoredWeights stored = store.Use(entry);
+        CatalogueModel described = ModelCatalogue.FindModel(entry.Model);
+        entry.ResolveActivation(described.Activation, acceptActivationMismatch);
+        // Loaded by name: one file may be several entries, and only the name says whether ViT-B-32 or ViT-B-32-quickgelu is meant.
+        return new ModelInputs(entry.Name, [stored.Path], described.ConfigurationFor(entry));
+    }
+}
