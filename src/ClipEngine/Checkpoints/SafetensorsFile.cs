@@ -6,7 +6,7 @@ namespace ClipEngine.Checkpoints;
 /// A safetensors file, validated in full when it is opened: header length, UTF-8, JSON, every entry, and
 /// that the tensors cover the data without hole, overlap or trailing byte.
 /// </summary>
-internal sealed class SafetensorsFile : ICheckpoint
+public sealed class SafetensorsFile : ICheckpoint
 {
     private readonly CheckpointFile _file;
     private readonly SafetensorsHeader _header;
