@@ -68,20 +68,14 @@ internal sealed class TensorAttributes(string path) : AttributeTable(path)
         int size = tensor.Type.SizeInBytes();
         byte[] bytes = new byte[values.Length * size];
         file.Read(tensor.Name, first * size, bytes);
-        if (tensor.Type is ElementType.Float16 or ElementType.BFloat16 or ElementType.Float32)
-        {
-            var singles = new float[values.Length];
-            ElementConversion.ToSingle(bytes, tensor.Type, singles);
-            for (int i = 0; i < singles.Length; i++)
-                values[i] = singles[i];
-            return;
-        }
-
         for (int i = 0; i < values.Length; i++)
         {
             ReadOnlySpan<byte> element = bytes.AsSpan(i * size, size);
             values[i] = tensor.Type switch
             {
+                ElementType.Float16 => (double)BinaryPrimitives.ReadHalfLittleEndian(element),
+                ElementType.BFloat16 => BitConverter.Int32BitsToSingle(BinaryPrimitives.ReadUInt16LittleEndian(element) << 16),
+                ElementType.Float32 => BinaryPrimitives.ReadSingleLittleEndian(element),
                 ElementType.Float64 => BinaryPrimitives.ReadDoubleLittleEndian(element),
                 ElementType.Boolean or ElementType.UInt8 => element[0],
                 ElementType.Int8 => (sbyte)element[0],

@@ -54,10 +54,10 @@ public sealed class ParquetFile : IDisposable
     public string Path { get; }
 
     /// <summary>The columns' names.</summary>
-    internal IReadOnlyList<string> Columns { get; }
+    public IReadOnlyList<string> Columns { get; }
 
     /// <summary>Rows of all groups.</summary>
-    internal long RowCount { get; }
+    public long RowCount { get; }
 
     /// <summary>Row groups.</summary>
     public int GroupCount => _rows.Length;
@@ -91,7 +91,7 @@ public sealed class ParquetFile : IDisposable
     }
 
     /// <summary>Rows of a group.</summary>
-    internal int RowsOf(int group) => (int)_rows[group];
+    public int RowsOf(int group) => (int)_rows[group];
 
     /// <summary>The column of a name, or -1.</summary>
     /// <exception cref="BadInputException">It is there more than once.</exception>
@@ -122,13 +122,13 @@ public sealed class ParquetFile : IDisposable
     }
 
     /// <summary>Whether a column holds numbers, so that <see cref="ReadNumbers"/> reads it.</summary>
-    internal bool IsNumeric(int column) => Type.GetTypeCode(_fields[column].ClrType) is >= TypeCode.SByte and <= TypeCode.Decimal && !IsList(column);
+    public bool IsNumeric(int column) => Type.GetTypeCode(_fields[column].ClrType) is >= TypeCode.SByte and <= TypeCode.Decimal && !IsList(column);
 
     /// <summary>Whether a column holds whole numbers.</summary>
     internal bool IsWhole(int column) => Type.GetTypeCode(_fields[column].ClrType) is >= TypeCode.SByte and <= TypeCode.UInt64 && !IsList(column);
 
     /// <summary>Whether <see cref="ReadText"/> reads a column.</summary>
-    internal bool IsText(int column) => !IsList(column) && (_fields[column].ClrType == typeof(ReadOnlyMemory<char>) || Type.GetTypeCode(_fields[column].ClrType) is TypeCode.Boolean or TypeCode.DateTime || IsNumeric(column));
+    public bool IsText(int column) => !IsList(column) && (_fields[column].ClrType == typeof(ReadOnlyMemory<char>) || Type.GetTypeCode(_fields[column].ClrType) is TypeCode.Boolean or TypeCode.DateTime || IsNumeric(column));
 
     /// <summary>Whether a column holds bytes without a meaning: pictures, for instance.</summary>
     internal bool IsBinary(int column) => _fields[column].ClrType == typeof(ReadOnlyMemory<byte>) && !IsList(column);

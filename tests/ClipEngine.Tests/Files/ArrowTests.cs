@@ -135,7 +135,7 @@ public sealed class ArrowTests : IDisposable
     {
         try
         {
-            var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, StandardOutputEncoding = System.Text.Encoding.UTF8 };
+            var start = new ProcessStartInfo(program, arguments) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true, StandardOutputEncoding = System.Text.Encoding.UTF8 };
             start.Environment["NODE_PATH"] = modules;
             using Process process = Process.Start(start)!;
             Task<string> error = process.StandardError.ReadToEndAsync();
