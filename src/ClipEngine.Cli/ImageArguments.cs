@@ -74,14 +74,14 @@ internal sealed class ImageArguments(bool takesShards = false)
         ValueRules.RefuseAsOutput(parsed, files);
         return files.Count > 0 ? files : throw new BadInputException("images", "none was named.", "Write files or folders behind the verb, or name a list with --file.");
 
-        void Add(string input, string otherwise)
+        void Add(string input, string fallback)
         {
             if (FilePlace.IsFolder(input))
                 files.AddRange(InFolder(input, leftOut));
             else if (FilePlace.IsFile(input))
                 files.Add(input);
             else
-                throw new BadInputException(input, otherwise, Backslashes(input));
+                throw new BadInputException(input, fallback, Backslashes(input));
         }
     }
 

@@ -55,7 +55,7 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
     private bool IsEmulated => _cuda is not null && _cuda.Description.Contains("emulator (tests only)", StringComparison.Ordinal);
 
     /// <summary>Samples of a line, at least.</summary>
-    private int Fewest => IsEmulated ? 1 : 5;
+    private int Minimum => IsEmulated ? 1 : 5;
 
     /// <summary>The arithmetic that the backend's compute type can reach: 8-bit and bf16 instructions where there are any, else fp32.</summary>
     private double? Arithmetic
@@ -197,7 +197,7 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
             }
 
             if (profile is null)
-                return BenchResult.Time(Once, seconds, Fewest, cancellation);
+                return BenchResult.Time(Once, seconds, Minimum, cancellation);
             Once();
             profile.Take(); // the uploads
             return BenchResult.Collect(
@@ -207,7 +207,7 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
                     return profile.Take().Sum(static stage => stage.Seconds);
                 },
                 seconds,
-                Fewest,
+                Minimum,
                 cancellation);
         }
         finally
@@ -253,7 +253,7 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
     private void Tower(string name, string unit, int batch, double? operations, Action run)
     {
         told($"{modelName}, {name}");
-        _results.Add(new BenchResult(EndToEnd, name, BenchResult.Time(run, 2 * seconds, Fewest, cancellation)) { Operations = operations * batch, Items = batch, Unit = unit, Ceiling = operations is null ? null : Arithmetic });
+        _results.Add(new BenchResult(EndToEnd, name, BenchResult.Time(run, 2 * seconds, Minimum, cancellation)) { Operations = operations * batch, Items = batch, Unit = unit, Ceiling = operations is null ? null : Arithmetic });
     }
 
     /// <summary>What each stage of a tower costs by CUDA events: launched one by one, not as the graph that the towers above are.</summary>
@@ -268,7 +268,7 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
                 return profile.Take();
             },
             seconds,
-            Fewest,
+            Minimum,
             cancellation);
         string section = "stages, " + name;
         for (int i = 0; i < passes[0].Count; i++)
@@ -292,7 +292,7 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
         stream.ReadExactly(photo);
         var preprocessor = new ImagePreprocessor(new PreprocessOptions { Height = _plan.Preprocess.Height, Width = _plan.Preprocess.Width });
         float[] pixels = new float[preprocessor.ElementCount];
-        _results.Add(new BenchResult(EndToEnd, "JPEG 640 x 480 to pixels, one thread", BenchResult.Time(() => preprocessor.Preprocess(photo, "photo.jpg", pixels), seconds, Fewest, cancellation)) { Items = 1, Unit = "images" });
+        _results.Add(new BenchResult(EndToEnd, "JPEG 640 x 480 to pixels, one thread", BenchResult.Time(() => preprocessor.Preprocess(photo, "photo.jpg", pixels), seconds, Minimum, cancellation)) { Items = 1, Unit = "images" });
     }
 
     private void MeasureSweep()
@@ -306,7 +306,7 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
             var input = new ProbeSweepInput { Images = rows };
             // With few columns the images are only read once, and memory is what limits; with many it is arithmetic.
             bool isMemory = texts < 32;
-            _results.Add(new BenchResult(EndToEnd, $"score {images} images against {texts} sentences, on the processor", BenchResult.Time(() => sweep.Run(input, totals, cancellation), seconds, Fewest, cancellation))
+            _results.Add(new BenchResult(EndToEnd, $"score {images} images against {texts} sentences, on the processor", BenchResult.Time(() => sweep.Run(input, totals, cancellation), seconds, Minimum, cancellation))
             {
                 Operations = isMemory ? null : 2.0 * images * texts * SweepWidth,
                 Bytes = isMemory ? (double)images * SweepWidth * sizeof(float) : null,
@@ -343,7 +343,7 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
             var totals = new SweepTotals(1, columns, 0);
             var input = new ProbeSweepInput { Images = rows };
             bool isMemory = columns == part;
-            _results.Add(new BenchResult(EndToEnd, name, BenchResult.Time(() => sweep.Run(input, totals, cancellation), seconds, Fewest, cancellation))
+            _results.Add(new BenchResult(EndToEnd, name, BenchResult.Time(() => sweep.Run(input, totals, cancellation), seconds, Minimum, cancellation))
             {
                 Operations = isMemory ? null : 2.0 * images * columns * width,
                 Bytes = isMemory ? (double)images * width * sizeof(ushort) : null,

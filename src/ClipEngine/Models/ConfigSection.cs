@@ -34,43 +34,43 @@ internal sealed class ConfigSection
     /// <summary>Takes the value out; null counts as absent, as it does for open_clip's optional settings.</summary>
     public bool TryTake(string key, out JsonElement value) => _unread.Remove(key, out value) && value.ValueKind != JsonValueKind.Null;
 
-    public void Forget(params ReadOnlySpan<string> keys)
+    public void IgnoreKeys(params ReadOnlySpan<string> keys)
     {
         foreach (string key in keys)
             _unread.Remove(key);
     }
 
     /// <summary>A whole number in [<paramref name="minimum"/>, <paramref name="maximum"/>]; without a default it must be there.</summary>
-    public int Integer(string key, int? otherwise, int minimum = 1, int maximum = 1 << 24)
+    public int Integer(string key, int? fallback, int minimum = 1, int maximum = 1 << 24)
     {
         if (!TryTake(key, out JsonElement value))
         {
-            if (otherwise is null)
+            if (fallback is null)
                 Problem(key, "is missing.");
-            return otherwise ?? minimum;
+            return fallback ?? minimum;
         }
 
         return IntegerValue(value, key, minimum, maximum);
     }
 
-    public bool Boolean(string key, bool otherwise)
+    public bool Boolean(string key, bool fallback)
     {
         if (!TryTake(key, out JsonElement value))
-            return otherwise;
+            return fallback;
         if (value.ValueKind is JsonValueKind.True or JsonValueKind.False)
             return value.GetBoolean();
         Problem(key, $"expected true or false, found {Show(value)}.");
-        return otherwise;
+        return fallback;
     }
 
-    public double Number(string key, double otherwise, double minimum, double maximum)
+    public double Number(string key, double fallback, double minimum, double maximum)
     {
         if (!TryTake(key, out JsonElement value))
-            return otherwise;
+            return fallback;
         if (value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && number >= minimum && number <= maximum)
             return number;
         Problem(key, string.Create(CultureInfo.InvariantCulture, $"expected a number from {minimum} to {maximum}, found {Show(value)}."));
-        return otherwise;
+        return fallback;
     }
 
     public string? Text(string key)
@@ -84,10 +84,10 @@ internal sealed class ConfigSection
     }
 
     /// <summary>One of a closed set of words.</summary>
-    public T Choice<T>(string key, T otherwise, params ReadOnlySpan<(string Word, T Value)> choices)
+    public T Choice<T>(string key, T fallback, params ReadOnlySpan<(string Word, T Value)> choices)
     {
         if (!TryTake(key, out JsonElement value))
-            return otherwise;
+            return fallback;
         foreach ((string word, T choice) in choices)
         {
             if (value.ValueKind == JsonValueKind.String && value.ValueEquals(word))
@@ -98,17 +98,17 @@ internal sealed class ConfigSection
         foreach ((string word, _) in choices)
             words.Add(word);
         Problem(key, $"expected one of {string.Join(", ", words)}, found {Show(value)}.");
-        return otherwise;
+        return fallback;
     }
 
     /// <summary>A number for both directions, or [height, width].</summary>
-    public (int Height, int Width) Pair(string key, int? otherwise, int maximum)
+    public (int Height, int Width) Pair(string key, int? fallback, int maximum)
     {
         if (!TryTake(key, out JsonElement value))
         {
-            if (otherwise is null)
+            if (fallback is null)
                 Problem(key, "is missing.");
-            return (otherwise ?? 1, otherwise ?? 1);
+            return (fallback ?? 1, fallback ?? 1);
         }
 
         if (value.ValueKind != JsonValueKind.Array)

@@ -16,7 +16,7 @@ internal abstract unsafe class SweepEngine : IDisposable
 
     /// <summary>How much to give to one call.</summary>
     /// <returns>Chunks of a batch that nothing else limits, the fewest that are worth a call, and a bound for its row outputs.</returns>
-    internal abstract (long Chunks, long Fewest, long OutputBytes) BatchSize(int promptCount, long width);
+    internal abstract (long Chunks, long Minimum, long OutputBytes) BatchSize(int promptCount, long width);
 
     /// <summary>Scores a batch whose first row is <paramref name="firstRow"/> of the images.</summary>
     internal abstract void Run(NativeSweepBatch* batch, FeatureSource images, long firstRow);
@@ -72,7 +72,7 @@ internal sealed unsafe class CpuSweepEngine : SweepEngine
         return new CpuSweepEngine(handle);
     }
 
-    internal override (long Chunks, long Fewest, long OutputBytes) BatchSize(int promptCount, long width)
+    internal override (long Chunks, long Minimum, long OutputBytes) BatchSize(int promptCount, long width)
     {
         long threads = NativeThreads.Count;
         long chunks = (long)(BatchOperations * threads / (2.0 * promptCount * width * ProbeSweep.ChunkRows));
@@ -136,7 +136,7 @@ internal sealed unsafe class CudaSweepEngine : SweepEngine
         }
     }
 
-    internal override (long Chunks, long Fewest, long OutputBytes) BatchSize(int promptCount, long width)
+    internal override (long Chunks, long Minimum, long OutputBytes) BatchSize(int promptCount, long width)
     {
         long chunks = (long)(BatchOperations * _devices.Count / (2.0 * promptCount * width * ProbeSweep.ChunkRows));
         return (Math.Clamp(chunks, 16 * _devices.Count, LargestBatch / ProbeSweep.ChunkRows), 1, OutputBytes);

@@ -32,16 +32,16 @@ internal sealed class SiglipEncoder : SentenceEncoder
         string file = TransformersTokenizers.FileOf(path, "spiece.model") ?? throw new BadInputException(path, "there is no spiece.model, which SiglipTokenizer reads.", "Put it there, or name another class.");
         SentencePieceFile pieces = SentencePieceFile.Read(file);
         var added = settings.AddedTokens().ToList();
-        foreach ((string role, string otherwise) in new[] { ("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "</s>") })
+        foreach ((string role, string fallback) in new[] { ("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "</s>") })
         {
-            AddedToken token = (settings.Special(role) ?? new AddedToken(otherwise, -1)) with { StripsLeft = true, StripsRight = true, IsSpecial = true };
+            AddedToken token = (settings.Special(role) ?? new AddedToken(fallback, -1)) with { StripsLeft = true, StripsRight = true, IsSpecial = true };
             if (added.Exists(known => known.Content == token.Content))
                 continue;
             int id = pieces.Pieces.FindIndex(piece => piece.Text == token.Content);
             added.Add(token with { Id = id >= 0 ? id : throw new BadInputException(file, $"it lacks the token '{BadInputException.Escape(token.Content, 80)}' ({role}).") });
         }
 
-        int IdOf(string role, string otherwise) => added.First(token => token.Content == (settings.Special(role)?.Content ?? otherwise)).Id;
+        int IdOf(string role, string fallback) => added.First(token => token.Content == (settings.Special(role)?.Content ?? fallback)).Id;
         string unknown = settings.Special("unk_token")?.Content ?? "<unk>";
         return new TokenizerParts
         {

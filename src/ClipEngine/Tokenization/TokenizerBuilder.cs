@@ -343,9 +343,9 @@ internal sealed class TokenizerBuilder
             _added = [.. named];
         }
 
-        foreach ((string role, string? otherwise) in roles)
+        foreach ((string role, string? fallback) in roles)
         {
-            AddedToken? token = _settings.Special(role) ?? (otherwise is null ? null : new AddedToken(otherwise, -1) { IsSpecial = true, StripsLeft = role == "mask_token" && otherwise == "<mask>" });
+            AddedToken? token = _settings.Special(role) ?? (fallback is null ? null : new AddedToken(fallback, -1) { IsSpecial = true, StripsLeft = role == "mask_token" && fallback == "<mask>" });
             if (token is not null)
                 Add(token with { IsSpecial = true });
         }
@@ -363,9 +363,9 @@ internal sealed class TokenizerBuilder
     }
 
     /// <summary>The id of a special token by its role.</summary>
-    private int Special(string role, string otherwise)
+    private int Special(string role, string fallback)
     {
-        string content = _settings.Special(role)?.Content ?? otherwise;
+        string content = _settings.Special(role)?.Content ?? fallback;
         if (_vocabulary.Id(content) is >= 0 and int id)
             return id;
         return _added.FirstOrDefault(token => token.Content == content)?.Id ?? throw Refuse($"it lacks the token '{BadInputException.Escape(content, 80)}' ({role}).");

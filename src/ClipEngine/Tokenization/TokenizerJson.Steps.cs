@@ -180,15 +180,15 @@ internal sealed partial class TokenizerJson
 
     private string Text(JsonElement parent, string name) => Member(parent, name, JsonValueKind.String).GetString()!;
 
-    private static string TextOr(JsonElement parent, string name, string otherwise) => TryMember(parent, name, out JsonElement value) ? value.GetString()! : otherwise;
+    private static string TextOr(JsonElement parent, string name, string fallback) => TryMember(parent, name, out JsonElement value) ? value.GetString()! : fallback;
 
     private static bool Flag(JsonElement parent, string name) => FlagOr(parent, name, false);
 
-    private static bool FlagOr(JsonElement parent, string name, bool otherwise) => TryMember(parent, name, out JsonElement value) ? value.GetBoolean() : otherwise;
+    private static bool FlagOr(JsonElement parent, string name, bool fallback) => TryMember(parent, name, out JsonElement value) ? value.GetBoolean() : fallback;
 
-    private int IntegerOr(JsonElement parent, string name, int otherwise)
+    private int IntegerOr(JsonElement parent, string name, int fallback)
     {
-        int number = TryMember(parent, name, out JsonElement value) ? value.GetInt32() : otherwise;
+        int number = TryMember(parent, name, out JsonElement value) ? value.GetInt32() : fallback;
         return number >= -1 ? number : throw Refuse($"'{name}' is {number}.");
     }
 

@@ -73,7 +73,7 @@ internal sealed class AdapterConfig
     public double Scale(string module, long rank) => ValueOf(_alphas, module, _alpha) / (_isRankStabilised ? Math.Sqrt(rank) : rank);
 
     /// <summary>What the first pattern that fits the module says, as in peft.</summary>
-    private static double ValueOf(List<(Regex Module, double Value)> patterns, string module, double otherwise)
+    private static double ValueOf(List<(Regex Module, double Value)> patterns, string module, double fallback)
     {
         foreach ((Regex pattern, double own) in patterns)
         {
@@ -81,7 +81,7 @@ internal sealed class AdapterConfig
                 return own;
         }
 
-        return otherwise;
+        return fallback;
     }
 
     private List<(Regex Module, double Value)> Patterns(JsonElement root, string key)
@@ -131,10 +131,10 @@ internal sealed class AdapterConfig
         }
     }
 
-    private double Number(JsonElement root, string key, double otherwise)
+    private double Number(JsonElement root, string key, double fallback)
     {
         if (!root.TryGetProperty(key, out JsonElement value) || value.ValueKind == JsonValueKind.Null)
-            return otherwise;
+            return fallback;
         return value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && double.IsFinite(number)
             ? number
             : throw Refuse($"{key}: expected a number, found {BadInputException.Escape(value.GetRawText(), 40)}.");

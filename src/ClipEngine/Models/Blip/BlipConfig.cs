@@ -148,9 +148,9 @@ internal sealed record BlipConfig
         EndId = text.Integer("sep_token_id", 102, 0),
     };
 
-    private static int Heads(ConfigSection section, string key, int width, int otherwise)
+    private static int Heads(ConfigSection section, string key, int width, int fallback)
     {
-        int heads = section.Integer(key, otherwise, 1, 1 << 12);
+        int heads = section.Integer(key, fallback, 1, 1 << 12);
         if (width % heads == 0)
             return heads;
         section.Problem(key, $"expected a divisor of the width {width}, found {heads}.");

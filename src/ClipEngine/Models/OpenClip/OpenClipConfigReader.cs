@@ -62,7 +62,7 @@ internal static class OpenClipConfigReader
         ConfigSection? preprocess = isWrapped ? file.Section("preprocess_cfg") : null;
         if (isWrapped)
         {
-            file.Forget("version", "architecture"); // timm writes them beside the two sections
+            file.IgnoreKeys("version", "architecture"); // timm writes them beside the two sections
             file.RefuseTheRest();
         }
 
@@ -77,7 +77,7 @@ internal static class OpenClipConfigReader
         bool quickGelu = model.Boolean("quick_gelu", false);
         bool customText = model.Boolean("custom_text", false);
         bool hasLogitBias = model.TryTake("init_logit_bias", out _);
-        model.Forget("init_logit_scale", "output_dict", "cast_dtype", "name"); // starting values and settings of training
+        model.IgnoreKeys("init_logit_scale", "output_dict", "cast_dtype", "name"); // starting values and settings of training
         JsonElement element = OpenClipFamily.Model(files.Configuration);
         ConfigSection? vision = model.Section("vision_cfg"), text = model.Section("text_cfg");
         ImageTowerConfig image = OpenClipFamily.NameIn(element, "vision_cfg", "timm_model_name") is { } imageName
@@ -121,7 +121,7 @@ internal static class OpenClipConfigReader
     private static ImageTowerConfig ReadNamedImage(string name, ConfigSection section, ModelFiles files, int embedDimension, List<string> problems)
     {
         ConfigSection? arguments = files.Beside("timm_model.json") is { } overrides ? new ConfigSection(overrides, "timm_model.json: ", problems).Section("model_args") : null;
-        section.Forget("timm_model_name", "timm_model_pretrained", "timm_drop", "timm_drop_path", "patch_dropout", "output_tokens");
+        section.IgnoreKeys("timm_model_name", "timm_model_pretrained", "timm_drop", "timm_drop_path", "patch_dropout", "output_tokens");
         ImageTowerConfig tower = NamedTowers.FindImage(name)!.Read(name, section, arguments, embedDimension);
         arguments?.RefuseTheRest();
         // The name fixes the tower; image_size only sets preprocessing in open_clip, and agrees with the tower in every published model.
@@ -133,7 +133,7 @@ internal static class OpenClipConfigReader
                 section.Problem("image_size", $"expected the tower's own size {tower.ImageSize.Height} x {tower.ImageSize.Width}, found {height} x {width}.");
         }
 
-        section.Forget("image_size");
+        section.IgnoreKeys("image_size");
         section.RefuseTheRest();
         return tower;
     }
@@ -144,7 +144,7 @@ internal static class OpenClipConfigReader
         ConfigSection? sizes = files.Beside("hf_text_model.json") is { } overrides ? new ConfigSection(overrides, "hf_text_model.json: ", problems) : null;
         // width and the like belong to open_clip's own text tower, and vocab_size to CoCa's decoder; this tower's are its name's.
         captionVocabulary = section.Integer("vocab_size", CaptionVocabulary);
-        section.Forget("hf_model_name", "hf_model_pretrained", "output_tokens", "width", "heads", "layers");
+        section.IgnoreKeys("hf_model_name", "hf_model_pretrained", "output_tokens", "width", "heads", "layers");
         TextTowerConfig tower = NamedTowers.FindText(name)!.Read(name, section, sizes, embedDimension);
         section.RefuseTheRest();
         return tower;
@@ -190,11 +190,11 @@ internal static class OpenClipConfigReader
     /// <summary>An image tower of open_clip's own, whichever text tower stands beside it.</summary>
     private static VisionConfig ReadVision(ConfigSection? section, string name, ConfigSection model, int embedDimension, bool quickGelu)
     {
-        var otherwise = new VisionConfig { ImageHeight = 1, ImageWidth = 1, Width = 1, Layers = [1], Heads = 1, PatchSize = 1 };
+        var fallback = new VisionConfig { ImageHeight = 1, ImageWidth = 1, Width = 1, Layers = [1], Heads = 1, PatchSize = 1 };
         if (section is null)
         {
             model.Problem(name, "is missing.");
-            return otherwise;
+            return fallback;
         }
 
         (int height, int width) = section.Pair("image_size", 224, LargestSide);
@@ -203,9 +203,9 @@ internal static class OpenClipConfigReader
         double mlpRatio = section.Number("mlp_ratio", 4.0, 1e-3, 1e3);
         (ImmutableArray<int> layers, bool isResNet) = ReadLayers(section);
         int patch = isResNet ? ModifiedResNet.Stride : section.Integer("patch_size", 16, 1, LargestSide);
-        section.Forget("patch_size");
+        section.IgnoreKeys("patch_size");
         // What only training or timm reads; training drops patches, inference never does.
-        section.Forget("patch_dropout", "output_tokens", "timm_model_name", "timm_model_pretrained", "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path");
+        section.IgnoreKeys("patch_dropout", "output_tokens", "timm_model_name", "timm_model_pretrained", "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path");
 
         int attended = isResNet ? channels * 32 : channels;
         int heads = attended / headWidth;
@@ -312,7 +312,7 @@ internal static class OpenClipConfigReader
         string projection = section.Choice("proj_type", "linear", ("linear", "linear"), ("none", "none"));
         int vocabulary = section.Integer("vocab_size", 49408);
         // final_ln_after_pool is accepted by open_clip's CLIPTextCfg and never read.
-        section.Forget("output_tokens", "final_ln_after_pool", "hf_model_name", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type");
+        section.IgnoreKeys("output_tokens", "final_ln_after_pool", "hf_model_name", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type");
         var config = new TextConfig
         {
             ContextLength = section.Integer("context_length", 77, 1, 1 << 16),
@@ -374,7 +374,7 @@ internal static class OpenClipConfigReader
         };
         if (width % config.Heads != 0)
             section.Problem("heads", $"expected a divisor of width {width}, found {config.Heads}.");
-        section.Forget("vocab_size", "mlp_ratio", "dim_head", "n_queries", "attn_pooler_heads", "embed_cls", "pad_id", "no_causal_mask", "final_ln_after_pool",
+        section.IgnoreKeys("vocab_size", "mlp_ratio", "dim_head", "n_queries", "attn_pooler_heads", "embed_cls", "pad_id", "no_causal_mask", "final_ln_after_pool",
             "pool_type", "proj_bias", "output_tokens", "act_kwargs", "norm_kwargs", "hf_tokenizer_name", "tokenizer_kwargs", "hf_model_name", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type");
         section.RefuseTheRest();
         return config;
@@ -431,7 +431,7 @@ internal static class OpenClipConfigReader
             ResizeMode = section.Choice("resize_mode", ResizeMode.Shortest, ("shortest", ResizeMode.Shortest), ("squash", ResizeMode.Squash)),
         };
         section.Choice("mode", "RGB", ("RGB", "RGB"));
-        section.Forget("size", "fill_color");
+        section.IgnoreKeys("size", "fill_color");
         section.RefuseTheRest();
         return options;
     }

@@ -170,9 +170,9 @@ internal static class SigLipConfig
         return side;
     }
 
-    private static int Heads(ConfigSection section, int width, int otherwise)
+    private static int Heads(ConfigSection section, int width, int fallback)
     {
-        int heads = section.Integer("num_attention_heads", otherwise, 1, 1 << 12);
+        int heads = section.Integer("num_attention_heads", fallback, 1, 1 << 12);
         if (width % heads == 0)
             return heads;
         section.Problem("num_attention_heads", $"expected a divisor of hidden_size {width}, found {heads}.");

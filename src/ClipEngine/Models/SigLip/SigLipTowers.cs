@@ -64,7 +64,7 @@ internal sealed partial class SigLipTowers : INamedImageTowers
         SigLipVisionConfig tower = Find(name)!;
         if (arguments is not null)
             tower = With(tower, arguments);
-        section.Forget("timm_proj_bias");
+        section.IgnoreKeys("timm_proj_bias");
         section.Choice("timm_pool", "map", ("map", "map"));
         section.Choice("timm_proj", "none", ("none", "none"));
         if (tower.Width != embedDimension)

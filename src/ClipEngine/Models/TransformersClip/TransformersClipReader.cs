@@ -186,19 +186,19 @@ internal static class TransformersClipReader
             throw new BadInputException(source, $"{VisionSection}.num_channels: expected 3 (RGB), found {channels}.");
     }
 
-    public static int Integer(JsonElement section, string key, int otherwise, string source, int maximum = 1 << 24)
+    public static int Integer(JsonElement section, string key, int fallback, string source, int maximum = 1 << 24)
     {
         if (section.ValueKind != JsonValueKind.Object || !section.TryGetProperty(key, out JsonElement value) || value.ValueKind == JsonValueKind.Null)
-            return otherwise;
+            return fallback;
         if (value.ValueKind != JsonValueKind.Number || !value.TryGetInt32(out int number) || number <= 0)
             throw new BadInputException(source, $"{key}: expected a positive whole number.");
         return number <= maximum ? number : throw new BadInputException(source, $"{key}: expected at most {maximum}, found {number}.");
     }
 
-    private static string Text(JsonElement section, string key, string otherwise, string source)
+    private static string Text(JsonElement section, string key, string fallback, string source)
     {
         if (section.ValueKind != JsonValueKind.Object || !section.TryGetProperty(key, out JsonElement value))
-            return otherwise;
+            return fallback;
         return value.ValueKind == JsonValueKind.String ? value.GetString()! : throw new BadInputException(source, $"{key}: expected text.");
     }
 }

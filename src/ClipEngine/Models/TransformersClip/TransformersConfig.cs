@@ -63,7 +63,7 @@ internal static class TransformersConfig
     public static (byte[] Config, byte[] Preprocessor) FromOpenClip(OpenClipConfig config)
     {
         ArgumentNullException.ThrowIfNull(config);
-        RefuseWhatCannotBeSaid(config);
+        ThrowIfUnsupported(config);
         byte[] model = Write(json =>
         {
             json.WriteStartArray("architectures");
@@ -94,7 +94,7 @@ internal static class TransformersConfig
         return (model, WritePreprocessor(config));
     }
 
-    private static void RefuseWhatCannotBeSaid(OpenClipConfig config)
+    private static void ThrowIfUnsupported(OpenClipConfig config)
     {
         VisionConfig vision = config.Vision;
         TextConfig text = config.Text;

@@ -117,10 +117,10 @@ internal static class TransformersProcessor
             : IsNumber(resample, PillowBilinear) ? Interpolation.Bilinear
             : throw Refuse("resample", $"expected 2 (bilinear) or 3 (bicubic), found {Show(resample)}");
 
-        private ImmutableArray<float> Numbers(string key, ImmutableArray<float> otherwise)
+        private ImmutableArray<float> Numbers(string key, ImmutableArray<float> fallback)
         {
             if (!TryGet(key, out JsonElement numbers))
-                return otherwise;
+                return fallback;
             if (numbers.ValueKind != JsonValueKind.Array || numbers.GetArrayLength() != 3 || numbers.EnumerateArray().Any(static number => number.ValueKind != JsonValueKind.Number || !number.TryGetSingle(out _)))
                 throw Refuse(key, $"expected three numbers, found {Show(numbers)}");
             return [.. numbers.EnumerateArray().Select(static number => number.GetSingle())];

@@ -67,7 +67,7 @@ internal sealed class CudaPlan(CudaDevice device) : IDisposable
         {
             device.Enqueue(launches, arguments);
             if (_seen.Count == Remembered)
-                Forget(0);
+                IgnoreKeys(0);
             _seen.Add(new Sequence(launches.ToArray(), arguments.ToArray(), 0));
         }
         else
@@ -94,7 +94,7 @@ internal sealed class CudaPlan(CudaDevice device) : IDisposable
     public void Dispose()
     {
         while (_seen.Count > 0)
-            Forget(_seen.Count - 1);
+            IgnoreKeys(_seen.Count - 1);
     }
 
     private int Find(ReadOnlySpan<NativeCudaLaunch> launches, ReadOnlySpan<ulong> arguments)
@@ -108,7 +108,7 @@ internal sealed class CudaPlan(CudaDevice device) : IDisposable
         return -1;
     }
 
-    private void Forget(int index)
+    private void IgnoreKeys(int index)
     {
         long graph = _seen[index].Graph;
         _seen.RemoveAt(index);
