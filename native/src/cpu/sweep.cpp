@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "core/half.h"
 #include "core/status.h"
 #include "core/thread_pool.h"
 #include "cpu/isa.h"
@@ -255,13 +256,6 @@ void pack_prompts(clipengine_sweep& sweep, const clipengine_sweep_plan& source, 
   sweep.plan.largest_value = static_cast<float>(std::min<double>(bound, std::numeric_limits<float>::max()));
 }
 
-// The nearest bf16, ties to even; magnitudes are far from overflow.
-uint32_t bfloat16_code(float value) {
-  uint32_t word;
-  std::memcpy(&word, &value, sizeof word);
-  return (word + 0x7FFF + (word >> 16 & 1)) >> 16;
-}
-
 // Whether fewer bits are of use, and what a bound is made of stays in range. Prompts stand in sweep.packed, row after row.
 bool can_narrow(const clipengine_sweep_plan& source, const Kernel& kernel, const Plan& plan) {
   if (source.precision == CLIPENGINE_SWEEP_IN_FLOAT32 || (kernel.narrow.precisions >> source.precision & 1) == 0) return false;
@@ -316,11 +310,9 @@ void narrow_prompts(clipengine_sweep& sweep) {
         double kept;
         uint32_t code;
         if (plan.precision == CLIPENGINE_SWEEP_IN_BFLOAT16) {
-          code = bfloat16_code(values[k]);
-          const uint32_t word = code << 16;
-          float rounded;
-          std::memcpy(&rounded, &word, sizeof rounded);
-          kept = rounded;
+          const uint16_t nearest = float_to_bf16(values[k]);
+          code = nearest;
+          kept = bf16_to_float(nearest);
         } else {
           const double limit = plan.precision == CLIPENGINE_SWEEP_IN_INT8 ? 127 : 32767;
           const double whole = std::clamp(std::nearbyint(values[k] / static_cast<double>(factor)), -limit, limit);

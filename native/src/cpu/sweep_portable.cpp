@@ -1,4 +1,5 @@
 // The probe sweep in the compiler's own 128-bit vectors: SSE2 or NEON, whatever every processor of the family has.
+#include "core/half.h"
 #include "cpu/sweep_plan.h"
 
 namespace clipengine::sweep {
@@ -71,24 +72,6 @@ inline double sum_of(DoubleVec x) {
   return two[0] + two[1];
 }
 
-// IEEE half to single: shift into place and correct the exponent by a multiplication, which handles subnormal halves too.
-inline float half_to_float(uint16_t half) {
-  const uint32_t exponent_and_fraction = static_cast<uint32_t>(half & 0x7FFF) << 13;
-  uint32_t word;
-  if ((half & 0x7C00) == 0x7C00) {
-    word = exponent_and_fraction | 0x7F800000u;
-  } else {
-    float value;
-    __builtin_memcpy(&value, &exponent_and_fraction, sizeof value);
-    value *= 0x1p112f;
-    __builtin_memcpy(&word, &value, sizeof word);
-  }
-  word |= static_cast<uint32_t>(half & 0x8000) << 16;
-  float result;
-  __builtin_memcpy(&result, &word, sizeof result);
-  return result;
-}
-
 template <int kType>
 inline Vec load_features(const uint8_t* p) {
   Vec result;
@@ -105,10 +88,7 @@ inline Vec load_features(const uint8_t* p) {
       if constexpr (kType == CLIPENGINE_SWEEP_FLOAT16) {
         result.v[i] = half_to_float(values[i]);
       } else {
-        const uint32_t word = static_cast<uint32_t>(values[i]) << 16;
-        float value;
-        __builtin_memcpy(&value, &word, sizeof value);
-        result.v[i] = value;
+        result.v[i] = bf16_to_float(values[i]);
       }
     }
   }

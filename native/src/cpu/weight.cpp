@@ -8,47 +8,13 @@
 #include <vector>
 
 #include "clipengine_cpu.h"
+#include "core/half.h"
 #include "core/status.h"
 #include "core/thread_pool.h"
 #include "cpu/isa.h"
 
 namespace clipengine::cpu {
 namespace {
-
-float from_half(uint16_t half) {
-  const uint32_t magnitude = half & 0x7fffu;
-  uint32_t bits = magnitude << 13;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  value *= 5.192296858534828e33f;  // 2^112: the difference of the exponents' biases; exact, denormals included
-  if (magnitude >= 0x7c00u) {
-    bits |= 0x7f800000u;
-    std::memcpy(&value, &bits, sizeof value);
-  }
-  return (half & 0x8000u) != 0 ? -value : value;
-}
-
-// Round to nearest even.
-uint16_t to_half(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  const uint32_t sign = bits >> 16 & 0x8000u;
-  const float magnitude = std::abs(value);
-  if (!(magnitude < 65520.0f)) return static_cast<uint16_t>(sign | (std::isnan(value) ? 0x7e00u : 0x7c00u));
-  if (magnitude < 6.103515625e-05f) {
-    return static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyintf(magnitude * 16777216.0f)));  // in steps of 2^-24
-  }
-  bits &= 0x7fffffffu;
-  bits += 0xfffu + (bits >> 13 & 1u);
-  return static_cast<uint16_t>(sign | ((bits >> 13) - (112u << 10)));
-}
-
-uint16_t to_bf16(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  if (std::isnan(value)) return static_cast<uint16_t>(bits >> 16 | 0x40u);
-  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
 
 template <typename Stored, typename Convert>
 void convert(const void* data, int64_t first, int64_t count, float* output, const Convert& one) {
@@ -135,7 +101,7 @@ struct PanelPacker {
           for (int64_t c = 0; c < width; ++c) {
             const float value = c < here && k < depth ? at(c, k) : 0.0f;
             const int64_t at_word = per_word == 2 ? place(k / 2, c) : k * width + c;
-            out[at_word * per_word + k % per_word] = half ? to_half(value) : to_bf16(value);
+            out[at_word * per_word + k % per_word] = half ? float_to_half(value) : float_to_bf16(value);
           }
         }
         break;
@@ -169,15 +135,8 @@ void convert_to_float(const void* data, int32_t type, int64_t first, int64_t cou
     case CLIPENGINE_FLOAT32:
       std::memcpy(output, static_cast<const char*>(data) + first * 4, static_cast<size_t>(count) * 4);
       break;
-    case CLIPENGINE_FLOAT16: convert<uint16_t>(data, first, count, output, from_half); break;
-    case CLIPENGINE_BFLOAT16:
-      convert<uint16_t>(data, first, count, output, [](uint16_t stored) {
-        const uint32_t bits = static_cast<uint32_t>(stored) << 16;
-        float value;
-        std::memcpy(&value, &bits, sizeof value);
-        return value;
-      });
-      break;
+    case CLIPENGINE_FLOAT16: convert<uint16_t>(data, first, count, output, half_to_float); break;
+    case CLIPENGINE_BFLOAT16: convert<uint16_t>(data, first, count, output, bf16_to_float); break;
     case CLIPENGINE_FLOAT64: convert<double>(data, first, count, output, [](double stored) { return static_cast<float>(stored); }); break;
     default: throw Error(CLIPENGINE_UNSUPPORTED, "a weight's elements must be fp16, bf16, fp32 or fp64");
   }

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/half.h"
 #include "core/status.h"
 #include "cuda/kernels/product_tiles.h"
 
@@ -71,15 +72,7 @@ double read_number(const unsigned char* at, ProductType type) {
   }
   uint16_t half = 0;
   std::memcpy(&half, at, 2);
-  if (type == ProductType::kBf16) {
-    const uint32_t word = static_cast<uint32_t>(half) << 16;
-    float value = 0;
-    std::memcpy(&value, &word, 4);
-    return value;
-  }
-  const int exponent = half >> 10 & 31, mantissa = half & 1023;
-  const double size = exponent == 31 ? (mantissa ? NAN : INFINITY) : exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
-  return half >> 15 ? -size : size;
+  return type == ProductType::kBf16 ? bf16_to_float(half) : half_to_float(half);
 }
 
 // Device memory of a check.

@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include "core/half.h"
 #include "core/status.h"
 #include "cuda/sweep_worker.h"
 
@@ -43,10 +44,7 @@ float stored_value(const void* values, int32_t type, int64_t index) {
     }
     case CLIPENGINE_SWEEP_BFLOAT16: {
       std::memcpy(&half, bytes + index * 2, sizeof half);
-      const uint32_t word = static_cast<uint32_t>(half) << 16;
-      float value;
-      std::memcpy(&value, &word, sizeof value);
-      return value;
+      return bf16_to_float(half);
     }
     case CLIPENGINE_SWEEP_FLOAT16: {
       std::memcpy(&half, bytes + index * 2, sizeof half);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/half.h"
 #include "core/status.h"
 #include "cuda/ranges.h"
 
@@ -18,42 +19,11 @@ constexpr int64_t kMostFewShared = 96 << 10;
 int64_t aligned(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 int64_t divided(int64_t total, int64_t by) { return (total + by - 1) / by; }
 
-// Round to nearest even.
-uint16_t to_bfloat(float value) {
-  uint32_t word;
-  std::memcpy(&word, &value, 4);
-  return static_cast<uint16_t>((word + 0x7fffu + (word >> 16 & 1u)) >> 16);
-}
-float bfloat_to_float(uint16_t bits) {
-  const uint32_t word = static_cast<uint32_t>(bits) << 16;
-  float value;
-  std::memcpy(&value, &word, 4);
-  return value;
-}
-
-// Round to nearest even; |value| at most 65504.
-uint16_t to_half(float value) {
-  const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
-  const float magnitude = std::abs(value);
-  if (magnitude < 0x1p-14f) return static_cast<uint16_t>(sign | static_cast<int>(std::nearbyint(std::ldexp(static_cast<double>(magnitude), 24))));
-  int exponent;
-  const double mantissa = std::frexp(static_cast<double>(magnitude), &exponent);  // [0.5, 1)
-  // A mantissa that rounds up to 2048 carries into the exponent, as it should.
-  return static_cast<uint16_t>(sign | (((exponent + 14) << 10) + (static_cast<int>(std::nearbyint(mantissa * 2048)) - 1024)));
-}
-
 void put(unsigned char* base, int64_t at, const void* source, size_t bytes) {
   if (bytes > 0) std::memcpy(base + at, source, bytes);
 }
 
 }  // namespace
-
-float half_to_float(uint16_t half) {
-  const int exponent = half >> 10 & 31, fraction = half & 1023;
-  const float sign = (half & 0x8000) != 0 ? -1.0f : 1.0f;
-  if (exponent == 31) return fraction != 0 ? std::nanf("") : sign * HUGE_VALF;
-  return sign * (exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24) : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25));
-}
 
 SweepWorker::Slot::Slot(Device& device) : input_staging(device), output_staging(device), input(device), output(device), uploaded(device), computed(device), downloaded(device) {}
 
@@ -111,9 +81,9 @@ SweepWorker::Prompts& SweepWorker::prompts_for(const RowFormat& format, bool is_
     for (int64_t p = 0; p < count; ++p) {
       for (int64_t k = 0; k < width; ++k) {
         float& value = rest[static_cast<size_t>(p * width + k)];
-        const uint16_t bits = is_half ? to_half(value) : to_bfloat(value);
+        const uint16_t bits = is_half ? float_to_half(value) : float_to_bf16(value);
         values[piece_elements * static_cast<size_t>(piece) + static_cast<size_t>(p * format.width + k)] = bits;
-        value -= is_half ? half_to_float(bits) : bfloat_to_float(bits);
+        value -= is_half ? half_to_float(bits) : bf16_to_float(bits);
         is_exact = is_exact && value == 0;
       }
     }

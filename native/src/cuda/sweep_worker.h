@@ -14,8 +14,6 @@ namespace clipengine::cuda {
 // Scores are kept in base 2.
 constexpr double kScoreLog2E = 1.44269504088896340736;
 
-float half_to_float(uint16_t half);
-
 // What the devices of one run share. Slices are dealt in the order of rows, so that the first refused row is always found.
 struct SharedRun {
   SharedRun(const clipengine_sweep_batch& b, const ResidentFeatures* r, int64_t f) : batch(b), resident(r), first_row(f) {}

@@ -1,6 +1,7 @@
 #include <cstdint>
 
 #include "amx/tiles.h"
+#include "core/half.h"
 
 namespace {
 constexpr bool kBf16Pairs = true;

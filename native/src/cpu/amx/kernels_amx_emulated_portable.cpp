@@ -1,5 +1,6 @@
 // The kernels of kernels_amx.cpp with the tile registers in software, for processors without AVX-512: the tiles' bits are the unit's, and what
 // is computed around them is that of the portable set.
+#include "core/half.h"
 #include "cpu/kernels.h"
 
 namespace clipengine::cpu {

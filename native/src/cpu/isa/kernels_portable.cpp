@@ -1,4 +1,5 @@
 // The kernels for any processor: the compiler's own vectors of four floats.
+#include "core/half.h"
 #include "cpu/kernels.h"
 
 namespace clipengine::cpu {

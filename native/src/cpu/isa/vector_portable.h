@@ -60,19 +60,7 @@ static inline Vector widen_bf16(const uint16_t* p) {
 }
 static inline Vector widen_fp16(const uint16_t* p) {
   Vector v;
-  for (int i = 0; i < 4; ++i) {
-    // A half's exponent and fraction, read as a float's, are 2^112 too small; the product below is exact, denormals included.
-    const uint32_t half = p[i], magnitude = half & 0x7fffu;
-    uint32_t bits = magnitude << 13;
-    float x;
-    __builtin_memcpy(&x, &bits, sizeof x);
-    x *= 5.192296858534828e33f;  // 2^112
-    if (magnitude >= 0x7c00u) {
-      bits |= 0x7f800000u;
-      __builtin_memcpy(&x, &bits, sizeof x);
-    }
-    v[i] = (half & 0x8000u) != 0 ? -x : x;
-  }
+  for (int i = 0; i < 4; ++i) v[i] = clipengine::half_to_float(p[i]);
   return v;
 }
 
