@@ -7,7 +7,7 @@ namespace ClipEngine.Checkpoints;
 /// OpenCLIP's models with their published weights, and its plain ViTs without any, as data (<c>catalogue.json</c>, embedded).
 /// </summary>
 /// <remarks>
-/// <para>Sizes, addresses, activations and pixel statistics are open_clip 3.3.0's. One of its rows is wrong and is corrected here:
+/// <para>Sizes, addresses, activations and pixel statistics are open_clip 3.3.0's, of towers of timm those of its 4.2.0.dev0. One of its rows is wrong and is corrected here:
 /// it sends <c>ViT-B-16-plus-240/laion400m_e32</c> to the repository of epoch 31; here these weights come from the release file only,
 /// whose hash tells the epochs apart.</para>
 /// <para>Of hashes, OpenAI's addresses hold whole ones, open_clip's release files the first 8 digits in their names, and nothing is
