@@ -1,7 +1,8 @@
 """Writes CLIP's towers as ONNX files for ONNX Runtime: plain PyTorch modules of our own with open_clip's arithmetic (fused
 projection, exact GELU, pre-norm blocks) and random weights, which cost what trained ones cost.
 
-    python3 export_towers.py OUTDIR [NAME...]        NAME: ViT-B-32 ViT-B-16 ViT-L-14 convnext_base_w MobileCLIP2-S0; the text tower goes with ViT-B-32
+    python3 export_towers.py OUTDIR [NAME...]        NAME: ViT-B-32 ViT-B-16 ViT-L-14 convnext_base_w MobileCLIP2-S0
+                                                    ViT-B-16-SigLIP EVA02-B-16 PE-Core-B-16; the text tower goes with ViT-B-32
 
 Beside NAME.TOWER.onnx lie .in.bin, .ref.bin (PyTorch's own output), .weights.bin and .json for towers/. Needs PyTorch 1.13 or later.
 """
@@ -151,9 +152,98 @@ class FastVit(nn.Module):
         return self.head(self.layers(pixels).mean((2, 3)))
 
 
-CONVOLUTIONAL = {
+def heads_of(x, heads):
+    n, t, w = x.shape
+    return x.reshape(n, t, heads, w // heads).transpose(1, 2)
+
+
+def attend(q, k, v):
+    x = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1) @ v
+    return x.transpose(1, 2).flatten(2)
+
+
+class AttentionPool(nn.Module):
+    """One learned query over all tokens, then an MLP (timm's AttentionPoolLatent)."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.latent = nn.Parameter(torch.randn(1, 1, width) * width ** -0.5)
+        self.q, self.kv, self.proj = nn.Linear(width, width), nn.Linear(width, 2 * width), nn.Linear(width, width)
+        self.norm, self.fc1, self.fc2 = nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        k, v = self.kv(x).chunk(2, -1)
+        q = self.q(self.latent.expand(x.shape[0], -1, -1))
+        y = self.proj(attend(heads_of(q, self.heads), heads_of(k, self.heads), heads_of(v, self.heads)))
+        return (y + self.fc2(nn.functional.gelu(self.fc1(self.norm(y)))))[:, 0]
+
+
+class TimmBlock(nn.Module):
+    """With rotary positions over the patches, and EVA02's gated MLP and inner norms, where they are asked for."""
+
+    def __init__(self, width, heads, rotary=False, eva=False):
+        super().__init__()
+        self.heads, self.rotary, self.eva = heads, rotary, eva
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        hidden = width * 8 // 3 if eva else 4 * width
+        self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        if eva:
+            self.gate, self.inner, self.hidden_norm = nn.Linear(width, hidden), nn.LayerNorm(width), nn.LayerNorm(hidden)
+
+    def turn(self, x, cos, sin):
+        first, rest = x[:, :, :1], x[:, :, 1:]
+        turned = torch.stack([-rest[..., 1::2], rest[..., ::2]], -1).flatten(-2)
+        return torch.cat([first, rest * cos + turned * sin], 2)
+
+    def forward(self, x, cos, sin):
+        q, k, v = (heads_of(part, self.heads) for part in self.qkv(self.norm1(x)).chunk(3, -1))
+        if self.rotary:
+            q, k = self.turn(q, cos, sin), self.turn(k, cos, sin)
+        y = attend(q, k, v)
+        x = x + self.out(self.inner(y) if self.eva else y)
+        y = self.norm2(x)
+        y = self.hidden_norm(nn.functional.silu(self.gate(y)) * self.fc1(y)) if self.eva else nn.functional.gelu(self.fc1(y))
+        return x + self.fc2(y)
+
+
+class TimmVision(nn.Module):
+    """Towers of timm's transformers at 224 pixels: SigLIP (no class token), EVA02, Perception Encoder."""
+
+    size = 224
+
+    def __init__(self, width, depth, heads, patch, embedding, class_token, pools, rotary=False, eva=False, pre_norm=False):
+        super().__init__()
+        count = (self.size // patch) ** 2
+        self.conv = nn.Conv2d(3, width, patch, patch)
+        self.class_token = nn.Parameter(torch.randn(1, 1, width)) if class_token else None
+        self.positions = nn.Parameter(torch.randn(count + class_token, width) * width ** -0.5)
+        self.pre, self.norm = nn.LayerNorm(width) if pre_norm else nn.Identity(), nn.LayerNorm(width)
+        self.layers = nn.ModuleList(TimmBlock(width, heads, rotary, eva) for _ in range(depth))
+        self.pool = AttentionPool(width, 8 if pre_norm else heads) if pools else None
+        self.proj = nn.Linear(width, embedding) if embedding else nn.Identity()
+        angles = torch.rand(count, width // heads) * 6.28
+        self.register_buffer("cos", angles.cos())
+        self.register_buffer("sin", angles.sin())
+
+    def forward(self, pixels):
+        x = self.conv(pixels).flatten(2).transpose(1, 2)
+        if self.class_token is not None:
+            x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], 1)
+        x = self.pre(x + self.positions)
+        for layer in self.layers:
+            x = layer(x, self.cos, self.sin)
+        x = self.norm(x)
+        return self.proj(self.pool(x) if self.pool is not None else x[:, 0])
+
+
+OTHERS = {
     "convnext_base_w": lambda: ConvNext((3, 3, 27, 3), 128, 640),
     "MobileCLIP2-S0": lambda: FastVit((2, 6, 10, 2), 64, 512),
+    "ViT-B-16-SigLIP": lambda: TimmVision(768, 12, 12, 16, 0, class_token=False, pools=True),
+    "EVA02-B-16": lambda: TimmVision(768, 12, 12, 16, 512, class_token=True, pools=False, rotary=True, eva=True),
+    "PE-Core-B-16": lambda: TimmVision(768, 12, 12, 16, 1024, class_token=True, pools=True, rotary=True, pre_norm=True),
 }
 
 
@@ -199,8 +289,8 @@ def main():
     os.makedirs(folder, exist_ok=True)
     for name in names:
         torch.manual_seed(0)
-        if name in CONVOLUTIONAL:
-            module = CONVOLUTIONAL[name]()
+        if name in OTHERS:
+            module = OTHERS[name]()
             export(folder, name + ".image", module, torch.randn(3, 3, module.size, module.size), "pixels")
             continue
         export(folder, name + ".image", Vision(*VISION[name]), torch.randn(3, 3, 224, 224), "pixels")  # 3, not the traced 2

@@ -214,7 +214,14 @@ internal static class DemoData
         }
 
         models[0]!["model"] = Path.Combine(demo, model);
-        spec.AsObject().Remove("comparisons");
+        spec.AsObject().Remove("comparisons"); // between models, and here is one
+        JsonArray families = spec["families"]!.AsArray();
+        for (int i = families.Count - 1; i >= 0; i--)
+        {
+            if (families[i]!["comparisons"] is not null)
+                families.RemoveAt(i);
+        }
+
         foreach (string file in new[] { "metadata", "images" })
             spec["probe"]![file] = Path.Combine(demo, (string)spec["probe"]![file]!);
         File.WriteAllText(path, spec.ToJsonString());
