@@ -77,7 +77,9 @@ internal sealed class ModelArguments
     {
         ProbeModelFiles found = new ClipProbeModels().Find(Name(parsed), parsed.GetValue(_acceptActivationMismatch));
         string config = parsed.GetValue(_config) ?? "";
-        IEnumerable<string> files = found.Files.Append(config).Where(FilePlace.IsFile);
+        // A configuration that is named is read with what lies beside it.
+        string[] named = FilePlace.IsFile(config) ? ModelInputs.Beside(Path.GetDirectoryName(Path.GetFullPath(config))!) : [];
+        IEnumerable<string> files = found.Files.Append(config).Where(FilePlace.IsFile).Concat(named);
         yield return new("model", StageLedger.Key(files.Select(static file => InputFiles.Describe("model", file)).Select(static file => $"{file.Name} {file.Sha256}").Append(found.Configuration ?? "")));
         yield return new("configuration", FilePlace.IsFile(config) ? "a file" : config);
         yield return new("image size", parsed.GetValue(_imageSize) ?? "the model's");

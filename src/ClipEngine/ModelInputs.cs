@@ -9,10 +9,13 @@ namespace ClipEngine;
 /// <param name="Configuration">The configuration where it is not among the files; else null.</param>
 public sealed record ModelInputs(string Path, IReadOnlyList<string> Files, string? Configuration)
 {
-    private const string ConfigurationName = "open_clip_config.json";
-
     // What lies beside the weights and decides about their results.
-    private static readonly string[] s_companions = [ConfigurationName, "config.json", "processor_config.json", "preprocessor_config.json", "tokenizer.json", "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"];
+    private static readonly string[] s_companions = 
+    [
+        "open_clip_config.json", "config.json", "timm_model.json", "hf_text_model.json", "processor_config.json", "preprocessor_config.json",
+        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",
+        "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin",
+    ];
 
     /// <summary>Finds a model's files; loads nothing.</summary>
     /// <param name="model">A folder, a file of weights, or a name of the catalogue.</param>
@@ -24,7 +27,7 @@ public sealed record ModelInputs(string Path, IReadOnlyList<string> Files, strin
         model = ModelLocation.Resolve(model);
         if (FilePlace.IsFolder(model))
         {
-            string[] beside = [.. s_companions.Select(name => System.IO.Path.Combine(model, name)).Where(FilePlace.IsFile)];
+            string[] beside = Beside(model);
             string weights = Checkpoint.FindWeights(model);
             // A sharded checkpoint is its index and every shard beside it.
             string[] shards = weights.EndsWith(".json", StringComparison.Ordinal) ? [.. Directory.GetFiles(model, "*.safetensors").Where(path => !beside.Contains(path)).Order(StringComparer.Ordinal)] : [];
@@ -33,8 +36,7 @@ public sealed record ModelInputs(string Path, IReadOnlyList<string> Files, strin
 
         if (FilePlace.IsFile(model))
         {
-            string configuration = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(model))!, ConfigurationName);
-            return new ModelInputs(model, [model, .. new[] { configuration }.Where(FilePlace.IsFile)], null);
+            return new ModelInputs(model, [model, .. Beside(System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(model))!).Where(file => !FilePlace.IsSame(file, model))], null);
         }
 
         CatalogueEntry entry = ModelCatalogue.TryFind(model)
@@ -46,4 +48,7 @@ public sealed record ModelInputs(string Path, IReadOnlyList<string> Files, strin
         // Loaded by name: one file may be several entries, and only the name says whether ViT-B-32 or ViT-B-32-quickgelu is meant.
         return new ModelInputs(entry.Name, [stored.Path], described.ConfigurationFor(entry));
     }
+
+    /// <summary>The files of a folder that decide, beside weights, about a model's results: for a folder of weights, or of a configuration that was named.</summary>
+    internal static string[] Beside(string folder) => [.. s_companions.Select(name => System.IO.Path.Combine(folder, name)).Where(FilePlace.IsFile)];
 }

@@ -15,6 +15,9 @@ internal abstract class AttributeTable(string path)
     /// <summary>The file, or the first of several, as the user named it.</summary>
     public string Path { get; } = path;
 
+    /// <summary>Every file that is read.</summary>
+    public virtual IReadOnlyList<string> Files => [Path];
+
     /// <summary>Opens a table by its kind.</summary>
     /// <param name="paths">One <c>.parquet</c> or <c>.safetensors</c> file, one or more webdataset shards (<c>.tar</c>) or folders of them, or one CSV file of any other name.</param>
     /// <exception cref="BadInputException">Several files that are no shards, or a folder without any.</exception>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using ClipEngine.Audit.Runs;
 using ClipEngine.Files;
 
 namespace ClipEngine.Audit.Balancing;
@@ -76,6 +77,7 @@ internal static class BalanceRun
         using var culture = InvariantCulture.Begin();
         Check(request);
         AttributeTable table = AttributeTable.Open(request.Tables);
+        ResultDirectory.RefuseInputs(directory, table.Files, ["tables", TrainingList.ShardFolder], ["weights.csv", "balance.json", "report.html", TrainingList.RepeatsName, TrainingList.CsvName]);
         Directory.CreateDirectory(directory);
         BalanceProblem problem = request.Problem;
         using var rows = new DistinctRows(problem.RowWidth, directory);

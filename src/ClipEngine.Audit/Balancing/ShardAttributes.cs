@@ -18,6 +18,9 @@ internal sealed class ShardAttributes(IReadOnlyList<string> shards) : AttributeT
     /// <summary>Larger ones are no sidecars of a sample.</summary>
     private const int MostSidecarBytes = 16 << 20;
 
+    /// <inheritdoc/>
+    public override IReadOnlyList<string> Files => shards;
+
     /// <summary>Whether a path names a shard, by its extension.</summary>
     public static bool IsShard(string path) => System.IO.Path.GetExtension(path).Equals(".tar", StringComparison.OrdinalIgnoreCase);
 
@@ -106,8 +109,8 @@ internal sealed class ShardAttributes(IReadOnlyList<string> shards) : AttributeT
 
     private IEnumerable<string> FirstKeys()
     {
-        Sample first = Samples(shards[0], withBytes: false).First();
-        using JsonDocument sidecar = Parse(shards[0], first);
+        (string shard, Sample first) = shards.SelectMany(static shard => Samples(shard, withBytes: false).Take(1), static (shard, sample) => (shard, sample)).First();
+        using JsonDocument sidecar = Parse(shard, first);
         return [.. sidecar.RootElement.EnumerateObject().Select(static member => member.Name)];
     }
 

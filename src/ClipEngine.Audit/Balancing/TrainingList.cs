@@ -14,7 +14,7 @@ internal static class TrainingList
     /// <summary>The keep-and-repeat list.</summary>
     public const string RepeatsName = "repeats.csv";
 
-    /// <summary>The rows of tables (<c>--train-data train.csv --dataset-type csv</c>).</summary>
+    /// <summary>The rows of tables (<c>--train-data train.csv --dataset-type csv --csv-separator ,</c>).</summary>
     public const string CsvName = "train.csv";
 
     /// <summary>The samples of shards (<c>--train-data train/{00000..00009}.tar --dataset-type webdataset</c>).</summary>

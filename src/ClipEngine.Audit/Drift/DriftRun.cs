@@ -45,6 +45,7 @@ internal static class DriftRun
         string folder = Path.GetDirectoryName(Path.GetFullPath(specPath))!;
         // A path below the spec's folder, or else a name of the catalogue.
         string Resolve(string model) => Path.Exists(Path.Combine(folder, model)) ? Path.Combine(folder, model) : model;
+        RefuseInputs(directory, [specPath, Path.Combine(folder, spec.Metadata), .. spec.Pairs.SelectMany(pair => new[] { Resolve(pair.Before), Resolve(pair.After) })]);
         var pairs = new List<DriftPair>();
         var measured = new List<IReadOnlyList<MeasuredDrift>>();
         foreach (DriftPairSpec pair in spec.Pairs)
@@ -60,12 +61,16 @@ internal static class DriftRun
         return study;
     }
 
+    private static void RefuseInputs(string directory, IEnumerable<string> inputs) =>
+        ResultDirectory.RefuseInputs(directory, inputs.Where(FilePlace.IsFile), ["tables", "figures"], ["drift.json", "study.json", "report.html"]);
+
     private static (DriftResult Result, IReadOnlyList<MeasuredDrift> Measures) Run(
         string before, string after, DriftSpec spec, string specPath, string directory, IProbeModelSource source, Action<string> progress, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(source);
         ArgumentNullException.ThrowIfNull(progress);
         string folder = Path.GetDirectoryName(Path.GetFullPath(specPath))!;
+        RefuseInputs(directory, [specPath, Path.Combine(folder, spec.Metadata), before, after]);
         Probe probe = ProbeReader.ReadCsv(Path.Combine(folder, spec.Metadata), new ProbeColumns { Id = spec.Id, File = spec.File, Person = spec.Person, Group = [spec.Set] });
         string[] sets = [.. probe.Images.Select(image => image.Group)];
         string[] concepts = spec.Concepts.Count > 0 ? [.. spec.Concepts] : [.. sets.Distinct().Except(spec.Groups)];

@@ -62,8 +62,8 @@ internal sealed record DriftSpec
             throw new BadInputException(path, "groups must name two different sets.", "For example \"groups\": [\"men\", \"women\"].");
         if (spec.Concepts.Intersect(spec.Groups).Any())
             throw new BadInputException(path, "a group is among the concepts.", "Concepts are held against the groups; take it out.");
-        if (spec.Pairs.GroupBy(pair => pair.Name, StringComparer.OrdinalIgnoreCase).FirstOrDefault(names => names.Count() > 1) is { } twice)
-            throw new BadInputException(path, $"pairs: '{BadInputException.Escape(twice.Key, 60)}' is there more than once.", "Give each pair a name of its own; it names a folder.");
+        if (spec.Pairs.GroupBy(pair => DriftStudyReport.FolderOf(pair.Name), StringComparer.OrdinalIgnoreCase).FirstOrDefault(names => names.Count() > 1) is { } twice)
+            throw new BadInputException(path, $"pairs: the folder '{BadInputException.Escape(twice.Key, 60)}' would be written more than once ({string.Join(", ", twice.Take(5).Select(static pair => BadInputException.Escape(pair.Name, 60)))}).", "Give each pair a name of its own; it names a folder.");
         if (spec.Pairs.FirstOrDefault(pair => string.IsNullOrWhiteSpace(pair.Name) || pair.Before.Length == 0 || pair.After.Length == 0) is not null)
             throw new BadInputException(path, "pairs: a name or a model is empty.", "Each pair needs name, before and after.");
         if (spec.Pairs.FirstOrDefault(pair => DriftStudyReport.FolderOf(pair.Name) is "tables" or "figures") is { } taken)

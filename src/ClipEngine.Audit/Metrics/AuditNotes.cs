@@ -20,7 +20,7 @@ internal static class AuditNotes
             new(NoteKind.Method, "What counts the same (weighting)", weighting),
             new(NoteKind.Method, "Images of one person (clustering)", Clustering(result)),
             new(NoteKind.Method, "Intervals of this run",
-                $"Every interval has a nominal coverage of {percent} %. Shares carry Wilson's score interval and their gaps Newcombe's; ratios of shares MOVER-R and averages over groups MOVER on Wilson's. Mean probabilities and their gaps carry Gaffke's interval for bounded values; other means and differences of means between arms a bootstrap over persons, bias-corrected and accelerated where the corrections exist, and a normal interval beyond {Resampled.LargestResampled} persons ({result.Provenance.Resamples} resamples, seed {result.Provenance.Seed}). The tables name the method beside each interval."),
+                $"Every interval has a nominal coverage of {percent} %. Shares carry Wilson's score interval and their gaps Newcombe's; ratios of shares MOVER-R and averages over groups MOVER on Wilson's. Mean probabilities and their gaps carry Gaffke's interval for bounded values up to {Resampled.LargestResampled} persons; other means and differences of means between arms a bootstrap over persons, bias-corrected and accelerated where the corrections exist, and all of them a normal interval beyond {Resampled.LargestResampled} persons ({result.Provenance.Resamples} resamples, seed {result.Provenance.Seed}). The tables name the method beside each interval."),
             new(NoteKind.Method, "How well the intervals hold (coverage)",
                 "Each kind of interval was tried on simulated samples whose truth is known, with few images, rare labels, several images a person, persons in several groups and persons of unequal weight; docs/statistics.md has the table, and 'tools/coverage' makes it again. Nominal 95 % intervals held the truth in 92 to 100 % there. Intervals of mean probabilities are wider than they need be, most of all where a few images carry the mean: such means are marked."),
             new(NoteKind.Method, "Several tests (multiplicity)", Multiplicity(result)),
@@ -54,7 +54,7 @@ internal static class AuditNotes
         {
             notes.Add(new Note(NoteKind.Method, "Bias by name",
                 "A word of two is preferred for an image where its sentence's score is the larger one; equal scores count one half. Preferences carry the intervals of rates. Over pairs of words the size of a gap is averaged, and the largest taken; their intervals are the mean and the envelope of the pairs' intervals at Bonferroni's level, which hold together, so that they cover at least as often as their level says. " +
-                "Skew of rankings has no interval but its distribution by chance. Accuracy and recall carry Wilson's interval on the effective number of images over persons; every image counts the same in them."));
+                "Skew of rankings has no interval but its distribution by chance; every image counts the same in it, whatever its weight. Accuracy and recall carry Wilson's interval on the effective number of images over persons; every image counts the same in them."));
         }
 
         if (result.Sensitivity.Count > 0)

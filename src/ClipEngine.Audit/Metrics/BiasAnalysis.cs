@@ -39,7 +39,9 @@ internal static class BiasAnalysis
             double[] outcomes = Preferred(matrix);
             return Enumerable.Range(0, grouping.Keys.Count).Select(group => PersonShare.Of(grouping.Persons[group], grouping.PersonOf, grouping.Weights, outcomes)).ToArray();
         })];
-        (int First, int Second)[] groups = [.. Enumerable.Range(0, grouping.Keys.Count).SelectMany(first => Enumerable.Range(first + 1, grouping.Keys.Count - first - 1).Select(second => (first, second)))];
+        (int First, int Second)[] groups = grouping.Keys.Count > GroupMetricFrame.MostGroupsInPairs
+            ? [.. Enumerable.Range(0, grouping.Keys.Count).Where(group => group != grouping.Reference).Select(group => (group, grouping.Reference))]
+            : [.. Enumerable.Range(0, grouping.Keys.Count).SelectMany(first => Enumerable.Range(first + 1, grouping.Keys.Count - first - 1).Select(second => (first, second)))];
         // The intervals of one summary hold together: Bonferroni over the gaps in it.
         AssociationSummary Over((int First, int Second)[] of)
         {

@@ -12,6 +12,7 @@ internal sealed class Resampled
     private readonly PersonSample _sample;
     private readonly double[][]? _distributions;
     private readonly int _images;
+    private readonly int[] _numbers;
     private readonly BoundedMean? _bounded;
 
     /// <summary>Draws.</summary>
@@ -26,6 +27,7 @@ internal sealed class Resampled
     {
         _sample = sample;
         _images = images;
+        _numbers = numbers;
         if (sample.Persons is < 2 or > LargestResampled)
             return;
         if (isBounded)
@@ -40,9 +42,20 @@ internal sealed class Resampled
     public Estimate Mean(int column, IntervalOptions options) => Combination([this], [1], column, options);
 
     /// <summary>The first sample's mean minus the second's.</summary>
-    public static Estimate Gap(Resampled first, Resampled second, int column, IntervalOptions options) => first._images == 0 || second._images == 0
-        ? new Estimate(first._images + second._images, null, null)
-        : Combination([first, second], [1, -1], column, options);
+    public static Estimate Gap(Resampled first, Resampled second, int column, IntervalOptions options)
+    {
+        int images = first._images + second._images;
+        if (first._images == 0 || second._images == 0)
+            return new Estimate(images, null, null);
+        if (Math.Max(first._sample.Persons, second._sample.Persons) <= LargestResampled || Math.Min(first._sample.Persons, second._sample.Persons) < 2)
+            return Combination([first, second], [1, -1], column, options);
+        // Each person's share in the difference, so that those who stand in both samples are no two persons.
+        var influences = new Dictionary<int, double>();
+        first.AddInfluences(column, 1, influences);
+        second.AddInfluences(column, -1, influences);
+        double value = first._sample.Mean(column) - second._sample.Mean(column);
+        return new Estimate(images, value, Normal(value, influences.Values.Sum(static influence => influence * influence), options.Level));
+    }
 
     /// <summary>The average of the samples' means, each sample counting the same; samples without images are left out.</summary>
     public static Estimate Average(IEnumerable<Resampled> samples, int column, IntervalOptions options)
@@ -119,6 +132,20 @@ internal sealed class Resampled
                 return new Estimate(_images, value, Normal(value, _variances[index], options.Level));
             double[][] left = [.. _left[index].Select(part => part.Select(apart => value + apart).ToArray())];
             return new Estimate(_images, value, Bootstrap.Interval(_drawn[index]!, value, left, options.Level, options.Method));
+        }
+    }
+
+    /// <summary>Adds c times what each person adds to the mean's error, by the person's number; the sum of their squares is <see cref="Variance"/> for c = 1.</summary>
+    private void AddInfluences(int column, double coefficient, Dictionary<int, double> influences)
+    {
+        double mean = _sample.Mean(column), total = 0;
+        for (int person = 0; person < _sample.Persons; person++)
+            total += _sample.Weights[person];
+        double scale = coefficient * Math.Sqrt(_sample.Persons / (_sample.Persons - 1.0)) / total;
+        for (int person = 0; person < _sample.Persons; person++)
+        {
+            double residual = _sample.Row(person)[column] - (mean * _sample.Weights[person]);
+            influences[_numbers[person]] = influences.GetValueOrDefault(_numbers[person]) + (scale * residual);
         }
     }
 

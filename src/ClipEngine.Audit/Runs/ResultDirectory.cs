@@ -35,13 +35,21 @@ public static class ResultDirectory
     /// <param name="directory">The run's folder.</param>
     /// <param name="inputs">All that the run reads: the spec, tables, images, weights, scores and features.</param>
     /// <exception cref="BadInputException">One of them lies where the run writes; names it.</exception>
-    internal static void RefuseInputs(string directory, IEnumerable<string> inputs)
+    internal static void RefuseInputs(string directory, IEnumerable<string> inputs) =>
+        RefuseInputs(directory, inputs, Folders, [ResultFile, StageLedger.FileName, ResultDatabase.FileName, "run.json", "timings.json", "report.html"]);
+
+    /// <summary>The same for results of another kind.</summary>
+    /// <param name="directory">Where they are written.</param>
+    /// <param name="inputs">Files that are read.</param>
+    /// <param name="ownFolders">Folders below it that are written into.</param>
+    /// <param name="ownFiles">Files in it that are written.</param>
+    /// <exception cref="BadInputException">An input would be overwritten or taken away.</exception>
+    internal static void RefuseInputs(string directory, IEnumerable<string> inputs, IReadOnlyList<string> ownFolders, IReadOnlyList<string> ownFiles)
     {
         if (!FilePlace.IsFolder(directory))
             return;
-        string[] own = [.. Folders.Select(name => Real(Path.Combine(directory, name)) + Path.DirectorySeparatorChar)];
-        string[] files = [.. new[] { ResultFile, StageLedger.FileName, ResultDatabase.FileName, "run.json", "timings.json", "report.html" }
-            .Select(name => Path.Combine(directory, name)).Where(FilePlace.IsFile)];
+        string[] own = [.. ownFolders.Select(name => Real(Path.Combine(directory, name)) + Path.DirectorySeparatorChar)];
+        string[] files = [.. ownFiles.Select(name => Path.Combine(directory, name)).Where(FilePlace.IsFile)];
         // Few folders hold many inputs.
         var folders = new Dictionary<string, bool>(StringComparer.Ordinal);
         foreach (string input in inputs)
@@ -141,7 +149,8 @@ public static class ResultDirectory
                 Models = [.. experiment.Models.Select(model => model with
                 {
                     Probabilities = Scores.ScoreMatrixReader.ReadProbabilities(
-                        ScoreFile(directory, model.Model, experiment.Key, ReadingOf(result, model.Model)), result.Probe.Images.Count, experiment.Labels.Count, ReadingOf(result, model.Model)),
+                        ScoreFile(directory, model.Model, experiment.Key, ReadingOf(result, model.Model)), result.Probe.Images.Count, experiment.Labels.Count, ReadingOf(result, model.Model),
+                        Scores.ScoreMatrixReader.LooseTolerance), // as what came from a table or float16 was checked
                 })],
             })],
         };

@@ -145,8 +145,7 @@ internal static class ScoreAudit
         string[] labels = [.. request.Experiment.Labels.Select(label => label.Text)];
         if (!ScoreTable.IsTable(request.SoftmaxFile))
             return (probe.Select(ScoreMatrixReader.ReadProbabilities(request.SoftmaxFile, probe.SourceRows, labels.Length)), []);
-        string id = request.Columns.Id ?? metadata.Header[0];
-        (ScoreMatrix matrix, string[] notes) = ScoreTable.Read(request.SoftmaxFile, id, metadata.Cells(metadata.Column(id)), labels);
-        return (probe.Select(matrix), notes);
+        // Images that are left out (weight 0, a missing group) need no scores.
+        return ScoreTable.Read(request.SoftmaxFile, request.Columns.Id ?? metadata.Header[0], [.. probe.Images.Select(image => image.Id)], labels, metadata.Cells(metadata.Column(request.Columns.Id ?? metadata.Header[0])).ToHashSet(StringComparer.Ordinal));
     }
 }

@@ -10,19 +10,22 @@ namespace ClipEngine.Audit.Scores;
 /// </summary>
 internal static class ScoreMatrixReader
 {
+    /// <summary>How far from one a row may add up that was written with few digits: tables have four or more, float16 one part in 2048.</summary>
+    internal const double LooseTolerance = 1e-3;
+
     /// <summary>Reads probabilities.</summary>
     /// <param name="path">A <c>.npy</c> file, <c>[images, labels]</c>, floating-point.</param>
     /// <param name="rows">How many images it must have.</param>
     /// <param name="columns">How many labels it must have.</param>
     /// <param name="reading">Whether a row adds up to one.</param>
+    /// <param name="tolerance">How far from one a row may add up; by default what the file's type can hold.</param>
     /// <exception cref="BadInputException">Missing, another shape or type, a value that is not finite or outside [0, 1], or a row that does not add up to one; names row and column, counted from 0.</exception>
-    public static ScoreMatrix ReadProbabilities(string path, int rows, int columns, ScoreReading reading = ScoreReading.Softmax)
+    public static ScoreMatrix ReadProbabilities(string path, int rows, int columns, ScoreReading reading = ScoreReading.Softmax, double? tolerance = null)
     {
         (ScoreMatrix matrix, ElementType type) = Read(path, rows, columns);
         // float16 stores a probability to one part in 2048; float32 far better than what summation asks for.
-        double tolerance = type == ElementType.Float16 ? 1e-3 : 1e-5;
         matrix = new ScoreMatrix(matrix.Rows, matrix.Columns, matrix.Values) { Reading = reading };
-        CheckProbabilities(matrix, path, tolerance);
+        CheckProbabilities(matrix, path, tolerance ?? (type == ElementType.Float16 ? LooseTolerance : 1e-5));
         return matrix;
     }
 

@@ -11,8 +11,7 @@ namespace ClipEngine.Audit.Scores;
 /// </summary>
 internal static class ScoreTable
 {
-    /// <summary>How far from one a row may add up: tables are written with four digits or more.</summary>
-    private const double Tolerance = 1e-3;
+    private const double Tolerance = ScoreMatrixReader.LooseTolerance;
 
     /// <summary>Whether a path names such a table, by its extension.</summary>
     public static bool IsTable(string path) => CsvTable.IsTable(path) || ParquetFile.IsParquet(path);
@@ -22,9 +21,10 @@ internal static class ScoreTable
     /// <param name="idColumn">The column of ids, named as in the metadata.</param>
     /// <param name="ids">The images' ids, in the metadata's order.</param>
     /// <param name="labels">The labels: columns of these names. Other columns are ignored.</param>
+    /// <param name="known">All ids of the metadata, those of images that are left out with them.</param>
     /// <returns>The matrix <c>[ids, labels]</c>, and a sentence for the report where the table has rows of other ids.</returns>
     /// <exception cref="BadInputException">A column is missing, an id is there twice or not at all, a cell is no probability, or a row does not add up to one; names the image.</exception>
-    public static (ScoreMatrix Matrix, string[] Notes) Read(string path, string idColumn, IReadOnlyList<string> ids, IReadOnlyList<string> labels)
+    public static (ScoreMatrix Matrix, string[] Notes) Read(string path, string idColumn, IReadOnlyList<string> ids, IReadOnlyList<string> labels, IReadOnlySet<string> known)
     {
         (string[] Ids, double?[][] Columns) table = ParquetFile.IsParquet(path) ? Parquet(path, idColumn, labels) : Csv(path, idColumn, labels);
         var rows = new Dictionary<string, int>(StringComparer.Ordinal);
@@ -62,7 +62,7 @@ internal static class ScoreTable
                 throw new BadInputException(path, $"the probabilities of image '{BadInputException.Escape(ids[image], 80)}' add up to {sum.ToString("G6", CultureInfo.InvariantCulture)}, expected 1 within {NumberText.Format(Tolerance)}.", "Give the softmax over exactly the labels that are named; a label may be missing.");
         }
 
-        int others = rows.Count - ids.Count;
+        int others = rows.Keys.Count(id => !known.Contains(id));
         return (new ScoreMatrix(ids.Count, labels.Count, values), others == 0 ? [] : [$"{others} of {rows.Count} rows of the scores are of images that the metadata do not have; they were left out."]);
     }
 

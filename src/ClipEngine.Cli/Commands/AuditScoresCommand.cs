@@ -66,7 +66,7 @@ internal static class AuditScoresCommand
                 Columns = new ProbeColumns
                 {
                     Group = parsed.GetValue(group)!.Split(',', StringSplitOptions.TrimEntries),
-                    Bins = (parsed.GetValue(bins) ?? []).Select(ReadBins).ToDictionary(),
+                    Bins = ReadBins(parsed.GetValue(bins) ?? []),
                     Weighting = parsed.GetValue(weighting) == "image" ? Weighting.Image : Weighting.Person,
                     Weight = parsed.GetValue(weight),
                     Reference = parsed.GetValue(reference),
@@ -130,6 +130,19 @@ internal static class AuditScoresCommand
         }
 
         return names;
+    }
+
+    private static Dictionary<string, ColumnBins> ReadBins(string[] texts)
+    {
+        var bins = new Dictionary<string, ColumnBins>();
+        foreach (string text in texts)
+        {
+            (string column, ColumnBins own) = ReadBins(text);
+            if (!bins.TryAdd(column, own))
+                throw new BadInputException($"--bins {BadInputException.Escape(text, 60)}", $"the column '{BadInputException.Escape(column, 60)}' has bins already.", "Name each column once, with all its edges.");
+        }
+
+        return bins;
     }
 
     private static KeyValuePair<string, ColumnBins> ReadBins(string text)

@@ -117,6 +117,8 @@ internal static class CaptionCommand
             }
 
             int[] prompt = file.Tensors.ContainsKey("prompt_ids") ? RawInput.ReadIds(file, "prompt_ids", captions.VocabularySize) : [];
+            if (prompt.Length > options.MaximumLength)
+                throw new BadInputException(input, $"prompt_ids has {prompt.Length} ids, a caption may have {options.MaximumLength} in all.", "Shorten it, or give a larger --max-length.");
             int[][] written = [.. Enumerable.Range(0, (int)count).Select(image => captioner.Generate(pixels.AsSpan(image * one, one), prompt, options, cancellation))];
             int longest = written.Max(static ids => ids.Length);
             // As the originals fill the rows that ended.

@@ -104,6 +104,9 @@ internal static class CaptionSearch
         logits = pass.SliceTokens(logits, count - 1, 1);                                // [n, 1, vocabulary]
         float[] values = new float[sentences * vocabulary];
         pass.Read(logits, values);
+        // An id that the text tower has no vector for cannot be continued.
+        for (int sentence = 0; sentence < sentences && model.VocabularySize < vocabulary; sentence++)
+            values.AsSpan((sentence * vocabulary) + model.VocabularySize, vocabulary - model.VocabularySize).Fill(float.NegativeInfinity);
         return [.. Enumerable.Range(0, sentences).Select(sentence => values.AsSpan(sentence * vocabulary, vocabulary).ToArray().Select(static value => (double)value).ToArray())];
     }
 
@@ -121,11 +124,12 @@ internal static class CaptionSearch
     {
         if (options.RepetitionPenalty != 1)
         {
-            foreach (int id in written.Distinct())
+            // A prompt may hold ids that sentences have and captions do not.
+            foreach (int id in written.Distinct().Where(id => id < scores.Length))
                 scores[id] = scores[id] < 0 ? scores[id] * options.RepetitionPenalty : scores[id] / options.RepetitionPenalty;
         }
 
-        if (written.Count < options.MinimumLength)
+        if (written.Count < options.MinimumLength && end < scores.Length)
             scores[end] = double.NegativeInfinity;
     }
 

@@ -121,6 +121,9 @@ public abstract class ModelPlan
     /// <summary>The model's sizes in one line; null for none.</summary>
     public virtual string? Outline => null;
 
+    /// <summary>The id at which a sentence's feature is looked for, where that is a certain one.</summary>
+    internal virtual int? EndOfSentence => null;
+
     /// <summary>What the model costs, found by building it without weights and counting what it does; null where shapes alone do not tell.</summary>
     public virtual ModelCost? Cost => _cost.Value;
 

@@ -110,6 +110,36 @@ public class AttributeTableTests
         Refused([folder.File("bare.tar")], "has no a.json");
     }
 
+    /// <summary>What is written has names of its own in the folder, which the inputs may have too.</summary>
+    [Fact]
+    public void AnOutputThatIsAnInputIsRefusedBeforeAnythingIsWritten()
+    {
+        using var folder = new TemporaryFolder();
+        string data = folder.File("data"), shards = Path.Combine(data, "train");
+        Directory.CreateDirectory(data);
+        File.Move(Write(folder, "csv", Examples())[0], Path.Combine(data, "train.csv"));
+        Directory.Move(Write(folder, "tar", Examples())[0], shards);
+        var before = Directory.GetFiles(data, "*", SearchOption.AllDirectories).ToDictionary(static file => file, File.ReadAllBytes);
+        foreach (string input in new[] { Path.Combine(data, "train.csv"), shards })
+        {
+            var refusal = Assert.Throws<BadInputException>(() => BalanceRun.Run(Request([input]), data));
+            Assert.Contains("--out", refusal.Message, StringComparison.Ordinal);
+        }
+
+        Assert.Equal(before, Directory.GetFiles(data, "*", SearchOption.AllDirectories).ToDictionary(static file => file, File.ReadAllBytes));
+    }
+
+    [Fact]
+    public void AnAttributeThatNoSidecarHasIsNamedAlsoWhereTheFirstShardIsEmpty()
+    {
+        using var folder = new TemporaryFolder();
+        string shards = Write(folder, "tar", Examples())[0];
+        new TarWriter(File.Create(Path.Combine(shards, "-.tar"))).Dispose();
+        var refusal = Assert.Throws<BadInputException>(() => BalanceRun.Run(Request([shards]) with { Sensitive = ["sex"] }, folder.File("out")));
+        Assert.Contains("no sidecar has 'sex'", refusal.Message, StringComparison.Ordinal);
+        Assert.Contains("'s'", refusal.Message, StringComparison.Ordinal);
+    }
+
     private static string[] Keys(string shard)
     {
         var keys = new List<string>();

@@ -103,6 +103,7 @@ public class DriftTests
 
     [Theory]
     [InlineData("\"groups\": [\"men\", \"women\"], \"pairs\": [{\"name\": \"x\", \"before\": \"a\", \"after\": \"b\"}, {\"name\": \"X\", \"before\": \"a\", \"after\": \"b\"}]", "more than once")]
+    [InlineData("\"groups\": [\"men\", \"women\"], \"pairs\": [{\"name\": \"B/32\", \"before\": \"a\", \"after\": \"b\"}, {\"name\": \"B.32\", \"before\": \"a\", \"after\": \"b\"}]", "more than once")]
     [InlineData("\"groups\": [\"men\", \"women\"], \"pairs\": [{\"name\": \"x\", \"before\": \"a\", \"after\": \"b\", \"factors\": {\"size\": \"s\"}}, {\"name\": \"y\", \"before\": \"a\", \"after\": \"b\"}]", "other factors")]
     [InlineData("\"groups\": [\"men\", \"women\"], \"pairs\": [{\"name\": \"tables\", \"before\": \"a\", \"after\": \"b\"}]", "folder of the results")]
     [InlineData("\"groups\": [\"men\", \"women\"]", "no pairs")]

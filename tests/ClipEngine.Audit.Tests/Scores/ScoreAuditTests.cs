@@ -56,6 +56,21 @@ public class ScoreAuditTests
         Assert.True(gap.Difference.Interval!.Lower < 0 && gap.Difference.Interval.Upper > 0);
     }
 
+    /// <summary>Four digits of thirds add up to 0.9999; images that are left out need no scores.</summary>
+    [Fact]
+    public void WhatATableOfFewDigitsGaveIsReadAgainAndImagesThatAreLeftOutNeedNoScores()
+    {
+        using var folder = new TemporaryFolder();
+        ScoreAuditRequest request = Request(folder);
+        File.WriteAllText(folder.File("weighted.csv"), "id,group,w\n01,A,1\n02,A,2\n03,A,0\n04,B,1\n05,B,1\n06,C,0\n");
+        File.WriteAllText(folder.File("few.csv"), "id,x,y,z\n01,0.3333,0.3333,0.3333\n02,0.1,0.6,0.3\n04,0.2,0.2,0.6\n05,0.4,0.4,0.2\n99,1,0,0\n");
+        AuditResult result = ScoreAudit.Run(request with { SoftmaxFile = folder.File("few.csv"), MetadataFile = folder.File("weighted.csv"), Columns = request.Columns with { Weight = "w" } });
+        Assert.Equal(4, result.Probe.Images.Count);
+        Assert.Contains(result.Probe.Warnings, warning => warning.StartsWith("1 of 5 rows", StringComparison.Ordinal));
+        ResultDirectory.Write(result, folder.File("out"));
+        Assert.Equal(result.Experiments[0].Models[0].Probabilities!.Values, ResultDirectory.Read(folder.File("out")).Experiments[0].Models[0].Probabilities!.Values);
+    }
+
     /// <summary>Image 05 gives x and y exactly 0.4 each; images 01 to 04 have one highest label, though two lower ones are equal in 04 and 06.</summary>
     [Fact]
     public void ExactTiesOfTheHighestProbabilityAreCountedAndShown()

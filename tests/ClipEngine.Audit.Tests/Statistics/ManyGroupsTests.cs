@@ -49,6 +49,28 @@ public class ManyGroupsTests
         Assert.Equal(PersonShare.Gap(builder.Share(7, outcomes), builder.Share(3, outcomes), 0.95), rates.Gaps.Single(gap => gap.First == "g07").Difference);
     }
 
+    /// <summary>Beyond the persons that are resampled a group and all images have its persons in common: the gap is (1 - f) times that between the group and the rest.</summary>
+    [Fact]
+    public void AGapToAllImagesOfManyPersonsCountsThoseOfTheGroupOnce()
+    {
+        (FrameBuilder builder, _, double[] values) = Make(17, 400, "g03");
+        GroupMetricFrame means = builder.Means(Metric.MeanProbability, MetricUnit.Proportion, ["x"], values)[0];
+        int[] own = builder.Grouping.Images[5];
+        double[] inside = [.. own.Select(image => values[image])], outside = [.. Enumerable.Range(0, values.Length).Except(own).Select(image => values[image])];
+        Assert.True(values.Length > Resampled.LargestResampled);
+        double share = (double)inside.Length / values.Length;
+        double half = 1.959964 * (1 - share) * Math.Sqrt((Variance(inside) / inside.Length) + (Variance(outside) / outside.Length));
+        Estimate gap = means.OverallGaps[5].Difference;
+        Assert.Equal(inside.Average() - values.Average(), gap.Value!.Value, 10);
+        Assert.InRange((gap.Interval!.Upper - gap.Interval.Lower) / (2 * half), 0.98, 1.02);
+
+        static double Variance(double[] numbers)
+        {
+            double mean = numbers.Average();
+            return numbers.Sum(number => (number - mean) * (number - mean)) / (numbers.Length - 1);
+        }
+    }
+
     /// <summary>The sum over persons is the double sum over pairs of estimates with their correlations.</summary>
     [Fact]
     public void TheSumOverPersonsIsTheOneOverPairs()

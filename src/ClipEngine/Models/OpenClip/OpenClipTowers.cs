@@ -50,6 +50,8 @@ internal sealed record OpenClipTextTower(TextConfig Config, bool CustomText) : T
 
     public override int VocabularySize => Config.VocabularySize;
 
+    public override int? EndOfSentence => Config.Pooling == TextPooling.EndOfText ? Config.EndOfTextId : null;
+
     public override string Outline => string.Create(CultureInfo.InvariantCulture, $"{Config.Width} wide, {Config.Layers} blocks, context {Config.ContextLength}, vocabulary {Config.VocabularySize}");
 
     /// <summary>The two last ids of CLIP's vocabulary begin and end a sentence (open_clip's defaults 49406 and 49407).</summary>

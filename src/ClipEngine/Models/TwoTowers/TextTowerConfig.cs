@@ -18,6 +18,9 @@ internal abstract record TextTowerConfig
     /// <summary>One more than the largest token id.</summary>
     public abstract int VocabularySize { get; }
 
+    /// <summary>The id at which a sentence's feature is looked for, where that is a certain one.</summary>
+    public virtual int? EndOfSentence => null;
+
     /// <summary>Its sizes in a few words, such as <c>512 wide, 12 blocks, context 77, vocabulary 49408</c>.</summary>
     public abstract string Outline { get; }
 

@@ -29,6 +29,8 @@ internal sealed class TwoTowerPlan(TwoTowerConfig config) : ModelPlan
 
     public override int VocabularySize => config.Text.VocabularySize;
 
+    internal override int? EndOfSentence => config.Text.EndOfSentence;
+
     public override string Outline => $"image tower {config.Image.Outline}; text tower {config.Text.Outline}; features of {config.EmbedDimension}";
 
     public override ICheckpoint Arrange(ICheckpoint checkpoint)

@@ -103,6 +103,18 @@ public sealed class ModelCatalogueTests
             Assert.Equal(text, cost.Text.Operations / 1e9, 0.01 * text);
     }
 
+    /// <summary>A causal tower costs what its context costs, by whatever id the end of a sentence is found.</summary>
+    [Theory]
+    [InlineData(100)]
+    [InlineData(0)]
+    [InlineData(49407)]
+    public void ATextTowerThatPoolsAtACertainIdCostsAsMuchAsOneThatPoolsAtTheLargest(int end)
+    {
+        const string Start = """{"embed_dim": 64, "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16}, "text_cfg": {"context_length": 77, "vocab_size": 49409, "width": 64, "heads": 1, "layers": 2""";
+        long largest = Plan(Start + "}}", "largest").Cost!.Text.Operations;
+        Assert.Equal(largest, Plan($"{Start}, \"pool_type\": \"eos\", \"eos_id\": {end}" + "}}", "eos").Cost!.Text.Operations);
+    }
+
     [Fact]
     public void EveryModelWithATowerOfTimmIsReadWithItsOwnPixels()
     {
