@@ -10,7 +10,7 @@ namespace ClipEngine;
 public sealed record ModelInputs(string Path, IReadOnlyList<string> Files, string? Configuration)
 {
     // What lies beside the weights and decides about their results.
-    private static readonly string[] s_companions = 
+    private static readonly string[] s_companions =
     [
         "open_clip_config.json", "config.json", "timm_model.json", "hf_text_model.json", "processor_config.json", "preprocessor_config.json",
         "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",

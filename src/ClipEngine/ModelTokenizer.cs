@@ -87,7 +87,12 @@ public static class ModelTokenizer
 
         return TokenizerFolder.Load(folder, new TokenizerOptions
         {
-            Like = TokenizerStyle.OpenClip, ContextLength = contextLength, Clean = clean, StripSeparator = asked.StripSeparator, Language = asked.Language, PaddingId = 0,
+            Like = TokenizerStyle.OpenClip,
+            ContextLength = contextLength,
+            Clean = clean,
+            StripSeparator = asked.StripSeparator,
+            Language = asked.Language,
+            PaddingId = 0,
         });
     }
 }

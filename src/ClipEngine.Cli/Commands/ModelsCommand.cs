@@ -267,7 +267,9 @@ internal static class ModelsCommand
         ModelPlan plan = PlanOf(model);
         string can = string.Join('+', Enum.GetValues<ModelAbilities>().Where(ability => plan.Abilities.HasFlag(ability)).Select(static ability => ability switch
         {
-            ModelAbilities.Embed => "features", ModelAbilities.ScorePairs => "pairs", _ => "captions",
+            ModelAbilities.Embed => "features",
+            ModelAbilities.ScorePairs => "pairs",
+            _ => "captions",
         }));
         return (plan.Cost, plan.Family, can, NameOf(model.Comparison));
     }

@@ -78,8 +78,8 @@ internal static unsafe partial class Windows
     /// <summary>Whether an exception's result code says that a disk, a quota or the system's memory failed, and not that a name is wrong.</summary>
     public static bool IsDiskFailure(int result) => (result & 0xFFFF0000) == 0x80070000 &&
         (result & 0xFFFF) is 4 or 8 or 14 or 19 or 21 or 23 or 29 or 30 or 31 or 39 or 112 or 1117 or 1295 or 1392 or 1450 or 1455;
-        // TOO_MANY_OPEN_FILES, NOT_ENOUGH_MEMORY, OUTOFMEMORY, WRITE_PROTECT, NOT_READY, CRC, WRITE_FAULT, READ_FAULT, GEN_FAILURE, HANDLE_DISK_FULL,
-        // DISK_FULL, IO_DEVICE, DISK_QUOTA_EXCEEDED, FILE_CORRUPT, NO_SYSTEM_RESOURCES, COMMITMENT_LIMIT
+    // TOO_MANY_OPEN_FILES, NOT_ENOUGH_MEMORY, OUTOFMEMORY, WRITE_PROTECT, NOT_READY, CRC, WRITE_FAULT, READ_FAULT, GEN_FAILURE, HANDLE_DISK_FULL,
+    // DISK_FULL, IO_DEVICE, DISK_QUOTA_EXCEEDED, FILE_CORRUPT, NO_SYSTEM_RESOURCES, COMMITMENT_LIMIT
 
     /// <summary>Takes the pages of a mapped range out of the working set; they come back from the file when touched again.</summary>
     // Unlocking pages that are not locked does just that, and says that they were not.

@@ -114,7 +114,11 @@ public class ManyGroupsTests
         NpyFile.Write<float>(folder.File("s.npy"), [.. Enumerable.Range(0, 41).SelectMany(row => row % 3 == 0 ? new[] { 0.75f, 0.25f } : [0.25f, 0.75f])], 41, 2);
         AuditResult result = ScoreAudit.Run(new ScoreAuditRequest
         {
-            SoftmaxFile = folder.File("s.npy"), MetadataFile = folder.File("p.csv"), Columns = new ProbeColumns { Group = ["group"] }, Experiment = LabelSets.Resolve("x,y"), Intervals = _options,
+            SoftmaxFile = folder.File("s.npy"),
+            MetadataFile = folder.File("p.csv"),
+            Columns = new ProbeColumns { Group = ["group"] },
+            Experiment = LabelSets.Resolve("x,y"),
+            Intervals = _options,
         });
         Assert.Equal("g05", result.Probe.ReferenceGroup);
         string page = ReportWriter.Compose(result, FigureSet.Make(result));

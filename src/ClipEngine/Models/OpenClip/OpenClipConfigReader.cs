@@ -352,7 +352,11 @@ internal static class OpenClipConfigReader
             return new TokenizerConfig { HubName = name, Mode = mode };
         var config = new TokenizerConfig
         {
-            HubName = name, Mode = mode, Clean = options.Text("clean"), StripSeparator = options.Boolean("strip_sep_token", false), Language = options.Text("language"),
+            HubName = name,
+            Mode = mode,
+            Clean = options.Text("clean"),
+            StripSeparator = options.Boolean("strip_sep_token", false),
+            Language = options.Text("language"),
         };
         options.RefuseTheRest();
         return config;

@@ -52,7 +52,11 @@ internal sealed record SigLipVisionConfig : ImageTowerConfig
 
     public override PreprocessOptions? UsualPreprocess => new()
     {
-        Height = ImageHeight, Width = ImageWidth, Mean = [0.5f, 0.5f, 0.5f], StandardDeviation = [0.5f, 0.5f, 0.5f], ResizeMode = ResizeMode.Squash,
+        Height = ImageHeight,
+        Width = ImageWidth,
+        Mean = [0.5f, 0.5f, 0.5f],
+        StandardDeviation = [0.5f, 0.5f, 0.5f],
+        ResizeMode = ResizeMode.Squash,
     };
 
     public override string Outline => string.Create(CultureInfo.InvariantCulture,
