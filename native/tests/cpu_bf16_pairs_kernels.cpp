@@ -25,7 +25,7 @@ inline __m512 dot_pairs(__m512 sum, __m512i a, __m512i b) {
   return flushed(_mm512_fmadd_round_ps(lower(a), lower(b), sum, kRounding));
 }
 
-#include "cpu/isa/vector_avx512.h"
+#include "simd/vector_avx512.h"
 #include "cpu/isa/dots_avx512.h"
 #include "cpu/isa/math_body.h"
 #include "cpu/isa/rows_body.h"

@@ -6,7 +6,7 @@
 
 namespace {
 #define CLIPENGINE_MATRIX_TILES
-#include "cpu/isa/vector_avx512.h"
+#include "simd/vector_avx512.h"
 #include "cpu/isa/dots_avx512.h"
 #include "cpu/amx/tiles_emulated.h"
 #include "amx/tiles_body.h"

@@ -5,7 +5,7 @@
 
 namespace {
 constexpr bool kBf16Pairs = true;
-#include "cpu/isa/vector_portable.h"
+#include "simd/vector_portable.h"
 #include "cpu/isa/dots_portable.h"
 #include "cpu/amx/tiles_emulated.h"
 #include "amx/tiles_body.h"

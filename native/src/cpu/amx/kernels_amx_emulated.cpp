@@ -9,7 +9,7 @@ namespace {
 constexpr int64_t kTileRows = 14;
 constexpr int64_t kPanelVectors = 2;
 constexpr int64_t kAhead = 24;
-#include "cpu/isa/vector_avx512.h"
+#include "simd/vector_avx512.h"
 #include "cpu/isa/dots_avx512.h"
 #include "cpu/isa/math_body.h"
 #include "cpu/isa/rows_body.h"

@@ -9,7 +9,7 @@ constexpr int64_t kTileRows = 2;
 constexpr int64_t kPanelVectors = 8;  // two tile registers
 constexpr int64_t kAhead = 32;
 constexpr bool kBf16Pairs = true;
-#include "cpu/isa/vector_portable.h"
+#include "simd/vector_portable.h"
 #include "cpu/isa/dots_portable.h"
 #include "cpu/isa/math_body.h"
 #include "cpu/isa/rows_body.h"

@@ -9,7 +9,7 @@ constexpr int64_t kTileRows = 6;     // 6 rows x 2 vectors of sums, 2 of the pan
 constexpr int64_t kPanelVectors = 2;
 constexpr int64_t kAhead = 32;       // words between reading a panel and asking for it
 constexpr bool kBf16Pairs = false;
-#include "cpu/isa/vector_avx2.h"
+#include "simd/vector_avx2.h"
 
 struct FloatDot {
   using Sum = __m256;

@@ -8,7 +8,7 @@ namespace {
 constexpr int64_t kTileRows = 14;    // 14 rows x 2 vectors of sums, 2 of the panel and 1 of the row: 31 of 32 registers
 constexpr int64_t kPanelVectors = 2;
 constexpr int64_t kAhead = 24;       // words between reading a panel and asking for it
-#include "cpu/isa/vector_avx512.h"
+#include "simd/vector_avx512.h"
 #include "cpu/isa/dots_avx512.h"
 #include "cpu/isa/math_body.h"
 #include "cpu/isa/rows_body.h"

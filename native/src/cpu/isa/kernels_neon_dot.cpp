@@ -5,7 +5,7 @@
 
 namespace clipengine::cpu {
 namespace {
-#include "cpu/isa/vector_neon.h"
+#include "simd/vector_neon.h"
 #include "cpu/isa/dots_neon.h"
 #include "cpu/isa/math_body.h"
 #include "cpu/isa/rows_body.h"

@@ -8,7 +8,7 @@ constexpr int64_t kTileRows = 2;     // 2 rows x 4 vectors of sums fit the 16 re
 constexpr int64_t kPanelVectors = 4;
 constexpr int64_t kAhead = 32;       // words between reading a panel and asking for it
 constexpr bool kBf16Pairs = false;
-#include "cpu/isa/vector_portable.h"
+#include "simd/vector_portable.h"
 #include "cpu/isa/dots_portable.h"
 #include "cpu/isa/math_body.h"
 #include "cpu/isa/rows_body.h"
