@@ -6,7 +6,8 @@
 namespace clipengine::sweep {
 namespace {
 
-#include "cpu/sweep_vector_avx512.h"
+#include "simd/vector_avx512.h"
+#include "simd/sweep_avx512.h"
 
 inline __m512 flushed(__m512 v) {
   const __m512i sign = _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(INT32_MIN));
@@ -27,6 +28,6 @@ inline __m512 dot_pairs(__m512 sum, __m512i a, __m512i b) {
 }  // namespace
 
 extern const Kernel kSoftwarePairs;
-const Kernel kSoftwarePairs{"avx512", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, &add_to_totals, {kPrecisions, PromptWords::kColumns, 1, kUnsignedRows, -1}};
+const Kernel kSoftwarePairs = kernel_named("avx512", {kPrecisions, PromptWords::kColumns, 1, kUnsignedRows});
 
 }  // namespace clipengine::sweep

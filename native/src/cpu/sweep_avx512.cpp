@@ -6,19 +6,17 @@
 #include <immintrin.h>
 
 namespace clipengine::sweep {
-namespace avx512 {
 namespace {
 
-#include "cpu/sweep_vector_avx512.h"
-
+#include "simd/vector_avx512.h"
+#include "simd/sweep_avx512.h"
 #include "cpu/sweep_kernel.h"
 
-constexpr Kernel kKernel{"avx512", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, &add_to_totals, {}};
+constexpr Kernel kKernel = kernel_named("avx512");
 
 }  // namespace
-}  // namespace avx512
 
-const Kernel* avx512_kernel() { return &avx512::kKernel; }
+const Kernel* avx512_kernel() { return &kKernel; }
 
 }  // namespace clipengine::sweep
 

@@ -7,28 +7,27 @@
 #include <immintrin.h>
 
 namespace clipengine::sweep {
-namespace avx512_narrow {
 namespace {
 
-#include "cpu/sweep_vector_avx512.h"
+#include "simd/vector_avx512.h"
+#include "simd/sweep_avx512.h"
 
-inline __m512 dot_pairs(__m512 sum, __m512i a, __m512i b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
+static inline __m512 dot_pairs(__m512 sum, __m512i a, __m512i b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
 
 #define CLIPENGINE_SWEEP_NARROW "cpu/sweep_products_avx512.h"
 #include "cpu/sweep_kernel.h"
 
-constexpr Kernel kKernel{"avx512", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, &add_to_totals, {kPrecisions, PromptWords::kColumns, 1, kUnsignedRows, -1}};
+constexpr Kernel kKernel = kernel_named("avx512", {kPrecisions, PromptWords::kColumns, 1, kUnsignedRows});
 // Products on tile registers; all else as above. Whole tiles of 16 prompts by 16 words.
 constexpr uint32_t kOnTiles = 1u << CLIPENGINE_SWEEP_IN_BFLOAT16 | 1u << CLIPENGINE_SWEEP_IN_INT8;
-constexpr Kernel kAmx{"amx", kLanes, kPanelRows, kProductColumns, 16, kDotColumns, 16, &run_chunk, &add_to_totals, {kOnTiles, PromptWords::kRows, 16, kUnsignedRows, CLIPENGINE_CPU_AMX}};
-constexpr Kernel kAmxEmulated{"amx_emulated", kLanes, kPanelRows, kProductColumns, 16, kDotColumns, 16, &run_chunk, &add_to_totals, {kOnTiles, PromptWords::kRows, 16, kUnsignedRows, CLIPENGINE_CPU_AMX_EMULATED}};
+constexpr Kernel kAmx = kernel_named("amx", {kOnTiles, PromptWords::kRows, 16, kUnsignedRows, CLIPENGINE_CPU_AMX}, 16);
+constexpr Kernel kAmxEmulated = kernel_named("amx_emulated", {kOnTiles, PromptWords::kRows, 16, kUnsignedRows, CLIPENGINE_CPU_AMX_EMULATED}, 16);
 
 }  // namespace
-}  // namespace avx512_narrow
 
-const Kernel* avx512_narrow_kernel() { return &avx512_narrow::kKernel; }
-const Kernel* amx_kernel() { return &avx512_narrow::kAmx; }
-const Kernel* amx_emulated_kernel() { return &avx512_narrow::kAmxEmulated; }
+const Kernel* avx512_narrow_kernel() { return &kKernel; }
+const Kernel* amx_kernel() { return &kAmx; }
+const Kernel* amx_emulated_kernel() { return &kAmxEmulated; }
 
 }  // namespace clipengine::sweep
 

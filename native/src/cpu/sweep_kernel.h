@@ -1,14 +1,5 @@
-// The probe sweep over one chunk of rows, written once for every instruction set. Included inside a namespace of its own by
-// sweep_avx512.cpp, sweep_avx2.cpp and sweep_portable.cpp, after each has defined
-//
-//   Vec            kLanes floats: load, store, set, + - *, fma, max, min, greater, select, bits, fraction (x - floor(x) where
-//                  x >= -126, else anything), times_power (y * 2^floor(x) for x <= 126; 0 where x < -126)
-//   DoubleVec      kLanes doubles: zero, of floats in memory, load, store (any alignment), +, fma, sum
-//   load_features  kLanes features of any stored type as a Vec
-//   transpose      kLanes x kLanes in registers
-//   sum_of_each    lane i is the sum of vector i of kLanes, added in pairs
-//   kSteps         a full product is kSteps * kColumnStep columns by 2 vectors of rows
-//   kDotColumns    columns that two rows are multiplied with at a time where there are few
+// The probe sweep over one chunk of rows, written once for every instruction set. Included inside an anonymous namespace by sweep_<set>.cpp,
+// behind simd/vector_<set>.h and simd/sweep_<set>.h.
 //
 // Rows are lanes. A softmax over any run of columns is then vertical, whatever the segments' lengths, and no row's result
 // depends on the rows beside it.
@@ -19,14 +10,14 @@ constexpr int kFetchFeatures = 8;  // features between two fetches of prompts th
 
 // 2^x for x <= 126; 0 below -126. Relative error at most 1.5e-7 (about 1 unit in the last place): the polynomial is a minimax fit
 // of 2^r on [0, 1) with relative error 9e-8, its constant term held at 1 so that 2^0 is exactly 1.
-inline Vec power_of_two(Vec x) {
-  const Vec r = fraction(x);
-  Vec y = set(1.867126324e-03f);
-  y = fma(y, r, set(9.017038159e-03f));
-  y = fma(y, r, set(5.579990894e-02f));
-  y = fma(y, r, set(2.401644588e-01f));
-  y = fma(y, r, set(6.931512952e-01f));
-  y = fma(y, r, set(1.0f));
+inline Vector power_of_two(Vector x) {
+  const Vector r = fraction(x);
+  Vector y = spread(1.867126324e-03f);
+  y = multiply_add(y, r, spread(9.017038159e-03f));
+  y = multiply_add(y, r, spread(5.579990894e-02f));
+  y = multiply_add(y, r, spread(2.401644588e-01f));
+  y = multiply_add(y, r, spread(6.931512952e-01f));
+  y = multiply_add(y, r, spread(1.0f));
   return times_power(y, x);
 }
 
@@ -118,4 +109,8 @@ inline Outcome run_chunk(const Plan& plan, const Workspace& workspace, const Chu
   }
   emit_pending(plan, workspace, chunk, pending, pending.pieces);
   return worst;
+}
+
+constexpr Kernel kernel_named(const char* name, Narrow narrow = {}, int32_t column_step = kColumnStep) {
+  return {name, kLanes, kPanelRows, kProductColumns, column_step, kDotColumns, 16, &run_chunk, kAddToTotals, narrow};
 }

@@ -1,7 +1,7 @@
 // The probe sweep in fewer bits than fp32: rows, and which of their products are multiplied again. Part of sweep_kernel.h.
 // CLIPENGINE_SWEEP_NARROW is the file with the products themselves: kUnsignedRows (a row's byte is more by 128), kRowWordPairs (two words of
-// each lane side by side), kPrecisions, Dots (what multiplies in a precision), narrow_product and tiles_block. Vectors need what the end of
-// sweep_vector_avx512.h has besides.
+// each lane side by side), kPrecisions, Dots (what multiplies in a precision) and tiles_block. Vectors need what the end of
+// simd/sweep_avx512.h has besides.
 //
 // With rows x = x' + dx and prompts y = y' + dy, where x' and y' are what is left in fewer bits,
 //
@@ -24,6 +24,20 @@ constexpr float kSmallest = 0x1p-30f, kLargest = 0x1p30f;  // a row's largest fe
 constexpr float kNormSlack = 1.004f;  // a sum of up to 65,536 squares in fp32, its root
 constexpr float kNormFloor = 0x1p-55f;  // root of 65,536 squares below 2^-126
 
+// A sum is multiplied with its row's factor and with its column's.
+struct RowScales {
+  Vector rows[2];
+  const float* columns;
+  const int32_t* offsets;  // what a column's sum of bytes begins with
+  Vector bias;
+  inline Vector score(Vector sum, int column, int half) const { return multiply_add(multiply(sum, rows[half]), spread(columns[column]), bias); }
+};
+// From column on, which is counted over all padded columns.
+inline RowScales row_scales(const Plan& plan, const Workspace& workspace, int64_t column, int panel) {
+  const float* rows = workspace.row_factor + panel * kPanelRows;
+  return {{load(rows), load(rows + kLanes)}, plan.column_factor + column, plan.column_offset + column, spread(plan.bias)};
+}
+
 #include CLIPENGINE_SWEEP_NARROW
 
 // One vector of a panel's rows in fewer bits, from the fp32 panel.
@@ -35,57 +49,56 @@ inline void narrow_rows(const Plan& plan, const Workspace& workspace, int vector
   const int row = vector * kLanes;
   const float* source = workspace.tile + (vector / 2) * width * kPanelRows + (vector % 2) * kLanes;
   uint32_t* destination = workspace.narrow_tile + (vector / 2) * plan.words * kPanelRows + (vector % 2) * kLanes * kWordsTogether;
-  const Vec zero = set(0.0f), smallest = set(kSmallest), greatest = set(kLargest);
-  Vec squares = zero;
-  Magnitude magnitude = no_magnitude();
+  const Vector zero = spread(0.0f), smallest = spread(kSmallest), greatest = spread(kLargest);
+  Vector squares = zero;
+  Words magnitude = Words{};
   for (int64_t k = 0; k < width; ++k) {
-    const Vec x = load(source + k * kPanelRows);
-    squares = fma(x, x, squares);
+    const Vector x = load(source + k * kPanelRows);
+    squares = multiply_add(x, x, squares);
     magnitude = larger(magnitude, x);
   }
-  const Vec most = as_vec(magnitude);
+  const Vector most = floats_of(magnitude);
   const auto below = greater(smallest, most), above = greater(most, greatest);
-  const auto if_within = [&](Vec x) { return select(below, zero, select(above, zero, x)); };
-  const Vec norm = if_within(fma(square_root(squares), set(kNormSlack), set(kNormFloor)));
-  Vec factor = set(1.0f);
-  if constexpr (kPrecision == CLIPENGINE_SWEEP_IN_INT8) factor = most / set(127.0f);
+  const auto if_within = [&](Vector x) { return select(below, zero, select(above, zero, x)); };
+  const Vector norm = if_within(multiply_add(square_root(squares), spread(kNormSlack), spread(kNormFloor)));
+  Vector factor = spread(1.0f);
+  if constexpr (kPrecision == CLIPENGINE_SWEEP_IN_INT8) factor = most / spread(127.0f);
   if constexpr (kPrecision == CLIPENGINE_SWEEP_IN_INT16) {
     // No sum of products leaves 32 bits: its absolute value is at most the product of the two norms.
-    const Vec room = set(kInt16Norm - 0.5f * __builtin_sqrtf(static_cast<float>(width)));
-    factor = max(most / set(32767.0f), norm / room);
+    const Vector room = spread(kInt16Norm - 0.5f * __builtin_sqrtf(static_cast<float>(width)));
+    factor = maximum(most / spread(32767.0f), norm / room);
   }
   factor = if_within(factor);
-  const Vec inverse = if_within(set(1.0f) / factor);
-  Vec lost = zero;
+  const Vector inverse = if_within(spread(1.0f) / factor);
+  Vector lost = zero;
   const auto code = [&](int64_t k) {
-    if (k >= width) return words(0);
-    const Vec x = if_within(load(source + k * kPanelRows));
-    Words bits = words(0);
-    Vec rest = zero;
+    if (k >= width) return Words{};
+    const Vector x = if_within(load(source + k * kPanelRows));
+    Words bits{};
+    Vector rest = zero;
     if constexpr (kPrecision == CLIPENGINE_SWEEP_IN_BFLOAT16) {
-      const Words word = bits_of(x), odd = shift_right<16>(word) & words(1);
-      bits = shift_right<16>(word + (odd + words(0x7FFF)));
-      rest = x - from_bits(shift_left<16>(bits));
+      const Words word = words_of(x);
+      bits = (word + ((word >> 16 & 1u) + 0x7fffu)) >> 16;
+      rest = x - floats_of(bits << 16);
     } else {
-      bits = to_integers(x * inverse);
-      rest = fma(zero - to_floats(bits), factor, x);
+      bits = nearest_integers(x * inverse);
+      rest = multiply_add(zero - from_integers(bits), factor, x);
     }
-    lost = fma(rest, rest, lost);
+    lost = multiply_add(rest, rest, lost);
     return bits;
   };
   const auto word_at = [&](int64_t word) {
     const int64_t k = word * kElements;
     if constexpr (kElements == 2) {
-      const Words low = code(k) & words(0xFFFF);
-      return low | shift_left<16>(code(k + 1));
+      const Words low = code(k) & 0xffffu;
+      return low | code(k + 1) << 16;
     } else {
-      const Words byte = words(0xFF);
-      Words packed = code(k) & byte;
-      packed = packed | shift_left<8>(code(k + 1) & byte);
-      packed = packed | shift_left<16>(code(k + 2) & byte);
-      packed = packed | shift_left<24>(code(k + 3));
+      Words packed = code(k) & 0xffu;
+      packed |= (code(k + 1) & 0xffu) << 8;
+      packed |= (code(k + 2) & 0xffu) << 16;
+      packed |= code(k + 3) << 24;
       // Unsigned: each byte more by 128.
-      return kUnsignedRows ? packed ^ words(0x80808080u) : packed;
+      return kUnsignedRows ? packed ^ 0x80808080u : packed;
     }
   };
   for (int64_t word = 0; word < plan.words; word += kWordsTogether) {
@@ -98,8 +111,8 @@ inline void narrow_rows(const Plan& plan, const Workspace& workspace, int vector
   }
   store(workspace.row_factor + row, factor);
   store(workspace.row_norm + row, norm);
-  store(workspace.row_error + row, if_within(fma(square_root(lost), set(kNormSlack), set(kNormFloor))));
-  const unsigned beyond = (bits(below) | bits(above)) << (vector % 2 * kLanes);
+  store(workspace.row_error + row, if_within(multiply_add(square_root(lost), spread(kNormSlack), spread(kNormFloor))));
+  const unsigned beyond = (mask_bits(below) | mask_bits(above)) << (vector % 2 * kLanes);
   uint32_t& mask = workspace.beyond[vector / 2];
   mask = vector % 2 == 0 ? beyond : mask | beyond;
 }
@@ -113,34 +126,16 @@ inline void narrow_tile(const Plan& plan, const Workspace& workspace, int panels
     }
   }
   for (int i = 0; i < panels * kPanelRows; i += kLanes) {
-    store(workspace.row_bound + i, set(0.0f));
-    store(workspace.entropy_bounds + i, set(0.0f));
+    store(workspace.row_bound + i, spread(0.0f));
+    store(workspace.entropy_bounds + i, spread(0.0f));
   }
 }
 
 // As score_block, in fewer bits.
 template <typename Dot>
 inline void narrow_block(const Plan& plan, const Workspace& workspace, const Block& block, const Block& next_block, int panels) {
-  static_assert(kSteps == 3);
-  const Vec bias = set(plan.bias);
   const int64_t first = block.packed / plan.width;  // of all padded columns
-  const uint32_t* prompts = plan.narrow + first * plan.words;
-  const int64_t lines = (kProductColumns * plan.words * static_cast<int64_t>(sizeof(uint32_t)) / 64 + panels - 1) / panels;
-  const int64_t fetches = (plan.words + kFetchFeatures - 1) / kFetchFeatures, prompt_step = (lines + fetches - 1) / fetches * 64;
-  const char* values = reinterpret_cast<const char*>(value_panel(plan, workspace, next_block, 0));
-  const int64_t products = static_cast<int64_t>(block.padded + kProductColumns - 1) / kProductColumns * panels;
-  const int64_t value_bytes = !plan.far_values || !plan.keeps || next_block.whole ? 0 : static_cast<int64_t>(next_block.padded) * panels * kPanelRows * static_cast<int64_t>(sizeof(float));
-  const int64_t value_step = (value_bytes / products + fetches - 1) / fetches;
-  for (int column = 0; column < block.padded; column += kProductColumns) {
-    const int columns = block.padded - column < kProductColumns ? block.padded - column : kProductColumns;
-    const char* next = reinterpret_cast<const char*>(prompts + columns * plan.words);
-    const auto multiply = columns == kProductColumns ? narrow_product<Dot, kProductColumns> : columns == 2 * kColumnStep ? narrow_product<Dot, 2 * kColumnStep> : narrow_product<Dot, kColumnStep>;
-    for (int panel = 0; panel < panels; ++panel, next += lines * 64, values += value_step * fetches) {
-      multiply(workspace.narrow_tile + panel * plan.words * kPanelRows, prompts, plan.words, workspace.row_factor + panel * kPanelRows, plan.column_factor + first + column, plan.column_offset + first + column, bias,
-               value_panel(plan, workspace, block, panel) + column * kPanelRows, largest_scores(workspace, panel) + column / kProductColumns * kPanelRows, {next, prompt_step}, {values, value_step});
-    }
-    prompts += columns * plan.words;
-  }
+  multiply_block<Dot>(plan, workspace, block, next_block, panels, workspace.narrow_tile, plan.narrow + first * plan.words, plan.words, [&](int column, int panel) { return row_scales(plan, workspace, first + column, panel); });
 }
 
 template <int kPrecision>
@@ -158,14 +153,14 @@ inline void narrow_block(const Plan& plan, const Workspace& workspace, const Blo
 }
 
 // The bound on the scores of one vector of rows with the prompts of one product.
-inline Vec score_bound(const Plan& plan, const Workspace& workspace, int lanes, int64_t group) {
-  return fma(load(workspace.row_error + lanes), set(plan.group_row_error[group]), fma(load(workspace.row_norm + lanes), set(plan.group_row_norm[group]), set(plan.error_floor)));
+inline Vector score_bound(const Plan& plan, const Workspace& workspace, int lanes, int64_t group) {
+  return multiply_add(load(workspace.row_error + lanes), spread(plan.group_row_error[group]), multiply_add(load(workspace.row_norm + lanes), spread(plan.group_row_norm[group]), spread(plan.error_floor)));
 }
 
 constexpr int kBlockProducts = kBlockColumns / kProductColumns;
 
 // Marks what is open in one segment, or one piece of it, of one panel, whose bounds are given.
-inline void find_open(const Plan& plan, const Workspace& workspace, const Block& block, const Vec (&bounds)[2][kBlockProducts], const float* scores, int offset, int columns, int panel, bool first,
+inline void find_open(const Plan& plan, const Workspace& workspace, const Block& block, const Vector (&bounds)[2][kBlockProducts], const float* scores, int offset, int columns, int panel, bool first,
                       unsigned valid) {
   const int row = panel * kPanelRows;
   const float* largest = largest_scores(workspace, panel);
@@ -176,17 +171,17 @@ inline void find_open(const Plan& plan, const Workspace& workspace, const Block&
     const int lanes = row + half * kLanes;
     const unsigned here = (valid & ~beyond) >> (half * kLanes) & ((1u << kLanes) - 1);
     if (here == 0) continue;
-    Vec least = set(-__builtin_inff());
+    Vector least = spread(-__builtin_inff());
     if (!first) {
       least = load((plan.kept == plan.top_count ? workspace.top_threshold : plan.kept == 1 ? workspace.best : workspace.second) + lanes);
     } else if (plan.kept <= kRanked && plan.kept <= columns) {
-      Vec ranks[kRanked];
-      for (int i = 0; i < plan.kept; ++i) ranks[i] = least;
+      Vector ranks[kRanked];
+      for (Vector& rank : ranks) rank = least;
       for (int c = 0; c < columns; ++c) {
-        Vec low = load(scores + c * kPanelRows + half * kLanes) - bounds[half][(offset + c) / kProductColumns];
+        Vector low = load(scores + c * kPanelRows + half * kLanes) - bounds[half][(offset + c) / kProductColumns];
         for (int i = 0; i < plan.kept; ++i) {
-          const Vec higher = max(ranks[i], low);
-          low = min(ranks[i], low);
+          const Vector higher = maximum(ranks[i], low);
+          low = minimum(ranks[i], low);
           ranks[i] = higher;
         }
       }
@@ -194,8 +189,8 @@ inline void find_open(const Plan& plan, const Workspace& workspace, const Block&
     }
     for (int c = 0; c < columns;) {
       const int place = offset + c, border = c + kProductColumns - place % kProductColumns, end = border < columns ? border : columns;
-      const Vec bound = bounds[half][place / kProductColumns];
-      const auto reaches = [&](const float* p) { return ~bits(greater(least, load(p) + bound)) & here; };
+      const Vector bound = bounds[half][place / kProductColumns];
+      const auto reaches = [&](const float* p) { return ~mask_bits(greater(least, load(p) + bound)) & here; };
       if (end - c == kProductColumns && reaches(largest + place / kProductColumns * kPanelRows + half * kLanes) == 0) {
         c = end;
         continue;
@@ -218,21 +213,21 @@ inline void find_open(const Plan& plan, const Workspace& workspace, const Block&
 inline void multiply_pairs(const Plan& plan, const Workspace& workspace, int panel, const int32_t* lanes, const float* const* prompts, float* const* places, int count) {
   const float* rows = workspace.tile + static_cast<int64_t>(panel) * plan.width * kPanelRows;
   const Lanes picked = load_lanes(lanes);
-  Vec sum = set(0.0f);
+  Vector sum = spread(0.0f);
   for (int64_t k = 0; k < plan.width; k += kLanes) {
-    Vec block[kLanes];
+    Vector block[kLanes];
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) block[i] = load(prompts[i] + k);
     transpose(block);
     if (k + kLanes <= plan.width) {
 #pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i, rows += kPanelRows) sum = fma(pick(rows, picked), block[i], sum);
+      for (int i = 0; i < kLanes; ++i, rows += kPanelRows) sum = multiply_add(pick(rows, picked), block[i], sum);
     } else {
-      for (int i = 0; k + i < plan.width; ++i, rows += kPanelRows) sum = fma(pick(rows, picked), block[i], sum);
+      for (int i = 0; k + i < plan.width; ++i, rows += kPanelRows) sum = multiply_add(pick(rows, picked), block[i], sum);
     }
   }
   alignas(64) float scores[kLanes];
-  store(scores, fma(sum, set(plan.scale), set(plan.bias)));
+  store(scores, multiply_add(sum, spread(plan.scale), spread(plan.bias)));
   for (int i = 0; i < count; ++i) *places[i] = scores[i];
 }
 
@@ -242,15 +237,15 @@ inline void multiply_product(const Plan& plan, const Workspace& workspace, int p
   float* again = workspace.again;
   for (int64_t k = 0; k < plan.width; k += kLanes) {
     for (int first = 0; first < kColumns; first += kLanes) {
-      Vec block[kLanes];
-      for (int j = 0; j < kLanes; ++j) block[j] = first + j < columns ? load(prompts + (first + j) * plan.exact_stride + k) : set(0.0f);
+      Vector block[kLanes];
+      for (int j = 0; j < kLanes; ++j) block[j] = first + j < columns ? load(prompts + (first + j) * plan.exact_stride + k) : spread(0.0f);
       transpose(block);
       // A vector that is longer than the columns reaches over the next one's place, which is written after it.
-      for (int i = 0; i < kLanes && k + i < plan.width; ++i) store_unaligned(again + (k + i) * kColumns + first, block[i]);
+      for (int i = 0; i < kLanes && k + i < plan.width; ++i) store(again + (k + i) * kColumns + first, block[i]);
     }
   }
   const char* here = reinterpret_cast<const char*>(again);
-  product<kColumns>(workspace.tile + static_cast<int64_t>(panel) * plan.width * kPanelRows, again, plan.width, set(plan.scale), set(plan.bias), workspace.again_scores, workspace.again_scores + kColumns * kPanelRows, {here, 0}, {here, 0});
+  product<Floats, kColumns>(workspace.tile + static_cast<int64_t>(panel) * plan.width * kPanelRows, again, plan.width, {spread(plan.scale), spread(plan.bias)}, workspace.again_scores, workspace.again_scores + kColumns * kPanelRows, {here, 0}, {here, 0});
   for (int j = 0; j < columns; ++j) {
     for (int half = 0; half < 2; ++half) store_where(scores + j * kPanelRows + half * kLanes, open[j] >> (half * kLanes), load(workspace.again_scores + j * kPanelRows + half * kLanes));
   }
@@ -302,8 +297,8 @@ inline void multiply_again(const Plan& plan, const Workspace& workspace, const B
   for (; touched != 0; touched &= touched - 1) {
     const int group = __builtin_ctz(touched), start = group * kProductColumns, end = start + kProductColumns < block.padded ? start + kProductColumns : block.padded;
     for (int half = 0; half < 2; ++half) {
-      Vec most = set(-__builtin_inff());
-      for (int c = start; c < end; ++c) most = max(most, load(scores + c * kPanelRows + half * kLanes));
+      Vector most = spread(-__builtin_inff());
+      for (int c = start; c < end; ++c) most = maximum(most, load(scores + c * kPanelRows + half * kLanes));
       store(largest_scores(workspace, panel) + group * kPanelRows + half * kLanes, most);
     }
   }
@@ -314,7 +309,7 @@ inline void settle(const Plan& plan, const Workspace& workspace, const Block& bl
   const int left = rows - panel * kPanelRows;
   const unsigned valid = left >= kPanelRows ? ~0u : (1u << left) - 1;
   const float* scores = value_panel(plan, workspace, block, panel);
-  Vec bounds[2][kBlockProducts];
+  Vector bounds[2][kBlockProducts];
   for (int group = 0; group * kProductColumns < block.columns; ++group) {
     for (int half = 0; half < 2; ++half) bounds[half][group] = score_bound(plan, workspace, panel * kPanelRows + half * kLanes, block.group + group);
   }
@@ -339,34 +334,34 @@ inline void bound_probabilities(const Plan& plan, const Workspace& workspace, in
   constexpr float kUnit = 0x1p-24f, kLn2 = 0.69315f;
   const int64_t columns = plan.segment_starts[segment + 1] - plan.segment_starts[segment];
   const int64_t added = (columns < kBlockColumns ? columns : kBlockColumns) + (columns + kBlockColumns - 1) / kBlockColumns;
-  const Vec one = set(1.0f), zero = set(0.0f), kappa = set(2.2f * static_cast<float>(added + 90) * kUnit);
+  const Vector one = spread(1.0f), zero = spread(0.0f), kappa = spread(2.2f * static_cast<float>(added + 90) * kUnit);
   for (int half = 0; half < 2; ++half) {
     const int lanes = panel * kPanelRows + half * kLanes;
-    const Vec e = min(fma(load(workspace.row_error + lanes), set(plan.segment_row_error[segment]), fma(load(workspace.row_norm + lanes), set(plan.segment_row_norm[segment]), set(plan.error_floor))), set(60.0f));
-    const Vec grow = e * set(1.001f * kLn2) * power_of_two(e), shrink = min(e * set(kLn2), one - power_of_two(zero - e) * set(0.999f));
-    const Vec best = load(workspace.best + lanes);
-    Vec bound;
+    const Vector e = minimum(multiply_add(load(workspace.row_error + lanes), spread(plan.segment_row_error[segment]), multiply_add(load(workspace.row_norm + lanes), spread(plan.segment_row_norm[segment]), spread(plan.error_floor))), spread(60.0f));
+    const Vector grow = e * spread(1.001f * kLn2) * power_of_two(e), shrink = minimum(e * spread(kLn2), one - power_of_two(zero - e) * spread(0.999f));
+    const Vector best = load(workspace.best + lanes);
+    Vector bound;
     if (plan.sigmoid) {
-      const Vec most = one / (one + power_of_two(min(zero - best, set(126.0f))));
-      bound = min(min(e * set(0.25f * 1.001f * kLn2), most * grow) + kappa, one);
+      const Vector most = one / (one + power_of_two(minimum(zero - best, spread(126.0f))));
+      bound = minimum(minimum(e * spread(0.25f * 1.001f * kLn2), most * grow) + kappa, one);
     } else if (plan.single && !plan.entropy) {
-      bound = min(fma(grow / (grow + set(2.0f)), set(1.001f), kappa), one);
+      bound = minimum(multiply_add(grow / (grow + spread(2.0f)), spread(1.001f), kappa), one);
     } else {
-      const Vec sum = load(total + half * kLanes), first = one / sum;
-      const Vec second = power_of_two(max(load(workspace.second + lanes) - best, set(-127.0f))) / sum;
-      const Vec known = plan.single ? zero : plan.kept >= 2 ? first + second : first;
-      const Vec rho = min(max(one - known, zero) + kappa, one);
-      const Vec x = rho * shrink, y = rho * grow;
-      const Vec on_known = plan.single ? zero : first * max(y / (one + y), x / (one - x));
-      const Vec rest = plan.single ? first : min(plan.kept >= 2 ? second : first, rho);
-      const Vec relative = max((one + grow) / (one - x) - one, one - (one - shrink) / (one + y));
-      bound = min(min(max(on_known, rest * relative), grow / (grow + set(2.0f))) * set(1.001f) + kappa, one);
+      const Vector sum = load(total + half * kLanes), first = one / sum;
+      const Vector second = power_of_two(maximum(load(workspace.second + lanes) - best, spread(-127.0f))) / sum;
+      const Vector known = plan.single ? zero : plan.kept >= 2 ? first + second : first;
+      const Vector rho = minimum(maximum(one - known, zero) + kappa, one);
+      const Vector x = rho * shrink, y = rho * grow;
+      const Vector on_known = plan.single ? zero : first * maximum(y / (one + y), x / (one - x));
+      const Vector rest = plan.single ? first : minimum(plan.kept >= 2 ? second : first, rho);
+      const Vector relative = maximum((one + grow) / (one - x) - one, one - (one - shrink) / (one + y));
+      bound = minimum(minimum(maximum(on_known, rest * relative), grow / (grow + spread(2.0f))) * spread(1.001f) + kappa, one);
       if (plan.entropy) {
         // |H - H'| <= sum |p - p'| |ln p'| + sum p |ln p / p'|
-        const Vec logarithm = fma(e, set(kLn2), max(x / (one - x), y));
+        const Vector logarithm = multiply_add(e, spread(kLn2), maximum(x / (one - x), y));
         alignas(64) float factor[kLanes], addend[kLanes];
-        store(factor, relative * set(1.001f) + kappa);
-        store(addend, fma(kappa, set(32.0f), logarithm * set(1.001f)));
+        store(factor, relative * spread(1.001f) + kappa);
+        store(addend, multiply_add(kappa, spread(32.0f), logarithm * spread(1.001f)));
         for (int lane = 0; lane < kLanes; ++lane) {
           const float sum_here = total[half * kLanes + lane], entropy = (__builtin_log2f(sum_here) - moments[half * kLanes + lane] / sum_here) * kLn2;
           const float limit = factor[lane] * (entropy > 0 ? entropy : 0) + addend[lane];
@@ -374,7 +369,7 @@ inline void bound_probabilities(const Plan& plan, const Workspace& workspace, in
         }
       }
     }
-    store(workspace.row_bound + lanes, max(load(workspace.row_bound + lanes), bound));
+    store(workspace.row_bound + lanes, maximum(load(workspace.row_bound + lanes), bound));
   }
 }
 

@@ -6,19 +6,17 @@
 #include <arm_neon.h>
 
 namespace clipengine::sweep {
-namespace neon {
 namespace {
 
-#include "cpu/sweep_vector_neon.h"
-
+#include "simd/vector_neon.h"
+#include "simd/sweep_neon.h"
 #include "cpu/sweep_kernel.h"
 
-constexpr Kernel kKernel{"neon", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, nullptr, {}};
+constexpr Kernel kKernel = kernel_named("neon");
 
 }  // namespace
-}  // namespace neon
 
-const Kernel* neon_kernel() { return &neon::kKernel; }
+const Kernel* neon_kernel() { return &kKernel; }
 
 }  // namespace clipengine::sweep
 

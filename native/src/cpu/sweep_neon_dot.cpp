@@ -6,20 +6,18 @@
 #include <arm_neon.h>
 
 namespace clipengine::sweep {
-namespace neon_dot {
 namespace {
 
-#include "cpu/sweep_vector_neon.h"
-
+#include "simd/vector_neon.h"
+#include "simd/sweep_neon.h"
 #define CLIPENGINE_SWEEP_NARROW "cpu/sweep_products_neon.h"
 #include "cpu/sweep_kernel.h"
 
-constexpr Kernel kKernel{"neon_dot", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, nullptr, {kPrecisions, PromptWords::kColumns, 1, kUnsignedRows, -1}};
+constexpr Kernel kKernel = kernel_named("neon_dot", {kPrecisions, PromptWords::kColumns, 1, kUnsignedRows});
 
 }  // namespace
-}  // namespace neon_dot
 
-const Kernel* neon_dot_kernel() { return &neon_dot::kKernel; }
+const Kernel* neon_dot_kernel() { return &kKernel; }
 
 }  // namespace clipengine::sweep
 

@@ -6,20 +6,18 @@
 #include <arm_neon.h>
 
 namespace clipengine::sweep {
-namespace neon_matrix {
 namespace {
 
-#include "cpu/sweep_vector_neon.h"
-
+#include "simd/vector_neon.h"
+#include "simd/sweep_neon.h"
 #define CLIPENGINE_SWEEP_NARROW "cpu/sweep_products_neon.h"
 #include "cpu/sweep_kernel.h"
 
-constexpr Kernel kKernel{"neon_matrix", kLanes, kPanelRows, kProductColumns, kColumnStep, kDotColumns, 16, &run_chunk, nullptr, {kPrecisions, PromptWords::kPairs, 2, kUnsignedRows, -1}};
+constexpr Kernel kKernel = kernel_named("neon_matrix", {kPrecisions, PromptWords::kPairs, 2, kUnsignedRows});
 
 }  // namespace
-}  // namespace neon_matrix
 
-const Kernel* neon_matrix_kernel() { return &neon_matrix::kKernel; }
+const Kernel* neon_matrix_kernel() { return &kKernel; }
 
 }  // namespace clipengine::sweep
 

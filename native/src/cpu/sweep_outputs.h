@@ -5,18 +5,18 @@
 inline void normalise(const Plan& plan, const Workspace& workspace, float* values, int panels, int64_t panel_stride, int columns, int slot) {
   for (int panel = 0; panel < panels; ++panel) {
     float* factor = workspace.slot_factor + static_cast<int64_t>(slot) * plan.tile_rows + panel * kPanelRows;
-    const Vec left = load(factor), right = load(factor + kLanes);
+    const Vector left = load(factor), right = load(factor + kLanes);
     float* value = values + panel * panel_stride;
     for (int c = 0; c < columns; ++c, value += kPanelRows) {
       store(value, load(value) * left);
       store(value + kLanes, load(value + kLanes) * right);
     }
-    store(factor, set(1.0f));
-    store(factor + kLanes, set(1.0f));
+    store(factor, spread(1.0f));
+    store(factor + kLanes, spread(1.0f));
   }
 }
 
-inline void add_to_group(const Plan& plan, const Workspace& workspace, int group, int64_t column, int columns, DoubleVec sum) {
+inline void add_to_group(const Plan& plan, const Workspace& workspace, int group, int64_t column, int columns, DoubleVector sum) {
   double* cells = workspace.sums + group * plan.prompts + column;
   if (columns == kLanes) {
     store_doubles(cells, load_doubles(cells) + sum);
@@ -35,11 +35,11 @@ inline int end_of_group(const int32_t* groups, int row, int rows) {
 }
 
 // Zeros in place of lanes outside [from, to).
-inline Vec only_lanes(Vec x, int from, int to) {
+inline Vector only_lanes(Vector x, int from, int to) {
   alignas(64) static constexpr float kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  const Vec lane = load(kLane), zero = set(0.0f);
-  x = select(greater(lane, set(static_cast<float>(from) - 0.5f)), x, zero);
-  return select(greater(set(static_cast<float>(to) - 0.5f), lane), x, zero);
+  const Vector lane = load(kLane), zero = spread(0.0f);
+  x = select(greater(lane, spread(static_cast<float>(from) - 0.5f)), x, zero);
+  return select(greater(spread(static_cast<float>(to) - 0.5f), lane), x, zero);
 }
 
 // sums[group][column] += probabilities of the group's rows, for a run of columns that share a slot. Each lane adds up the group's
@@ -51,17 +51,17 @@ inline void add_long_groups(const Plan& plan, const Workspace& workspace, const 
     const int here = columns - c < kLanes ? columns - c : kLanes;
     for (int row = 0; row < rows;) {
       const int end = end_of_group(groups, row, rows);
-      Vec sums[kLanes];
+      Vector sums[kLanes];
 #pragma GCC unroll 16
-      for (int j = 0; j < kLanes; ++j) sums[j] = set(0.0f);
+      for (int j = 0; j < kLanes; ++j) sums[j] = spread(0.0f);
       for (int at = row / kLanes * kLanes; at < end; at += kLanes) {
         const float* value = values + at / kPanelRows * panel_stride + at % kPanelRows + c * kPanelRows;
-        Vec factor = load(factors + at);
+        Vector factor = load(factors + at);
         if (at < row || at + kLanes > end) factor = only_lanes(factor, row - at, end - at);
 #pragma GCC unroll 16
         for (int j = 0; j < kLanes; ++j) {
           __builtin_prefetch(value + (kLanes + j) * kPanelRows);  // for the next columns: too short a run for the processor to foresee
-          sums[j] = fma(load(value + (j < here ? j : here - 1) * kPanelRows), factor, sums[j]);
+          sums[j] = multiply_add(load(value + (j < here ? j : here - 1) * kPanelRows), factor, sums[j]);
         }
       }
       store(parts, sum_of_each(sums));
@@ -77,11 +77,11 @@ inline void add_short_groups(const Plan& plan, const Workspace& workspace, const
   for (int c = 0; c < columns; c += kLanes) {
     const int here = columns - c < kLanes ? columns - c : kLanes;
     int group = groups[0];
-    DoubleVec sum = zero_doubles();
+    DoubleVector sum = zero_doubles();
     for (int row = 0; row < rows; row += kLanes) {
       const float* value = values + row / kPanelRows * panel_stride + row % kPanelRows + c * kPanelRows;
-      const Vec factor = load(factors + row);
-      Vec block[kLanes];
+      const Vector factor = load(factors + row);
+      Vector block[kLanes];
 #pragma GCC unroll 16
       for (int j = 0; j < kLanes; ++j) {
         __builtin_prefetch(value + (kLanes + j) * kPanelRows);
@@ -128,11 +128,11 @@ inline void add_weighted(const Plan& plan, const Workspace& workspace, const flo
     }
     for (int64_t replicate = 0; replicate < plan.replicates; ++replicate) {
       const double* weights = workspace.weights + replicate * plan.tile_rows;
-      DoubleVec sum[4] = {zero_doubles(), zero_doubles(), zero_doubles(), zero_doubles()};
+      DoubleVector sum[4] = {zero_doubles(), zero_doubles(), zero_doubles(), zero_doubles()};
       for (int64_t row = 0; row < rows; row += kLanes) {
-        const DoubleVec weight = load_doubles(weights + row);
+        const DoubleVector weight = load_doubles(weights + row);
 #pragma GCC unroll 4
-        for (int j = 0; j < 4; ++j) sum[j] = fma(weight, load_doubles(workspace.products + j * plan.tile_rows + row), sum[j]);
+        for (int j = 0; j < 4; ++j) sum[j] = multiply_add(weight, load_doubles(workspace.products + j * plan.tile_rows + row), sum[j]);
       }
       for (int j = 0; j < 4 && c + j < columns; ++j) workspace.weighted[replicate * plan.prompts + column + c + j] += sum_of(sum[j]);
     }
@@ -140,16 +140,16 @@ inline void add_weighted(const Plan& plan, const Workspace& workspace, const flo
 }
 
 inline void write_probabilities(const Plan& plan, const Chunk& chunk, const float* values, int64_t panel_stride, int columns, int64_t column, int first, int rows) {
-  Vec block[kLanes];
+  Vector block[kLanes];
   for (int place = 0; place < rows; place += kLanes) {
     const float* source = values + place / kPanelRows * panel_stride + place % kPanelRows;
     for (int c = 0; c < columns; c += kLanes) {
-      for (int j = 0; j < kLanes; ++j) block[j] = c + j < columns ? load(source + (c + j) * kPanelRows) : set(0.0f);
+      for (int j = 0; j < kLanes; ++j) block[j] = c + j < columns ? load(source + (c + j) * kPanelRows) : spread(0.0f);
       transpose(block);
       for (int lane = 0; lane < kLanes && place + lane < rows; ++lane) {
         float* destination = chunk.probabilities + chunk.order[first + place + lane] * plan.prompts + column + c;
         if (c + kLanes <= columns) {
-          store_unaligned(destination, block[lane]);
+          store(destination, block[lane]);
         } else {
           alignas(64) float part[kLanes];
           store(part, block[lane]);

@@ -164,6 +164,9 @@ struct Narrow {
   int32_t tiles_isa = -1;    // CLIPENGINE_CPU_*: the set whose tile registers multiply; -1 for none
 };
 
+// totals[i] += values[i] with add_to_total's rounding; false where one is out of range.
+using AddToTotals = bool (*)(clipengine_sweep_total* totals, const double* values, int64_t count);
+
 struct Kernel {
   const char* name;
   int32_t lanes;
@@ -174,8 +177,7 @@ struct Kernel {
   int32_t few_columns;      // a multiple of dot_columns
   // Scores one chunk; adds to Workspace::{sums, counts, weighted}, writes the chunk's row outputs.
   Outcome (*run)(const Plan& plan, const Workspace& workspace, const Chunk& chunk);
-  // totals[i] += values[i] with add_to_total's rounding; false where one is out of range. Null: add_to_total does it one by one.
-  bool (*add_to_totals)(clipengine_sweep_total* totals, const double* values, int64_t count);
+  AddToTotals add_to_totals;  // null: add_to_total does it one by one
   Narrow narrow;
 };
 

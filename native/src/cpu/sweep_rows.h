@@ -10,7 +10,7 @@ inline void find_rows(const Plan& plan, const Workspace& workspace, const Chunk&
 
 // Features [k, width) of a row, fewer than a vector, followed by zeros.
 template <int kType>
-inline Vec load_rest(const uint8_t* row, int64_t k, int64_t width) {
+inline Vector load_rest(const uint8_t* row, int64_t k, int64_t width) {
   constexpr int64_t size = kType == CLIPENGINE_SWEEP_FLOAT64 ? 8 : kType == CLIPENGINE_SWEEP_FLOAT32 ? 4 : 2;
   alignas(64) uint8_t padded[kLanes * 8];
   for (int byte = 0; byte < kLanes * 8; ++byte) padded[byte] = 0;
@@ -19,7 +19,7 @@ inline Vec load_rest(const uint8_t* row, int64_t k, int64_t width) {
 }
 
 // The largest magnitude as a float; as bits, so that a NaN, whose bits are larger than any number's, wins.
-inline float largest_of(Magnitude magnitude) {
+inline float largest_of(Words magnitude) {
   alignas(64) uint32_t words[kLanes];
   __builtin_memcpy(words, &magnitude, sizeof words);
   uint32_t most = 0;
@@ -59,8 +59,8 @@ inline Outcome pack(const Plan& plan, const Workspace& workspace, const Chunk& c
     // The next rows are asked for while these are turned: rows in group order are no stream that the processor would foresee.
     find_rows(plan, workspace, chunk, size, first, rows, vector + 1, next);
     float* destination = workspace.tile + (vector / 2) * width * kPanelRows + (vector % 2) * kLanes;
-    Magnitude magnitude = no_magnitude();
-    Vec block[kLanes];
+    Words magnitude = Words{};
+    Vector block[kLanes];
     int64_t k = 0;
     for (; k + kLanes <= width; k += kLanes) {
       for (int lane = 0; lane < kLanes; ++lane) {
@@ -82,7 +82,7 @@ inline Outcome pack(const Plan& plan, const Workspace& workspace, const Chunk& c
       }
     }
     alignas(64) float largest[kLanes];
-    store(largest, as_vec(magnitude));
+    store(largest, floats_of(magnitude));
     judge(plan, chunk, largest, first, rows, vector, outcome);
   }
   return outcome;
@@ -96,7 +96,7 @@ inline Outcome score_few(const Plan& plan, const Workspace& workspace, const Chu
   constexpr int64_t size = kType == CLIPENGINE_SWEEP_FLOAT64 ? 8 : kType == CLIPENGINE_SWEEP_FLOAT32 ? 4 : 2;
   const Block& columns = plan.blocks[0];
   const int64_t stride = (width + kLanes - 1) / kLanes * kLanes;  // of a prompt
-  const Vec scale = set(plan.scale), bias = set(plan.bias);
+  const Vector scale = spread(plan.scale), bias = spread(plan.bias);
   Outcome outcome{Refusal::kNone, 0};
   const int filled = ((rows + kLanes - 1) / kLanes + 1) / 2 * 2;
   for (int vector = 0; vector < filled; ++vector) {
@@ -112,20 +112,20 @@ inline Outcome score_few(const Plan& plan, const Workspace& workspace, const Chu
       const uint8_t *a = source[lane], *b = source[lane + 1];
       // Asking for the next two rows is worth three quarters more speed: two streams at once are more than the processor foresees.
       const uint8_t *ahead_a = source[lane + 2], *ahead_b = source[lane + 3];
-      Magnitude magnitude_a = no_magnitude(), magnitude_b = no_magnitude();
+      Words magnitude_a = Words{}, magnitude_b = Words{};
       for (int64_t column = 0; column < columns.columns; column += kDotColumns) {
         const float* prompts = plan.packed + column * stride;
-        Vec left[kDotColumns], right[kDotColumns];
+        Vector left[kDotColumns], right[kDotColumns];
 #pragma GCC unroll 8
-        for (int j = 0; j < kDotColumns; ++j) left[j] = right[j] = set(0.0f);
-        const auto step = [&](Vec x, Vec y, int64_t k) {
+        for (int j = 0; j < kDotColumns; ++j) left[j] = right[j] = spread(0.0f);
+        const auto step = [&](Vector x, Vector y, int64_t k) {
           magnitude_a = larger(magnitude_a, x);
           magnitude_b = larger(magnitude_b, y);
 #pragma GCC unroll 8
           for (int j = 0; j < kDotColumns; ++j) {
-            const Vec prompt = load(prompts + j * stride + k);
-            left[j] = fma(x, prompt, left[j]);
-            right[j] = fma(y, prompt, right[j]);
+            const Vector prompt = load(prompts + j * stride + k);
+            left[j] = multiply_add(x, prompt, left[j]);
+            right[j] = multiply_add(y, prompt, right[j]);
           }
         };
         int64_t k = 0;
@@ -148,9 +148,9 @@ inline Outcome score_few(const Plan& plan, const Workspace& workspace, const Chu
 
     float* scores = value_panel(plan, workspace, columns, vector / 2) + (vector % 2) * kLanes;
     for (int column = 0; column < columns.columns; ++column) {
-      Vec sums[kLanes];
+      Vector sums[kLanes];
       for (int lane = 0; lane < kLanes; ++lane) sums[lane] = load(workspace.dots + (column * kLanes + lane) * kLanes);
-      store(scores + column * kPanelRows, fma(sum_of_each(sums), scale, bias));
+      store(scores + column * kPanelRows, multiply_add(sum_of_each(sums), scale, bias));
     }
   }
   return outcome;

@@ -5,7 +5,7 @@ inline void collect_top(const Plan& plan, const Workspace& workspace, const floa
   const int top = plan.top_count;
   for (int c = 0; c < columns; ++c, scores += kPanelRows) {
     for (int half = 0; half < 2; ++half) {
-      unsigned better = bits(greater(load(scores + half * kLanes), load(workspace.top_threshold + row + half * kLanes)));
+      unsigned better = mask_bits(greater(load(scores + half * kLanes), load(workspace.top_threshold + row + half * kLanes)));
       while (better != 0) {
         const int lane = half * kLanes + __builtin_ctz(better);
         better &= better - 1;
@@ -29,18 +29,18 @@ inline void collect_top(const Plan& plan, const Workspace& workspace, const floa
 // largest score for each kProductColumns of them, most are not even looked at.
 inline void scan(const Plan& plan, const Workspace& workspace, float* scores, int offset, int columns, int64_t column, int slot, int panel, bool first) {
   const int row = panel * kPanelRows;
-  const Vec lowest = set(-__builtin_inff()), one = set(1.0f);
-  Vec best[2], where[2], second[2], maximum[2];
+  const Vector lowest = spread(-__builtin_inff()), one = spread(1.0f);
+  Vector best[2], where[2], second[2], highest[2];
   for (int half = 0; half < 2; ++half) {
     best[half] = first ? lowest : load(workspace.best + row + half * kLanes);
-    where[half] = first ? set(static_cast<float>(column)) : load(workspace.best_column + row + half * kLanes);
+    where[half] = first ? spread(static_cast<float>(column)) : load(workspace.best_column + row + half * kLanes);
     second[half] = first ? lowest : load(workspace.second + row + half * kLanes);
-    maximum[half] = lowest;
+    highest[half] = lowest;
   }
   const float* largest = largest_scores(workspace, panel);
   for (int c = 0; c < columns;) {
     const int place = offset + c, border = c + kProductColumns - place % kProductColumns, end = border < columns ? border : columns;
-    Vec most[2];
+    Vector most[2];
     if (!plan.few && end - c == kProductColumns) {
       const float* known = largest + place / kProductColumns * kPanelRows;
       most[0] = load(known);
@@ -48,18 +48,18 @@ inline void scan(const Plan& plan, const Workspace& workspace, float* scores, in
     } else {
       most[0] = most[1] = lowest;
       for (int i = c; i < end; ++i) {
-        most[0] = max(most[0], load(scores + i * kPanelRows));
-        most[1] = max(most[1], load(scores + i * kPanelRows + kLanes));
+        most[0] = maximum(most[0], load(scores + i * kPanelRows));
+        most[1] = maximum(most[1], load(scores + i * kPanelRows + kLanes));
       }
     }
     for (int half = 0; half < 2; ++half) {
-      maximum[half] = max(maximum[half], most[half]);
-      if (bits(greater(most[half], second[half])) == 0) continue;
+      highest[half] = maximum(highest[half], most[half]);
+      if (mask_bits(greater(most[half], second[half])) == 0) continue;
       for (int i = c; i < end; ++i) {
-        const Vec z = load(scores + i * kPanelRows + half * kLanes);
-        where[half] = select(greater(z, best[half]), set(static_cast<float>(column + i)), where[half]);
-        second[half] = max(second[half], min(best[half], z));
-        best[half] = max(best[half], z);
+        const Vector z = load(scores + i * kPanelRows + half * kLanes);
+        where[half] = select(greater(z, best[half]), spread(static_cast<float>(column + i)), where[half]);
+        second[half] = maximum(second[half], minimum(best[half], z));
+        best[half] = maximum(best[half], z);
       }
     }
     c = end;
@@ -85,23 +85,23 @@ inline void scan(const Plan& plan, const Workspace& workspace, float* scores, in
   const int64_t statistics = static_cast<int64_t>(slot) * plan.tile_rows + row;
   if (plan.sigmoid) {
     for (int c = 0; c < 2 * columns; ++c, value += kLanes) {
-      const Vec negated = min(set(0.0f) - load(value), set(126.0f));
+      const Vector negated = minimum(spread(0.0f) - load(value), spread(126.0f));
       store(value, one / (one + power_of_two(negated)));
     }
     return;
   }
 
-  Vec sum[2] = {set(0.0f), set(0.0f)};
+  Vector sum[2] = {spread(0.0f), spread(0.0f)};
   if (plan.entropy) {
-    Vec moment[2] = {set(0.0f), set(0.0f)};
+    Vector moment[2] = {spread(0.0f), spread(0.0f)};
     for (int c = 0; c < columns; ++c, value += kPanelRows) {
 #pragma GCC unroll 2
       for (int half = 0; half < 2; ++half) {
-        const Vec x = load(value + half * kLanes) - maximum[half];
-        const Vec e = power_of_two(x);
+        const Vector x = load(value + half * kLanes) - highest[half];
+        const Vector e = power_of_two(x);
         store(value + half * kLanes, e);
         sum[half] = sum[half] + e;
-        moment[half] = fma(e, x, moment[half]);
+        moment[half] = multiply_add(e, x, moment[half]);
       }
     }
     store(workspace.slot_moment + statistics, moment[0]);
@@ -110,14 +110,14 @@ inline void scan(const Plan& plan, const Workspace& workspace, float* scores, in
     for (int c = 0; c < columns; ++c, value += kPanelRows) {
 #pragma GCC unroll 2
       for (int half = 0; half < 2; ++half) {
-        const Vec e = power_of_two(load(value + half * kLanes) - maximum[half]);
+        const Vector e = power_of_two(load(value + half * kLanes) - highest[half]);
         store(value + half * kLanes, e);
         sum[half] = sum[half] + e;
       }
     }
   }
   for (int half = 0; half < 2; ++half) {
-    store(workspace.slot_maximum + statistics + half * kLanes, maximum[half]);
+    store(workspace.slot_maximum + statistics + half * kLanes, highest[half]);
     store(workspace.slot_sum + statistics + half * kLanes, sum[half]);
   }
 }
@@ -130,21 +130,21 @@ inline void conclude(const Plan& plan, const Workspace& workspace, const Chunk& 
     const int lanes = row + half * kLanes;
     if (!plan.exponentials) break;
     if (plan.sigmoid) {
-      for (int s = slot; s < slot + slots; ++s) store(workspace.slot_factor + static_cast<int64_t>(s) * plan.tile_rows + lanes, set(1.0f));
+      for (int s = slot; s < slot + slots; ++s) store(workspace.slot_factor + static_cast<int64_t>(s) * plan.tile_rows + lanes, spread(1.0f));
       continue;
     }
-    const Vec maximum = load(workspace.best + lanes);
-    Vec sum = set(0.0f), moment = set(0.0f);
+    const Vector highest = load(workspace.best + lanes);
+    Vector sum = spread(0.0f), moment = spread(0.0f);
     for (int s = slot; s < slot + slots; ++s) {
       const int64_t statistics = static_cast<int64_t>(s) * plan.tile_rows + lanes;
-      const Vec shift = load(workspace.slot_maximum + statistics) - maximum;
-      const Vec weight = power_of_two(shift);
-      const Vec slot_sum = load(workspace.slot_sum + statistics);
-      sum = fma(weight, slot_sum, sum);
-      if (plan.entropy) moment = fma(weight, fma(shift, slot_sum, load(workspace.slot_moment + statistics)), moment);
+      const Vector shift = load(workspace.slot_maximum + statistics) - highest;
+      const Vector weight = power_of_two(shift);
+      const Vector slot_sum = load(workspace.slot_sum + statistics);
+      sum = multiply_add(weight, slot_sum, sum);
+      if (plan.entropy) moment = multiply_add(weight, multiply_add(shift, slot_sum, load(workspace.slot_moment + statistics)), moment);
       store(workspace.slot_factor + statistics, weight);
     }
-    const Vec inverse = set(1.0f) / sum;
+    const Vector inverse = spread(1.0f) / sum;
     for (int s = slot; s < slot + slots; ++s) {
       float* factor = workspace.slot_factor + static_cast<int64_t>(s) * plan.tile_rows + lanes;
       store(factor, load(factor) * inverse);
@@ -158,11 +158,11 @@ inline void conclude(const Plan& plan, const Workspace& workspace, const Chunk& 
   alignas(64) float gap[kPanelRows];
   if (chunk.margin != nullptr) {
     for (int half = 0; half < 2; ++half) {
-      const Vec best = load(workspace.best + row + half * kLanes), second = load(workspace.second + row + half * kLanes), one = set(1.0f), zero = set(0.0f);
+      const Vector best = load(workspace.best + row + half * kLanes), second = load(workspace.second + row + half * kLanes), one = spread(1.0f), zero = spread(0.0f);
       if (plan.sigmoid) {
-        const Vec most = one / (one + power_of_two(min(zero - best, set(126.0f))));
-        const Vec next = one / (one + power_of_two(min(zero - second, set(126.0f))));
-        store(gap + half * kLanes, most - select(greater(second, set(-__builtin_inff())), next, zero));
+        const Vector most = one / (one + power_of_two(minimum(zero - best, spread(126.0f))));
+        const Vector next = one / (one + power_of_two(minimum(zero - second, spread(126.0f))));
+        store(gap + half * kLanes, most - select(greater(second, spread(-__builtin_inff())), next, zero));
       } else {
         store(gap + half * kLanes, (one - power_of_two(second - best)) / load(total + half * kLanes));
       }

@@ -29,6 +29,11 @@ static inline Vector times_power_of_two(Vector a, Vector n) { return _mm512_scal
 static inline float sum_of(Vector a) { return _mm512_reduce_add_ps(a); }
 static inline float maximum_of(Vector a) { return _mm512_reduce_max_ps(a); }
 
+using Mask = __mmask16;
+static inline Mask greater(Vector a, Vector b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+static inline Vector select(Mask mask, Vector yes, Vector no) { return _mm512_mask_blend_ps(mask, no, yes); }
+static inline unsigned mask_bits(Mask mask) { return mask; }
+
 static inline Vector widen_bf16(const uint16_t* p) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
 }
@@ -66,31 +71,27 @@ static inline Vector load_int32_difference(const int32_t* p, const int32_t* q) {
   return _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(p), _mm512_loadu_si512(q)));
 }
 
-// output[c][r] = input[r][c] for 16 rows and 16 columns.
-static inline void transpose_square(const float* input, int64_t input_stride, float* output, int64_t output_stride) {
-  __m512 a[16], b[16];
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_ps(input + i * input_stride);
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) {
-    b[2 * i] = _mm512_unpacklo_ps(a[2 * i], a[2 * i + 1]);
-    b[2 * i + 1] = _mm512_unpackhi_ps(a[2 * i], a[2 * i + 1]);
+// Rows become columns: 4 x 4 floats within lanes of 128 bits, then 4 x 4 of those lanes.
+static inline void transpose(Vector (&r)[16]) {
+  __m512 t[16];
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    const __m512 a = _mm512_unpacklo_ps(r[i], r[i + 1]), b = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    const __m512 c = _mm512_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
+    t[i] = _mm512_shuffle_ps(a, c, 0x44);
+    t[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
+    t[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+    t[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
   }
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    a[4 * i + 0] = _mm512_shuffle_ps(b[4 * i], b[4 * i + 2], 0x44);
-    a[4 * i + 1] = _mm512_shuffle_ps(b[4 * i], b[4 * i + 2], 0xee);
-    a[4 * i + 2] = _mm512_shuffle_ps(b[4 * i + 1], b[4 * i + 3], 0x44);
-    a[4 * i + 3] = _mm512_shuffle_ps(b[4 * i + 1], b[4 * i + 3], 0xee);
-  }
-  // a[4i + j] holds columns j, 4 + j, 8 + j, 12 + j of rows 4i .. 4i + 3, one column a 128-bit lane.
-#pragma GCC unroll 4
-  for (int j = 0; j < 4; ++j) {
-    const __m512 low0 = _mm512_shuffle_f32x4(a[j], a[4 + j], 0x44), high0 = _mm512_shuffle_f32x4(a[j], a[4 + j], 0xee);
-    const __m512 low1 = _mm512_shuffle_f32x4(a[8 + j], a[12 + j], 0x44), high1 = _mm512_shuffle_f32x4(a[8 + j], a[12 + j], 0xee);
-    _mm512_storeu_ps(output + (0 + j) * output_stride, _mm512_shuffle_f32x4(low0, low1, 0x88));
-    _mm512_storeu_ps(output + (4 + j) * output_stride, _mm512_shuffle_f32x4(low0, low1, 0xdd));
-    _mm512_storeu_ps(output + (8 + j) * output_stride, _mm512_shuffle_f32x4(high0, high1, 0x88));
-    _mm512_storeu_ps(output + (12 + j) * output_stride, _mm512_shuffle_f32x4(high0, high1, 0xdd));
+    const __m512 a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), b = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
+    const __m512 c = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88), d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
+    r[i] = _mm512_shuffle_f32x4(a, c, 0x88);
+    r[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+    r[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
+    r[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
   }
 }
+
+#include "simd/vector_body.h"

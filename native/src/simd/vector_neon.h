@@ -42,6 +42,14 @@ static inline float sum_of(Vector a) {
 }
 static inline float maximum_of(Vector a) { return vmaxvq_f32(a); }
 
+using Mask = uint32x4_t;
+static inline Mask greater(Vector a, Vector b) { return vcgtq_f32(a, b); }
+static inline Vector select(Mask mask, Vector yes, Vector no) { return vbslq_f32(mask, yes, no); }
+static inline unsigned mask_bits(Mask mask) {
+  const uint32x4_t weight = {1, 2, 4, 8};
+  return vaddvq_u32(vandq_u32(mask, weight));
+}
+
 static inline Vector widen_bf16(const uint16_t* p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)); }
 static inline Vector widen_fp16(const uint16_t* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
 
@@ -70,21 +78,14 @@ static inline void store_offset_bytes(uint8_t* p, const float* floats, Vector sc
 }
 static inline Vector load_int32_difference(const int32_t* p, const int32_t*) { return vcvtq_f32_s32(vld1q_s32(p)); }
 
-static inline void transpose(float32x4_t& a, float32x4_t& b, float32x4_t& c, float32x4_t& d) {
-  const float64x2_t ab0 = vreinterpretq_f64_f32(vtrn1q_f32(a, b)), ab1 = vreinterpretq_f64_f32(vtrn2q_f32(a, b));
-  const float64x2_t cd0 = vreinterpretq_f64_f32(vtrn1q_f32(c, d)), cd1 = vreinterpretq_f64_f32(vtrn2q_f32(c, d));
-  a = vreinterpretq_f32_f64(vzip1q_f64(ab0, cd0));
-  b = vreinterpretq_f32_f64(vzip1q_f64(ab1, cd1));
-  c = vreinterpretq_f32_f64(vzip2q_f64(ab0, cd0));
-  d = vreinterpretq_f32_f64(vzip2q_f64(ab1, cd1));
+// Rows become columns.
+static inline void transpose(Vector (&r)[4]) {
+  const float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])), b = vreinterpretq_f64_f32(vtrn2q_f32(r[0], r[1]));
+  const float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(r[2], r[3])), d = vreinterpretq_f64_f32(vtrn2q_f32(r[2], r[3]));
+  r[0] = vreinterpretq_f32_f64(vzip1q_f64(a, c));
+  r[1] = vreinterpretq_f32_f64(vzip1q_f64(b, d));
+  r[2] = vreinterpretq_f32_f64(vzip2q_f64(a, c));
+  r[3] = vreinterpretq_f32_f64(vzip2q_f64(b, d));
 }
 
-// output[c][r] = input[r][c] for 4 rows and 4 columns.
-static inline void transpose_square(const float* input, int64_t input_stride, float* output, int64_t output_stride) {
-  float32x4_t a = vld1q_f32(input), b = vld1q_f32(input + input_stride), c = vld1q_f32(input + 2 * input_stride), d = vld1q_f32(input + 3 * input_stride);
-  transpose(a, b, c, d);
-  vst1q_f32(output, a);
-  vst1q_f32(output + output_stride, b);
-  vst1q_f32(output + 2 * output_stride, c);
-  vst1q_f32(output + 3 * output_stride, d);
-}
+#include "simd/vector_body.h"

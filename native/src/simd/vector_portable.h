@@ -51,6 +51,11 @@ static inline float maximum_of(Vector a) {
   return m;
 }
 
+using Mask = VectorInt;
+static inline Mask greater(Vector a, Vector b) { return a > b; }
+static inline Vector select(Mask mask, Vector yes, Vector no) { return mask ? yes : no; }
+static inline unsigned mask_bits(Mask mask) { return static_cast<unsigned>((mask[0] & 1) | (mask[1] & 2) | (mask[2] & 4) | (mask[3] & 8)); }
+
 static inline Vector widen_bf16(const uint16_t* p) {
   VectorInt bits;
   for (int i = 0; i < 4; ++i) bits[i] = static_cast<int32_t>(static_cast<uint32_t>(p[i]) << 16);
@@ -113,9 +118,10 @@ static inline Vector load_int32_difference(const int32_t* p, const int32_t* q) {
   return __builtin_convertvector(a - b, Vector);
 }
 
-// output[c][r] = input[r][c] for 4 rows and 4 columns.
-static inline void transpose_square(const float* input, int64_t input_stride, float* output, int64_t output_stride) {
-  for (int r = 0; r < 4; ++r) {
-    for (int c = 0; c < 4; ++c) output[c * output_stride + r] = input[r * input_stride + c];
-  }
+// Rows become columns.
+static inline void transpose(Vector (&r)[4]) {
+  const Vector a = r[0], b = r[1], c = r[2], d = r[3];
+  for (int i = 0; i < 4; ++i) r[i] = Vector{a[i], b[i], c[i], d[i]};
 }
+
+#include "simd/vector_body.h"
