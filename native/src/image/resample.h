@@ -63,6 +63,9 @@ struct VerticalPass {
   const int32_t* pairs;  // [(count + 1) / 2, 2]: for two rows the low halves in one word, then the high halves
 };
 
+// Rows that vector kernels take through a horizontal pass together.
+constexpr int kRowsTogether = 4;
+
 // One implementation per instruction set; all give the same bits.
 struct ResampleKernels {
   const char* name;

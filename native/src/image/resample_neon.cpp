@@ -11,8 +11,6 @@
 namespace clipengine::image {
 namespace {
 
-constexpr int kRows = 4;
-
 // Bytes of pixel kPixel of 16 bytes, widened to a lane each.
 template <int Channels, int kPixel>
 inline uint8x16_t spread_bytes() {
@@ -74,19 +72,6 @@ void horizontal_rows(const HorizontalPass& pass, const uint8_t* rows, size_t str
   }
 }
 
-template <int Channels, bool Narrow>
-void horizontal(const HorizontalPass& pass, const uint8_t* rows, size_t stride, int count, uint8_t* out, size_t out_stride) {
-  for (; count >= kRows; count -= kRows, rows += kRows * stride, out += kRows * out_stride) {
-    horizontal_rows<Channels, kRows, Narrow>(pass, rows, stride, out, out_stride);
-  }
-  for (; count > 0; --count, rows += stride, out += out_stride) horizontal_rows<Channels, 1, Narrow>(pass, rows, stride, out, out_stride);
-}
-
-void horizontal_neon(const HorizontalPass& pass, const uint8_t* rows, size_t stride, int count, uint8_t* out, size_t out_stride) {
-  const auto one = pass.channels == 3 ? (pass.narrow ? horizontal<3, true> : horizontal<3, false>) : (pass.narrow ? horizontal<4, true> : horizontal<4, false>);
-  one(pass, rows, stride, count, out, out_stride);
-}
-
 template <bool Narrow>
 void vertical(const VerticalPass& pass, const uint8_t* rows, size_t stride, uint8_t* out, size_t bytes) {
   const int32x4_t half = vdupq_n_s32(1 << (pass.bits - 1)), shift = vdupq_n_s32(-pass.bits);
@@ -116,13 +101,11 @@ void vertical(const VerticalPass& pass, const uint8_t* rows, size_t stride, uint
   }
 }
 
-void vertical_neon(const VerticalPass& pass, const uint8_t* rows, size_t stride, uint8_t* out, size_t bytes) {
-  (pass.narrow ? vertical<true> : vertical<false>)(pass, rows, stride, out, bytes);
-}
+#include "image/resample_body.h"
 
 }  // namespace
 
-const ResampleKernels kNeonKernels = {"neon", 0, horizontal_neon, vertical_neon};
+const ResampleKernels kNeonKernels = {"neon", 0, horizontal_any, vertical_any};
 
 }  // namespace clipengine::image
 
