@@ -33,33 +33,8 @@ internal sealed class BlipText
     /// <param name="pass">A pass of <paramref name="backend"/>.</param>
     /// <param name="backend">Where the stores are made.</param>
     /// <param name="imageTokens"><c>[1, tokens, image width]</c>.</param>
-    public PreparedImage PrepareImage(IPass pass, IBackend backend, in Tensor imageTokens)
-    {
-        var stores = new List<TokenStore>();
-        try
-        {
-            foreach (Layer layer in _layers)
-            {
-                long mark = pass.EnterScope();
-                Tensor keys = pass.Linear(imageTokens, layer.CrossKeyWeight, layer.CrossKeyBias), values = pass.Linear(imageTokens, layer.CrossValueWeight, layer.CrossValueBias);
-                foreach (Tensor tokens in (ReadOnlySpan<Tensor>)[keys, values])
-                {
-                    stores.Add(backend.CreateTokenStore(tokens.Shape));
-                    pass.Store(stores[^1], tokens);
-                }
-
-                pass.LeaveScope(mark, keys);
-            }
-
-            return new PreparedImage(stores);
-        }
-        catch
-        {
-            foreach (TokenStore store in stores)
-                store.Dispose();
-            throw;
-        }
-    }
+    public PreparedImage PrepareImage(IPass pass, IBackend backend, in Tensor imageTokens) =>
+        ImageKeyValues.Prepare(pass, backend, imageTokens, _layers.Select(static layer => layer.Cross.KeyValues));
 
     /// <summary>Cuts the padding of sentences; padding is what stands behind their end.</summary>
     /// <param name="ids"><c>[n, length]</c>.</param>
@@ -154,10 +129,7 @@ internal sealed class BlipText
         TransformerBlock block = own.Block;
         Tensor x = pass.Linear(attended, block.OutProjectionWeight, block.OutProjectionBias, new Epilogue { Residual = input });
         x = pass.LayerNorm(x, block.Norm1Weight, block.Norm1Bias, _config.Epsilon);
-        Tensor query = pass.Linear(x, own.CrossQueryWeight, own.CrossQueryBias);
-        Tensor seen = pass.Attention(query, pass.Load(image.Stores[2 * layer]), pass.Load(image.Stores[(2 * layer) + 1]), _config.Heads);
-        x = pass.Linear(seen, own.CrossOutWeight, own.CrossOutBias, new Epilogue { Residual = x });
-        x = pass.LayerNorm(x, own.CrossNormWeight, own.CrossNormBias, _config.Epsilon);
+        x = own.Cross.Forward(pass, x, pass.Load(image.Stores[2 * layer]), pass.Load(image.Stores[(2 * layer) + 1]));
         Tensor hidden = pass.Linear(x, block.ExpandWeight, block.ExpandBias, new Epilogue { Activation = Activation.Gelu });
         x = pass.Linear(hidden, block.ContractWeight, block.ContractBias, new Epilogue { Residual = x });
         return pass.LayerNorm(x, block.Norm2Weight, block.Norm2Bias, _config.Epsilon);
@@ -166,45 +138,10 @@ internal sealed class BlipText
     private TokenView Part(in Tensor queryKeyValue, int part) => new(queryKeyValue, part * _config.Width, _config.Width);
 
     /// <summary>One layer: BERT's block, and the cross-attention in its middle.</summary>
-    private sealed class Layer
+    private sealed class Layer(BlipTextConfig config, int imageWidth, WeightReader weights)
     {
-        public Layer(BlipTextConfig config, int imageWidth, WeightReader weights)
-        {
-            int width = config.Width;
-            WeightReader cross = weights.Scope("crossattention");
-            Block = BertEncoder.ReadBlock(config, weights);
-            CrossQueryWeight = cross.Read("self.query.weight", WeightRole.Linear, width, width);
-            CrossQueryBias = cross.Read("self.query.bias", WeightRole.Vector, width);
-            CrossKeyWeight = cross.Read("self.key.weight", WeightRole.Linear, width, imageWidth);
-            CrossKeyBias = cross.Read("self.key.bias", WeightRole.Vector, width);
-            CrossValueWeight = cross.Read("self.value.weight", WeightRole.Linear, width, imageWidth);
-            CrossValueBias = cross.Read("self.value.bias", WeightRole.Vector, width);
-            CrossOutWeight = cross.Read("output.dense.weight", WeightRole.Linear, width, width);
-            CrossOutBias = cross.Read("output.dense.bias", WeightRole.Vector, width);
-            CrossNormWeight = cross.Read("output.LayerNorm.weight", WeightRole.Vector, width);
-            CrossNormBias = cross.Read("output.LayerNorm.bias", WeightRole.Vector, width);
-        }
+        public TransformerBlock Block { get; } = BertEncoder.ReadBlock(config, weights);
 
-        public TransformerBlock Block { get; }
-
-        public Weight CrossQueryWeight { get; }
-
-        public Weight CrossQueryBias { get; }
-
-        public Weight CrossKeyWeight { get; }
-
-        public Weight CrossKeyBias { get; }
-
-        public Weight CrossValueWeight { get; }
-
-        public Weight CrossValueBias { get; }
-
-        public Weight CrossOutWeight { get; }
-
-        public Weight CrossOutBias { get; }
-
-        public Weight CrossNormWeight { get; }
-
-        public Weight CrossNormBias { get; }
+        public BertCrossAttention Cross { get; } = new(config, imageWidth, weights.Scope("crossattention"));
     }
 }

@@ -35,34 +35,8 @@ internal sealed class CaptionDecoder
     /// <param name="pass">A pass of <paramref name="backend"/>.</param>
     /// <param name="backend">Where the stores are made.</param>
     /// <param name="imageTokens"><c>[1, tokens, width]</c>.</param>
-    public PreparedImage PrepareImage(IPass pass, IBackend backend, in Tensor imageTokens)
-    {
-        var stores = new List<TokenStore>();
-        try
-        {
-            foreach (ImageBlock block in _imageBlocks)
-            {
-                long mark = pass.EnterScope();
-                Tensor normed = pass.LayerNorm(imageTokens, block.ImageNormWeight, block.ImageNormBias, Epsilon);
-                Tensor keys = pass.Linear(normed, block.KeyWeight, block.KeyBias), values = pass.Linear(normed, block.ValueWeight, block.ValueBias);
-                foreach (Tensor tokens in (ReadOnlySpan<Tensor>)[keys, values])
-                {
-                    stores.Add(backend.CreateTokenStore(tokens.Shape));
-                    pass.Store(stores[^1], tokens);
-                }
-
-                pass.LeaveScope(mark, keys);
-            }
-
-            return new PreparedImage(stores);
-        }
-        catch
-        {
-            foreach (TokenStore store in stores)
-                store.Dispose();
-            throw;
-        }
-    }
+    public PreparedImage PrepareImage(IPass pass, IBackend backend, in Tensor imageTokens) =>
+        ImageKeyValues.Prepare(pass, backend, imageTokens, _imageBlocks.Select(static block => block.KeyValues));
 
     /// <summary>Where the keys and values of sentences are kept while they are written.</summary>
     public List<TokenStore> CreatePast(IBackend backend, int count, int capacity) => _blocks.CreatePast(backend, count, capacity, _config.Width);
@@ -107,14 +81,16 @@ internal sealed class CaptionDecoder
             int width = config.Width, hidden = config.HiddenWidth;
             _norm1Weight = weights.Read("ln_1.weight", WeightRole.Vector, width);
             _norm1Bias = weights.Read("ln_1.bias", WeightRole.Vector, width);
-            ImageNormWeight = weights.Read("ln_1_kv.weight", WeightRole.Vector, width);
-            ImageNormBias = weights.Read("ln_1_kv.bias", WeightRole.Vector, width);
             _queryWeight = weights.ReadRows("attn.in_proj_weight", WeightRole.Linear, 0, width, 3 * width, width);
-            KeyWeight = weights.ReadRows("attn.in_proj_weight", WeightRole.Linear, width, width, 3 * width, width);
-            ValueWeight = weights.ReadRows("attn.in_proj_weight", WeightRole.Linear, 2 * width, width, 3 * width, width);
             _queryBias = weights.ReadRows("attn.in_proj_bias", WeightRole.Vector, 0, width, 3 * width);
-            KeyBias = weights.ReadRows("attn.in_proj_bias", WeightRole.Vector, width, width, 3 * width);
-            ValueBias = weights.ReadRows("attn.in_proj_bias", WeightRole.Vector, 2 * width, width, 3 * width);
+            KeyValues = new ImageKeyValues
+            {
+                Norm = (weights.Read("ln_1_kv.weight", WeightRole.Vector, width), weights.Read("ln_1_kv.bias", WeightRole.Vector, width), Epsilon),
+                KeyWeight = weights.ReadRows("attn.in_proj_weight", WeightRole.Linear, width, width, 3 * width, width),
+                KeyBias = weights.ReadRows("attn.in_proj_bias", WeightRole.Vector, width, width, 3 * width),
+                ValueWeight = weights.ReadRows("attn.in_proj_weight", WeightRole.Linear, 2 * width, width, 3 * width, width),
+                ValueBias = weights.ReadRows("attn.in_proj_bias", WeightRole.Vector, 2 * width, width, 3 * width),
+            };
             _outWeight = weights.Read("attn.out_proj.weight", WeightRole.Linear, width, width);
             _outBias = weights.Read("attn.out_proj.bias", WeightRole.Vector, width);
             _norm2Weight = weights.Read("ln_2.weight", WeightRole.Vector, width);
@@ -129,17 +105,8 @@ internal sealed class CaptionDecoder
             _scale2 = weights.Read("ls_2.gamma", WeightRole.Vector, width);
         }
 
-        public Weight ImageNormWeight { get; }
-
-        public Weight ImageNormBias { get; }
-
-        public Weight KeyWeight { get; }
-
-        public Weight KeyBias { get; }
-
-        public Weight ValueWeight { get; }
-
-        public Weight ValueBias { get; }
+        /// <summary>What the block keeps of an image.</summary>
+        public ImageKeyValues KeyValues { get; }
 
         /// <summary>Enqueues the block.</summary>
         /// <param name="pass">The pass.</param>
