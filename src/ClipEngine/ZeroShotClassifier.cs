@@ -1,4 +1,5 @@
 using ClipEngine.Imaging;
+using ClipEngine.Models;
 using ClipEngine.Scoring;
 
 namespace ClipEngine;
@@ -14,6 +15,12 @@ public sealed class ZeroShotClassifier : IDisposable
 
     internal ZeroShotClassifier(ClipModel model, IReadOnlyList<string> labels, FeatureMatrix labelFeatures)
     {
+        if (model.Encoder.ImageFeatureShape(1).Rank != 2)
+        {
+            throw new BadInputException("model", $"{model.Encoder.Architecture} has {model.Encoder.ImageFeatureShape(1)[1]} vectors for each image, and zero-shot labels need one.",
+                model.Encoder is IPairScorer ? "Score its pairs: PairModel, 'audit' or 'embed raw'." : "Use a model that pools its tokens.");
+        }
+
         if (labels.Count != labelFeatures.Count)
             throw new ArgumentException($"expected features of {labels.Count} labels, found {labelFeatures.Shape}.", nameof(labelFeatures));
         _model = model;

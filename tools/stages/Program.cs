@@ -27,10 +27,13 @@ try
     using var reader = new WeightReader(arranged, backend);
     IModel model = plan.Build(reader, backend, new ModelOptions());
     IReadOnlyList<Weight> weights = reader.Complete();
-    if (model is not IDualEncoder encoder)
-        throw new BadInputException(folder, $"{model.Architecture} makes no features of images and sentences.");
     using ICheckpoint golden = Checkpoint.OpenAsStored(Path.Combine(folder, "golden.safetensors"));
-    StageTrace trace = StageTrace.Run(encoder, golden);
+    StageTrace trace = model switch
+    {
+        IPairScorer scorer => StageTrace.RunPair(scorer, golden),
+        IDualEncoder encoder => StageTrace.Run(encoder, golden),
+        _ => throw new BadInputException(folder, $"{model.Architecture} makes no features of images and sentences."),
+    };
     foreach (FoundStage stage in trace.Stages)
     {
         string part = stage.Part.Length == 0 ? "" : $" ({stage.Part})";

@@ -18,7 +18,7 @@ internal sealed record FoundStage(string Name, double Error, RecordedOperation? 
 }
 
 /// <summary>
-/// Runs a dual encoder over a golden's inputs, keeps what every operation makes, and looks for each of the golden's <c>stage.*</c>
+/// Runs a dual encoder or a scorer of pairs over a golden's inputs, keeps what every operation makes, and looks for each of the golden's <c>stage.*</c>
 /// tensors among it. A tower says nothing about its stages: a stage is right where some operation gives its values.
 /// </summary>
 internal sealed class StageTrace
@@ -29,7 +29,7 @@ internal sealed class StageTrace
     // The order in which towers run, for the steps of a stage's name; what is not listed comes last.
     private static readonly string[] s_order =
     [
-        "image", "text", "downsample", "pos_emb", "blocks", "stem", "stages", "strided_conv", "patch", "position", "pre_norm", "embed", "block", "final_conv",
+        "vision", "itc_query", "itc_text", "itm_text", "itm_qformer", "image", "text", "embeddings", "layernorm", "self", "cross", "downsample", "pos_emb", "blocks", "stem", "stages", "strided_conv", "patch", "position", "pre_norm", "embed", "block", "final_conv",
         "norm", "attn_pool", "head_global_pool", "head_norm", "pre_projection_norm", "pool", "features",
     ];
 
@@ -63,12 +63,41 @@ internal sealed class StageTrace
         return trace;
     }
 
+    /// <summary>Runs a scorer of pairs over the image and the sentence of the stages, by themselves and together.</summary>
+    /// <param name="scorer">The model.</param>
+    /// <param name="golden">Inputs and stages; those of BLIP and BLIP-2 are of the second image and the second sentence.</param>
+    public static StageTrace RunPair(IPairScorer scorer, ICheckpoint golden)
+    {
+        const int Pair = 1;
+        var trace = new StageTrace(golden);
+        long length = golden.Tensors["input_ids"].Dimensions[1];
+        int[] ids = [.. golden.ReadInt64s("input_ids").Skip((int)(Pair * length)).Take((int)length).Select(static id => checked((int)id))];
+        var one = new Shape(1, 3, scorer.Preprocess.Height, scorer.Preprocess.Width);
+        float[] pixels = [.. golden.ReadSingles("pixels").Skip((int)(Pair * one.ElementCount)).Take((int)one.ElementCount)];
+        using var pass = new RecordingPass(scorer.Backend.BeginPass());
+        Tensor tokens = scorer.EncodeImageTokens(pass, pass.Upload(pixels, one));
+        trace.Find("vision", pass);
+        using PreparedImage image = scorer.PrepareImage(pass, tokens);
+        if (scorer is IDualEncoder encoder)
+        {
+            encoder.EncodeImages(pass, pass.Upload(pixels, one));
+            trace.Find("itc_query", pass);
+            encoder.EncodeTexts(pass, ids, ids.Length);
+            trace.Find("itc_text", pass);
+        }
+
+        scorer.ScorePairs(pass, image, ids, ids.Length);
+        trace.Find("itm_", pass);
+        return trace;
+    }
+
     private void Find(string tower, RecordingPass pass)
     {
         const string Prefix = "stage.";
         Operations.AddRange(pass.Operations.Select(operation => (tower, operation)));
-        var stages = _golden.Tensors.Keys.Where(name => name.StartsWith($"{Prefix}{tower}.", StringComparison.Ordinal)).Select(name => Find(name[Prefix.Length..], name, pass.Operations)).ToList();
-        stages.Add(Find($"{tower}.features", $"{tower}_features", pass.Operations));
+        var stages = _golden.Tensors.Keys.Where(name => name.StartsWith($"{Prefix}{tower}{(tower.EndsWith('_') ? "" : ".")}", StringComparison.Ordinal)).Select(name => Find(name[Prefix.Length..], name, pass.Operations)).ToList();
+        if (_golden.Tensors.ContainsKey($"{tower}_features"))
+            stages.Add(Find($"{tower}.features", $"{tower}_features", pass.Operations));
         Stages.AddRange(stages.Order(Comparer<FoundStage>.Create(static (a, b) => Compare(a.Name, b.Name))));
         pass.Clear();
     }

@@ -29,7 +29,13 @@ public sealed class ClipProbeModels(string device = "cpu", int? threads = null) 
             var options = new ClipModelOptions { Backend = backend, AcceptActivationMismatch = files.AcceptActivationMismatch, Preprocessing = files.Preprocessing };
             ModelPlan plan = ModelPlan.Read(files.Path);
             // Features unless asked otherwise: a score of every image with every label costs a product then.
-            bool pairs = files.ScoresPairs ?? !plan.Abilities.HasFlag(ModelAbilities.Embed);
+            bool hasFeatures = plan.Abilities.HasFlag(ModelAbilities.Embed) && plan.ImageVectors == 1, pairs = files.ScoresPairs ?? !hasFeatures;
+            if (!pairs && plan.ImageVectors > 1)
+            {
+                throw new BadInputException(files.Path, $"has {plan.ImageVectors} vectors for each image, of which the closest to a sentence counts, and the audit by features needs one.",
+                    "Ask for its scores of pairs (\"scorer\": \"pairs\"), or leave the scorer out.");
+            }
+
             if (!plan.Abilities.HasFlag(pairs ? ModelAbilities.ScorePairs : ModelAbilities.Embed))
             {
                 throw new BadInputException(files.Path, pairs ? "does not score an image and a sentence together." : "makes no features.",

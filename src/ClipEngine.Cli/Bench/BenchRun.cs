@@ -240,12 +240,12 @@ internal sealed class BenchRun(IBackend backend, CudaDevices? devices, string mo
             Stages(_cuda, $"text tower, {batchSize} sentences of {length} ids", () => model.EncodeTokens(full, length, features));
         }
 
-        // The end of the text is the largest id; zeros follow.
+        // The end of the text is the largest id where nothing else is said; zeros follow.
         int[] Sentences(int used)
         {
             int[] ids = new int[batchSize * length];
             for (int i = 0; i < ids.Length; i++)
-                ids[i] = i % length >= used ? 0 : i % length == used - 1 ? _plan.VocabularySize - 1 : 1 + (i * 7919 % (_plan.VocabularySize - 2));
+                ids[i] = i % length >= used ? 0 : i % length == used - 1 ? _plan.EndOfSentence ?? _plan.VocabularySize - 1 : 1 + (i * 7919 % (_plan.VocabularySize - 2));
             return ids;
         }
     }

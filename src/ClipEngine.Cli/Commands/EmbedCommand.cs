@@ -219,7 +219,8 @@ internal static class EmbedCommand
             FeatureFile.Add(writer, "text_features", written[^1], written[^1].Normalized());
         }
 
-        if (pixelName is not null && tokenName is not null && written[0].Shape.Rank == 2 && written[1].Shape.Rank == 2)
+        // Of a scorer of pairs an image may have several vectors, of which the closest counts; what another model does not pool has no score.
+        if (pixelName is not null && tokenName is not null && (written[0].Shape.Rank == 2 || clip.Encoder is IPairScorer) && written[1].Shape.Rank == 2)
             AddScores(writer, clip.Encoder, written[0].Normalized(), written[1].Normalized());
         if (clip.Encoder is IPairScorer scorer && pixelName is not null && tokenName is not null)
         {
@@ -233,14 +234,19 @@ internal static class EmbedCommand
         return Report(json, path, clip, [.. written.Select(features => features.Shape)], []);
     }
 
-    /// <summary>The cosines as the model scales them; of a scorer of pairs, which scales nothing, under its own name.</summary>
+    /// <summary>The cosines as the model scales them, the largest over an image's vectors; of a scorer of pairs, which scales nothing, under its own name.</summary>
     private static void AddScores(SafetensorsWriter writer, IDualEncoder encoder, FeatureMatrix images, FeatureMatrix texts)
     {
         float[] scores = new float[images.Shape[0] * texts.Shape[0]];
         for (int image = 0; image < images.Shape[0]; image++)
         {
             for (int text = 0; text < texts.Shape[0]; text++)
-                scores[(image * texts.Shape[0]) + text] = (float)((encoder.LogitScale * TensorPrimitives.Dot(images[image], texts[text])) + (encoder.LogitBias ?? 0));
+            {
+                double best = double.NegativeInfinity;
+                for (int start = 0; start < images.Length; start += texts.Length)
+                    best = Math.Max(best, TensorPrimitives.Dot(images[image].Slice(start, texts.Length), texts[text]));
+                scores[(image * texts.Shape[0]) + text] = (float)((encoder.LogitScale * best) + (encoder.LogitBias ?? 0));
+            }
         }
 
         writer.Add(encoder is IPairScorer ? "itc" : "logits", scores, images.Shape[0], texts.Shape[0]);

@@ -112,6 +112,9 @@ public abstract class ModelPlan
     /// <summary>The tokenizer that it was trained with.</summary>
     public abstract TokenizerConfig Tokenizer { get; }
 
+    /// <summary>Vectors of an image's feature: 1, or one of each query, of which the closest to a sentence counts (BLIP-2).</summary>
+    public virtual int ImageVectors => 1;
+
     /// <summary>Token ids of one sentence at most.</summary>
     public abstract int ContextLength { get; }
 
@@ -121,7 +124,7 @@ public abstract class ModelPlan
     /// <summary>The model's sizes in one line; null for none.</summary>
     public virtual string? Outline => null;
 
-    /// <summary>The id at which a sentence's feature is looked for, where that is a certain one.</summary>
+    /// <summary>The id that ends a sentence, where that is a certain one: a feature may be looked for there.</summary>
     internal virtual int? EndOfSentence => null;
 
     /// <summary>What the model costs, found by building it without weights and counting what it does; null where shapes alone do not tell.</summary>

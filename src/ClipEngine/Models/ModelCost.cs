@@ -91,7 +91,7 @@ public sealed record ModelCost
 
         long Image(Action<IPass, Tensor> run) => CountingBackend.Count(pass => run(pass, pass.Upload(pixels, new Shape(1, 3, size.Height, size.Width))));
         // The sentence that needs all positions: where its end is looked for, it stands last. Which id is the end is the tower's affair.
-        long Sentence(Action<IPass, int[]> run) => new[] { plan.EndOfSentence ?? 1, model.VocabularySize - 1, 1, 2, 3 }.Where(id => id >= 0 && id < model.VocabularySize).Max(last =>
+        long Sentence(Action<IPass, int[]> run) => new[] { plan.EndOfSentence ?? (model.VocabularySize - 1), 1, 2, 3 }.Where(id => id >= 0 && id < model.VocabularySize).Max(last =>
         {
             int[] ids = new int[model.ContextLength];
             Array.Fill(ids, Math.Min(4, model.VocabularySize - 1));

@@ -54,7 +54,7 @@ public static class ModelFamilies
     }
 
     /// <summary>The families, one line each. Towers that OpenCLIP opens by a name are listed in <see cref="NamedTowers"/>.</summary>
-    private static IModelFamily[] BuiltIn() => [new SigLipFamily(), new BlipFamily(), new TransformersClipFamily(), new AltClipFamily(), new ChineseClipFamily(), new OpenClipFamily()];
+    private static IModelFamily[] BuiltIn() => [new SigLipFamily(), new BlipFamily(), new Blip2Family(), new TransformersClipFamily(), new AltClipFamily(), new ChineseClipFamily(), new OpenClipFamily()];
 
     private sealed class Registration(IModelFamily family) : IDisposable
     {

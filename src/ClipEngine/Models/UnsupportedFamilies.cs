@@ -18,7 +18,7 @@ internal static class UnsupportedFamilies
 
     private static readonly (string Type, string Family)[] s_modelTypes =
     [
-        ("align", "ALIGN"), ("flava", "FLAVA"), ("groupvit", "GroupViT"), ("blip-2", "BLIP-2"), ("instructblip", "InstructBLIP"),
+        ("align", "ALIGN"), ("flava", "FLAVA"), ("groupvit", "GroupViT"), ("instructblip", "InstructBLIP"),
         ("xclip", "X-CLIP"), ("clipseg", "CLIPSeg"), ("owlvit", "OWL-ViT"), ("owlv2", "OWLv2"), ("vision-text-dual-encoder", "VisionTextDualEncoder"),
     ];
 

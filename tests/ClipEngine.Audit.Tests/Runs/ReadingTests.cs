@@ -119,6 +119,18 @@ public sealed class ReadingTests : IDisposable
         }
     }
 
+    /// <summary>BLIP-2's image has a vector of each query: its pairs are scored unless features are asked for, which is refused.</summary>
+    [SkippableFact]
+    public void Blip2IsScoredByPairs()
+    {
+        string blip = TestData.SharedPath("goldens", "blip", "transformers-blip2-tiny");
+        string[] images = [.. Directory.GetFiles(TestData.Path("preprocess", "images"), "*.png").Order(StringComparer.Ordinal).Take(6)];
+        AuditResult result = Run($$"""{ "key": "itm", "model": "{{blip}}" }, { "key": "itc", "model": "{{blip}}", "scorer": "features" }""", images, new ClipProbeModels(), scale: "checkpoint");
+        Assert.Null(result.Models[0].Failure);
+        Assert.Equal(ScoreOrigin.MatchLogOdds, result.Models[0].Origin);
+        Assert.Contains("6 vectors for each image", result.Models[1].Failure, StringComparison.Ordinal);
+    }
+
     private string Report() => File.ReadAllText(_folder.File("out", "report.html"));
 
     private AuditResult Run(string models, string[]? images = null, IProbeModelSource? source = null, string scale = "2")

@@ -67,18 +67,39 @@ public sealed class CaptionCommandTests : IDisposable
     public async Task AModelThatWritesNoCaptionsIsRefused() =>
         Assert.Equal(2, (await CommandLine.RunAsync("caption", "--model", TestData.Path("towers", "vit-gelu"), TestData.Path("preprocess", "images", "chelsea.png"))).ExitCode);
 
-    [Fact]
-    public async Task RawFeaturesOfAPairScorerComeWithItsLogits()
+    /// <summary>BLIP-2's input has the image's placeholders before each sentence and a mask, as transformers' processor makes them.</summary>
+    [SkippableTheory]
+    [InlineData("blip-tiny")]
+    [InlineData("transformers-blip2-tiny")]
+    public async Task RawFeaturesOfAPairScorerComeWithItsLogits(string name)
     {
-        string model = TestData.Path("blip", "blip-tiny"), golden = Path.Combine(model, "golden.safetensors"), found = _folder.File("found.safetensors");
+        string model = name == "blip-tiny" ? TestData.Path("blip", name) : TestData.SharedPath("goldens", "blip", name), golden = Path.Combine(model, "golden.safetensors"), found = _folder.File("found.safetensors");
         Assert.Equal(0, (await CommandLine.RunAsync("embed", "raw", "--model", model, "--input", golden, "--out", found)).ExitCode);
         using ICheckpoint expected = Checkpoint.OpenAsStored(golden), written = Checkpoint.OpenAsStored(found);
-        foreach (string name in new[] { "itc", "itm_logits", "image_features_normalized", "text_features_normalized" })
+        foreach (string tensor in new[] { "itc", "itm_logits", "image_features_normalized", "text_features_normalized" })
         {
-            float[] values = expected.ReadSingles(name), own = written.ReadSingles(name);
-            Assert.Equal(values.Length, own.Length);
+            float[] values = expected.ReadSingles(tensor), own = written.ReadSingles(tensor);
+            Assert.Equal(expected.Tensors[tensor].Dimensions.AsSpan(), written.Tensors[tensor].Dimensions.AsSpan());
             for (int i = 0; i < values.Length; i++)
                 Assert.Equal(values[i], own[i], 2e-5f);
         }
+    }
+
+    /// <summary>An image of BLIP-2 has a vector of each query: there are no labels by one cosine.</summary>
+    [SkippableFact]
+    public async Task LabelsOfAModelWithSeveralVectorsOfAnImageAreRefused()
+    {
+        ProcessOutcome outcome = await CommandLine.RunAsync("classify", "--model", TestData.SharedPath("goldens", "blip", "transformers-blip2-tiny"), "--labels", "cat,dog", TestData.Path("preprocess", "images", "chelsea.png"));
+        Assert.Equal(2, outcome.ExitCode);
+        Assert.Contains("6 vectors for each image", outcome.Error, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task InspectSaysWhatBlip2Can()
+    {
+        ProcessOutcome outcome = await CommandLine.RunAsync("inspect", TestData.SharedPath("goldens", "blip", "transformers-blip2-tiny"));
+        Assert.Equal(0, outcome.ExitCode);
+        Assert.Contains("BLIP-2", outcome.Output, StringComparison.Ordinal);
+        Assert.Contains("6 queries", outcome.Output, StringComparison.Ordinal);
     }
 }

@@ -1,11 +1,13 @@
 using ClipEngine.Checkpoints;
 using ClipEngine.Models;
+using ClipEngine.Stages;
 using ClipEngine.Tensors;
 using ClipEngine.Testing;
+using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
 
 namespace ClipEngine.Tests.Models;
 
-/// <summary>BLIP against its authors' code and transformers 5.24.0: features, matching logits and caption logits within 2e-5 of their spread, and every generated id.</summary>
+/// <summary>BLIP against its authors' code and transformers, BLIP-2 against transformers 5.24.0: features, matching logits and caption logits within 2e-5 of their spread, and every generated id.</summary>
 public class BlipGoldenTests
 {
     private const double Tolerance = 2e-5;
@@ -16,7 +18,7 @@ public class BlipGoldenTests
     /// </summary>
     private const double CaptionTolerance = 2e-4;
 
-    private static readonly string[] s_imageText = ["blip-tiny", "transformers-itm-tiny"];
+    private static readonly string[] s_imageText = ["blip-tiny", "transformers-itm-tiny", "transformers-blip2-tiny"];
 
     private static readonly (string Name, CaptionOptions Options, bool IsNew)[] s_searches =
     [
@@ -26,17 +28,10 @@ public class BlipGoldenTests
         ("penalty", new CaptionOptions { MaximumLength = 14, RepetitionPenalty = 1.5 }, true),
     ];
 
-    public static TheoryData<string, string> ImageText()
-    {
-        var data = new TheoryData<string, string>();
-        foreach (string backend in BackendsUnderTest.Names)
-        {
-            foreach (string model in s_imageText)
-                data.Add(model, backend);
-        }
+    public static TheoryData<string, string> ImageText() => OnEveryBackend(s_imageText);
 
-        return data;
-    }
+    /// <summary>The golden of the authors' code holds no stages.</summary>
+    public static TheoryData<string, string> Staged() => OnEveryBackend(s_imageText[1..]);
 
     public static TheoryData<string> Backends() => [.. BackendsUnderTest.Names];
 
@@ -58,6 +53,20 @@ public class BlipGoldenTests
         CheckCaptions(folder, backend);
     }
 
+    /// <summary>Every stage of image tower, Q-Former and text transformer in the order in which they are computed: the first wrong one fails.</summary>
+    [SkippableTheory]
+    [MemberData(nameof(Staged))]
+    public void StagesEqualThoseOfTheOriginal(string name, string backendName)
+    {
+        string folder = TestData.SharedPath("goldens", "blip", name);
+        using ICheckpoint golden = Checkpoint.OpenAsStored(Path.Combine(folder, "golden.safetensors"));
+        using IBackend backend = BackendsUnderTest.Create(backendName);
+        using PairModel model = PairModel.Load(folder, new ClipModelOptions { Backend = backend });
+        StageTrace trace = StageTrace.RunPair(model.Scorer, golden);
+        Assert.All(trace.Stages, static stage => Assert.True(stage.Error <= Tolerance, $"{stage.Name}: {stage.Error:E1} of the stage's spread ({stage.Result?.Operation})"));
+        Assert.Equal(golden.Tensors.Keys.Count(static key => key.StartsWith("stage.", StringComparison.Ordinal)), trace.Stages.Count);
+    }
+
     /// <summary>Compares what a golden of the image-text model holds.</summary>
     internal static void CheckImageText(string folder, IBackend backend)
     {
@@ -71,17 +80,14 @@ public class BlipGoldenTests
         float[] imageFeatures = GoldenFeatures.Images(encoder, images, pixels, normalize: true), textFeatures = GoldenFeatures.Texts(encoder, sentences, (int)ids[1], normalize: true);
         GoldenFeatures.AssertClose(golden, "image_features_normalized", imageFeatures, Tolerance);
         GoldenFeatures.AssertClose(golden, "text_features_normalized", textFeatures, Tolerance);
-        int width = encoder.EmbedDimension;
-        float[] cosines = new float[pixels[0] * ids[0]], logits = new float[2 * cosines.Length];
-        for (int i = 0; i < cosines.Length; i++)
-        {
-            for (int c = 0; c < width; c++)
-                cosines[i] += imageFeatures[(i / (int)ids[0] * width) + c] * textFeatures[(i % (int)ids[0] * width) + c];
-        }
-
+        if (golden.Tensors.ContainsKey("image_embeds"))
+            GoldenFeatures.AssertClose(golden, "image_embeds", ImageTokens(model.Scorer, images, pixels), Tolerance);
+        float[] cosines = Cosines(imageFeatures, textFeatures, (int)pixels[0], (int)ids[0], encoder.EmbedDimension), logits = new float[2 * cosines.Length];
         GoldenFeatures.AssertClose(golden, "itc", cosines, Tolerance);
         model.ScoreTokens(images, sentences, (int)ids[1], logits);
         GoldenFeatures.AssertClose(golden, "itm_logits", logits, Tolerance);
+        if (golden.Tensors.ContainsKey("text_ids"))
+            CheckBareSentences(model, golden, images, logits);
         if (!golden.Tensors.ContainsKey("itm_logits_enc"))
             return;
         // The authors' retrieval puts [ENC], the last id, in the first place.
@@ -89,6 +95,42 @@ public class BlipGoldenTests
             sentences[i] = model.Scorer.VocabularySize - 1;
         model.ScoreTokens(images, sentences, (int)ids[1], logits);
         GoldenFeatures.AssertClose(golden, "itm_logits_enc", logits, Tolerance);
+    }
+
+    private static float[] ImageTokens(IPairScorer scorer, float[] images, Shape shape)
+    {
+        using IPass pass = scorer.Backend.BeginPass();
+        Tensor tokens = scorer.EncodeImageTokens(pass, pass.Upload(images, shape));
+        float[] values = new float[tokens.Shape.ElementCount];
+        pass.Read(tokens, values);
+        return values;
+    }
+
+    /// <summary>Sentences without the placeholders that the processor puts before them are the same sentences.</summary>
+    private static void CheckBareSentences(PairModel model, ICheckpoint golden, float[] images, float[] logits)
+    {
+        int length = (int)GoldenFeatures.ShapeOf(golden, "text_ids")[1];
+        int[] ids = Ids(golden, "text_ids");
+        GoldenFeatures.AssertClose(golden, "text_features_normalized", GoldenFeatures.Texts((IDualEncoder)model.Scorer, ids, length, normalize: true), Tolerance);
+        float[] bare = new float[logits.Length];
+        model.ScoreTokens(images, ids, length, bare);
+        Assert.Equal(logits, bare);
+    }
+
+    /// <summary>The largest cosine over the vectors of an image, of which BLIP has one and BLIP-2 one of each query.</summary>
+    private static float[] Cosines(float[] images, float[] texts, int imageCount, int textCount, int width)
+    {
+        float[] cosines = new float[imageCount * textCount];
+        int vectors = images.Length / imageCount / width;
+        for (int i = 0; i < cosines.Length; i++)
+        {
+            ReadOnlySpan<float> text = texts.AsSpan(i % textCount * width, width);
+            cosines[i] = float.NegativeInfinity;
+            for (int vector = 0; vector < vectors; vector++)
+                cosines[i] = Math.Max(cosines[i], TensorPrimitives.Dot(text, images.AsSpan(((i / textCount * vectors) + vector) * width, width)));
+        }
+
+        return cosines;
     }
 
     /// <summary>Compares what a golden of the captioner holds.</summary>
@@ -141,6 +183,18 @@ public class BlipGoldenTests
         }
 
         return [.. logits];
+    }
+
+    private static TheoryData<string, string> OnEveryBackend(IEnumerable<string> models)
+    {
+        var data = new TheoryData<string, string>();
+        foreach (string backend in BackendsUnderTest.Names)
+        {
+            foreach (string model in models)
+                data.Add(model, backend);
+        }
+
+        return data;
     }
 
     private static int[] Ids(ICheckpoint golden, string name) => [.. golden.ReadInt64s(name).Select(static id => checked((int)id))];

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using ClipEngine.Imaging;
 using ClipEngine.Tensors;
@@ -33,6 +34,31 @@ internal sealed record BlipVisionConfig
 
     /// <summary>The class token and the patches.</summary>
     public int Tokens => (Grid * Grid) + 1;
+
+    /// <summary>The sizes in one line.</summary>
+    public string Outline => string.Create(CultureInfo.InvariantCulture, $"{Width} wide, {Layers} blocks, patch {PatchSize}, {ImageSize} px");
+
+    /// <summary>Reads transformers' <c>vision_config</c> of BLIP or BLIP-2.</summary>
+    /// <param name="vision">The section.</param>
+    /// <param name="usual">What is not stated.</param>
+    public static BlipVisionConfig Read(ConfigSection vision, BlipVisionConfig usual)
+    {
+        int width = vision.Integer("hidden_size", usual.Width, 1, 1 << 16), size = vision.Integer("image_size", usual.ImageSize, 1, OpenClipConfigReader.LargestSide);
+        vision.Choice("hidden_act", Activation.Gelu, ("gelu", Activation.Gelu));
+        var config = new BlipVisionConfig
+        {
+            ImageSize = size,
+            PatchSize = vision.Integer("patch_size", usual.PatchSize, 1, OpenClipConfigReader.LargestSide),
+            Width = width,
+            Layers = vision.Integer("num_hidden_layers", usual.Layers, 1, 1 << 10),
+            Heads = BlipConfig.Heads(vision, "num_attention_heads", width, usual.Heads),
+            HiddenWidth = vision.Integer("intermediate_size", usual.HiddenWidth, 1, 1 << 20),
+            Epsilon = (float)vision.Number("layer_norm_eps", usual.Epsilon, 0, 1),
+        };
+        if (config.ImageSize < config.PatchSize)
+            vision.Problem("patch_size", $"expected at most the image size {config.ImageSize}, found {config.PatchSize}.");
+        return config;
+    }
 }
 
 /// <summary>BLIP's text transformer: BERT with cross-attention to the image's tokens in every layer.</summary>
@@ -63,6 +89,9 @@ internal sealed record BlipConfig
     /// <summary>The pixels: squashed to a square, OpenAI's mean and deviation.</summary>
     public required PreprocessOptions Preprocess { get; init; }
 
+    /// <summary>transformers' <c>BlipVisionConfig</c>.</summary>
+    private static readonly BlipVisionConfig s_usualVision = new() { ImageSize = 384, PatchSize = 16, Width = 768, Layers = 12, Heads = 12, HiddenWidth = 3072, Epsilon = 1e-5f };
+
     /// <summary>The sizes of the authors' model: a JSON file with <c>vision</c>, <c>text</c> and, for the image-text model, <c>embed_dim</c>.</summary>
     public static BlipConfig ReadAuthors(ModelFiles files)
     {
@@ -88,7 +117,10 @@ internal sealed record BlipConfig
             Text = ReadText(text, textWidth, vocabulary, 12),
             Preprocess = Squashing(size),
         };
-        return Checked(config, files, problems);
+        if (config.Vision.ImageSize < config.Vision.PatchSize)
+            vision.Problem("patch_size", $"expected at most the image size {config.Vision.ImageSize}, found {config.Vision.PatchSize}.");
+        Refuse(files.Source, problems);
+        return config;
     }
 
     /// <summary>transformers' configuration; defaults are those of its <c>BlipVisionConfig</c> and <c>BlipTextConfig</c>.</summary>
@@ -97,8 +129,8 @@ internal sealed record BlipConfig
         var problems = new List<string>();
         var file = new ConfigSection(files.Configuration, "", problems);
         ConfigSection vision = file.Section("vision_config") ?? ConfigSection.Empty("vision_config.", problems), text = file.Section("text_config") ?? ConfigSection.Empty("text_config.", problems);
-        int width = vision.Integer("hidden_size", 768, 1, 1 << 16), textWidth = text.Integer("hidden_size", 768, 1, 1 << 16), size = vision.Integer("image_size", 384, 1, OpenClipConfigReader.LargestSide);
-        vision.Choice("hidden_act", Activation.Gelu, ("gelu", Activation.Gelu));
+        int textWidth = text.Integer("hidden_size", 768, 1, 1 << 16);
+        BlipVisionConfig image = BlipVisionConfig.Read(vision, s_usualVision);
         text.Choice("hidden_act", Activation.Gelu, ("gelu", Activation.Gelu));
         if (!text.Boolean("is_decoder", true))
             text.Problem("is_decoder", "expected true: without it there is no cross-attention.");
@@ -106,23 +138,15 @@ internal sealed record BlipConfig
         {
             Source = files.Source,
             EmbedDimension = IsCaptioner(files) ? null : file.Integer("image_text_hidden_size", 256, 1, 1 << 16),
-            Vision = new BlipVisionConfig
-            {
-                ImageSize = size,
-                PatchSize = vision.Integer("patch_size", 16, 1, OpenClipConfigReader.LargestSide),
-                Width = width,
-                Layers = vision.Integer("num_hidden_layers", 12, 1, 1 << 10),
-                Heads = Heads(vision, "num_attention_heads", width, 12),
-                HiddenWidth = vision.Integer("intermediate_size", 3072, 1, 1 << 20),
-                Epsilon = (float)vision.Number("layer_norm_eps", 1e-5, 0, 1),
-            },
+            Vision = image,
             // 8 heads unless the file says otherwise: the weights do not show it.
             Text = ReadText(text, textWidth, text.Integer("vocab_size", 30524), 8),
-            Preprocess = Squashing(size),
+            Preprocess = Squashing(image.ImageSize),
         };
         if (TransformersProcessor.Find(files.Source) is { } processor)
             config = config with { Preprocess = TransformersProcessor.ReadSquashing(processor.Steps, processor.File, config.Preprocess, files.Source, "Blip") };
-        return Checked(config with { Preprocess = config.Preprocess.AsTransformers() }, files, problems);
+        Refuse(files.Source, problems);
+        return config with { Preprocess = config.Preprocess.AsTransformers() };
     }
 
     /// <summary>Whether the model writes captions; else it makes contrastive features and scores pairs.</summary>
@@ -148,7 +172,8 @@ internal sealed record BlipConfig
         EndId = text.Integer("sep_token_id", 102, 0),
     };
 
-    private static int Heads(ConfigSection section, string key, int width, int fallback)
+    /// <summary>A number of attention heads, which divides the width.</summary>
+    public static int Heads(ConfigSection section, string key, int width, int fallback)
     {
         int heads = section.Integer(key, fallback, 1, 1 << 12);
         if (width % heads == 0)
@@ -157,14 +182,13 @@ internal sealed record BlipConfig
         return 1;
     }
 
-    private static PreprocessOptions Squashing(int size) => new() { Height = size, Width = size, ResizeMode = ResizeMode.Squash };
+    /// <summary>The pixels of BLIP's processor.</summary>
+    public static PreprocessOptions Squashing(int size) => new() { Height = size, Width = size, ResizeMode = ResizeMode.Squash };
 
-    private static BlipConfig Checked(BlipConfig config, ModelFiles files, List<string> problems)
+    /// <summary>Refuses a configuration with problems, all at once.</summary>
+    public static void Refuse(string source, List<string> problems)
     {
-        if (config.Vision.ImageSize < config.Vision.PatchSize)
-            problems.Add($"patch_size: expected at most the image size {config.Vision.ImageSize}, found {config.Vision.PatchSize}.");
-        return problems.Count == 0
-            ? config
-            : throw new BadInputException(files.Source, $"{problems.Count} problem(s) in the model configuration: {string.Join(" ", problems)}", "Compare it with the config.json of the model's repository.");
+        if (problems.Count > 0)
+            throw new BadInputException(source, $"{problems.Count} problem(s) in the model configuration: {string.Join(" ", problems)}", "Compare it with the config.json of the model's repository.");
     }
 }

@@ -35,9 +35,9 @@ internal sealed class BlipFamily : IModelFamily
 /// <summary>A BLIP model's plan.</summary>
 internal sealed class BlipPlan(string family, BlipConfig config) : ModelPlan
 {
-    /// <summary>transformers' keys in the authors' words. Self-attention's three matrices become one in either layout.</summary>
-    private static readonly KeyTable s_keys = new(
-        ["text_encoder.embeddings.position_ids", "text_decoder.bert.embeddings.position_ids"],
+    /// <summary>The image tower's keys in transformers' words and in the authors'; BLIP-2 shares it.</summary>
+    public static readonly (string From, string To)[] VisionKeys =
+    [
         ("vision_model.embeddings.class_embedding", "visual_encoder.cls_token"),
         ("vision_model.embeddings.position_embedding", "visual_encoder.pos_embed"),
         ("vision_model.embeddings.patch_embedding.", "visual_encoder.patch_embed.proj."),
@@ -48,8 +48,16 @@ internal sealed class BlipPlan(string family, BlipConfig config) : ModelPlan
         ("vision_model.encoder.layers.#.mlp.fc1.", "visual_encoder.blocks.#.mlp.fc1."),
         ("vision_model.encoder.layers.#.mlp.fc2.", "visual_encoder.blocks.#.mlp.fc2."),
         ("vision_model.post_layernorm.", "visual_encoder.norm."),
-        ("text_encoder.encoder.layer.#.attention.self.?.", "text_encoder.encoder.layer.#.attention.self.qkv."),
-        ("text_decoder.bert.encoder.layer.#.attention.self.?.", "text_decoder.bert.encoder.layer.#.attention.self.qkv."));
+    ];
+
+    /// <summary>transformers' keys in the authors' words. Self-attention's three matrices become one in either layout.</summary>
+    private static readonly KeyTable s_keys = new(
+        ["text_encoder.embeddings.position_ids", "text_decoder.bert.embeddings.position_ids"],
+        [
+            .. VisionKeys,
+            ("text_encoder.encoder.layer.#.attention.self.?.", "text_encoder.encoder.layer.#.attention.self.qkv."),
+            ("text_decoder.bert.encoder.layer.#.attention.self.?.", "text_decoder.bert.encoder.layer.#.attention.self.qkv."),
+        ]);
 
     public override string Family => family;
 
@@ -66,7 +74,7 @@ internal sealed class BlipPlan(string family, BlipConfig config) : ModelPlan
     public override int VocabularySize => config.Text.VocabularySize;
 
     public override string Outline => string.Create(CultureInfo.InvariantCulture,
-        $"image tower {config.Vision.Width} wide, {config.Vision.Layers} blocks, patch {config.Vision.PatchSize}, {config.Vision.ImageSize} px; text {config.Text.Width} wide, {config.Text.Layers} layers that attend to the image, context {config.Text.Positions}, vocabulary {config.Text.VocabularySize}{(config.EmbedDimension is { } length ? $"; features of {length}" : "")}");
+        $"image tower {config.Vision.Outline}; text {config.Text.Width} wide, {config.Text.Layers} layers that attend to the image, context {config.Text.Positions}, vocabulary {config.Text.VocabularySize}{(config.EmbedDimension is { } length ? $"; features of {length}" : "")}");
 
     public override ICheckpoint Arrange(ICheckpoint checkpoint) => s_keys.Apply(checkpoint);
 

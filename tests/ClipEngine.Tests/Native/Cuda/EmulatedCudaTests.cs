@@ -56,7 +56,7 @@ public class EmulatedCudaTests
     public void BlipInFloat32EqualsTheOriginal()
     {
         using CudaBackend backend = Open(ElementType.Float32);
-        foreach (string name in new[] { "blip-tiny", "transformers-itm-tiny" })
+        foreach (string name in new[] { "blip-tiny", "transformers-itm-tiny", "transformers-blip2-tiny" })
             BlipGoldenTests.CheckImageText(TestData.SharedPath("goldens", "blip", name), backend);
         BlipGoldenTests.CheckCaptions(TestData.SharedPath("goldens", "blip", "transformers-caption-tiny"), backend);
     }
