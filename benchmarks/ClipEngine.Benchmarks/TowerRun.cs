@@ -6,9 +6,28 @@ using ClipEngine.Tensors;
 
 namespace ClipEngine.Benchmarks;
 
+/// <summary>What of a model is run.</summary>
+internal enum TowerKind
+{
+    /// <summary>The image tower.</summary>
+    Image,
+
+    /// <summary>The text tower, on sentences as long as the context.</summary>
+    Text,
+
+    /// <summary>The text tower, on short sentences.</summary>
+    Prompts,
+
+    /// <summary>Sentences with one image, which is prepared once.</summary>
+    Pairs,
+}
+
 /// <summary>Speed of a whole tower on the processor: wall and processor time a batch, beside what a lower compute type does to the features.</summary>
 internal static class TowerRun
 {
+    /// <summary>Ids of a sentence that goes with an image: BLIP's authors' retrieval cuts there.</summary>
+    private const int PairIds = 35;
+
     internal static int Execute(string[] arguments) =>
         Execute("towers", arguments, static (threads, type) => CpuBackend.Create(new CpuBackendOptions { Threads = threads, ComputeType = type }));
 
@@ -16,13 +35,12 @@ internal static class TowerRun
     {
         if (arguments.Length is < 4 or > 6)
         {
-            Console.Error.WriteLine($"usage: {verb} FOLDER|CONFIGURATION.json image|text|prompts THREADS BATCH[,BATCH...]|- [fp32|bf16|fp16|int8] [SECONDS]");
+            Console.Error.WriteLine($"usage: {verb} FOLDER|CONFIGURATION.json image|text|prompts|pairs THREADS BATCH[,BATCH...]|- [fp32|bf16|fp16|int8] [SECONDS]");
             return 2;
         }
 
         string folder = arguments[0];
-        bool text = arguments[1] is "text" or "prompts";
-        bool isShort = arguments[1] == "prompts";
+        TowerKind kind = Enum.Parse<TowerKind>(arguments[1], ignoreCase: true);
         bool isTold = arguments[3] == "-";
         int[] batches = isTold ? [] : [.. arguments[3].Split(',').Select(int.Parse)];
         ElementType type = (arguments.Length > 4 ? arguments[4] : "fp32") switch
@@ -38,11 +56,11 @@ internal static class TowerRun
         (IDualEncoder model, IReadOnlyList<Weight> weights) = Load(folder, backend);
         Console.WriteLine($"# {folder} {backend.Description}, {type}, loaded in {Stopwatch.GetElapsedTime(start).TotalMilliseconds:F0} ms, weights {weights.Sum(weight => weight.ByteLength) / 1048576.0:F0} MiB");
         if (type != ElementType.Float32 && !isTold)
-            Compare(folder, model, text);
+            Compare(folder, model, kind);
         if (isTold)
-            Answer(model, folder, text, isShort, type);
+            Answer(model, folder, kind, type);
         foreach (int batch in batches)
-            Measure(model, text, isShort, batch, seconds);
+            Measure(model, kind, batch, seconds);
         foreach (Weight weight in weights)
             weight.Dispose();
         return 0;
@@ -71,7 +89,7 @@ internal static class TowerRun
     /// run after one that does not count. Also 'operations 0' by those of one item, 0 where what follows the end of the text is left out; and
     /// 'ceiling SECONDS' by the operations a second that the processor reaches in that type, 0 where it has no instruction for it.
     /// </summary>
-    private static void Answer(IDualEncoder model, string folder, bool text, bool isShort, ElementType type)
+    private static void Answer(IDualEncoder model, string folder, TowerKind kind, ElementType type)
     {
         ProcessorCeiling own = type switch
         {
@@ -85,8 +103,7 @@ internal static class TowerRun
             var time = TimeSpan.FromSeconds(double.Parse(words[1]));
             if (words[0] == "operations")
             {
-                ModelCost? cost = ModelConfiguration.Plan(folder).Cost;
-                Console.WriteLine(isShort || cost is null ? 0 : text ? cost.Text.Operations : cost.Image.Operations);
+                Console.WriteLine(Operations(ModelConfiguration.Plan(folder), kind));
                 continue;
             }
 
@@ -96,16 +113,14 @@ internal static class TowerRun
                 continue;
             }
 
-            int batch = int.Parse(words[0]);
-            float[] pixels = Pixels(model, batch), features = new float[batch * model.EmbedDimension];
-            int[] ids = Ids(model, batch, isShort);
+            using var work = new Work(model, kind, int.Parse(words[0]));
             var times = new List<double>();
-            Run(model, text, pixels, ids, batch, features);
+            work.Run();
             long start = Stopwatch.GetTimestamp();
             do
             {
                 long from = Stopwatch.GetTimestamp();
-                Run(model, text, pixels, ids, batch, features);
+                work.Run();
                 times.Add(Stopwatch.GetElapsedTime(from).TotalMilliseconds);
             }
             while (Stopwatch.GetElapsedTime(start) < time);
@@ -113,19 +128,18 @@ internal static class TowerRun
         }
     }
 
-    private static void Measure(IDualEncoder model, bool text, bool isShort, int batch, double seconds)
+    private static void Measure(IDualEncoder model, TowerKind kind, int batch, double seconds)
     {
-        float[] pixels = Pixels(model, batch), features = new float[batch * model.EmbedDimension];
-        int[] ids = Ids(model, batch, isShort);
+        using var work = new Work(model, kind, batch);
         var wall = new List<double>();
         var processor = new List<double>();
-        Run(model, text, pixels, ids, batch, features);
+        work.Run();
         long start = Stopwatch.GetTimestamp();
         while (wall.Count < 3 || Stopwatch.GetElapsedTime(start).TotalSeconds < seconds)
         {
             long from = Stopwatch.GetTimestamp();
             TimeSpan used = Environment.CpuUsage.TotalTime;
-            Run(model, text, pixels, ids, batch, features);
+            work.Run();
             wall.Add(Stopwatch.GetElapsedTime(from).TotalMilliseconds);
             processor.Add((Environment.CpuUsage.TotalTime - used).TotalMilliseconds);
         }
@@ -136,21 +150,37 @@ internal static class TowerRun
         Console.WriteLine($"batch {batch}: wall median {middle:F1} ms, min {wall[0]:F1} ms, {batch * 1000 / middle:F2}/s; processor median {processor[processor.Count / 2]:F1} ms, min {processor[0]:F1} ms, {batch * 1000 / processor[0]:F2} a processor second at best; {wall.Count} runs");
     }
 
-    /// <summary>What the compute type does to eight features: cosine and largest difference of the normalised ones against fp32.</summary>
-    private static void Compare(string folder, IDualEncoder model, bool text)
+    /// <summary>Operations of one item; 0 where what follows the end of the text is left out.</summary>
+    private static long Operations(ModelPlan plan, TowerKind kind)
+    {
+        if (kind != TowerKind.Pairs)
+            return plan.Cost is not { } cost ? 0 : kind switch { TowerKind.Image => cost.Image.Operations, TowerKind.Text => cost.Text.Operations, _ => 0 };
+        using var nothing = new UntrainedCheckpoint(plan.Source, []);
+        using var reader = new WeightReader(nothing, backend: null);
+        using var backend = new CountingBackend();
+        var scorer = (IPairScorer)plan.Build(reader, backend, new ModelOptions());
+        int[] ids = new int[PairIds];
+        Array.Fill(ids, 1);
+        using IPass pass = backend.BeginPass();
+        using PreparedImage image = scorer.PrepareImage(pass, scorer.EncodeImageTokens(pass, pass.Upload(new float[3 * plan.Preprocess.Height * plan.Preprocess.Width], new Shape(1, 3, plan.Preprocess.Height, plan.Preprocess.Width))));
+        return CountingBackend.Count(counting => scorer.ScorePairs(counting, image, ids, ids.Length));
+    }
+
+    /// <summary>What the compute type does to eight features (or logits of pairs): cosine and largest difference of the normalised ones against fp32.</summary>
+    private static void Compare(string folder, IDualEncoder model, TowerKind kind)
     {
         const int Batch = 8;
         using CpuBackend reference = CpuBackend.Create();
         (IDualEncoder exact, IReadOnlyList<Weight> weights) = Load(folder, reference);
-        float[] pixels = Pixels(model, Batch), expected = new float[Batch * model.EmbedDimension], found = new float[expected.Length];
-        int[] ids = Ids(model, Batch);
-        Run(exact, text, pixels, ids, Batch, expected);
-        Run(model, text, pixels, ids, Batch, found);
+        using var work = new Work(model, kind, Batch);
+        using var exactWork = new Work(exact, kind, Batch);
+        float[] expected = exactWork.Run(), found = work.Run();
+        int width = found.Length / Batch;
         double cosine = 1, largest = 0;
         for (int i = 0; i < Batch; i++)
         {
             double dot = 0;
-            for (int j = i * model.EmbedDimension; j < (i + 1) * model.EmbedDimension; j++)
+            for (int j = i * width; j < (i + 1) * width; j++)
             {
                 dot += (double)expected[j] * found[j];
                 largest = Math.Max(largest, Math.Abs((double)expected[j] - found[j]));
@@ -164,39 +194,73 @@ internal static class TowerRun
         Console.WriteLine($"# against fp32, {Batch} random inputs: smallest cosine {cosine:F6}, largest difference of a normalised feature's element {largest:E1}");
     }
 
-    private static void Run(IDualEncoder model, bool text, float[] pixels, int[] ids, int batch, float[] features)
+    /// <summary>A batch of random inputs, made once.</summary>
+    private sealed class Work : IDisposable
     {
-        using IPass pass = model.Backend.BeginPass();
-        Tensor result = text
-            ? model.EncodeTexts(pass, ids, model.ContextLength)
-            : model.EncodeImages(pass, pass.Upload(pixels, new Shape(batch, 3, model.Preprocess.Height, model.Preprocess.Width)));
-        pass.Read(pass.L2Normalize(result), features);
-    }
+        private readonly IDualEncoder _model;
+        private readonly TowerKind _kind;
+        private readonly int _batch, _length;
+        private readonly float[] _pixels, _results;
+        private readonly int[] _ids;
+        private readonly PreparedImage? _image;
 
-    private static float[] Pixels(IDualEncoder model, int batch)
-    {
-        var random = new Random(1);
-        float[] pixels = new float[batch * 3 * model.Preprocess.Height * model.Preprocess.Width];
-        for (int i = 0; i < pixels.Length; i++)
-            pixels[i] = (random.NextSingle() * 4) - 2;
-        return pixels;
-    }
-
-    /// <summary>
-    /// Prompts as long as the context, what the exported peer computes too; or short ones, 7 to 14 ids long like the audit's and
-    /// padded with zeros, of which the peer computes the whole context all the same.
-    /// </summary>
-    private static int[] Ids(IDualEncoder model, int batch, bool isShort = false)
-    {
-        var random = new Random(2);
-        int[] ids = new int[batch * model.ContextLength];
-        for (int n = 0; n < batch; n++)
+        public Work(IDualEncoder model, TowerKind kind, int batch)
         {
-            Span<int> prompt = ids.AsSpan(n * model.ContextLength, isShort ? 7 + (n % 8) : model.ContextLength);
-            for (int i = 0; i < prompt.Length; i++)
-                prompt[i] = i == prompt.Length - 1 ? model.VocabularySize - 1 : random.Next(1, model.VocabularySize - 2);
+            (_model, _kind, _batch) = (model, kind, batch);
+            _length = kind == TowerKind.Pairs ? PairIds : model.ContextLength;
+            _pixels = Pixels(kind == TowerKind.Pairs ? 1 : batch);
+            _ids = Ids();
+            _results = new float[kind switch
+            {
+                TowerKind.Pairs => 2 * batch,
+                TowerKind.Image => model.ImageFeatureShape(batch).ElementCount,
+                _ => model.TextFeatureShape(batch, _length).ElementCount,
+            }];
+            if (kind == TowerKind.Pairs)
+                _image = PairScoring.Prepare((IPairScorer)model, _pixels);
         }
 
-        return ids;
+        /// <summary>Normalised features of the batch, or logits of its pairs.</summary>
+        public float[] Run()
+        {
+            using IPass pass = _model.Backend.BeginPass();
+            Tensor result = _kind switch
+            {
+                TowerKind.Pairs => ((IPairScorer)_model).ScorePairs(pass, _image!, _ids, _length),
+                TowerKind.Image => pass.L2Normalize(_model.EncodeImages(pass, pass.Upload(_pixels, new Shape(_batch, 3, _model.Preprocess.Height, _model.Preprocess.Width)))),
+                _ => pass.L2Normalize(_model.EncodeTexts(pass, _ids, _length)),
+            };
+            pass.Read(result, _results);
+            return _results;
+        }
+
+        public void Dispose() => _image?.Dispose();
+
+        private float[] Pixels(int images)
+        {
+            var random = new Random(1);
+            float[] pixels = new float[images * 3 * _model.Preprocess.Height * _model.Preprocess.Width];
+            for (int i = 0; i < pixels.Length; i++)
+                pixels[i] = (random.NextSingle() * 4) - 2;
+            return pixels;
+        }
+
+        /// <summary>
+        /// Sentences as long as they may be, what the exported peer computes too; or short ones, 7 to 14 ids long like the audit's and
+        /// padded with zeros, of which the peer computes the whole context all the same.
+        /// </summary>
+        private int[] Ids()
+        {
+            var random = new Random(2);
+            int[] ids = new int[_batch * _length];
+            for (int n = 0; n < _batch; n++)
+            {
+                Span<int> prompt = ids.AsSpan(n * _length, _kind == TowerKind.Prompts ? 7 + (n % 8) : _length);
+                for (int i = 0; i < prompt.Length; i++)
+                    prompt[i] = i == prompt.Length - 1 ? _model.VocabularySize - 1 : random.Next(1, _model.VocabularySize - 2);
+            }
+
+            return ids;
+        }
     }
 }

@@ -3,7 +3,7 @@
 
     ORT_DIR=<folder that holds node_modules> benchmarks/peers/compare.py --work /tmp/peers [--threads 2] [--rounds 3]
         [--parts start,towers,products,imaging,sweep,load] [--program dotnet .../ClipEngine.Cli.dll]
-        [--models ViT-B-32,ViT-L-14] [--towers image,text,prompts] [--types fp32,int8] [--batches 1,8,32]
+        [--models ViT-B-32,ViT-L-14] [--towers image,text,prompts,pairs] [--types fp32,int8] [--batches 1,8,32]
         [--peers onnx,torchsharp-fp32,torchsharp-bf16,pytorch-fp32,pytorch-bf16,openvino-fp32,openvino-bf16]
 
 WORK holds what is made once and reused: onnx/ (export_towers.py), photos/ (make_photos.py), and for every model, ViT-B-32/ for one, a folder
@@ -39,7 +39,7 @@ parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--parts", default="start,towers,products,imaging,sweep,load")
 parser.add_argument("--models", default="ViT-B-32")
-parser.add_argument("--towers", default="image,text", help="image, text (whole contexts) and prompts (short ones on our side, padded on the peer's)")
+parser.add_argument("--towers", default="image,text", help="image, text (whole contexts), prompts (short ones on our side, padded on the peer's) and pairs (sentences with one image)")
 parser.add_argument("--types", default="fp32", help="what ClipEngine computes in: fp32, bf16, fp16, int8")
 parser.add_argument("--peers", default="onnx,torchsharp-fp32,torchsharp-bf16,pytorch-bf16,openvino-bf16", help="whose towers; 'none' for ClipEngine's own types alone")
 parser.add_argument("--batches", default="1,8,32")

@@ -2,7 +2,10 @@
 projection, exact GELU, pre-norm blocks) and random weights, which cost what trained ones cost.
 
     python3 export_towers.py OUTDIR [NAME...]        NAME: ViT-B-32 ViT-B-16 ViT-L-14 convnext_base_w MobileCLIP2-S0
-                                                    ViT-B-16-SigLIP EVA02-B-16 PE-Core-B-16; the text tower goes with ViT-B-32
+                                                    ViT-B-16-SigLIP EVA02-B-16 PE-Core-B-16 blip-itm-base; the text tower goes with ViT-B-32
+
+blip-itm-base has its image tower at 384 pixels, and as its "pairs" sentences of 35 ids against one image of 577 tokens: the image's tokens are a
+constant, so that its keys and values are computed once, as ours are.
 
 Beside NAME.TOWER.onnx lie .in.bin, .ref.bin (PyTorch's own output), .weights.bin and .json for towers/. Needs PyTorch 1.13 or later.
 """
@@ -209,13 +212,12 @@ class TimmBlock(nn.Module):
 
 
 class TimmVision(nn.Module):
-    """Towers of timm's transformers at 224 pixels: SigLIP (no class token), EVA02, Perception Encoder."""
+    """Towers of timm's transformers at 224 pixels: SigLIP (no class token), EVA02, Perception Encoder; and BLIP's, which is one of them, at 384."""
 
-    size = 224
-
-    def __init__(self, width, depth, heads, patch, embedding, class_token, pools, rotary=False, eva=False, pre_norm=False):
+    def __init__(self, width, depth, heads, patch, embedding, class_token, pools, rotary=False, eva=False, pre_norm=False, size=224):
         super().__init__()
-        count = (self.size // patch) ** 2
+        self.size = size
+        count = (size // patch) ** 2
         self.conv = nn.Conv2d(3, width, patch, patch)
         self.class_token = nn.Parameter(torch.randn(1, 1, width)) if class_token else None
         self.positions = nn.Parameter(torch.randn(count + class_token, width) * width ** -0.5)
@@ -238,12 +240,51 @@ class TimmVision(nn.Module):
         return self.proj(self.pool(x) if self.pool is not None else x[:, 0])
 
 
+class PairLayer(nn.Module):
+    """BERT's layer with cross-attention to an image between self-attention and MLP; norms behind the sums."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.out, self.norm1 = nn.Linear(width, 3 * width), nn.Linear(width, width), nn.LayerNorm(width)
+        self.q, self.kv, self.cross_out, self.cross_norm = nn.Linear(width, width), nn.Linear(width, 2 * width), nn.Linear(width, width), nn.LayerNorm(width)
+        self.fc1, self.fc2, self.norm2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width), nn.LayerNorm(width)
+
+    def forward(self, x, image):
+        x = self.norm1(x + self.out(attend(*(heads_of(part, self.heads) for part in self.qkv(x).chunk(3, -1)))))
+        k, v = (heads_of(part, self.heads) for part in self.kv(image).chunk(2, -1))
+        x = self.cross_norm(x + self.cross_out(attend(heads_of(self.q(x), self.heads), k, v)))
+        return self.norm2(x + self.fc2(nn.functional.gelu(self.fc1(x))))
+
+
+class Pairs(nn.Module):
+    """BLIP's matching head: sentences with one image, whose tokens are a constant."""
+
+    def __init__(self, width, depth, heads, context, vocabulary, tokens):
+        super().__init__()
+        self.words = nn.Embedding(vocabulary, width)
+        self.positions = nn.Parameter(torch.randn(context, width) * 0.01)
+        self.norm = nn.LayerNorm(width)
+        self.layers = nn.ModuleList(PairLayer(width, heads) for _ in range(depth))
+        self.head = nn.Linear(width, 2)
+        self.register_buffer("image", torch.randn(1, tokens, width))
+
+    def forward(self, tokens):
+        x = self.norm(self.words(tokens) + self.positions)
+        for layer in self.layers:
+            x = layer(x, self.image)
+        return self.head(x[:, 0])
+
+
+PAIRS = {"blip-itm-base": (768, 12, 12, 35, 30524, 577)}  # width, layers, heads, ids, vocabulary, image tokens
+
 OTHERS = {
     "convnext_base_w": lambda: ConvNext((3, 3, 27, 3), 128, 640),
     "MobileCLIP2-S0": lambda: FastVit((2, 6, 10, 2), 64, 512),
     "ViT-B-16-SigLIP": lambda: TimmVision(768, 12, 12, 16, 0, class_token=False, pools=True),
     "EVA02-B-16": lambda: TimmVision(768, 12, 12, 16, 512, class_token=True, pools=False, rotary=True, eva=True),
     "PE-Core-B-16": lambda: TimmVision(768, 12, 12, 16, 1024, class_token=True, pools=True, rotary=True, pre_norm=True),
+    "blip-itm-base": lambda: TimmVision(768, 12, 12, 16, 256, class_token=True, pools=False, size=384),
 }
 
 
@@ -292,6 +333,8 @@ def main():
         if name in OTHERS:
             module = OTHERS[name]()
             export(folder, name + ".image", module, torch.randn(3, 3, module.size, module.size), "pixels")
+            if name in PAIRS:
+                export(folder, name + ".pairs", Pairs(*PAIRS[name]), torch.randint(1, PAIRS[name][4], (3, PAIRS[name][3])), "tokens")
             continue
         export(folder, name + ".image", Vision(*VISION[name]), torch.randn(3, 3, 224, 224), "pixels")  # 3, not the traced 2
         if name in TEXT:
