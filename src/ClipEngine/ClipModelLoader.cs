@@ -24,7 +24,8 @@ internal static class ClipModelLoader
             path = FindByName(path, origin);
 
         string folder = isFolder ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
-        (string configurationPath, JsonElement configuration) = isName && options.ConfigurationPath is null
+        // In transformers' layout the configuration was fetched with the weights; without one beside them it is the catalogue's, as for open_clip's.
+        (string configurationPath, JsonElement configuration) = isName && options.ConfigurationPath is null && !ModelCatalogue.FindModel(origin!.Model).IsTransformers
             ? (origin!.Name, ConfigFile.ParseRoot(Encoding.UTF8.GetBytes(ModelCatalogue.FindModel(origin.Model).ConfigurationFor(origin)), origin.Name))
             : ModelConfiguration.Find(path, origin, options.ConfigurationPath);
         string? label = origin?.ResolveActivation(ActivationOf(configuration, configurationPath), options.AcceptActivationMismatch).Label;
@@ -53,8 +54,9 @@ internal static class ClipModelLoader
     /// <summary>A model of the catalogue with random weights: every tensor that its architecture asks for, in the shape that it asks for.</summary>
     public static LoadedParts CreateUntrained(string modelName, ClipModelOptions options, IBackend backend)
     {
+        CatalogueModel known = ModelCatalogue.FindModel(modelName);
         // OpenAI's pixels, said out loud, so that nobody is told that they were not stated.
-        string text = $$$"""{"model_cfg": {{{ModelCatalogue.FindModel(modelName).ConfigurationJson}}}, "preprocess_cfg": {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]} }""";
+        string text = known.IsTransformers ? known.ConfigurationJson : $$$"""{"model_cfg": {{{known.ConfigurationJson}}}, "preprocess_cfg": {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]} }""";
         JsonElement configuration = ConfigFile.ParseRoot(Encoding.UTF8.GetBytes(text), modelName);
         ModelPlan plan = ModelFamilies.Plan(new ModelFiles(configuration, modelName));
         using var nothing = new UntrainedCheckpoint(modelName, []);

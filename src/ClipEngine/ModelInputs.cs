@@ -1,5 +1,7 @@
 using ClipEngine.Checkpoints;
 using ClipEngine.Files;
+using ClipEngine.Models;
+using ClipEngine.Tokenization;
 
 namespace ClipEngine;
 
@@ -31,12 +33,13 @@ public sealed record ModelInputs(string Path, IReadOnlyList<string> Files, strin
             string weights = Checkpoint.FindWeights(model);
             // A sharded checkpoint is its index and every shard beside it.
             string[] shards = weights.EndsWith(".json", StringComparison.Ordinal) ? [.. Directory.GetFiles(model, "*.safetensors").Where(path => !beside.Contains(path)).Order(StringComparer.Ordinal)] : [];
-            return new ModelInputs(model, [weights, .. shards, .. beside], null);
+            return new ModelInputs(model, [weights, .. shards, .. beside, .. TokenizerElsewhere(model)], null);
         }
 
         if (FilePlace.IsFile(model))
         {
-            return new ModelInputs(model, [model, .. Beside(System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(model))!).Where(file => !FilePlace.IsSame(file, model))], null);
+            string folder = FolderOf(model);
+            return new ModelInputs(model, [model, .. Beside(folder).Where(file => !FilePlace.IsSame(file, model)), .. TokenizerElsewhere(folder)], null);
         }
 
         CatalogueEntry entry = ModelCatalogue.TryFind(model)
@@ -46,7 +49,24 @@ public sealed record ModelInputs(string Path, IReadOnlyList<string> Files, strin
         CatalogueModel described = ModelCatalogue.FindModel(entry.Model);
         entry.ResolveActivation(described.Activation, acceptActivationMismatch);
         // Loaded by name: one file may be several entries, and only the name says whether ViT-B-32 or ViT-B-32-quickgelu is meant.
-        return new ModelInputs(entry.Name, [stored.Path], described.ConfigurationFor(entry));
+        string place = FolderOf(stored.Path);
+        bool hasConfiguration = described.IsTransformers && CheckpointFit.FindConfiguration(stored.Path) is not null;
+        return new ModelInputs(entry.Name, [stored.Path, .. Beside(place), .. TokenizerElsewhere(place, described.TokenizerRepository)], hasConfiguration ? null : described.ConfigurationFor(entry));
+    }
+
+    private static string FolderOf(string file) => System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(file))!;
+
+    /// <summary>The files of a tokenizer that a configuration names and that does not lie beside it.</summary>
+    /// <param name="folder">Of the weights.</param>
+    /// <param name="repository">The tokenizer's; null for what the configuration there says.</param>
+    private static string[] TokenizerElsewhere(string folder, string? repository = null)
+    {
+        if (TokenizerFolder.HasTokenizer(folder))
+            return [];
+        string configuration = System.IO.Path.Combine(folder, "open_clip_config.json");
+        if (repository is null && FilePlace.IsFile(configuration))
+            repository = OpenClipFamily.NameIn(OpenClipFamily.Model(ConfigFile.Read(configuration)), "text_cfg", "hf_tokenizer_name");
+        return repository is not null && ModelTokenizer.InHubCache(repository) is { } elsewhere ? Beside(elsewhere) : [];
     }
 
     /// <summary>The files of a folder that decide, beside weights, about a model's results: for a folder of weights, or of a configuration that was named.</summary>

@@ -7,7 +7,7 @@ namespace ClipEngine;
 
 /// <summary>
 /// The tokenizer of a model: the one that <see cref="ClipModel.Tokenizer"/> uses, for those who need no weights. In the OpenCLIP layout it is open_clip's own unless
-/// the configuration names another (<c>hf_tokenizer_name</c>), whatever else lies in the folder; in the transformers layout it is the folder's.
+/// the configuration names another (<c>hf_tokenizer_name</c>), which lies beside the weights or, as open_clip finds it, in the hub's cache; in the transformers layout it is the folder's.
 /// </summary>
 public static class ModelTokenizer
 {
@@ -57,8 +57,12 @@ public static class ModelTokenizer
             return TokenizerFolder.Load(folder, new TokenizerOptions { Like = TokenizerStyle.Transformers, ModelType = modelType, ContextLength = contextLength });
         return modelType == "clip"
             ? TokenizerFolder.Clip(new TokenizerOptions { ContextLength = contextLength })
-            : throw new BadInputException(source, "no tokenizer's files lie beside the weights.", "Put them there (tokenizer.json or the vocabulary's own file, and tokenizer_config.json), or feed token ids (clipengine embed raw).");
+            : throw new BadInputException(source, "no tokenizer's files lie beside the weights.", "'clipengine models pull' brings them with weights of the catalogue. Else put them there (tokenizer.json or the vocabulary's own file, and tokenizer_config.json), or feed token ids (clipengine embed raw).");
     }
+
+    /// <summary>Where open_clip finds the tokenizer that a configuration names: in the hub's cache. Null where it is not.</summary>
+    /// <param name="repository">The name (<c>hf_tokenizer_name</c>).</param>
+    internal static string? InHubCache(string repository) => ModelStore.FindTokenizer(ModelStoreOptions.FromEnvironment().HubCacheFolder, repository);
 
     private static ITokenizer OfOpenClip(string source, string? folder, TokenizerConfig asked, int contextLength)
     {
@@ -81,8 +85,8 @@ public static class ModelTokenizer
 
         if (folder is null || !TokenizerFolder.HasTokenizer(folder))
         {
-            throw new BadInputException(source, $"its tokenizer is {BadInputException.Escape(asked.HubName, 100)}, whose files do not lie beside the weights.",
-                "Put them there (tokenizer.json or the vocabulary's own file, and tokenizer_config.json), or feed token ids (clipengine embed raw).");
+            folder = InHubCache(asked.HubName) ?? throw new BadInputException(source, $"its tokenizer is {BadInputException.Escape(asked.HubName, 100)}, whose files lie neither beside the weights nor in the hub's cache on this machine.",
+                "'clipengine models pull' brings them with weights of the catalogue. Else put them beside the weights (tokenizer.json or the vocabulary's own file, and tokenizer_config.json), or feed token ids (clipengine embed raw).");
         }
 
         return TokenizerFolder.Load(folder, new TokenizerOptions

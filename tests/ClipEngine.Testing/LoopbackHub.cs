@@ -9,6 +9,7 @@ public sealed class LoopbackHub
     public const string Commit = "0123456789abcdef0123456789abcdef01234567";
 
     private readonly Dictionary<string, byte[]> _files = [];
+    private readonly HashSet<string> _small = [];
 
     /// <summary>Adds a file of a repository.</summary>
     public LoopbackHub Add(string repository, string file, byte[] content)
@@ -16,6 +17,14 @@ public sealed class LoopbackHub
         _files[$"/{repository}/resolve/main/{file}"] = content;
         _files[$"/{repository}/resolve/{Commit}/{file}"] = content;
         return this;
+    }
+
+    /// <summary>Adds a small file of a repository, of which the hub states git's hash alone.</summary>
+    public LoopbackHub AddSmall(string repository, string file, byte[] content)
+    {
+        _small.Add($"/{repository}/resolve/main/{file}");
+        _small.Add($"/{repository}/resolve/{Commit}/{file}");
+        return Add(repository, file, content);
     }
 
     /// <summary>Adds a release file under the path of its address.</summary>
@@ -30,12 +39,17 @@ public sealed class LoopbackHub
     {
         if (!_files.TryGetValue(request.Path, out byte[]? content))
             return new LoopbackAnswer(404, []);
-        string hash = Convert.ToHexStringLower(SHA256.HashData(content));
+        bool isSmall = _small.Contains(request.Path);
+        string hash = Convert.ToHexStringLower(isSmall ? GitHash(content) : SHA256.HashData(content));
         var headers = new Dictionary<string, string> { ["ETag"] = $"\"{hash}\"", ["Content-Type"] = "application/octet-stream" };
         if (request.Path.Contains("/resolve/", StringComparison.Ordinal))
         {
-            headers["X-Linked-Etag"] = $"\"{hash}\"";
-            headers["X-Linked-Size"] = content.Length.ToString();
+            if (!isSmall)
+            {
+                headers["X-Linked-Etag"] = $"\"{hash}\"";
+                headers["X-Linked-Size"] = content.Length.ToString();
+            }
+
             headers["X-Repo-Commit"] = Commit;
         }
 
@@ -47,4 +61,7 @@ public sealed class LoopbackHub
         headers["Content-Range"] = $"bytes {start}-{content.Length - 1}/{content.Length}";
         return new LoopbackAnswer(206, content[start..]) { Headers = headers };
     }
+
+    /// <summary>Of a git blob.</summary>
+    private static byte[] GitHash(byte[] content) => SHA1.HashData([.. System.Text.Encoding.ASCII.GetBytes($"blob {content.Length}\0"), .. content]);
 }

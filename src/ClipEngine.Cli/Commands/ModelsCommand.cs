@@ -126,7 +126,7 @@ internal static class ModelsCommand
         output.WriteLine($"family: {plan.Family}, which can {InspectCommand.Describe(plan.Abilities)}");
         output.WriteLine($"compared with the original library: {(model.Comparison == ModelComparison.FullSize ? "at full size, with weights made by a formula" : "a tiny model of the same structure")}; published weights never");
         if (plan.Tokenizer.HubName is { } tokenizer)
-            output.WriteLine($"tokenizer: {tokenizer} on the hub; its files (tokenizer.json, or the vocabulary's own, and tokenizer_config.json) must lie beside the weights");
+            output.WriteLine($"tokenizer: {tokenizer} on the hub, which 'models pull' fetches too");
         output.WriteLine($"configuration: {model.ConfigurationJson}");
         if (weights.IsEmpty)
             output.WriteLine("No weights were published for this configuration.");

@@ -17,11 +17,11 @@ internal sealed class HubCache(string root)
     /// <summary>The revision that is meant where none is named.</summary>
     public const string MainRevision = "main";
 
-    /// <summary>Whether a repository's id has the hub's grammar: two names of ASCII letters, digits, '-', '_' and '.', that are harmless as file names anywhere.</summary>
+    /// <summary>Whether a repository's id has the hub's grammar: one name or two of ASCII letters, digits, '-', '_' and '.', that are harmless as file names anywhere. One alone is how the oldest are named (bert-base-uncased).</summary>
     public static bool IsRepository(string id)
     {
         string[] parts = id.Split('/');
-        return parts.Length == 2 && parts.All(part => part.Length is > 0 and <= LongestPart && char.IsAsciiLetterOrDigit(part[0])
+        return parts.Length is 1 or 2 && parts.All(part => part.Length is > 0 and <= LongestPart && char.IsAsciiLetterOrDigit(part[0])
             && part.All(character => char.IsAsciiLetterOrDigit(character) || character is '-' or '_' or '.')
             && !part.Contains("..", StringComparison.Ordinal) && !part.Contains("--", StringComparison.Ordinal) && SafeNames.IsFileName(part));
     }

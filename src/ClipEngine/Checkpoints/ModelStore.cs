@@ -36,7 +36,7 @@ public sealed record StoredWeights(CatalogueEntry Entry, string Path, Verificati
 /// The weights of the catalogue on this machine: finds them without the network, and fetches and checks them with it. Files
 /// lie in the caches of huggingface_hub and open_clip, in their layouts. Safe for several threads and processes at once.
 /// </summary>
-public sealed class ModelStore : IDisposable
+public sealed partial class ModelStore : IDisposable
 {
     private readonly ModelStoreOptions _options;
     private readonly HubCache _hub;
@@ -164,10 +164,18 @@ public sealed class ModelStore : IDisposable
     /// <param name="cancellation">Stops; what was received is resumed by a later call.</param>
     /// <exception cref="DownloadException">No source could deliver the published bytes; the reason is the last source's.</exception>
     /// <exception cref="IOException">The disk is full or not writable.</exception>
+    /// <remarks>What the weights cannot be used without comes along: tokenizer, configuration and processor of a model in transformers' layout, and the tokenizer that an open_clip configuration names.</remarks>
     public async Task<StoredWeights> PullAsync(CatalogueEntry entry, bool allowUnverified = false,
         IProgress<DownloadProgress>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(entry);
+        StoredWeights weights = await PullWeightsAsync(entry, allowUnverified, progress, cancellation);
+        await PullCompanionsAsync(entry, cancellation);
+        return weights;
+    }
+
+    private async Task<StoredWeights> PullWeightsAsync(CatalogueEntry entry, bool allowUnverified, IProgress<DownloadProgress>? progress, CancellationToken cancellation)
+    {
         if (_options.IsOffline)
             return await CheckCachedAsync(entry, allowUnverified, cancellation) ?? throw Offline(entry);
 
@@ -224,40 +232,58 @@ public sealed class ModelStore : IDisposable
             bool isLarge = file.Hash.Length == 64;
             if (!isLarge && !allowUnverified)
                 throw NoHash(entry, name);
-            string seenName = HubSeenName(repository, name);
-            SeenFile? seen = _seen.Read(seenName);
             string? pinned = entry.HubSha256.GetValueOrDefault(name);
-            if (pinned is null && seen is null && IsPlain(_options.HubEndpoint))
-                throw Insecure(entry, _options.HubEndpoint);
             if (pinned is not null && pinned != file.Hash)
             {
                 throw new DownloadException(entry.Name, DownloadError.HashMismatch, $"the hub states the SHA-256 {file.Hash} for {name}; {pinned} is known of it.",
                     "The repository was changed, or this is another one.");
             }
 
-            if (isLarge && seen is { } before && before.Sha256 != file.Hash)
-            {
-                throw new DownloadException(entry.Name, DownloadError.HashMismatch, $"the hub states the SHA-256 {file.Hash} for {name}; {before.Sha256} was recorded on first use.",
-                    $"The repository was changed, or this is another one. If the change is meant, remove {_seen.PathOf(seenName)}.");
-            }
-
-            string blob = _hub.BlobPath(repository, file.Hash);
-            string? found = FilePlace.IsFile(blob) ? await HashAsync(blob, cancellation) : null;
-            if (found is null || (isLarge && found != file.Hash))
-            {
-                var expected = new ExpectedFile(Sha256: isLarge ? file.Hash : null, GitSha1: isLarge ? null : file.Hash, Bytes: file.Bytes);
-                // The commit pins what the headers spoke of, should the repository change meanwhile.
-                using DownloadPart part = await _downloader.FetchAsync(HubAddress(repository, file.Commit, name), TokenToSend(), expected, blob, progress, cancellation);
-                found = part.Sha256();
-                part.MoveTo(blob);
-            }
-
-            string path = _hub.Publish(repository, file.Commit, name, file.Hash);
-            _seen.TryWrite(seenName, SeenFile.Of(path, found));
-            return new StoredWeights(entry, path, !isLarge ? Verification.Unverified : pinned is not null ? Verification.Pinned : seen is null ? Verification.HubHash : Verification.Recorded, found);
+            (string path, string found, bool wasSeen) = await FetchFromHubAsync(entry, repository, name, file, isKnown: pinned is not null, progress, cancellation);
+            return new StoredWeights(entry, path, !isLarge ? Verification.Unverified : pinned is not null ? Verification.Pinned : wasSeen ? Verification.Recorded : Verification.HubHash, found);
         }
 
         return null;
+    }
+
+    /// <summary>Fetches a file of a repository where it is missing or damaged, under the hash that the hub states, and records it.</summary>
+    /// <param name="entry">Whose file it is.</param>
+    /// <param name="repository">On the hub.</param>
+    /// <param name="name">In the repository.</param>
+    /// <param name="file">What the hub says of it.</param>
+    /// <param name="isKnown">Whether its hash is known from elsewhere.</param>
+    /// <param name="progress">Told how far the download is; or null.</param>
+    /// <param name="cancellation">Stops.</param>
+    /// <returns>Where it lies, its SHA-256, and whether it was seen before.</returns>
+    private async Task<(string Path, string Sha256, bool WasSeen)> FetchFromHubAsync(CatalogueEntry entry, string repository, string name, HubFile file, bool isKnown,
+        IProgress<DownloadProgress>? progress, CancellationToken cancellation)
+    {
+        bool isLarge = file.Hash.Length == 64;
+        string seenName = HubSeenName(repository, name);
+        SeenFile? seen = _seen.Read(seenName);
+        if (!isKnown && seen is null && IsPlain(_options.HubEndpoint))
+            throw Insecure(entry, _options.HubEndpoint);
+        if (isLarge && seen is { } before && before.Sha256 != file.Hash)
+            throw Differs($"the hub states the SHA-256 {file.Hash} for {name}", before.Sha256);
+        string blob = _hub.BlobPath(repository, file.Hash);
+        string? found = FilePlace.IsFile(blob) ? await HashAsync(blob, cancellation) : null;
+        if (found is null || (isLarge ? found != file.Hash : seen is { } known && known.Sha256 != found))
+        {
+            var expected = new ExpectedFile(Sha256: isLarge ? file.Hash : null, GitSha1: isLarge ? null : file.Hash, Bytes: file.Bytes);
+            // The commit pins what the headers spoke of, should the repository change meanwhile.
+            using DownloadPart part = await _downloader.FetchAsync(HubAddress(repository, file.Commit, name), TokenToSend(), expected, blob, progress, cancellation);
+            found = part.Sha256();
+            if (!isLarge && seen is { } recorded && recorded.Sha256 != found)
+                throw Differs($"the hub's {name} has the SHA-256 {found}", recorded.Sha256);
+            part.MoveTo(blob);
+        }
+
+        string path = _hub.Publish(repository, file.Commit, name, file.Hash);
+        _seen.TryWrite(seenName, SeenFile.Of(path, found));
+        return (path, found, seen is not null);
+
+        DownloadException Differs(string what, string recorded) => new(entry.Name, DownloadError.HashMismatch, $"{what}; {recorded} was recorded on first use.",
+            $"The repository was changed, or this is another one. If the change is meant, remove {_seen.PathOf(seenName)}.");
     }
 
     private async Task<HubFile> AskHubAsync(string repository, string name, CancellationToken cancellation)

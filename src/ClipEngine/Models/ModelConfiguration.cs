@@ -47,6 +47,13 @@ internal static class ModelConfiguration
                 "Give a folder in the OpenCLIP or transformers layout, a weights file with its configuration, or a name that 'clipengine models list' shows.");
         }
 
+        if (!exists && configuration is null && ModelCatalogue.FindModel(origin!.Model).IsTransformers)
+        {
+            // Its configuration and processor were fetched with the weights.
+            using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
+            model = store.Find(origin)?.Path ?? model;
+        }
+
         (string source, JsonElement root) = Find(model, origin, configuration);
         return ModelFamilies.Plan(new ModelFiles(root, source));
     }
@@ -96,7 +103,7 @@ internal static class ModelConfiguration
     /// <summary>Models of the catalogue that have just these tensors. Several may: shapes do not tell QuickGELU from GELU.</summary>
     /// <param name="checkpoint">With OpenCLIP's keys.</param>
     public static string[] FittingModels(ICheckpoint checkpoint) => TowerOutline.Of(checkpoint) is null ? [] : [.. ModelCatalogue.Models
-        .Where(static model => !model.HasNamedTower)
+        .Where(static model => !model.HasNamedTower && !model.IsTransformers)
         .Where(model => CheckpointFit.Check(checkpoint, Encoding.UTF8.GetBytes(model.ConfigurationJson), model.Name).Fits)
         .Select(static model => model.Name)];
 }

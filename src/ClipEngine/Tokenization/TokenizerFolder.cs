@@ -11,6 +11,12 @@ public static class TokenizerFolder
 {
     private static readonly string[] s_names = ["tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model"];
 
+    /// <summary>Files of which one is enough, with <c>merges.txt</c> beside <c>vocab.json</c>.</summary>
+    internal static IReadOnlyList<string> Vocabularies => s_names;
+
+    /// <summary>All files that a tokenizer may have.</summary>
+    internal static IEnumerable<string> FileNames => [.. s_names, "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
+
     /// <summary>Whether a folder holds a file that <see cref="Load"/> reads.</summary>
     /// <param name="folder">A folder; it need not exist.</param>
     public static bool HasTokenizer(string folder) => s_names.Any(name => FilePlace.IsFile(Path.Combine(folder, name)));

@@ -38,14 +38,16 @@ public sealed class ModelsCommandTests : IDisposable
         using ModelStore store = Store(new Uri("http://127.0.0.1:9/"));
         ModelsCommand.List(store, ModelCatalogue.Entries, asJson: true, _output);
         using JsonDocument list = JsonDocument.Parse(_output.ToString());
-        Assert.Equal(196, list.RootElement.GetArrayLength());
+        Assert.Equal(196 + 8, list.RootElement.GetArrayLength()); // open_clip's, and BLIP's
         Assert.All(list.RootElement.EnumerateArray(), static entry =>
         {
             Assert.True(entry.GetProperty("parameters").GetInt64() > 10_000_000);
             Assert.True(entry.GetProperty("gflop").GetDouble() > 1);
-            Assert.Contains("features", entry.GetProperty("can").GetString(), StringComparison.Ordinal);
+            Assert.Contains(entry.GetProperty("name").GetString()!.StartsWith("blip-image-captioning", StringComparison.Ordinal) ? "captions" : "features", entry.GetProperty("can").GetString(), StringComparison.Ordinal);
             Assert.False(entry.GetProperty("published_weights_seen").GetBoolean());
         });
+        JsonElement blip = list.RootElement.EnumerateArray().First(static entry => entry.GetProperty("name").GetString() == "blip2-itm-vit-g/salesforce");
+        Assert.Equal(("BLIP-2", "features+pairs", "structure"), (blip.GetProperty("family").GetString(), blip.GetProperty("can").GetString(), blip.GetProperty("compared").GetString()));
         JsonElement coca = list.RootElement.EnumerateArray().First(static entry => entry.GetProperty("name").GetString() == "coca_ViT-B-32/laion2b_s13b_b90k");
         Assert.Equal("features+captions", coca.GetProperty("can").GetString());
         Assert.Equal("size", coca.GetProperty("compared").GetString());

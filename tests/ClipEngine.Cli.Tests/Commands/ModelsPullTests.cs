@@ -80,6 +80,80 @@ public sealed class ModelsPullTests : IDisposable
         Assert.Contains("vit_l_14-laion400m_e32-3d133497.pt", outcome.Error, StringComparison.Ordinal);
     }
 
+    /// <summary>A model in transformers' layout: its tokenizer, configuration and processor come along, and sentences become features without the network. A tiny BLIP stands in.</summary>
+    [SkippableTheory]
+    [InlineData("blip-itm-base/coco", "transformers-itm-tiny")]
+    [InlineData("blip2-itm-vit-g/salesforce", "transformers-blip2-tiny")]
+    public async Task WhatIsPulledInTransformersLayoutIsWhole(string name, string standIn)
+    {
+        string folder = TestData.SharedPath("goldens", "blip", standIn), repository = ModelCatalogue.Find(name).HubRepository!;
+        foreach (string file in Directory.GetFiles(folder).Select(static path => Path.GetFileName(path)!).Where(static file => !file.StartsWith("golden", StringComparison.Ordinal)))
+        {
+            byte[] content = await File.ReadAllBytesAsync(Path.Combine(folder, file));
+            _ = file == "model.safetensors" ? _hub.Add(repository, file, content) : _hub.AddSmall(repository, file, content);
+        }
+
+        using var server = new LoopbackServer(_hub.Answer);
+        ProcessOutcome outcome = await PullAsync(server.Address, name);
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        int requests = server.Requests.Count;
+        string features = _folder.File("features.npy");
+        outcome = await RunAsync(server.Address, ("HF_HUB_OFFLINE", "1"), "embed", "text", "a photo of a cat", "--model", name, "--out", features);
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        Assert.True(File.Exists(features));
+        outcome = await PullAsync(server.Address, ("HF_HUB_OFFLINE", "1"), name);
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        Assert.Equal(requests, server.Requests.Count);
+    }
+
+    /// <summary>The tokenizer that an open_clip configuration names is fetched from its own repository, where open_clip looks for it, too.</summary>
+    [SkippableFact]
+    public async Task TheTokenizerOfAnotherRepositoryIsFetchedAndFound()
+    {
+        const string Name = "roberta-ViT-B-32/laion2b_s12b_b32k";
+        CatalogueEntry entry = ModelCatalogue.Find(Name);
+        _hub.Add(entry.HubRepository!, entry.HubFileNames[0], new byte[5000]);
+        string folder = TestData.SharedPath("goldens", "tokenizer", "families", "roberta");
+        foreach (string file in new[] { "config.json", "vocab.json", "merges.txt", "tokenizer_config.json" })
+            _hub.AddSmall("roberta-base", file, await File.ReadAllBytesAsync(Path.Combine(folder, file)));
+        using var server = new LoopbackServer(_hub.Answer);
+        ProcessOutcome outcome = await PullAsync(server.Address, Name);
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        outcome = await RunAsync(server.Address, ("HF_HUB_OFFLINE", "1"), "tokenize", "a photo of a cat", "--model", Name);
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        Assert.Contains("\"ids\":[", outcome.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task WeightsWhoseTokenizerIsMissingAreSaidToBeUnfinished()
+    {
+        const string Name = "blip-itm-base/coco";
+        CatalogueEntry entry = ModelCatalogue.Find(Name);
+        _hub.Add(entry.HubRepository!, "model.safetensors", new byte[5000]).AddSmall(entry.HubRepository!, "tokenizer_config.json", "{}"u8.ToArray());
+        using var server = new LoopbackServer(_hub.Answer);
+        ProcessOutcome outcome = await PullAsync(server.Address, Name);
+        Assert.True(outcome.ExitCode == 1, outcome.ToString());
+        Assert.Contains("Salesforce/blip-itm-base-coco has none of tokenizer.json", outcome.Error, StringComparison.Ordinal);
+        outcome = await PullAsync(server.Address, ("HF_HUB_OFFLINE", "1"), Name);
+        Assert.True(outcome.ExitCode == 2, outcome.ToString());
+        Assert.Contains("tokenizer", outcome.Error, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task ABrokenTokenizerIsRefusedByItsFile()
+    {
+        const string Name = "blip-itm-base/coco";
+        string folder = TestData.SharedPath("goldens", "blip", "transformers-itm-tiny"), repository = ModelCatalogue.Find(Name).HubRepository!;
+        foreach (string file in new[] { "model.safetensors", "config.json", "tokenizer_config.json" })
+            _hub.Add(repository, file, await File.ReadAllBytesAsync(Path.Combine(folder, file)));
+        _hub.AddSmall(repository, "tokenizer.json", "{\"version\": \"1.0\", \"model\": "u8.ToArray());
+        using var server = new LoopbackServer(_hub.Answer);
+        Assert.Equal(0, (await PullAsync(server.Address, Name)).ExitCode);
+        ProcessOutcome outcome = await RunAsync(server.Address, ("HF_HUB_OFFLINE", "1"), "embed", "text", "a photo of a cat", "--model", Name, "--out", _folder.File("features.npy"));
+        Assert.True(outcome.ExitCode == 2, outcome.ToString());
+        Assert.Contains("tokenizer.json", outcome.Error, StringComparison.Ordinal);
+    }
+
     private CatalogueEntry[] FillHub()
     {
         CatalogueEntry[] entries = [.. ModelCatalogue.Entries.Where(static entry => entry.IsAudited)];
@@ -97,7 +171,9 @@ public sealed class ModelsPullTests : IDisposable
 
     private Task<ProcessOutcome> PullAsync(Uri hub, params string[] arguments) => PullAsync(hub, ("HF_HUB_OFFLINE", null), arguments);
 
-    private Task<ProcessOutcome> PullAsync(Uri hub, (string Name, string? Value) variable, params string[] arguments)
+    private Task<ProcessOutcome> PullAsync(Uri hub, (string Name, string? Value) variable, params string[] arguments) => RunAsync(hub, variable, ["models", "pull", .. arguments]);
+
+    private Task<ProcessOutcome> RunAsync(Uri hub, (string Name, string? Value) variable, params string[] arguments)
     {
         // Nothing of this machine's own settings, and nothing into its caches.
         var environment = new Dictionary<string, string?>
@@ -113,6 +189,6 @@ public sealed class ModelsPullTests : IDisposable
         foreach (string name in new[] { "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY" })
             environment[name] = null;
         environment[variable.Name] = variable.Value;
-        return ProcessRunner.RunAsync("dotnet", [Path.Combine(AppContext.BaseDirectory, "ClipEngine.Cli.dll"), "models", "pull", .. arguments], environment: environment);
+        return ProcessRunner.RunAsync("dotnet", [Path.Combine(AppContext.BaseDirectory, "ClipEngine.Cli.dll"), .. arguments], environment: environment);
     }
 }

@@ -43,6 +43,9 @@ public sealed record CatalogueEntry
     /// <summary>What open_clip asks the hub for where its table names no file.</summary>
     internal static readonly ImmutableArray<string> UsualHubFileNames = ["open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"];
 
+    /// <summary>What <c>save_pretrained</c> of transformers writes, the older name last.</summary>
+    internal static readonly ImmutableArray<string> TransformersHubFileNames = ["model.safetensors", "pytorch_model.bin"];
+
     /// <summary>File names to try in the repository, in order. The layout is then recognised by the keys inside, never by the name.</summary>
     public ImmutableArray<string> HubFileNames { get; init; } = UsualHubFileNames;
 
@@ -145,8 +148,14 @@ internal sealed record CatalogueModel
     /// <summary>What was compared with the original.</summary>
     public required ModelComparison Comparison { get; init; }
 
-    /// <summary>The configuration in open_clip's own JSON (<c>embed_dim</c>, <c>vision_cfg</c>, <c>text_cfg</c>).</summary>
+    /// <summary>The configuration in open_clip's own JSON (<c>embed_dim</c>, <c>vision_cfg</c>, <c>text_cfg</c>), or in transformers' (<c>model_type</c>).</summary>
     public required string ConfigurationJson { get; init; }
+
+    /// <summary>Whether configuration and weights are in transformers' layout.</summary>
+    internal bool IsTransformers { get; init; }
+
+    /// <summary>The repository of the tokenizer that an open_clip configuration names; null for CLIP's own, and for what is in transformers' layout, whose tokenizer lies beside its weights.</summary>
+    internal string? TokenizerRepository { get; init; }
 
     /// <summary>Whether its image tower is one of timm's.</summary>
     internal bool HasNamedTower { get; init; }
@@ -156,12 +165,15 @@ internal sealed record CatalogueModel
 
     /// <summary>
     /// The configuration together with how an entry's weights want their pixels, as the <c>open_clip_config.json</c> of a
-    /// repository: a bare file of weights does not know its mean and standard deviation, and the defaults are wrong for some.
+    /// repository: a bare file of weights does not know its mean and standard deviation, and the defaults are wrong for some. In transformers'
+    /// layout the configuration as it is: its families' defaults are the pixels of their weights.
     /// </summary>
     /// <param name="entry">Weights of this model.</param>
     public string ConfigurationFor(CatalogueEntry entry)
     {
         ArgumentNullException.ThrowIfNull(entry);
+        if (IsTransformers)
+            return ConfigurationJson;
         using var stream = new MemoryStream();
         using (var json = new System.Text.Json.Utf8JsonWriter(stream))
         {

@@ -4,12 +4,14 @@ using System.Text.Json;
 namespace ClipEngine.Checkpoints;
 
 /// <summary>
-/// OpenCLIP's models with their published weights, and its plain ViTs without any, as data (<c>catalogue.json</c>, embedded).
+/// OpenCLIP's models with their published weights, its plain ViTs without any, and BLIP's and BLIP-2's for retrieval and captions, as data
+/// (<c>catalogue.json</c>, embedded).
 /// </summary>
 /// <remarks>
 /// <para>Sizes, addresses, activations and pixel statistics are open_clip 3.3.0's, of towers of timm those of its 4.2.0.dev0. One of its rows is wrong and is corrected here:
 /// it sends <c>ViT-B-16-plus-240/laion400m_e32</c> to the repository of epoch 31; here these weights come from the release file only,
 /// whose hash tells the epochs apart.</para>
+/// <para>BLIP's names, repositories and sizes are those of its authors' repositories on the hub.</para>
 /// <para>Of hashes, OpenAI's addresses hold whole ones, open_clip's release files the first 8 digits in their names, and nothing is
 /// published in open_clip for files on the hub: those are checked against the hash that the hub itself states.</para>
 /// <para>Names of models and tags are the only ones accepted; nothing that a user types becomes part of a path or an address.</para>
@@ -94,6 +96,8 @@ public static class ModelCatalogue
             string name = model.GetProperty("name").GetString()!;
             JsonElement configuration = model.GetProperty("config");
             bool isQuick = configuration.TryGetProperty("quick_gelu", out JsonElement quick) && quick.GetBoolean();
+            // A configuration in transformers' words: the weights are in its layout, too.
+            bool isTransformers = configuration.TryGetProperty("model_type", out _);
             WeightsActivation activation = isQuick ? WeightsActivation.QuickGelu : WeightsActivation.Gelu;
             return new CatalogueModel
             {
@@ -101,8 +105,14 @@ public static class ModelCatalogue
                 Activation = activation,
                 Comparison = model.GetProperty("compared").GetString() == "size" ? ModelComparison.FullSize : ModelComparison.Structure,
                 ConfigurationJson = configuration.GetRawText(),
-                HasNamedTower = configuration.GetProperty("vision_cfg").TryGetProperty("timm_model_name", out _),
-                Weights = [.. weights[name].Select(entry => entry with { Note = Note(entry, activation) })],
+                IsTransformers = isTransformers,
+                TokenizerRepository = isTransformers ? null : Text(configuration.GetProperty("text_cfg"), "hf_tokenizer_name"),
+                HasNamedTower = !isTransformers && configuration.GetProperty("vision_cfg").TryGetProperty("timm_model_name", out _),
+                Weights = [.. weights[name].Select(entry => entry with
+                {
+                    Note = Note(entry, activation),
+                    HubFileNames = isTransformers ? CatalogueEntry.TransformersHubFileNames : entry.HubFileNames,
+                })],
             };
         })];
     }

@@ -46,7 +46,7 @@ public sealed class ModelCatalogueTests
     [Fact]
     public void EveryConfigurationIsReadAndRunsWhatTheCatalogueSays()
     {
-        Assert.Equal(137, ModelCatalogue.Models.Length);
+        Assert.Equal(137 + 6, ModelCatalogue.Models.Length); // open_clip's, and BLIP's
         foreach (CatalogueModel model in ModelCatalogue.Models)
         {
             Assert.Equal(model.Activation == WeightsActivation.QuickGelu, model.ConfigurationJson.Contains("\"quick_gelu\": true", StringComparison.Ordinal));
@@ -65,7 +65,7 @@ public sealed class ModelCatalogueTests
     [Fact]
     public void EveryPairOfOpenClipIsThere()
     {
-        CatalogueEntry[] entries = [.. ModelCatalogue.Entries];
+        CatalogueEntry[] entries = [.. ModelCatalogue.Models.Where(static model => !model.IsTransformers).SelectMany(static model => model.Weights)];
         Assert.Equal(196, entries.Length);
         Assert.Equal(196, entries.Select(static entry => entry.Name).Distinct().Count());
         Assert.Equal(115, entries.Select(static entry => entry.Model).Distinct().Count());
@@ -113,6 +113,32 @@ public sealed class ModelCatalogueTests
         const string Start = """{"embed_dim": 64, "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16}, "text_cfg": {"context_length": 77, "vocab_size": 49409, "width": 64, "heads": 1, "layers": 2""";
         long largest = Plan(Start + "}}", "largest").Cost!.Text.Operations;
         Assert.Equal(largest, Plan($"{Start}, \"pool_type\": \"eos\", \"eos_id\": {end}" + "}}", "eos").Cost!.Text.Operations);
+    }
+
+    /// <summary>Lengths of published files less four bytes a parameter are their headers. A captioner's file of transformers 4.35 holds the word table twice.</summary>
+    [Theory]
+    [InlineData("blip-image-captioning-base", 989717056L - (4L * 30524 * 768), "BLIP", ModelAbilities.Caption)]
+    [InlineData("blip2-itm-vit-g", 4688228520L, "BLIP-2", ModelAbilities.Embed | ModelAbilities.ScorePairs)]
+    [InlineData("blip2-itm-vit-g-coco", 4690593960L, "BLIP-2", ModelAbilities.Embed | ModelAbilities.ScorePairs)]
+    public void BlipsHaveAsManyParametersAsTheirPublishedFiles(string name, long bytes, string family, ModelAbilities abilities)
+    {
+        CatalogueModel model = ModelCatalogue.FindModel(name);
+        ModelPlan plan = Plan(model.ConfigurationJson, name);
+        Assert.InRange(bytes - (4 * plan.Cost!.Parameters), 30_000, 400_000);
+        Assert.Equal((family, abilities), (plan.Family, plan.Abilities));
+        Assert.Equal(["model.safetensors", "pytorch_model.bin"], Assert.Single(model.Weights).HubFileNames.ToArray());
+    }
+
+    /// <summary>Two trainings of each size for retrieval; what the base model is at 384 pixels, counted by hand: 12 blocks over 577 tokens, and 12 layers at 512 ids.</summary>
+    [Fact]
+    public void BlipForRetrievalIsThereInTwoSizesAndTwoTrainings()
+    {
+        Assert.Equal(["blip-itm-base/coco", "blip-itm-base/flickr", "blip-itm-large/coco", "blip-itm-large/flickr"],
+            ModelCatalogue.Entries.Select(static entry => entry.Name).Where(static name => name.StartsWith("blip-itm", StringComparison.Ordinal)).ToArray());
+        ModelCost cost = Plan(ModelCatalogue.FindModel("blip-itm-base").ConfigurationJson, "blip-itm-base").Cost!;
+        const long Image = (2L * 577 * 12 * ((12L * 768 * 768) + (2L * 577 * 768))) + (2L * 576 * 768 * 768) + (2L * 768 * 256);
+        const long Text = (2L * 512 * 12 * ((12L * 768 * 768) + (2L * 512 * 768))) + (2L * 768 * 256);
+        Assert.Equal((Image, Text), (cost.Image.Operations, cost.Text.Operations));
     }
 
     [Fact]
