@@ -167,45 +167,56 @@ inline void find_open(const Plan& plan, const Workspace& workspace, const Block&
   const unsigned beyond = workspace.beyond[panel] & valid;
   uint32_t* open = workspace.open + offset;
   for (int c = 0; c < columns; ++c) open[c] = beyond;
+  // Columns of one product share a bound.
+  const auto for_each_product = [&](auto&& body) {
+    for (int c = 0; c < columns;) {
+      const int product = (offset + c) / kProductColumns, border = (product + 1) * kProductColumns - offset, end = border < columns ? border : columns;
+      body(c, end, product);
+      c = end;
+    }
+  };
   for (int half = 0; half < 2; ++half) {
     const int lanes = row + half * kLanes;
-    const unsigned here = (valid & ~beyond) >> (half * kLanes) & ((1u << kLanes) - 1);
+    unsigned here = (valid & ~beyond) >> (half * kLanes) & ((1u << kLanes) - 1);
     if (here == 0) continue;
     Vector least = spread(-__builtin_inff());
     if (!first) {
       least = load((plan.kept == plan.top_count ? workspace.top_threshold : plan.kept == 1 ? workspace.best : workspace.second) + lanes);
+    } else if (plan.kept == 1) {
+      Vector most = least, next = least;  // the two largest of score + bound
+      for_each_product([&](int c, int end, int product) {
+        const Vector bound = bounds[half][product];
+        for (; c < end; ++c) {
+          const Vector score = load(scores + c * kPanelRows + half * kLanes), high = score + bound;
+          least = maximum(least, score - bound);
+          next = maximum(next, minimum(most, high));
+          most = maximum(most, high);
+        }
+      });
+      // Where one column alone can be the best it is, whatever its score.
+      if (plan.single && block.whole) here &= ~mask_bits(greater(least, next));
+      if (here == 0) continue;
     } else if (plan.kept <= kRanked && plan.kept <= columns) {
       Vector ranks[kRanked];
       for (Vector& rank : ranks) rank = least;
-      for (int c = 0; c < columns; ++c) {
-        Vector low = load(scores + c * kPanelRows + half * kLanes) - bounds[half][(offset + c) / kProductColumns];
-        for (int i = 0; i < plan.kept; ++i) {
-          const Vector higher = maximum(ranks[i], low);
-          low = minimum(ranks[i], low);
-          ranks[i] = higher;
+      for_each_product([&](int c, int end, int product) {
+        for (; c < end; ++c) {
+          Vector low = load(scores + c * kPanelRows + half * kLanes) - bounds[half][product];
+          for (int i = 0; i < plan.kept; ++i) {
+            const Vector higher = maximum(ranks[i], low);
+            low = minimum(ranks[i], low);
+            ranks[i] = higher;
+          }
         }
-      }
+      });
       least = ranks[plan.kept - 1];
     }
-    for (int c = 0; c < columns;) {
-      const int place = offset + c, border = c + kProductColumns - place % kProductColumns, end = border < columns ? border : columns;
-      const Vector bound = bounds[half][place / kProductColumns];
+    for_each_product([&](int c, int end, int product) {
+      const Vector bound = bounds[half][product];
       const auto reaches = [&](const float* p) { return ~mask_bits(greater(least, load(p) + bound)) & here; };
-      if (end - c == kProductColumns && reaches(largest + place / kProductColumns * kPanelRows + half * kLanes) == 0) {
-        c = end;
-        continue;
-      }
+      if (end - c == kProductColumns && reaches(largest + product * kPanelRows + half * kLanes) == 0) return;
       for (; c < end; ++c) open[c] |= reaches(scores + c * kPanelRows + half * kLanes) << (half * kLanes);
-    }
-  }
-  if (plan.single && block.whole) {
-    // Where one column alone can be the best it is, whatever its score.
-    uint32_t once = 0, twice = beyond;
-    for (int c = 0; c < columns; ++c) {
-      twice |= once & open[c];
-      once |= open[c];
-    }
-    for (int c = 0; c < columns; ++c) open[c] &= twice;
+    });
   }
 }
 
