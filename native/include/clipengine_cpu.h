@@ -104,7 +104,7 @@ CLIPENGINE_API clipengine_status clipengine_cpu_allocate(clipengine_cpu_pass* pa
 CLIPENGINE_API int64_t clipengine_cpu_mark(const clipengine_cpu_pass* pass) CLIPENGINE_NOEXCEPT;
 CLIPENGINE_API void clipengine_cpu_release(clipengine_cpu_pass* pass, int64_t mark) CLIPENGINE_NOEXCEPT;
 
-/* As the managed Activation counts them: 0 none, 1 GELU, 2 GELU (tanh), 3 QuickGELU, 4 ReLU, 5 SiLU.
+/* As the managed Activation counts them: 0 none, 1 GELU, 2 GELU (tanh), 3 QuickGELU, 4 ReLU, 5 SiLU, 6 tanh.
  * output = scale * activation(input W^T + bias) * multiplier + residual. input [rows, depth]; multiplier, residual and output
  * [rows, columns]; bias and scale [columns]; bias, scale, multiplier, residual may be null. */
 CLIPENGINE_API clipengine_status clipengine_cpu_linear(clipengine_cpu_pass* pass, const float* input, int64_t rows,

@@ -97,7 +97,7 @@ CLIPENGINE_TEST(pairs_equal_the_product_of_rounded_operands_with_every_epilogue)
         const OwnedWeight weight = pairs_matrix(w, columns, depth), bias = values(b), scale = values(s);
         const OwnedPass run = pairs_pass();
         Guarded input(x), residual(res), output(rows * columns);
-        const int activation = static_cast<int>((rows + columns + depth) % 6);
+        const int activation = static_cast<int>((rows + columns + depth) % 7);
         CHECK_EQUAL(clipengine_cpu_linear(run.get(), input.data(), rows, weight.get(), bias.get(), activation, scale.get(), nullptr, residual.data(), output.data()), CLIPENGINE_OK);
         auto expected = reference::product(rounded(x).data(), rounded(w).data(), rows, columns, depth);
         for (int64_t i = 0; i < rows * columns; ++i) {

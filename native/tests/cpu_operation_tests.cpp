@@ -11,7 +11,7 @@ CLIPENGINE_TEST(activations_equal_their_formulas) {
   for (float value : {0.0f, -0.0f, 1e-30f, -1e-30f, 1e-6f, 40.0f, -40.0f, 100.0f, -100.0f, 1e30f, -1e30f}) x.push_back(value);
   for (int32_t isa : tested_isas()) {
     const OwnedPass run = pass(isa);
-    for (int kind = 0; kind <= 5; ++kind) {
+    for (int kind = 0; kind <= 6; ++kind) {
       Guarded input(x), output(static_cast<int64_t>(x.size()));
       CHECK_EQUAL(clipengine_cpu_activate(run.get(), input.data(), input.size(), kind, output.data()), CLIPENGINE_OK);
       for (int64_t i = 0; i < output.size(); ++i) {
@@ -27,11 +27,28 @@ CLIPENGINE_TEST(activations_equal_their_formulas) {
   }
 }
 
+// Near 0 tanh is x, and a bound beside 1 would let anything pass.
+CLIPENGINE_TEST(tanh_is_accurate_relative_to_itself_and_never_beyond_one) {
+  std::vector<float> x;
+  for (float value = 1e-37f; value <= 20; value *= 1.013f) x.insert(x.end(), {value, -value});
+  for (float value : {0.0f, -0.0f, 1e30f, -1e30f, HUGE_VALF, -HUGE_VALF}) x.push_back(value);
+  for (int32_t isa : tested_isas()) {
+    const OwnedPass run = pass(isa);
+    Guarded input(x), output(static_cast<int64_t>(x.size()));
+    CHECK_EQUAL(clipengine_cpu_activate(run.get(), input.data(), input.size(), static_cast<int32_t>(Activation::Tanh), output.data()), CLIPENGINE_OK);
+    for (int64_t i = 0; i < output.size(); ++i) {
+      const double expected = std::tanh(static_cast<double>(input[i]));
+      CHECK_NEAR(output[i], expected, 4e-7 * std::abs(expected));
+      CHECK(std::abs(output[i]) <= 1 && std::signbit(output[i]) == std::signbit(input[i]));
+    }
+  }
+}
+
 CLIPENGINE_TEST(nan_stays_nan) {
   const float nan = std::nanf("");
   for (int32_t isa : tested_isas()) {
     const OwnedPass run = pass(isa);
-    for (int kind = 0; kind <= 5; ++kind) {
+    for (int kind = 0; kind <= 6; ++kind) {
       Guarded input(std::vector<float>(7, nan)), output(7);
       clipengine_cpu_activate(run.get(), input.data(), 7, kind, output.data());
       for (int64_t i = 0; i < 7; ++i) CHECK(std::isnan(output[i]));

@@ -21,6 +21,7 @@ inline double activated(double x, clipengine::cpu::Activation activation) {
     case Activation::QuickGelu: return x / (1 + std::exp(-1.702 * x));
     case Activation::Relu: return x > 0 ? x : 0;
     case Activation::Silu: return x / (1 + std::exp(-x));
+    case Activation::Tanh: return std::tanh(x);
     case Activation::None: break;
   }
   return x;

@@ -213,6 +213,7 @@ internal sealed partial class TorchPass
         Activation.QuickGelu => x * x.Times(1.702).sigmoid(),
         Activation.Relu => x.relu(),
         Activation.Silu => x * x.sigmoid(),
+        Activation.Tanh => x.tanh(),
         _ => throw new ArgumentOutOfRangeException(nameof(activation), activation, "Unknown activation."),
     };
 

@@ -417,6 +417,7 @@ internal sealed class ToyPass(ToyBackend backend) : IPass
         Activation.QuickGelu => x / (1 + Math.Exp(-1.702 * x)),
         Activation.Relu => Math.Max(x, 0),
         Activation.Silu => x / (1 + Math.Exp(-x)),
+        Activation.Tanh => Math.Tanh(x),
         _ => throw new ArgumentOutOfRangeException(nameof(activation), activation, "Unknown activation."),
     };
 

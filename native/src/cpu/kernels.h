@@ -17,7 +17,7 @@
 
 namespace clipengine::cpu {
 
-enum class Activation : int32_t { None = 0, Gelu = 1, GeluTanh = 2, QuickGelu = 3, Relu = 4, Silu = 5 };
+enum class Activation : int32_t { None = 0, Gelu = 1, GeluTanh = 2, QuickGelu = 3, Relu = 4, Silu = 5, Tanh = 6 };
 
 // How a product's operands are kept. Sums are fp32 in all (int32 inside Int8).
 enum class Precision : int32_t {

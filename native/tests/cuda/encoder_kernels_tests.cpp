@@ -18,6 +18,7 @@ double reference_activation(double x, int activation) {
     case kQuickGelu: return x / (1 + std::exp(-1.702 * x));
     case kRelu: return x > 0 ? x : 0;
     case kSilu: return x / (1 + std::exp(-x));
+    case kTanh: return std::tanh(x);
     default: return x;
   }
 }
@@ -120,8 +121,17 @@ CLIPENGINE_TEST(error_function_is_exact_to_fp32) {
 }
 
 CLIPENGINE_TEST(activations_follow_their_formulas) {
-  for (int activation = kNone; activation <= kSilu; ++activation)
+  for (int activation = kNone; activation <= kTanh; ++activation)
     for (float x = -12; x < 12; x += 0.037f) CHECK_NEAR(activate(x, activation), reference_activation(x, activation), 2e-6 * (1 + std::abs(x)));
+}
+
+CLIPENGINE_TEST(activations_follow_tanh_near_zero_and_far_out) {
+  for (float x = 1e-37f; x < 1e30f; x *= 1.07f) {
+    CHECK_NEAR(activate(x, kTanh), std::tanh((double)x), 4e-7 * std::tanh((double)x));
+    CHECK_EQUAL(activate(-x, kTanh), -activate(x, kTanh));
+    CHECK(activate(x, kTanh) <= 1.0f);
+  }
+  CHECK(std::isnan(activate(std::nanf(""), kTanh)));
 }
 
 CLIPENGINE_TEST(products_in_bf16_over_odd_sizes) {
@@ -129,7 +139,7 @@ CLIPENGINE_TEST(products_in_bf16_over_odd_sizes) {
   for (auto [rows, columns, depth] : {std::array{1, 1, 8}, {7, 17, 24}, {50, 130, 64}, {129, 7, 104}, {130, 257, 40}, {17, 50, 8}}) {
     check_product<bf16, bf16>(product_bf16, rows, columns, depth, kTileRows, kTileColumns, kProductSharedBytes, activation, activation % 2 == 1);
     check_product<bf16, float>(product_bf16_fp32, rows, columns, depth, kTileRows, kTileColumns, kProductSharedBytes, activation, activation % 2 == 0);
-    activation = (activation + 1) % 6;
+    activation = (activation + 1) % 7;
   }
 }
 
@@ -146,7 +156,7 @@ CLIPENGINE_TEST(products_on_warpgroups_over_odd_sizes) {
   for (auto [rows, columns, depth] : {std::array{1, 1, 8}, {70, 17, 72}, {129, 260, 136}, {65, 300, 344}}) {
     check_product<bf16, bf16>(product_wide_bf16, rows, columns, depth, kWideRows, kWideColumns, kWideSharedBytes, activation, activation % 2 == 1);
     check_product<bf16, float>(product_wide_bf16_fp32, rows, columns, depth, kWideRows, kWideColumns, kWideSharedBytes, activation, activation % 2 == 0);
-    activation = (activation + 1) % 6;
+    activation = (activation + 1) % 7;
   }
   check_product<fp16, fp16>(product_wide_fp16, 40, 40, 64, kWideRows, kWideColumns, kWideSharedBytes, kGelu, true);
   check_product<fp16, float>(product_wide_fp16_fp32, 128, 9, 200, kWideRows, kWideColumns, kWideSharedBytes, kNone, true);
@@ -272,7 +282,7 @@ CLIPENGINE_TEST(products_in_fp8_over_odd_sizes) {
   for (auto [rows, columns, depth] : {std::array{1, 1, 16}, {8, 17, 48}, {130, 40, 208}, {65, 130, 80}}) {
     check_product_fp8<bf16>(product_fp8_bf16, rows, columns, depth, activation, activation % 2 == 1);
     check_product_fp8<float>(product_fp8_fp32, rows, columns, depth, activation, activation % 2 == 0);
-    activation = (activation + 1) % 6;
+    activation = (activation + 1) % 7;
   }
 }
 

@@ -20,6 +20,9 @@ public enum Activation
 
     /// <summary>x * sigmoid(x).</summary>
     Silu,
+
+    /// <summary>tanh(x), accurate relative to its own value.</summary>
+    Tanh,
 }
 
 /// <summary>Which channels of a head a rotary position turns together.</summary>

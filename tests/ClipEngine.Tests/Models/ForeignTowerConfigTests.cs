@@ -99,7 +99,7 @@ public class ForeignTowerConfigTests
     }
 
     [Theory]
-    [InlineData(""" "hf_pooler_type": "cls_pooler" """, "text_cfg.hf_pooler_type")]
+    [InlineData(""" "hf_pooler_type": "max_pooler" """, "text_cfg.hf_pooler_type")]
     [InlineData(""" "hf_proj_type": "" """, "text_cfg.hf_proj_type")]
     [InlineData(""" "colour": 1 """, "text_cfg.colour")]
     public void WhatARobertaTowerIsNotBuiltWithIsRefused(string text, string key)

@@ -38,6 +38,23 @@ static inline Vector error_function_of_root_half(Vector x) {
 // x / (1 + e^z). Beyond 87 the quotient is as good as zero, and below it the reciprocal is still a normal number.
 static inline Vector gated(Vector x, Vector z) { return multiply(x, reciprocal(add(spread(1.0f), exponential(minimum(spread(87.0f), z))))); }
 
+// tanh(x) = x P(x^2) / Q(x^2) for |x| <= 9 (beyond, 1 to within 6e-8), fitted by iterated weighted least squares to a relative error of
+// 2.1e-8; evaluated in fp32 the relative error stays below 3.5e-7, near 0 too.
+static inline Vector hyperbolic_tangent(Vector x) {
+  const Vector t = minimum(spread(9.0f), maximum(spread(-9.0f), x)), u = multiply(t, t);
+  Vector p = spread(1.335465871221686e-08f);
+  p = multiply_add(p, u, spread(2.060908082057722e-05f));
+  p = multiply_add(p, u, spread(0.003495587967336178f));
+  p = multiply_add(p, u, spread(0.13381025195121765f));
+  p = multiply_add(p, u, spread(1.0f));
+  Vector q = spread(7.776557708893961e-07f);
+  q = multiply_add(q, u, spread(0.0003285634738858789f));
+  q = multiply_add(q, u, spread(0.025876982137560844f));
+  q = multiply_add(q, u, spread(0.4671434164047241f));
+  q = multiply_add(q, u, spread(1.0f));
+  return minimum(spread(1.0f), maximum(spread(-1.0f), multiply(multiply(t, p), reciprocal(q))));
+}
+
 template <Activation kind>
 static inline Vector activated(Vector x) {
   if constexpr (kind == Activation::Gelu) {
@@ -53,6 +70,8 @@ static inline Vector activated(Vector x) {
     return maximum(spread(0.0f), x);
   } else if constexpr (kind == Activation::Silu) {
     return gated(x, subtract(spread(0.0f), x));
+  } else if constexpr (kind == Activation::Tanh) {
+    return hyperbolic_tangent(x);
   } else {
     return x;
   }
@@ -71,6 +90,7 @@ static inline void with_activation(Activation kind, const Body& body) {
     case Activation::QuickGelu: body(ActivationConstant<Activation::QuickGelu>()); break;
     case Activation::Relu: body(ActivationConstant<Activation::Relu>()); break;
     case Activation::Silu: body(ActivationConstant<Activation::Silu>()); break;
+    case Activation::Tanh: body(ActivationConstant<Activation::Tanh>()); break;
     case Activation::None: body(ActivationConstant<Activation::None>()); break;
   }
 }

@@ -11,8 +11,11 @@ internal enum TokenPooling
     /// <summary>The mean of the tokens that are no padding (<c>mean_pooler</c>).</summary>
     Mean,
 
-    /// <summary>The first token (<c>cls_pooler</c>, <c>cls_last_hidden_state_pooler</c>).</summary>
+    /// <summary>The first token (<c>cls_last_hidden_state_pooler</c>; <c>cls_pooler</c> where the encoder has no pooling layer).</summary>
     First,
+
+    /// <summary>The first token through the encoder's own pooling layer, tanh(W x + b) (<c>cls_pooler</c>).</summary>
+    PoolingLayer,
 }
 
 /// <summary>What stands between the pooled vector and the feature (<c>hf_proj_type</c>). None has a bias.</summary>
@@ -49,7 +52,8 @@ internal sealed record TransformersTextConfig(TextEncoderConfig Encoder, string 
 
     public override KeyTable? Keys => Encoder.Keys;
 
-    public override CaptionTokens? Captions => Encoder.SentenceIds is { } ids ? new CaptionTokens(Encoder.Width, ids.Begin, ids.End, Encoder.PaddingId) : null;
+    // With cls_pooler the original's decoder does not get the first token, so that a caption has nothing to begin from.
+    public override CaptionTokens? Captions => Pooling != TokenPooling.PoolingLayer && Encoder.SentenceIds is { } ids ? new CaptionTokens(Encoder.Width, ids.Begin, ids.End, Encoder.PaddingId) : null;
 
     public override ITextTower Build(WeightReader weights, int embedDimension) => new TransformersTextTower(this, embedDimension, weights.Scope("text"));
 }
@@ -59,7 +63,7 @@ internal sealed class TransformersTextTower : ICaptionText
 {
     private readonly TransformersTextConfig _config;
     private readonly ITextEncoder _encoder;
-    private readonly Weight? _hiddenProjection, _projection, _meanQuery;
+    private readonly Weight? _hiddenProjection, _projection, _meanQuery, _poolingWeight, _poolingBias;
 
     /// <summary>Loads the tower.</summary>
     /// <param name="config">Its sizes and options.</param>
@@ -72,6 +76,12 @@ internal sealed class TransformersTextTower : ICaptionText
         _encoder = config.Encoder.Build(weights.Scope("transformer"), config.ContextLength);
         if (config.Pooling == TokenPooling.Mean)
             _meanQuery = weights.CreateFromValues("query of the mean", WeightRole.Tokens, new float[width], 1, width);
+        if (config.Pooling == TokenPooling.PoolingLayer)
+        {
+            _poolingWeight = weights.Read("transformer.pooler.dense.weight", WeightRole.Linear, width, width);
+            _poolingBias = weights.Read("transformer.pooler.dense.bias", WeightRole.Vector, width);
+        }
+
         if (config.Projection == TextProjection.Mlp)
         {
             _hiddenProjection = weights.Read("proj.0.weight", WeightRole.Linear, middle, width);
@@ -102,6 +112,8 @@ internal sealed class TransformersTextTower : ICaptionText
         Tensor x = _encoder.Forward(pass, sentences, onlyFirst: _meanQuery is null);                                             // [n, t, width] or [n, width]
         if (_meanQuery is not null)
             x = Mean(pass, x, sentences);                                                                                        // [n, width]
+        if (_poolingWeight is not null)
+            x = pass.Linear(x, _poolingWeight, _poolingBias, new Epilogue { Activation = Activation.Tanh });
         if (_hiddenProjection is not null)
             x = pass.Linear(x, _hiddenProjection, bias: null, new Epilogue { Activation = Activation.Gelu });
         return pass.LeaveScope(mark, _projection is null ? x : pass.Linear(x, _projection, bias: null));                         // [n, embed_dim]

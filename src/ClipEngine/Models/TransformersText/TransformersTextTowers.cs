@@ -32,14 +32,13 @@ internal sealed class TransformersTextTowers : INamedTextTowers
         (string family, TextEncoderConfig encoder) = s_encoders[Plain(name)];
         if (sizes is not null)
             encoder = encoder.With(sizes);
-        string pooler = section.Choice("hf_pooler_type", "mean_pooler", ("mean_pooler", "mean_pooler"), ("cls_pooler", "cls_pooler"), ("cls_last_hidden_state_pooler", "cls_last_hidden_state_pooler"));
-        if (encoder.HasPoolingLayer && pooler == "cls_pooler")
-            section.Problem("hf_pooler_type", $"the pooling layer of {family} is not built; expected mean_pooler or cls_last_hidden_state_pooler, found cls_pooler.");
+        TokenPooling pooling = section.Choice("hf_pooler_type", TokenPooling.Mean, ("mean_pooler", TokenPooling.Mean),
+            ("cls_pooler", encoder.HasPoolingLayer ? TokenPooling.PoolingLayer : TokenPooling.First), ("cls_last_hidden_state_pooler", TokenPooling.First));
         TextProjection projection = section.Choice("hf_proj_type", TextProjection.Mlp, ("mlp", TextProjection.Mlp), ("linear", TextProjection.Linear), ("", TextProjection.None));
         if (projection == TextProjection.None && encoder.Width != embedDimension)
             section.Problem("hf_proj_type", $"without a projection expected an encoder as wide as embed_dim {embedDimension}, found {encoder.Width}.");
         int context = section.Integer("context_length", UsualContext, 1, 1 << 16);
-        return new TransformersTextConfig(encoder, family, pooler == "mean_pooler" ? TokenPooling.Mean : TokenPooling.First, projection, context, OpenClipConfigReader.ReadTokenizer(section));
+        return new TransformersTextConfig(encoder, family, pooling, projection, context, OpenClipConfigReader.ReadTokenizer(section));
     }
 
     private static string Plain(string name) => name[(name.LastIndexOf('/') + 1)..];
