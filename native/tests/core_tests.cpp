@@ -145,6 +145,29 @@ CLIPENGINE_TEST(measured_rates_are_kept_for_the_next_process) {
     CHECK_EQUAL(find(true, true).source, CLIPENGINE_CPU_RATES_MEASURED);
     CHECK_EQUAL(find(true, true).source, CLIPENGINE_CPU_RATES_KEPT);
   }
+  // Two processes measure at once: both take what the first one wrote.
+  std::filesystem::remove(file);
+  const Rates second = kept_rates(file, true, true, [&] {
+    kept_rates(file, true, true, [] { return Rates{0.75, 6, 0}; });
+    return Rates{1.25, 9, 0};
+  });
+  CHECK_EQUAL(second.pairs, 0.75);
+  CHECK_EQUAL(second.tiles, 6);
+  CHECK_EQUAL(find(true, true).tiles, 6);
+  // The other one's file does not have what this process needs: it is written over.
+  std::filesystem::remove(file);
+  const Rates wider = kept_rates(file, true, true, [&] {
+    kept_rates(file, true, false, [] { return Rates{0.75, 0, 0}; });
+    return Rates{1.25, 9, 0};
+  });
+  CHECK_EQUAL(wider.tiles, 9);
+  CHECK_EQUAL(find(true, true).pairs, 1.25);
+  // Names beyond ASCII, which Windows keeps as UTF-16.
+  const std::string named = file + "-\xC3\xA4\xE2\x82\xAC";
+  CHECK_EQUAL(kept_rates(named, true, true, [] { return Rates{0.5, 3, 0}; }).source, CLIPENGINE_CPU_RATES_MEASURED);
+  CHECK_EQUAL(kept_rates(named, true, true, [] { return Rates{1, 1, 0}; }).tiles, 3);
+  CHECK(std::filesystem::exists(std::filesystem::u8path(named)));
+  std::filesystem::remove(std::filesystem::u8path(named));
   CHECK_EQUAL(std::distance(std::filesystem::directory_iterator(folder / "below"), std::filesystem::directory_iterator()), 1);  // nothing half written
   std::filesystem::remove_all(folder);
   // Where nothing can be written every process measures.

@@ -11,10 +11,11 @@
 #include <cpuid.h>
 #endif
 #if defined(_WIN32)
+#include <windows.h>
 #include <direct.h>
 #include <process.h>
-#include <windows.h>
 #else
+#include <cerrno>
 #include <sys/stat.h>
 #include <unistd.h>
 #endif
@@ -124,8 +125,54 @@ Rates find() {
 constexpr const char* kHeading = "clipengine rates of bf16 to fp32 in millionths, 1";
 constexpr long long kParts = 1000000;  // whole numbers, which every locale writes alike
 
+#if defined(_WIN32)
+// Names are UTF-8 here and UTF-16 in the system: its narrow functions would read them in the code page of the machine.
+std::wstring wide(const std::string& text) {
+  std::wstring result(static_cast<size_t>(std::max(0, MultiByteToWideChar(CP_UTF8, 0, text.data(), static_cast<int>(text.size()), nullptr, 0))), L'\0');
+  MultiByteToWideChar(CP_UTF8, 0, text.data(), static_cast<int>(text.size()), result.data(), static_cast<int>(result.size()));
+  return result;
+}
+
+std::string variable(const char* name) {
+  const wchar_t* value = _wgetenv(wide(name).c_str());
+  if (value == nullptr) return "";
+  std::string result(static_cast<size_t>(std::max(1, WideCharToMultiByte(CP_UTF8, 0, value, -1, nullptr, 0, nullptr, nullptr)) - 1), '\0');
+  WideCharToMultiByte(CP_UTF8, 0, value, -1, result.data(), static_cast<int>(result.size()) + 1, nullptr, nullptr);
+  return result;
+}
+
+constexpr const char* kSeparators = "/\\";
+std::FILE* open(const std::string& file, const char* mode) { return _wfopen(wide(file).c_str(), wide(mode).c_str()); }
+void make_folder(const std::string& path) { _wmkdir(wide(path).c_str()); }
+void remove_file(const std::string& file) { _wremove(wide(file).c_str()); }
+int process_number() { return _getpid(); }
+bool move_over(const std::string& from, const std::string& to) { return MoveFileExW(wide(from).c_str(), wide(to).c_str(), MOVEFILE_REPLACE_EXISTING) != 0; }
+// False where another file of that name is there.
+bool move_where_none_is(const std::string& from, const std::string& to) {
+  return MoveFileExW(wide(from).c_str(), wide(to).c_str(), 0) != 0 || (GetLastError() != ERROR_ALREADY_EXISTS && GetLastError() != ERROR_FILE_EXISTS);
+}
+#else
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+constexpr const char* kSeparators = "/";
+std::FILE* open(const std::string& file, const char* mode) { return std::fopen(file.c_str(), mode); }
+void make_folder(const std::string& path) { mkdir(path.c_str(), 0700); }
+void remove_file(const std::string& file) { std::remove(file.c_str()); }
+int process_number() { return getpid(); }
+bool move_over(const std::string& from, const std::string& to) { return std::rename(from.c_str(), to.c_str()) == 0; }
+// False where another file of that name is there. A file system without hard links has none to offer for this; there the last one stays.
+bool move_where_none_is(const std::string& from, const std::string& to) {
+  if (link(from.c_str(), to.c_str()) != 0) return errno != EEXIST && move_over(from, to);
+  remove_file(from);
+  return true;
+}
+#endif
+
 bool read_rates(const std::string& file, Rates& found) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> opened(std::fopen(file.c_str(), "rb"), &std::fclose);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> opened(open(file, "rb"), [](std::FILE* one) { return one == nullptr ? 0 : std::fclose(one); });
   if (opened == nullptr) return false;
   char text[256] = {};
   const size_t length = std::fread(text, 1, sizeof text - 1, opened.get());
@@ -140,42 +187,50 @@ bool read_rates(const std::string& file, Rates& found) {
   return true;
 }
 
-#if defined(_WIN32)
-int make_folder(const char* path) { return _mkdir(path); }
-int process_number() { return _getpid(); }
-bool move_over(const std::string& from, const std::string& to) { return MoveFileExA(from.c_str(), to.c_str(), MOVEFILE_REPLACE_EXISTING) != 0; }
-#else
-int make_folder(const char* path) { return mkdir(path, 0700); }
-int process_number() { return getpid(); }
-bool move_over(const std::string& from, const std::string& to) { return std::rename(from.c_str(), to.c_str()) == 0; }
-#endif
+bool usable(const std::string& file, bool pairs, bool tiles, Rates& found) {
+  return read_rates(file, found) && (!pairs || found.pairs > 0) && (!tiles || found.tiles > 0);
+}
 
-// The whole file or none of it; what goes wrong costs the next process a measurement.
-void write_rates(const std::string& file, const Rates& rates) {
-  for (size_t slash = file.find('/', 1); slash != std::string::npos; slash = file.find('/', slash + 1)) make_folder(file.substr(0, slash).c_str());
+// The whole file or none of it; what goes wrong costs the next process a measurement. Of several processes that measure at once the
+// first one's file stays, and all of them take what it says: with numbers of their own they might choose other instructions.
+void publish(const std::string& file, bool pairs, bool tiles, Rates& rates) {
+  for (size_t slash = file.find_first_of(kSeparators, 1); slash != std::string::npos; slash = file.find_first_of(kSeparators, slash + 1)) make_folder(file.substr(0, slash));
   const std::string temporary = file + "." + std::to_string(process_number());
-  std::FILE* opened = std::fopen(temporary.c_str(), "wb");
+  std::FILE* opened = open(temporary, "wb");
   if (opened == nullptr) return;
   const bool written = std::fprintf(opened, "%s\npairs %lld\ntiles %lld\n", kHeading, std::llround(rates.pairs * kParts), std::llround(rates.tiles * kParts)) > 0;
   const bool closed = std::fclose(opened) == 0;
-  if (!written || !closed || !move_over(temporary, file)) std::remove(temporary.c_str());
+  if (!written || !closed) {
+    remove_file(temporary);
+    return;
+  }
+
+  if (move_where_none_is(temporary, file)) return;
+  Rates first;
+  if (usable(file, pairs, tiles, first)) {
+    rates.pairs = pairs ? first.pairs : 0;
+    rates.tiles = tiles ? first.tiles : 0;
+    remove_file(temporary);
+  } else if (!move_over(temporary, file)) {  // a damaged file, or one of another release
+    remove_file(temporary);
+  }
 }
 
 std::string find_file() {
 #if defined(__x86_64__)
 #if defined(_WIN32)
   constexpr const char* kHome = "USERPROFILE";
-  const auto absolute = [](const char* path) { return path != nullptr && std::strlen(path) > 2 && path[1] == ':'; };
+  const auto absolute = [](const std::string& path) { return path.size() > 2 && path[1] == ':'; };
 #else
   constexpr const char* kHome = "HOME";
-  const auto absolute = [](const char* path) { return path != nullptr && path[0] == '/'; };
+  const auto absolute = [](const std::string& path) { return !path.empty() && path[0] == '/'; };
 #endif
-  const char *cache = std::getenv("XDG_CACHE_HOME"), *home = std::getenv(kHome);
+  const std::string cache = variable("XDG_CACHE_HOME"), home = variable(kHome);
   std::string folder;
   if (absolute(cache)) {
     folder = cache;
   } else if (absolute(home)) {
-    folder = std::string(home) + "/.cache";
+    folder = home + "/.cache";
   } else {
     return "";
   }
@@ -190,7 +245,7 @@ std::string find_file() {
 
 Rates kept_rates(const std::string& file, bool pairs, bool tiles, const std::function<Rates()>& measure) {
   Rates found;
-  if (!file.empty() && read_rates(file, found) && (!pairs || found.pairs > 0) && (!tiles || found.tiles > 0)) {
+  if (!file.empty() && usable(file, pairs, tiles, found)) {
     found.source = CLIPENGINE_CPU_RATES_KEPT;
     if (!pairs) found.pairs = 0;
     if (!tiles) found.tiles = 0;
@@ -200,7 +255,7 @@ Rates kept_rates(const std::string& file, bool pairs, bool tiles, const std::fun
   found.pairs = static_cast<double>(std::llround(found.pairs * kParts)) / kParts;  // as the file holds it
   found.tiles = static_cast<double>(std::llround(found.tiles * kParts)) / kParts;
   found.source = CLIPENGINE_CPU_RATES_MEASURED;
-  if (!file.empty()) write_rates(file, found);
+  if (!file.empty()) publish(file, pairs, tiles, found);
   return found;
 }
 
