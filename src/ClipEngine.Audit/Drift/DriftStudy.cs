@@ -65,30 +65,32 @@ internal static class DriftStudy
         var levels = new List<LevelMean>();
         var differences = new List<LevelDifference>();
         string[] factors = [.. pairs.SelectMany(pair => pair.Factors.Keys).Distinct()];
-        for (int measure = 0; measure < measured.Min(own => own.Count); measure++)
+        foreach (string name in measured.SelectMany(own => own.Select(measure => measure.Result.Measure)).Distinct())
         {
-            string name = measured[0][measure].Result.Measure;
+            // A pair of which features alone were given has no zero-shot scores; the others' are put together without it.
+            MeasuredDrift?[] of = [.. measured.Select(own => own.FirstOrDefault(measure => measure.Result.Measure == name))];
+            int[] present = [.. Enumerable.Range(0, pairs.Count).Where(pair => of[pair] is not null)];
             for (int statistic = 0; statistic < Statistics.Count; statistic++)
             {
                 int column = statistic;
                 // The mean over some pairs, in the data and in each draw.
-                (double Value, double[] Draws) Mean(int[] of) =>
-                    (of.Average(pair => measured[pair][measure].Values[column]), [.. Enumerable.Range(0, intervals.Resamples).Select(draw => of.Average(pair => measured[pair][measure].Draws[draw][column]))]);
+                (double Value, double[] Draws) Mean(int[] some) =>
+                    (some.Average(pair => of[pair]!.Values[column]), [.. Enumerable.Range(0, intervals.Resamples).Select(draw => some.Average(pair => of[pair]!.Draws[draw][column]))]);
                 Estimate Estimate(int count, double value, double[] draws)
                 {
                     double[] finite = [.. draws.Where(double.IsFinite)];
                     return new Estimate(count, double.IsFinite(value) ? value : null, double.IsFinite(value) && finite.Length > 1 ? Bootstrap.Interval(finite, value, [], intervals.Level, BootstrapMethod.Percentile) : null);
                 }
 
-                for (int pair = 0; pair < pairs.Count; pair++)
+                foreach (int pair in present)
                 {
                     (double value, double[] draws) = Mean([pair]);
-                    statistics.Add(new PairStatistic(name, Statistics[column], pairs[pair].Name, Estimate(measured[pair][measure].Result.Concepts.Count, value, draws)));
+                    statistics.Add(new PairStatistic(name, Statistics[column], pairs[pair].Name, Estimate(of[pair]!.Result.Concepts.Count, value, draws)));
                 }
 
                 foreach (string factor in factors)
                 {
-                    (string Level, int[] Pairs, (double Value, double[] Draws) Mean)[] own = [.. Enumerable.Range(0, pairs.Count).Where(pair => pairs[pair].Factors.ContainsKey(factor))
+                    (string Level, int[] Pairs, (double Value, double[] Draws) Mean)[] own = [.. present.Where(pair => pairs[pair].Factors.ContainsKey(factor))
                         .GroupBy(pair => pairs[pair].Factors[factor]).Select(level => (level.Key, level.ToArray(), Mean([.. level])))];
                     levels.AddRange(own.Select(level => new LevelMean(name, Statistics[column], factor, level.Level, [.. level.Pairs.Select(pair => pairs[pair].Name)], Estimate(level.Pairs.Length, level.Mean.Value, level.Mean.Draws))));
                     for (int first = 0; first < own.Length; first++)

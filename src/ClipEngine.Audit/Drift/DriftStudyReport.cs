@@ -101,10 +101,13 @@ internal static class DriftStudyReport
         foreach (string measure in study.Statistics.Select(entry => entry.Measure).Distinct())
         {
             page.BeginSection(measure, measure == "features" ? "Image features" : "Zero-shot scores");
+            DriftPair[] present = [.. study.Pairs.Where(pair => study.Statistics.Any(entry => entry.Measure == measure && entry.Pair == pair.Name))];
+            if (present.Length < study.Pairs.Count)
+                page.Paragraph($"Not measured, and in no mean of this section: {string.Join(", ", study.Pairs.Except(present).Select(pair => pair.Name))}. Features of images alone were given for {(study.Pairs.Count - present.Length == 1 ? "it" : "them")}, and zero-shot scores need both models themselves.");
             foreach (AuditFigure figure in figures.Where(figure => figure.Name.StartsWith(measure, StringComparison.Ordinal)))
                 page.Figure(figure);
             page.Table("Each pair, over all concepts", ["pair", .. DriftStudy.Statistics],
-                study.Pairs.Select(pair => (string[])[pair.Name, .. DriftStudy.Statistics.Select(statistic => Cell(study.Statistics.First(entry => entry.Measure == measure && entry.Statistic == statistic && entry.Pair == pair.Name).Value))]));
+                present.Select(pair => (string[])[pair.Name, .. DriftStudy.Statistics.Select(statistic => Cell(study.Statistics.First(entry => entry.Measure == measure && entry.Statistic == statistic && entry.Pair == pair.Name).Value))]));
             page.Table("Means over the pairs of each level", ["factor", "level", "pairs", .. DriftStudy.Statistics],
                 study.Levels.Where(entry => entry.Measure == measure).GroupBy(entry => (entry.Factor, entry.Level)).Select(level => (string[])[level.Key.Factor, level.Key.Level, level.First().Pairs.Count.ToString(CultureInfo.InvariantCulture), .. level.Select(entry => Cell(entry.Mean))]));
             page.Table("Differences of levels, first minus second", ["factor", "first", "second", "confounded with", .. DriftStudy.Statistics],

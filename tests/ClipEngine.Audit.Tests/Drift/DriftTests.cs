@@ -101,6 +101,38 @@ public class DriftTests
         Assert.Contains("BEFORE and AFTER", Assert.Throws<BadInputException>(() => DriftRun.Run("a", "b", spec, folder.File("out"), new ClipProbeModels(), _ => { })).Message, StringComparison.Ordinal);
     }
 
+    /// <summary>Of one pair features alone were given: it has no zero-shot scores, the others keep theirs, and the report says which is missing.</summary>
+    [Fact]
+    public void APairWithFeaturesAloneLacksItsScoresAndTakesNoOthersAway()
+    {
+        using var folder = new TemporaryFolder();
+        string specPath = Probe(folder, out _);
+        DriftSpec spec = DriftSpec.Read(specPath);
+        var measure = new DriftMeasure(["men", "women", "car", "cup"], ["a", "b", "c", "d"], ["men", "women"], ["car", "cup"]);
+        MeasuredDrift Measured(string name, double after) => measure.Compare(name, weights => [0.1, -0.3], weights => [after, -0.3], spec.Intervals);
+        (DriftPair Pair, IReadOnlyList<MeasuredDrift> Measures) Pair(string name, string size, params MeasuredDrift[] measures) => (new DriftPair(name, new Dictionary<string, string> { ["size"] = size },
+            new DriftResult("t", "a", "b", ["men", "women"], [1, 1], 4, [.. measures.Select(own => own.Result)], [])), measures);
+        (DriftPair Pair, IReadOnlyList<MeasuredDrift> Measures)[] pairs =
+        [
+            Pair("one", "small", Measured("features", 0.2), Measured("zero-shot", 0.3)),
+            Pair("two", "small", Measured("features", 0.3)),
+            Pair("three", "large", Measured("features", 0.4), Measured("zero-shot", 0.5)),
+        ];
+        foreach (int first in new[] { 0, 1 }) // whichever pair comes first
+        {
+            DriftStudyResult study = DriftStudy.Of("t", [.. pairs.Skip(first).Concat(pairs.Take(first)).Select(entry => entry.Pair)], [.. pairs.Skip(first).Concat(pairs.Take(first)).Select(entry => entry.Measures)], spec.Intervals);
+            Assert.Equal(["one", "three", "two"], study.Statistics.Where(entry => entry.Measure == "features").Select(entry => entry.Pair).Distinct().Order());
+            Assert.Equal(["one", "three"], study.Statistics.Where(entry => entry.Measure == "zero-shot").Select(entry => entry.Pair).Distinct().Order());
+            LevelMean small = study.Levels.Single(entry => entry is { Measure: "zero-shot", Level: "small", Statistic: "mean size after" });
+            Assert.Equal(["one"], small.Pairs);
+            Assert.Equal(0.3, small.Mean.Value!.Value, 12);
+            LevelDifference difference = study.Differences.Single(entry => entry is { Measure: "zero-shot", Statistic: "mean size after" });
+            Assert.Equal(0.1, Math.Abs(difference.Difference.Value!.Value), 12);
+            DriftStudyReport.Write(study, spec, folder.File("out"));
+            Assert.Contains("in no mean of this section: two.", File.ReadAllText(folder.File("out", "report.html")), StringComparison.Ordinal);
+        }
+    }
+
     [Theory]
     [InlineData("\"groups\": [\"men\", \"women\"], \"pairs\": [{\"name\": \"x\", \"before\": \"a\", \"after\": \"b\"}, {\"name\": \"X\", \"before\": \"a\", \"after\": \"b\"}]", "more than once")]
     [InlineData("\"groups\": [\"men\", \"women\"], \"pairs\": [{\"name\": \"B/32\", \"before\": \"a\", \"after\": \"b\"}, {\"name\": \"B.32\", \"before\": \"a\", \"after\": \"b\"}]", "more than once")]
