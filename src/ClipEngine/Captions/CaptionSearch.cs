@@ -166,7 +166,9 @@ internal static class CaptionSearch
     /// </remarks>
     private static int Draw(double[] scores, CaptionOptions options, bool isOpenClip, Random random)
     {
-        double[] tempered = [.. scores.Select(score => score / options.Temperature)];
+        // Relative to the largest: divided by a tiny temperature, two logits themselves would both become infinite, and their difference NaN.
+        double largest = scores.Max();
+        double[] tempered = [.. scores.Select(score => (score - largest) / options.Temperature)];
         double[] filtered = isOpenClip ? scores : tempered;
         int[] order = [.. Enumerable.Range(0, scores.Length).OrderByDescending(id => filtered[id])];
         int kept;

@@ -118,6 +118,12 @@ public class CocaCaptionTests
         Assert.Equal(model.Generate(pixels, [], drawn), model.Generate(pixels, [], drawn));
         Assert.NotEqual(model.Generate(pixels, [], drawn), model.Generate(pixels, [], drawn with { Seed = 4 }));
         Assert.Equal(model.Generate(pixels, [], new CaptionOptions { MaximumLength = 12 }), model.Generate(pixels, [], drawn with { TopK = 1 }));
+        // The colder, the surer; logits divided by so little would be infinite.
+        foreach (double temperature in new[] { 1e-30, 1e-307, double.Epsilon })
+        {
+            Assert.Equal(model.Generate(pixels, [], new CaptionOptions { MaximumLength = 12 }), model.Generate(pixels, [], drawn with { Temperature = temperature }));
+            Assert.Equal(model.Generate(pixels, [], new CaptionOptions { MaximumLength = 12 }), model.Generate(pixels, [], new CaptionOptions { TopP = 0.9, Temperature = temperature, MaximumLength = 12, Seed = 3 }));
+        }
     }
 
     public static TheoryData<string, CaptionOptions> Impossible() => new()
