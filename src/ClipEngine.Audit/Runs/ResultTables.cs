@@ -119,37 +119,32 @@ internal static class ResultTables
         return text;
     }
 
-    private static IEnumerable<(string Model, QualityResult Quality)> Qualities(AuditResult result) =>
-        result.Bias.SelectMany(bias => new[] { bias.Accuracy, bias.Retrieval }.OfType<QualityResult>().Select(quality => (bias.Model, quality)));
+    private static ResultTable Quality(AuditResult result) => Qualities(
+        result,
+        new ResultTable("quality", "Accuracy and recall of one model over all images (part empty), by group or by class.",
+            "model", "kind", "measure", "part", "name", "n", "value", "lower", "upper", "level", "interval", "model_sha256", "version"),
+        quality => quality.Rates.Select(rate => ((string[])[rate.Measure, rate.Part, rate.Name], rate.Rate)));
 
-    private static ResultTable Quality(AuditResult result)
+    private static ResultTable QualityGaps(AuditResult result) => Qualities(
+        result,
+        new ResultTable("quality-gaps", "The difference of two groups in accuracy or recall, first minus second.",
+            "model", "kind", "measure", "first", "second", "n", "difference", "lower", "upper", "level", "interval", "model_sha256", "version"),
+        quality => quality.Gaps.Select(gap => ((string[])[gap.Measure, gap.First, gap.Second], gap.Gap)));
+
+    private static ResultTable Qualities(AuditResult result, ResultTable text, Func<QualityResult, IEnumerable<(string[] Names, Estimate Value)>> rows)
     {
-        var text = new ResultTable("quality", "Accuracy and recall of one model over all images (part empty), by group or by class.",
-            "model", "kind", "measure", "part", "name", "n", "value", "lower", "upper", "level", "interval", "model_sha256", "version");
-        foreach ((string model, QualityResult quality) in Qualities(result))
+        foreach (ModelBias bias in result.Bias)
         {
-            foreach (QualityRate rate in quality.Rates)
+            foreach (QualityResult quality in new[] { bias.Accuracy, bias.Retrieval }.OfType<QualityResult>())
             {
-                text.Add(model).Add(quality.Kind).Add(rate.Measure).Add(rate.Part).Add(rate.Name);
-                Add(text, rate.Rate);
-                EndMeasure(text, result, model);
-            }
-        }
-
-        return text;
-    }
-
-    private static ResultTable QualityGaps(AuditResult result)
-    {
-        var text = new ResultTable("quality-gaps", "The difference of two groups in accuracy or recall, first minus second.",
-            "model", "kind", "measure", "first", "second", "n", "difference", "lower", "upper", "level", "interval", "model_sha256", "version");
-        foreach ((string model, QualityResult quality) in Qualities(result))
-        {
-            foreach (QualityGap gap in quality.Gaps)
-            {
-                text.Add(model).Add(quality.Kind).Add(gap.Measure).Add(gap.First).Add(gap.Second);
-                Add(text, gap.Gap);
-                EndMeasure(text, result, model);
+                foreach ((string[] names, Estimate value) in rows(quality))
+                {
+                    text.Add(bias.Model).Add(quality.Kind);
+                    foreach (string name in names)
+                        text.Add(name);
+                    Add(text, value);
+                    EndMeasure(text, result, bias.Model);
+                }
             }
         }
 
