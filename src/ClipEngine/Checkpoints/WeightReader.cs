@@ -194,6 +194,26 @@ public sealed class WeightReader : IDisposable
         }
     }
 
+    /// <summary>Makes a weight of values that are computed at load time. Where only shapes are checked or counted, nothing is computed and nothing allocated.</summary>
+    /// <param name="name">A name for messages, put behind <see cref="Prefix"/>.</param>
+    /// <param name="role">What it is used for.</param>
+    /// <param name="values">Reads and computes the values, row-major.</param>
+    /// <param name="from">The tensors that <paramref name="values"/> reads: keys behind <see cref="Prefix"/> and sizes.</param>
+    /// <param name="dimensions">Sizes of the weight, outermost first.</param>
+    internal Weight Compute(string name, WeightRole role, Func<float[]> values, ReadOnlySpan<(string Name, Shape Shape)> from, params ReadOnlySpan<long> dimensions)
+    {
+        if (TakesValues)
+            return CreateFromValues(name, role, values(), dimensions);
+        foreach ((string key, Shape shape) in from)
+            Require(key, shape);
+        return new AbsentWeight(Prefix + name, new Shape(dimensions), role);
+    }
+
+    /// <summary>Compares a tensor's shape and type without reading it.</summary>
+    /// <param name="name">The key behind <see cref="Prefix"/>.</param>
+    /// <param name="shape">The sizes that the configuration asks for.</param>
+    internal void Require(string name, in Shape shape) => _state.Find(Prefix + name, shape);
+
     /// <summary>Says that a key may be there though nothing reads it, such as a buffer that follows from the configuration.</summary>
     /// <param name="name">The key behind <see cref="Prefix"/>; ending in a dot, everything below it.</param>
     public void AllowUnused(string name) => _state.Allowed.Add(Prefix + name);

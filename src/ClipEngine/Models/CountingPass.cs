@@ -15,6 +15,9 @@ internal sealed class CountingPass : IPass
 
     public Tensor Upload(ReadOnlySpan<int> values, in Shape shape) => new(shape, ElementType.Int32, 1);
 
+    /// <summary>Something that was brought in, of which the values do not matter here: nothing is allocated, however large it is.</summary>
+    public Tensor Absent(in Shape shape) => Result(shape);
+
     /// <summary>What was brought in comes out again; what would have been computed does not.</summary>
     public void Read(in Tensor tensor, Span<float> destination)
     {
@@ -52,7 +55,7 @@ internal sealed class CountingPass : IPass
 
     /// <summary>Queries times keys and their softmax times values; a mask saves nothing.</summary>
     public Tensor Attention(in TokenView query, in TokenView key, in TokenView value, int heads, in AttentionMask mask = default) =>
-        Product(OperationShapes.Attention(query, key, value, heads, mask), 2 * key.Count);
+        Product(OperationShapes.Attention(query, key, value, heads, mask), 2L * key.Count);
 
     /// <summary>Every block whole, also where a model uses one token of the last one.</summary>
     public Tensor TransformerStack(in Tensor input, ReadOnlySpan<TransformerBlock> blocks, in AttentionMask mask = default, in Tensor select = default)
@@ -112,7 +115,7 @@ internal sealed class CountingPass : IPass
 
     private Tensor Product(in Shape result, long depth)
     {
-        Operations += 2 * result.ElementCount * depth;
+        Operations = checked(Operations + (2 * result.ElementCount * depth));
         return Result(result);
     }
 }
@@ -131,7 +134,7 @@ internal sealed class CountingBackend : IBackend
     public double InvarianceBound => 0;
 
     /// <summary>Floating-point operations of what is done in a pass.</summary>
-    public static long Count(Action<IPass> run)
+    public static long Count(Action<CountingPass> run)
     {
         using var pass = new CountingPass();
         run(pass);

@@ -51,7 +51,7 @@ public sealed record ModelCost
 
     /// <summary>Counts a model.</summary>
     /// <param name="plan">What its configuration says.</param>
-    /// <returns>Null where the model does something that shapes alone do not tell.</returns>
+    /// <returns>Null where the model does something that shapes alone do not tell, or is larger than can be counted.</returns>
     internal static ModelCost? Count(ModelPlan plan)
     {
         using var nothing = new UntrainedCheckpoint(plan.Source, []);
@@ -73,8 +73,9 @@ public sealed record ModelCost
             long beside = reader.Requests.Select(static request => request.Key).Distinct().Count(static key => key is "logit_scale" or "logit_bias");
             return new ModelCost { Image = new TowerCost(images, image), Text = new TowerCost(all - images - beside, text), Pair = pair, Parameters = all };
         }
-        catch (NotSupportedException)
+        catch (Exception exception) when (exception is NotSupportedException or OverflowException)
         {
+            // The second where sizes are such that the count exceeds 2^63: nobody runs such a model.
             return null;
         }
     }
@@ -82,14 +83,16 @@ public sealed record ModelCost
     private static (long Image, long Text, PairCost? Pair) Run(ModelPlan plan, IModel model)
     {
         PreprocessOptions size = plan.Preprocess;
-        float[] pixels = new float[plan.Packing?.ImageLength ?? 3 * size.Height * size.Width];
-        if (plan.Packing is { } packing)
+        var shape = new Shape(1, 3, size.Height, size.Width);
+        float[]? packed = plan.Packing is { } packing ? new float[packing.ImageLength] : null;
+        if (packed is not null)
         {
-            int side = (int)Math.Sqrt(packing.Maximum);
-            packing.WriteGrid(pixels, new PatchGrid(side, side));
+            int side = (int)Math.Sqrt(plan.Packing!.Maximum);
+            plan.Packing.WriteGrid(packed, new PatchGrid(side, side));
         }
 
-        long Image(Action<IPass, Tensor> run) => CountingBackend.Count(pass => run(pass, pass.Upload(pixels, new Shape(1, 3, size.Height, size.Width))));
+        // A tower asks for the values of packed pixels alone, which hold their grid.
+        long Image(Action<IPass, Tensor> run) => CountingBackend.Count(pass => run(pass, packed is null ? pass.Absent(shape) : pass.Upload(packed, shape)));
         // The sentence that needs all positions: where its end is looked for, it stands last. Which id is the end is the tower's affair.
         long Sentence(Action<IPass, int[]> run) => new[] { plan.EndOfSentence ?? (model.VocabularySize - 1), 1, 2, 3 }.Where(id => id >= 0 && id < model.VocabularySize).Max(last =>
         {

@@ -57,7 +57,7 @@ internal sealed class PaddedSentences
     public AttentionMask Mask(IPass pass, int queries)
     {
         var mask = new AttentionMask { KeyLengths = pass.Upload(Lengths, new Shape(Count)) };
-        return HidesInnerPadding ? mask with { Additive = pass.Upload(InnerPadding(queries), new Shape(Count, queries, Length)) } : mask;
+        return HidesInnerPadding ? mask with { Additive = pass is CountingPass counting ? counting.Absent(new Shape(Count, queries, Length)) : pass.Upload(InnerPadding(queries), new Shape(Count, queries, Length)) } : mask;
     }
 
     /// <summary>0 for every sentence: its first token.</summary>
@@ -83,7 +83,7 @@ internal sealed class PaddedSentences
     /// <summary>What a number of keys cannot say: <c>[Count, queries, Length]</c>, minus infinity for padding.</summary>
     public float[] InnerPadding(int queries)
     {
-        float[] mask = new float[Count * queries * Length];
+        float[] mask = new float[checked(Count * queries * Length)];
         for (int i = 0; i < mask.Length; i++)
             mask[i] = Ids[(i / (queries * Length) * Length) + (i % Length)] == _paddingId ? float.NegativeInfinity : 0;
         return mask;

@@ -38,11 +38,16 @@ internal static class PositionGrid
         int tokens = (trained.Height * trained.Width) + 1;
         if (trained == grid)
             return weights.Read(Key, WeightRole.Tokens, tokens, width);
-        float[] values = weights.ReadValues(Key, tokens, width);
-        float[] resized = new float[((grid.Height * grid.Width) + 1) * width];
-        values.AsSpan(0, width).CopyTo(resized);
-        Resize(values.AsSpan(width), trained, resized.AsSpan(width), grid, width);
-        return weights.CreateFromValues($"{Key} at {grid.Height} x {grid.Width}", WeightRole.Tokens, resized, (grid.Height * grid.Width) + 1, width);
+        return weights.Compute($"{Key} at {grid.Height} x {grid.Width}", WeightRole.Tokens, Resized, [(Key, new Shape(tokens, width))], (grid.Height * grid.Width) + 1, width);
+
+        float[] Resized()
+        {
+            float[] values = weights.ReadValues(Key, tokens, width);
+            float[] resized = new float[((grid.Height * grid.Width) + 1) * width];
+            values.AsSpan(0, width).CopyTo(resized);
+            Resize(values.AsSpan(width), trained, resized.AsSpan(width), grid, width);
+            return resized;
+        }
     }
 
     /// <summary>Resizes a map of vectors <c>[from.Height, from.Width, width]</c> into <c>[to.Height, to.Width, width]</c>, columns first, each direction by itself.</summary>

@@ -161,6 +161,10 @@ internal sealed class TextTransformer : ICaptionText
     private Tensor UploadClassMask(IPass pass, ReadOnlySpan<int> ids, int batch, int length)
     {
         int side = length + 1;
+        if (pass is CountingPass counting)
+            return counting.Absent(new Shape(batch, side, side));
+        if ((long)batch * side * side > Array.MaxLength)
+            throw new NotSupportedException($"A mask for {batch} sentences of {length} ids is larger than an array can be: encode fewer sentences at once.");
         float[] rented = ArrayPool<float>.Shared.Rent(batch * side * side);
         Span<float> mask = rented.AsSpan(0, batch * side * side);
         for (int n = 0; n < batch; n++)

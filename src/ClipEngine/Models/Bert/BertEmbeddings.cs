@@ -51,10 +51,14 @@ internal sealed class BertEmbeddings
         int width = _config.Width;
         if (_config.TokenTypes == 0)
             return weights.Read(Key, role, _config.Positions, width);
-        float[] values = weights.ReadValues(Key, _config.Positions, width);
-        float[] types = weights.ReadValues("token_type_embeddings.weight", _config.TokenTypes, width);
-        for (int i = 0; i < values.Length; i++)
-            values[i] += types[i % width];
-        return weights.CreateFromValues($"{Key} and token type 0", role, values, _config.Positions, width);
+        const string Types = "token_type_embeddings.weight";
+        return weights.Compute($"{Key} and token type 0", role, () =>
+        {
+            float[] values = weights.ReadValues(Key, _config.Positions, width);
+            float[] types = weights.ReadValues(Types, _config.TokenTypes, width);
+            for (int i = 0; i < values.Length; i++)
+                values[i] += types[i % width];
+            return values;
+        }, [(Key, new Shape(_config.Positions, width)), (Types, new Shape(_config.TokenTypes, width))], _config.Positions, width);
     }
 }

@@ -20,7 +20,7 @@ internal sealed class BlipVision
         _patchKernel = weights.Read("patch_embed.proj.weight", WeightRole.PatchEmbedding, width, 3, config.PatchSize, config.PatchSize);
         _patchBias = weights.Read("patch_embed.proj.bias", WeightRole.Vector, width);
         _classToken = weights.CreateFromValues("cls_token", WeightRole.Tokens, weights.ReadValues("cls_token", 1, 1, width), width);
-        _positions = weights.CreateFromValues("pos_embed", WeightRole.Tokens, weights.ReadValues("pos_embed", 1, config.Tokens, width), config.Tokens, width);
+        _positions = weights.Compute("pos_embed", WeightRole.Tokens, () => weights.ReadValues("pos_embed", 1, config.Tokens, width), [("pos_embed", new Shape(1, config.Tokens, width))], config.Tokens, width);
         _blocks = new TransformerBlock[config.Layers];
         for (int layer = 0; layer < _blocks.Length; layer++)
             _blocks[layer] = TimmBlock.Read(weights.Scope($"blocks.{layer}"), width, config.HiddenWidth, config.Heads, Activation.Gelu, config.Epsilon);

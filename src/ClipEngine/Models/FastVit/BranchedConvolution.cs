@@ -24,7 +24,8 @@ internal sealed class BranchedConvolution
     {
         (_weights, _outputs, _side, _stride, _groups) = (weights, outputs, side, stride, groups);
         _groupInputs = inputs / groups;
-        _kernel = new double[outputs * _groupInputs * side * side];
+        // Where only shapes are checked or counted, nothing is added up.
+        _kernel = weights.TakesValues ? new double[checked(outputs * _groupInputs * side * side)] : [];
         _bias = new double[outputs];
     }
 
@@ -83,7 +84,7 @@ internal sealed class BranchedConvolution
         var sum = new BranchedConvolution(weights, width, width, side, 1, width);
         if (IsFused(weights))
             return sum.ReadFused();
-        sum.Add(weights.ReadValues("pos_enc.weight", width, 1, side, side), side, null, 1);
+        sum.Add("pos_enc.weight", side, null, 1);
         float[] bias = weights.ReadValues("pos_enc.bias", width);
         for (int c = 0; c < width; c++)
             sum._bias[c] += bias[c];
@@ -105,9 +106,8 @@ internal sealed class BranchedConvolution
     /// <summary>A convolution <c>conv</c> and a batch norm <c>bn</c>; a smaller kernel stands in the middle of the larger one.</summary>
     private void AddConvolution(string name, int side, double sign)
     {
-        float[] kernel = _weights.ReadValues($"{name}.conv.weight", _outputs, _groupInputs, side, side);
         (double[] factors, double[] shifts) = BatchNormFolding.Read(_weights, $"{name}.bn", _outputs);
-        Add(kernel, side, factors, sign);
+        Add($"{name}.conv.weight", side, factors, sign);
         for (int o = 0; o < _outputs; o++)
             _bias[o] += sign * shifts[o];
     }
@@ -116,7 +116,7 @@ internal sealed class BranchedConvolution
     private void AddNorm(string name, double sign)
     {
         (double[] factors, double[] shifts) = BatchNormFolding.Read(_weights, name, _outputs);
-        for (int o = 0; o < _outputs; o++)
+        for (int o = 0; o < _outputs && _kernel.Length > 0; o++)
         {
             _kernel[Middle(o, o % _groupInputs)] += sign * factors[o];
             _bias[o] += sign * shifts[o];
@@ -125,12 +125,19 @@ internal sealed class BranchedConvolution
 
     private void AddIdentity()
     {
-        for (int o = 0; o < _outputs; o++)
+        for (int o = 0; o < _outputs && _kernel.Length > 0; o++)
             _kernel[Middle(o, o % _groupInputs)] += 1;
     }
 
-    private void Add(float[] kernel, int side, double[]? factors, double sign)
+    private void Add(string name, int side, double[]? factors, double sign)
     {
+        if (_kernel.Length == 0)
+        {
+            _weights.Require(name, new Shape(_outputs, _groupInputs, side, side));
+            return;
+        }
+
+        float[] kernel = _weights.ReadValues(name, _outputs, _groupInputs, side, side);
         int edge = (_side - side) / 2;
         for (int i = 0; i < kernel.Length; i++)
         {
@@ -150,7 +157,7 @@ internal sealed class BranchedConvolution
 
     private int Middle(int output, int input) => (((((output * _groupInputs) + input) * _side) + (_side / 2)) * _side) + (_side / 2);
 
-    private FusedConvolution Create() => FusedConvolution.Create(_weights, "sum of its branches", [.. _kernel.Select(static value => (float)value)], [.. _bias.Select(static value => (float)value)],
+    private FusedConvolution Create() => FusedConvolution.Create(_weights, "sum of its branches", () => [.. _kernel.Select(static value => (float)value)], [.. _bias.Select(static value => (float)value)],
         _outputs, _groupInputs, _side, _stride, _groups);
 }
 
@@ -172,10 +179,10 @@ internal sealed class FusedConvolution
     }
 
     /// <summary>Makes one of values.</summary>
-    public static FusedConvolution Create(WeightReader weights, string name, float[] kernel, float[] bias, int outputs, int groupInputs, int side, int stride, int groups) => new(
+    public static FusedConvolution Create(WeightReader weights, string name, Func<float[]> kernel, float[] bias, int outputs, int groupInputs, int side, int stride, int groups) => new(
         IsLinear(side, stride, groups)
-            ? weights.CreateFromValues($"{name}, weight", WeightRole.Linear, kernel, outputs, groupInputs)
-            : weights.CreateFromValues($"{name}, weight", WeightRole.Convolution, kernel, outputs, groupInputs, side, side),
+            ? weights.Compute($"{name}, weight", WeightRole.Linear, kernel, [], outputs, groupInputs)
+            : weights.Compute($"{name}, weight", WeightRole.Convolution, kernel, [], outputs, groupInputs, side, side),
         weights.CreateFromValues($"{name}, bias", WeightRole.Vector, bias, outputs), side, stride, groups);
 
     /// <summary>Makes one of a convolution without bias and the batch norm behind it.</summary>

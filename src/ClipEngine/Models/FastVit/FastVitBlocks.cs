@@ -170,10 +170,12 @@ internal sealed class FastVitBlock
     private static (Weight Weight, Weight Bias) ReadNormedProjection(WeightReader weights, int width)
     {
         const string Key = "token_mixer.qkv.weight";
-        float[] matrix = weights.ReadValues(Key, 3 * width, width);
+        if (!weights.TakesValues)
+            weights.Require(Key, new Shape(3 * width, width));
+        float[] matrix = weights.TakesValues ? weights.ReadValues(Key, 3 * width, width) : [];
         (double[] factors, double[] shifts) = BatchNormFolding.Read(weights, "norm", width);
         float[] bias = new float[3 * width];
-        for (int row = 0; row < bias.Length; row++)
+        for (int row = 0; row < bias.Length && weights.TakesValues; row++)
         {
             double sum = 0;
             for (int i = 0; i < width; i++)
@@ -186,7 +188,7 @@ internal sealed class FastVitBlock
             bias[row] = (float)sum;
         }
 
-        return (weights.CreateFromValues($"{Key} behind its batch norm", WeightRole.Linear, matrix, 3 * width, width),
+        return (weights.Compute($"{Key} behind its batch norm", WeightRole.Linear, () => matrix, [], 3 * width, width),
             weights.CreateFromValues("token_mixer.qkv, bias of its batch norm", WeightRole.Vector, bias, 3 * width));
     }
 

@@ -75,7 +75,9 @@ internal sealed class SigLipNaFlexVision : IImageTower
         int width = config.Width;
         _patchWeight = weights.Read("patch_embed.proj.weight", WeightRole.Linear, width, packing.PatchLength);
         _patchBias = weights.Read("patch_embed.proj.bias", WeightRole.Vector, width);
-        _positions = weights.ReadValues("pos_embed", _side * _side, width);
+        if (!weights.TakesValues)
+            weights.Require("pos_embed", new Shape(_side * _side, width));
+        _positions = weights.TakesValues ? weights.ReadValues("pos_embed", _side * _side, width) : [];
         _blocks = new TransformerBlock[config.Layers];
         for (int layer = 0; layer < _blocks.Length; layer++)
             _blocks[layer] = TimmBlock.Read(weights.Scope($"blocks.{layer}"), width, config.HiddenWidth, config.Heads, config.Activation, config.Epsilon);
@@ -107,7 +109,8 @@ internal sealed class SigLipNaFlexVision : IImageTower
 
         int used = counts.Max();
         long mark = pass.EnterScope();
-        Tensor positions = pass.Upload(Positions(grids, used), new Shape(batch, used, width));
+        var positionsShape = new Shape(batch, used, width);
+        Tensor positions = pass is CountingPass counting ? counting.Absent(positionsShape) : pass.Upload(Positions(grids, used), positionsShape);
         var mask = new AttentionMask { KeyLengths = pass.Upload(counts, new Shape(batch)) };
         Tensor x = pass.Linear(pass.SliceTokens(packed, 0, used), _patchWeight, _patchBias, new Epilogue { Residual = positions });   // [n, used, width]
         x = pass.TransformerStack(x, _blocks, mask);

@@ -53,11 +53,15 @@ internal sealed class SigLipVision : IImageTower
         long side = (long)Math.Round(Math.Sqrt(trained));
         bool isTrainedGrid = trained == tokens || side * side != trained;
         long[] expected = stored.Length == 3 ? [1, isTrainedGrid ? tokens : trained, width] : [isTrainedGrid ? tokens : trained, width];
-        float[] values = weights.ReadValues(Key, expected);
-        if (isTrainedGrid)
-            return weights.CreateFromValues(Key, WeightRole.Tokens, values, tokens, width);
-        float[] resized = new float[tokens * width];
-        PositionGrid.Resize(values, ((int)side, (int)side), resized, (_config.GridHeight, _config.GridWidth), (int)width);
-        return weights.CreateFromValues($"{Key} at {_config.GridHeight} x {_config.GridWidth}", WeightRole.Tokens, resized, tokens, width);
+        return weights.Compute(isTrainedGrid ? Key : $"{Key} at {_config.GridHeight} x {_config.GridWidth}", WeightRole.Tokens, Values, [(Key, new Shape(expected))], tokens, width);
+
+        float[] Values()
+        {
+            if (isTrainedGrid)
+                return weights.ReadValues(Key, expected);
+            float[] resized = new float[tokens * width];
+            PositionGrid.Resize(weights.ReadValues(Key, expected), ((int)side, (int)side), resized, (_config.GridHeight, _config.GridWidth), (int)width);
+            return resized;
+        }
     }
 }

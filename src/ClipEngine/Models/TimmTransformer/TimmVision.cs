@@ -99,10 +99,13 @@ internal sealed class TimmVision : IImageTower
         const string Key = "pos_embed";
         bool isWhole = !_tower.HasClassToken || _tower.ClassTokenHasPosition;
         int width = _tower.Width, tokens = _tower.Tokens, stored = isWhole ? tokens : tokens - 1;
-        float[] values = trunk.ReadValues(Key, 1, stored, width);
-        float[] positions = new float[tokens * width];
-        values.CopyTo(positions, positions.Length - values.Length);
-        return trunk.CreateFromValues(isWhole ? Key : $"{Key} behind a class token without one", WeightRole.Tokens, positions, tokens, width);
+        return trunk.Compute(isWhole ? Key : $"{Key} behind a class token without one", WeightRole.Tokens, () =>
+        {
+            float[] values = trunk.ReadValues(Key, 1, stored, width);
+            float[] positions = new float[tokens * width];
+            values.CopyTo(positions, positions.Length - values.Length);
+            return positions;
+        }, [(Key, new Shape(1, stored, width))], tokens, width);
     }
 
     /// <summary>
@@ -113,22 +116,26 @@ internal sealed class TimmVision : IImageTower
     {
         const double Base = 10000;
         int pairs = _tower.Width / _tower.Heads / 2, axis = pairs / 2, first = _tower.HasClassToken ? 1 : 0;
-        float[] cosines = new float[_tower.Tokens * pairs], sines = new float[cosines.Length];
-        cosines.AsSpan(0, first * pairs).Fill(1);
-        for (int token = first; token < _tower.Tokens; token++)
-        {
-            (int row, int column) = Math.DivRem(token - first, _tower.GridWidth);
-            double y = (row + rotary.Offset) / _tower.GridHeight * rotary.Reference.Height;
-            double x = (column + rotary.Offset) / _tower.GridWidth * rotary.Reference.Width;
-            for (int pair = 0; pair < pairs; pair++)
-            {
-                bool isColumn = pair < axis == rotary.ColumnsFirst;
-                double angle = (isColumn ? x : y) * Math.Pow(Base, -(pair % axis) / (double)axis);
-                cosines[(token * pairs) + pair] = (float)Math.Cos(angle);
-                sines[(token * pairs) + pair] = (float)Math.Sin(angle);
-            }
-        }
+        return (trunk.Compute("rope cosines", WeightRole.Tokens, () => Of(Math.Cos), [], _tower.Tokens, pairs), trunk.Compute("rope sines", WeightRole.Tokens, () => Of(Math.Sin), [], _tower.Tokens, pairs));
 
-        return (trunk.CreateFromValues("rope cosines", WeightRole.Tokens, cosines, _tower.Tokens, pairs), trunk.CreateFromValues("rope sines", WeightRole.Tokens, sines, _tower.Tokens, pairs));
+        float[] Of(Func<double, double> function)
+        {
+            float[] values = new float[_tower.Tokens * pairs];
+            values.AsSpan(0, first * pairs).Fill((float)function(0));
+            for (int token = first; token < _tower.Tokens; token++)
+            {
+                (int row, int column) = Math.DivRem(token - first, _tower.GridWidth);
+                double y = (row + rotary.Offset) / _tower.GridHeight * rotary.Reference.Height;
+                double x = (column + rotary.Offset) / _tower.GridWidth * rotary.Reference.Width;
+                for (int pair = 0; pair < pairs; pair++)
+                {
+                    bool isColumn = pair < axis == rotary.ColumnsFirst;
+                    double angle = (isColumn ? x : y) * Math.Pow(Base, -(pair % axis) / (double)axis);
+                    values[(token * pairs) + pair] = (float)function(angle);
+                }
+            }
+
+            return values;
+        }
     }
 }

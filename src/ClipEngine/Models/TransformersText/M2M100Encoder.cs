@@ -89,7 +89,7 @@ internal sealed class M2M100Encoder : ITextEncoder
         _config = config;
         int width = config.Width, positions = contextLength + config.PaddingId + 1;
         _words = ReadWords(weights);
-        _positions = weights.CreateFromValues("sines of positions", WeightRole.EmbeddingTable, Sines(positions, width, config.PaddingId), positions, width);
+        _positions = weights.Compute("sines of positions", WeightRole.EmbeddingTable, () => Sines(positions, width, config.PaddingId), [], positions, width);
         _blocks = new TransformerBlock[config.Layers];
         for (int layer = 0; layer < _blocks.Length; layer++)
             _blocks[layer] = ReadBlock(weights.Scope($"layers.{layer}"));
@@ -136,9 +136,12 @@ internal sealed class M2M100Encoder : ITextEncoder
         int width = _config.Width;
         if (!_config.ScalesWords)
             return weights.Read(Key, WeightRole.EmbeddingTable, _config.VocabularySize, width);
-        float[] table = weights.ReadValues(Key, _config.VocabularySize, width);
-        System.Numerics.Tensors.TensorPrimitives.Multiply(table, MathF.Sqrt(width), table);
-        return weights.CreateFromValues($"{Key} times the root of the width", WeightRole.EmbeddingTable, table, _config.VocabularySize, width);
+        return weights.Compute($"{Key} times the root of the width", WeightRole.EmbeddingTable, () =>
+        {
+            float[] table = weights.ReadValues(Key, _config.VocabularySize, width);
+            System.Numerics.Tensors.TensorPrimitives.Multiply(table, MathF.Sqrt(width), table);
+            return table;
+        }, [(Key, new Shape(_config.VocabularySize, width))], _config.VocabularySize, width);
     }
 
     private TransformerBlock ReadBlock(WeightReader weights)

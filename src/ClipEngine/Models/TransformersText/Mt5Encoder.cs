@@ -121,8 +121,10 @@ internal sealed class Mt5Encoder : ITextEncoder
     /// <summary>Each head's bias for every pair of tokens, and what is hidden.</summary>
     private AttentionMask Mask(IPass pass, PaddedSentences sentences)
     {
-        int heads = _config.Heads, length = sentences.Length, area = length * length;
-        float[] bias = new float[heads * area];
+        int heads = _config.Heads, length = sentences.Length, area = checked(length * length);
+        if (pass is CountingPass counting)
+            return new AttentionMask { Additive = counting.Absent(new Shape(1, heads, length, length)) };
+        float[] bias = new float[checked(heads * area)];
         for (int query = 0; query < length; query++)
         {
             for (int key = 0; key < length; key++)
@@ -197,9 +199,12 @@ internal sealed class Mt5Encoder : ITextEncoder
         private static Weight ReadQuery(Mt5TextEncoder config, WeightReader weights, int inner)
         {
             const string Name = "SelfAttention.q.weight";
-            float[] values = weights.ReadValues(Name, inner, config.Width);
-            System.Numerics.Tensors.TensorPrimitives.Multiply(values, MathF.Sqrt(config.HeadWidth), values);
-            return weights.CreateFromValues($"{Name} times the root of a head's width", WeightRole.Linear, values, inner, config.Width);
+            return weights.Compute($"{Name} times the root of a head's width", WeightRole.Linear, () =>
+            {
+                float[] values = weights.ReadValues(Name, inner, config.Width);
+                System.Numerics.Tensors.TensorPrimitives.Multiply(values, MathF.Sqrt(config.HeadWidth), values);
+                return values;
+            }, [(Name, new Shape(inner, config.Width))], inner, config.Width);
         }
     }
 }
