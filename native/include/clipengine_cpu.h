@@ -82,6 +82,21 @@ CLIPENGINE_API clipengine_status clipengine_cpu_matrix_create(const void* data, 
 CLIPENGINE_API clipengine_status clipengine_cpu_values_create(const void* data, int32_t type, int64_t count,
                                                               clipengine_cpu_weight** weight) CLIPENGINE_NOEXCEPT;
 
+/* A tensor that is still in a file. */
+typedef struct clipengine_cpu_read {
+  int64_t file;     /* a descriptor that is open for reading, or a HANDLE; its position is not used */
+  int64_t start;    /* the tensor's first byte */
+  int64_t error;    /* written: the system's error; 0 where the file has ended before the tensor */
+  int32_t type;     /* of its elements: fp16, bf16 or fp32 */
+  uint32_t largest; /* written: the largest magnitude, as the integer that its bits are without the sign */
+} clipengine_cpu_read;
+
+/* The same as clipengine_cpu_matrix_create and clipengine_cpu_values_create, of a tensor as the file has it: every thread reads what it packs,
+ * so that no byte lies in memory twice. BAD_INPUT where the file cannot be read. */
+CLIPENGINE_API clipengine_status clipengine_cpu_matrix_read(clipengine_cpu_read* read, int64_t columns, int64_t depth, int32_t compute_type,
+                                                            int32_t isa, clipengine_cpu_weight** weight) CLIPENGINE_NOEXCEPT;
+CLIPENGINE_API clipengine_status clipengine_cpu_values_read(clipengine_cpu_read* read, int64_t count, clipengine_cpu_weight** weight) CLIPENGINE_NOEXCEPT;
+
 /* Null is allowed. No pass may use the weight any more. */
 CLIPENGINE_API void clipengine_cpu_weight_destroy(clipengine_cpu_weight* weight) CLIPENGINE_NOEXCEPT;
 

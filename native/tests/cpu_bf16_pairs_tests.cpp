@@ -54,7 +54,8 @@ float chain(const float* x, const float* w, int64_t depth) {
 }
 
 OwnedWeight pairs_matrix(const std::vector<float>& from, int64_t columns, int64_t depth) {
-  return OwnedWeight(create_matrix(from.data(), CLIPENGINE_FLOAT32, columns, depth, false, Precision::BFloat16, kBf16PairsInSoftware));
+  Elements elements(from.data(), CLIPENGINE_FLOAT32);
+  return OwnedWeight(create_matrix(elements, columns, depth, false, Precision::BFloat16, kBf16PairsInSoftware));
 }
 
 OwnedPass pairs_pass() {

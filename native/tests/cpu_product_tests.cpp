@@ -1,7 +1,9 @@
 // Linear against its plain twin, on every instruction set that this machine has.
+#include "core/half.h"
 #include "core/thread_pool.h"
 #include "cpu_reference.h"
 #include "cpu_support.h"
+#include "platform.h"
 
 using namespace cpu_test;
 
@@ -74,6 +76,70 @@ CLIPENGINE_TEST(linear_is_the_same_however_it_is_dealt_to_threads) {
     }
   }
   clipengine::ThreadPool::instance().resize(0);
+}
+
+// A weight that its threads read out of a file is the weight that was handed over, whatever the types, and it says how large its elements are.
+CLIPENGINE_TEST(a_weight_read_from_a_file_is_the_same_weight) {
+  constexpr int64_t kStart = 13, kRows = 3;
+  for (const auto& [columns, depth] : {std::pair<int64_t, int64_t>{1, 1}, {50, 77}, {130, 600}}) {
+    const auto values = random_values(columns * depth, 5), x = random_values(kRows * depth, 6);
+    for (int32_t type : {CLIPENGINE_FLOAT32, CLIPENGINE_FLOAT16, CLIPENGINE_BFLOAT16}) {
+      std::vector<char> bytes(values.size() * (type == CLIPENGINE_FLOAT32 ? 4 : 2));
+      uint32_t largest = 0;
+      for (size_t i = 0; i < values.size(); ++i) {
+        if (type == CLIPENGINE_FLOAT32) {
+          uint32_t word;
+          std::memcpy(&word, &values[i], 4);
+          std::memcpy(bytes.data() + 4 * i, &word, 4);
+          largest = std::max(largest, word & 0x7fffffff);
+        } else {
+          const uint16_t half = type == CLIPENGINE_FLOAT16 ? clipengine::float_to_half(values[i]) : clipengine::float_to_bf16(values[i]);
+          std::memcpy(bytes.data() + 2 * i, &half, 2);
+          largest = std::max<uint32_t>(largest, half & 0x7fff);
+        }
+      }
+      clipengine_test::TemporaryFile file;
+      file.write(bytes.data(), static_cast<int64_t>(bytes.size()), kStart);
+      clipengine_cpu_read read{file.descriptor(), kStart, -1, type, 0};
+      for (int32_t isa : tested_isas()) {
+        for (int32_t compute : {CLIPENGINE_FLOAT32, CLIPENGINE_BFLOAT16, CLIPENGINE_FLOAT16, CLIPENGINE_INT8}) {
+          clipengine_cpu_weight *from_file = nullptr, *from_memory = nullptr;
+          CHECK_EQUAL(clipengine_cpu_matrix_read(&read, columns, depth, compute, isa, &from_file), CLIPENGINE_OK);
+          CHECK_EQUAL(read.largest, largest);
+          CHECK_EQUAL(clipengine_cpu_matrix_create(bytes.data(), type, columns, depth, 0, compute, isa, &from_memory), CLIPENGINE_OK);
+          const OwnedWeight one(from_file), other(from_memory);
+          CHECK_EQUAL(clipengine_cpu_weight_bytes(one.get()), clipengine_cpu_weight_bytes(other.get()));
+          const OwnedPass run = pass(isa);
+          Guarded input(x), found(kRows * columns), expected(kRows * columns);
+          clipengine_cpu_linear(run.get(), input.data(), kRows, one.get(), nullptr, 0, nullptr, nullptr, nullptr, found.data());
+          clipengine_cpu_linear(run.get(), input.data(), kRows, other.get(), nullptr, 0, nullptr, nullptr, nullptr, expected.data());
+          CHECK(found.same_bits(expected));
+        }
+      }
+      clipengine_cpu_weight* plain = nullptr;
+      CHECK_EQUAL(clipengine_cpu_values_read(&read, columns * depth, &plain), CLIPENGINE_OK);
+      const OwnedWeight owned(plain);
+      CHECK_EQUAL(read.largest, largest);
+      for (int64_t i = 0; i < columns * depth; ++i) {
+        float expected = 0;
+        clipengine::cpu::convert_to_float(bytes.data(), type, i, 1, &expected);
+        CHECK_EQUAL(clipengine_cpu_weight_values(owned.get())[i], expected);
+      }
+      // A file that has shrunk meanwhile, and none at all.
+      file.truncate(kStart + static_cast<int64_t>(bytes.size()) - 1);
+      clipengine_cpu_weight* none = nullptr;
+      CHECK_EQUAL(clipengine_cpu_matrix_read(&read, columns, depth, CLIPENGINE_FLOAT32, CLIPENGINE_CPU_PORTABLE, &none), CLIPENGINE_BAD_INPUT);
+      CHECK_EQUAL(read.error, int64_t{0});
+      CHECK_EQUAL(clipengine_cpu_values_read(&read, columns * depth, &none), CLIPENGINE_BAD_INPUT);
+      CHECK(none == nullptr);
+    }
+  }
+  clipengine_cpu_read closed{-1, 0, 0, CLIPENGINE_FLOAT32, 0};
+  clipengine_cpu_weight* none = nullptr;
+  CHECK_EQUAL(clipengine_cpu_matrix_read(&closed, 2, 2, CLIPENGINE_FLOAT32, CLIPENGINE_CPU_PORTABLE, &none), CLIPENGINE_BAD_INPUT);
+  CHECK(closed.error != 0 && none == nullptr);
+  closed.type = CLIPENGINE_INT32;
+  CHECK_EQUAL(clipengine_cpu_matrix_read(&closed, 2, 2, CLIPENGINE_FLOAT32, CLIPENGINE_CPU_PORTABLE, &none), CLIPENGINE_UNSUPPORTED);
 }
 
 CLIPENGINE_TEST(a_transposed_matrix_is_the_same_matrix) {

@@ -20,6 +20,7 @@ constexpr StructSize kStructSizes[] = {
     CLIPENGINE_STRUCT(clipengine_cpu_block),
     CLIPENGINE_STRUCT(clipengine_cpu_convolution),
     CLIPENGINE_STRUCT(clipengine_cpu_rates),
+    CLIPENGINE_STRUCT(clipengine_cpu_read),
 };
 
 }  // namespace

@@ -13,6 +13,13 @@
 #include "core/thread_pool.h"
 #include "cpu/isa.h"
 
+#if defined(_WIN32)
+#include <windows.h>
+#else
+#include <cerrno>
+#include <unistd.h>
+#endif
+
 namespace clipengine::cpu {
 namespace {
 
@@ -61,21 +68,20 @@ void transpose_panel(const float* rows, int64_t here, int64_t depth, int64_t wid
 
 // One panel: channels [channel, channel + here) of a matrix as [words, panel_columns].
 struct PanelPacker {
-  const void* data;
-  int32_t type;
+  Elements& elements;
   int64_t columns, depth;  // of the whole matrix as stored
   bool transposed;
   Weight& weight;
 
-  void pack(int64_t panel, std::vector<float>& rows) const {
+  void pack(int64_t panel, float* rows, std::vector<char>& scratch) const {
     const int64_t width = weight.kernels->panel_columns, channel = panel * width, here = std::min(width, columns - channel);
     // As [depth][width] where transposed, as [here][depth] else.
     if (transposed) {
-      for (int64_t k = 0; k < depth; ++k) convert_to_float(data, type, k * columns + channel, here, rows.data() + k * width);
+      for (int64_t k = 0; k < depth; ++k) elements.read(k * columns + channel, here, rows + k * width, scratch);
     } else {
-      convert_to_float(data, type, channel * depth, here * depth, rows.data());
+      elements.read(channel * depth, here * depth, rows, scratch);
     }
-    const auto at = [&](int64_t c, int64_t k) { return transposed ? rows[static_cast<size_t>(k * width + c)] : rows[static_cast<size_t>(c * depth + k)]; };
+    const auto at = [&](int64_t c, int64_t k) { return transposed ? rows[k * width + c] : rows[c * depth + k]; };
     const int64_t words = weight.depth_words;
     const bool word_pairs = weight.kernels->word_pairs;
     const auto place = [&](int64_t word, int64_t c) { return word_pairs ? word / 2 * 2 * width + 2 * c + word % 2 : word * width + c; };
@@ -84,11 +90,11 @@ struct PanelPacker {
         float* out = weight.data.as<float>() + panel * words * width;
         if (transposed) {
           for (int64_t k = 0; k < depth; ++k) {
-            std::memcpy(out + k * width, rows.data() + k * width, static_cast<size_t>(here) * sizeof(float));
+            std::memcpy(out + k * width, rows + k * width, static_cast<size_t>(here) * sizeof(float));
             std::fill(out + k * width + here, out + (k + 1) * width, 0.0f);
           }
         } else {
-          transpose_panel(rows.data(), here, depth, width, out);
+          transpose_panel(rows, here, depth, width, out);
         }
         break;
       }
@@ -128,7 +134,68 @@ struct PanelPacker {
   }
 };
 
+// Reads all of it, or throws.
+void read_exactly(int64_t file, int64_t start, char* output, int64_t bytes) {
+  constexpr int64_t kMost = int64_t{1} << 30;
+  while (bytes > 0) {
+    const int64_t wanted = std::min(bytes, kMost);
+#if defined(_WIN32)
+    OVERLAPPED place{};
+    place.Offset = static_cast<DWORD>(start);
+    place.OffsetHigh = static_cast<DWORD>(start >> 32);
+    DWORD count = 0;
+    if (ReadFile(reinterpret_cast<HANDLE>(file), output, static_cast<DWORD>(wanted), &count, &place) == 0) {
+      const DWORD code = GetLastError();
+      throw ReadFailure{code == ERROR_HANDLE_EOF ? 0 : static_cast<int64_t>(code)};
+    }
+#else
+    const ssize_t count = pread(static_cast<int>(file), output, static_cast<size_t>(wanted), static_cast<off_t>(start));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw ReadFailure{errno};
+#endif
+    if (count == 0) throw ReadFailure{0};
+    output += count;
+    start += count;
+    bytes -= count;
+  }
+}
+
+template <typename T, T mask>
+uint32_t largest_of(const char* bytes, int64_t count) {
+  T largest = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    T value;
+    std::memcpy(&value, bytes + i * static_cast<int64_t>(sizeof(T)), sizeof value);
+    largest = std::max(largest, static_cast<T>(value & mask));
+  }
+  return static_cast<uint32_t>(largest);
+}
+
 }  // namespace
+
+Elements::Elements(int64_t file, int64_t start, int32_t type) : type_(type), file_(file), start_(start) {
+  if (type != CLIPENGINE_FLOAT32 && type != CLIPENGINE_FLOAT16 && type != CLIPENGINE_BFLOAT16) throw Error(CLIPENGINE_UNSUPPORTED, "elements in a file must be fp16, bf16 or fp32");
+}
+
+void Elements::read(int64_t first, int64_t count, float* output, std::vector<char>& scratch) {
+  if (data_ != nullptr) {
+    convert_to_float(data_, type_, first, count, output);
+    return;
+  }
+  const int64_t size = type_ == CLIPENGINE_FLOAT32 ? 4 : 2;
+  char* bytes = reinterpret_cast<char*>(output);
+  if (size == 2) {
+    scratch.resize(std::max(scratch.size(), static_cast<size_t>(count * size)));
+    bytes = scratch.data();
+  }
+  read_exactly(file_, start_ + first * size, bytes, count * size);
+  // Signed, as the widest of all processors' vectors compare.
+  const uint32_t found = size == 4 ? largest_of<int32_t, 0x7fffffff>(bytes, count) : largest_of<int16_t, 0x7fff>(bytes, count);
+  uint32_t known = largest_.load(std::memory_order_relaxed);
+  while (known < found && !largest_.compare_exchange_weak(known, found)) {
+  }
+  if (size == 2) convert_to_float(bytes, type_, 0, count, output);
+}
 
 void convert_to_float(const void* data, int32_t type, int64_t first, int64_t count, float* output) {
   switch (type) {
@@ -142,7 +209,7 @@ void convert_to_float(const void* data, int32_t type, int64_t first, int64_t cou
   }
 }
 
-Weight* create_matrix(const void* data, int32_t type, int64_t columns, int64_t depth, bool transposed, Precision precision, const Kernels& kernels) {
+Weight* create_matrix(Elements& elements, int64_t columns, int64_t depth, bool transposed, Precision precision, const Kernels& kernels) {
   if (columns < 1 || depth < 1) throw Error(CLIPENGINE_INVALID_ARGUMENT, "a matrix needs at least one column and one row");
   auto weight = std::make_unique<Weight>();
   weight->kernels = &kernels;
@@ -160,46 +227,99 @@ Weight* create_matrix(const void* data, int32_t type, int64_t columns, int64_t d
     weight->column_scales = Buffer(channels * 4);
     weight->column_sums = Buffer(channels * 4);
   }
-  const PanelPacker packer{data, type, columns, depth, transposed, *weight};
+  const PanelPacker packer{elements, columns, depth, transposed, *weight};
   const int64_t chunks = std::min<int64_t>(panels, 64);
-  parallel_for(chunks, [&](int64_t chunk, int) {
-    std::vector<float> rows(static_cast<size_t>(kernels.panel_columns * depth));
-    for (int64_t panel = panels * chunk / chunks; panel < panels * (chunk + 1) / chunks; ++panel) packer.pack(panel, rows);
-  });
+  struct Scratch {
+    std::unique_ptr<float[]> rows;
+    std::vector<char> bytes;
+  };
+  std::vector<Scratch> scratch(static_cast<size_t>(ThreadPool::instance().size()));
+  parallel_for(
+      chunks,
+      [&](int64_t chunk, int worker) {
+        Scratch& own = scratch[static_cast<size_t>(worker)];
+        if (own.rows == nullptr) own.rows.reset(new float[static_cast<size_t>(kernels.panel_columns * depth)]);
+        for (int64_t panel = panels * chunk / chunks; panel < panels * (chunk + 1) / chunks; ++panel) packer.pack(panel, own.rows.get(), own.bytes);
+      },
+      static_cast<int>(scratch.size()));
   return weight.release();
 }
 
+}  // namespace clipengine::cpu
+
+namespace clipengine::cpu {
+namespace {
+
+Precision precision_of(int32_t compute_type) {
+  switch (compute_type) {
+    case CLIPENGINE_FLOAT32: return Precision::Float32;
+    case CLIPENGINE_BFLOAT16: return Precision::BFloat16;
+    case CLIPENGINE_FLOAT16: return Precision::Float16;
+    case CLIPENGINE_INT8: return Precision::Int8;
+    default: throw Error(CLIPENGINE_UNSUPPORTED, "the CPU computes in fp32, bf16, fp16 (weights) and int8");
+  }
+}
+
+Weight* create_values(Elements& elements, int64_t count) {
+  auto made = std::make_unique<Weight>();
+  made->columns = count;
+  made->data = Buffer(count * 4);
+  constexpr int64_t kChunk = 1 << 18;
+  std::vector<std::vector<char>> scratch(static_cast<size_t>(ThreadPool::instance().size()));
+  parallel_for(
+      divide_up(count, kChunk),
+      [&](int64_t chunk, int worker) {
+        const int64_t first = chunk * kChunk;
+        elements.read(first, std::min(kChunk, count - first), made->data.as<float>() + first, scratch[static_cast<size_t>(worker)]);
+      },
+      static_cast<int>(scratch.size()));
+  return made.release();
+}
+
+// What reading a file ends with; other errors become a status as everywhere.
+template <typename Body>
+clipengine_status from_file(clipengine_cpu_read* read, const Body& body) {
+  return guard([&] {
+    Elements elements(read->file, read->start, read->type);
+    try {
+      body(elements);
+      read->largest = elements.largest();
+    } catch (const ReadFailure& failure) {
+      read->error = failure.code;
+      throw Error(CLIPENGINE_BAD_INPUT, failure.code == 0 ? "the file has ended" : "the file could not be read");
+    }
+  });
+}
+
+}  // namespace
 }  // namespace clipengine::cpu
 
 extern "C" clipengine_status clipengine_cpu_matrix_create(const void* data, int32_t type, int64_t columns, int64_t depth, int32_t transposed,
                                                           int32_t compute_type, int32_t isa, clipengine_cpu_weight** weight) noexcept {
   using namespace clipengine::cpu;
   return clipengine::guard([&] {
-    Precision precision = Precision::Float32;
-    switch (compute_type) {
-      case CLIPENGINE_FLOAT32: break;
-      case CLIPENGINE_BFLOAT16: precision = Precision::BFloat16; break;
-      case CLIPENGINE_FLOAT16: precision = Precision::Float16; break;
-      case CLIPENGINE_INT8: precision = Precision::Int8; break;
-      default: throw clipengine::Error(CLIPENGINE_UNSUPPORTED, "the CPU computes in fp32, bf16, fp16 (weights) and int8");
-    }
-    *weight = create_matrix(data, type, columns, depth, transposed != 0, precision, kernels_of(isa));
+    Elements elements(data, type);
+    *weight = create_matrix(elements, columns, depth, transposed != 0, precision_of(compute_type), kernels_of(isa));
   });
+}
+
+extern "C" clipengine_status clipengine_cpu_matrix_read(clipengine_cpu_read* read, int64_t columns, int64_t depth, int32_t compute_type, int32_t isa,
+                                                        clipengine_cpu_weight** weight) noexcept {
+  using namespace clipengine::cpu;
+  return from_file(read, [&](Elements& elements) { *weight = create_matrix(elements, columns, depth, false, precision_of(compute_type), kernels_of(isa)); });
 }
 
 extern "C" clipengine_status clipengine_cpu_values_create(const void* data, int32_t type, int64_t count, clipengine_cpu_weight** weight) noexcept {
   using namespace clipengine::cpu;
   return clipengine::guard([&] {
-    auto made = std::make_unique<Weight>();
-    made->columns = count;
-    made->data = Buffer(count * 4);
-    constexpr int64_t kChunk = 1 << 18;
-    clipengine::parallel_for(divide_up(count, kChunk), [&](int64_t chunk, int) {
-      const int64_t first = chunk * kChunk;
-      convert_to_float(data, type, first, std::min(kChunk, count - first), made->data.as<float>() + first);
-    });
-    *weight = made.release();
+    Elements elements(data, type);
+    *weight = create_values(elements, count);
   });
+}
+
+extern "C" clipengine_status clipengine_cpu_values_read(clipengine_cpu_read* read, int64_t count, clipengine_cpu_weight** weight) noexcept {
+  using namespace clipengine::cpu;
+  return from_file(read, [&](Elements& elements) { *weight = create_values(elements, count); });
 }
 
 extern "C" void clipengine_cpu_weight_destroy(clipengine_cpu_weight* weight) noexcept { delete weight; }

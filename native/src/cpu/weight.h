@@ -1,7 +1,9 @@
 // Weights as the kernels want them: panels for products, plain floats for everything else.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <vector>
 
 #include "cpu/kernels.h"
 #include "cpu/memory.h"
@@ -32,7 +34,33 @@ inline const float* values_of(const Weight* weight) { return weight == nullptr ?
 // Reads count elements of a floating-point type, at any alignment. Throws Error(UNSUPPORTED) for other types.
 void convert_to_float(const void* data, int32_t type, int64_t first, int64_t count, float* output);
 
+// The elements of a stored tensor: in memory, or still in an open file, of which each thread then reads the part that it works on. What it
+// has read lies in its own cache when it is packed; read as a whole, every byte would pass through memory twice more.
+class Elements {
+ public:
+  Elements(const void* data, int32_t type) : type_(type), data_(static_cast<const char*>(data)) {}
+  Elements(int64_t file, int64_t start, int32_t type);
+
+  // Elements [first, first + count) as fp32. scratch: of the calling thread. Throws ReadFailure.
+  void read(int64_t first, int64_t count, float* output, std::vector<char>& scratch);
+
+  // The largest magnitude read so far, as the integer that its bits are without the sign. Of what lies in a file only.
+  uint32_t largest() const { return largest_.load(); }
+
+ private:
+  int32_t type_;
+  const char* data_ = nullptr;
+  int64_t file_ = -1;
+  int64_t start_ = 0;
+  std::atomic<uint32_t> largest_{0};
+};
+
+// A file could not be read: the system's error, or 0 where it has ended.
+struct ReadFailure {
+  int64_t code;
+};
+
 // See clipengine_cpu_matrix_create.
-Weight* create_matrix(const void* data, int32_t type, int64_t columns, int64_t depth, bool transposed, Precision precision, const Kernels& kernels);
+Weight* create_matrix(Elements& elements, int64_t columns, int64_t depth, bool transposed, Precision precision, const Kernels& kernels);
 
 }  // namespace clipengine::cpu

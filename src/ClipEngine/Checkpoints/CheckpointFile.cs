@@ -1,4 +1,5 @@
 using System.IO.MemoryMappedFiles;
+using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using ClipEngine.Files;
@@ -118,17 +119,22 @@ internal sealed unsafe class CheckpointFile : IDisposable
         }
     }
 
-    /// <summary>Reads on all processors: copying out of the page cache is most of the time of loading.</summary>
+    /// <summary>Reads, what is large on all processors: copying out of the page cache is most of the time of loading.</summary>
     private void Fill(long start, TensorBytes copy)
+    {
+        // Below this one thread is as fast, and .NET's parallel loops need not be there at all.
+        const int Large = 4 << 20;
+        if (copy.ByteLength <= Large)
+            Read(start, new Span<byte>((void*)copy.Address, (int)copy.ByteLength));
+        else
+            FillOnAllProcessors(start, copy);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FillOnAllProcessors(long start, TensorBytes copy)
     {
         const int Chunk = 1 << 20;
         long length = copy.ByteLength;
-        if (length <= Chunk)
-        {
-            Read(start, new Span<byte>((void*)copy.Address, (int)length));
-            return;
-        }
-
         try
         {
             Parallel.For(0, (length + Chunk - 1) / Chunk, i =>
@@ -168,7 +174,15 @@ internal sealed unsafe class CheckpointFile : IDisposable
         _file.Dispose();
     }
 
-    private void RefuseWhatChanged()
+    /// <summary>The open file, for who reads it by offset.</summary>
+    internal SafeFileHandle Handle => _file;
+
+    /// <summary>What another reader of <see cref="Handle"/> ended with: the system's error, or 0 where the file has ended too early.</summary>
+    internal Exception ReadFailure(long error) => error == 0 ? Changed() : new IOException($"{Marshal.GetPInvokeErrorMessage((int)error)} : '{Path}'", (int)error);
+
+    /// <summary>Throws where the file has another length or time than when it was opened.</summary>
+    /// <exception cref="CheckpointException">The file was written to since it was opened.</exception>
+    internal void RefuseWhatChanged()
     {
         ObjectDisposedException.ThrowIf(_file.IsClosed, this);
         if (RandomAccess.GetLength(_file) != Length || File.GetLastWriteTimeUtc(_file) != _writtenAt)

@@ -47,6 +47,19 @@ public interface ICheckpoint : IDisposable
     TensorBytes Borrow(string name);
 }
 
+/// <summary>A checkpoint of which tensors lie in a file as they are, so that a backend may read them by itself.</summary>
+internal interface IHasTensorsInFiles
+{
+    /// <summary>Where a tensor lies; null where it has to be borrowed.</summary>
+    /// <param name="name">A key of <see cref="ICheckpoint.Tensors"/>.</param>
+    TensorPlace? Locate(string name);
+}
+
+/// <summary>A tensor in a file.</summary>
+/// <param name="File">Owned by the checkpoint.</param>
+/// <param name="Start">The tensor's first byte.</param>
+internal readonly record struct TensorPlace(CheckpointFile File, long Start);
+
 /// <summary>The bytes of one tensor, readable until disposed. The first byte is aligned to the element's size.</summary>
 public sealed unsafe class TensorBytes : IDisposable
 {

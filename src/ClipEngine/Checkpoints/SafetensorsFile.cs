@@ -6,7 +6,7 @@ namespace ClipEngine.Checkpoints;
 /// A safetensors file, validated in full when it is opened: header length, UTF-8, JSON, every entry, and
 /// that the tensors cover the data without hole, overlap or trailing byte.
 /// </summary>
-public sealed class SafetensorsFile : ICheckpoint
+public sealed class SafetensorsFile : ICheckpoint, IHasTensorsInFiles
 {
     private readonly CheckpointFile _file;
     private readonly SafetensorsHeader _header;
@@ -59,6 +59,9 @@ public sealed class SafetensorsFile : ICheckpoint
         SafetensorsHeader.Entry entry = _header.Entries[name];
         return _file.Borrow(entry.Start, entry.Tensor.ByteLength, entry.Tensor.Type.SizeInBytes());
     }
+
+    /// <inheritdoc/>
+    TensorPlace? IHasTensorsInFiles.Locate(string name) => new TensorPlace(_file, _header.Entries[name].Start);
 
     /// <summary>Reads some of a tensor's bytes into the caller's memory.</summary>
     /// <param name="name">The tensor's key.</param>

@@ -25,6 +25,17 @@ internal readonly record struct WeightFinding(string Name, long NanCount, long I
         return IsAllZero ? $"{name}: all zero" : $"{name}: denormal numbers only";
     }
 
+    /// <summary>Whether nothing is odd about a tensor whose largest magnitude has these bits.</summary>
+    /// <param name="type">fp32, fp16 or bf16.</param>
+    /// <param name="largest">The bits without the sign.</param>
+    internal static bool IsOrdinary(ElementType type, uint largest) => type switch
+    {
+        ElementType.Float16 => largest is >= 0x0400 and < 0x7C00,
+        ElementType.BFloat16 => largest is >= 0x0080 and < 0x7F80,
+        ElementType.Float32 => largest is >= 0x00800000 and < 0x7F800000,
+        _ => false,
+    };
+
     /// <summary>Looks at every element once.</summary>
     /// <returns>Null where nothing is odd, and for integers.</returns>
     internal static WeightFinding? Of(StoredTensor tensor, TensorBytes bytes) => tensor.Type switch
@@ -98,16 +109,24 @@ internal readonly record struct WeightFinding(string Name, long NanCount, long I
         return largest;
     }
 
-    /// <summary>On all processors: this is the first time that a large tensor is read, and the system's work for it counts more than the reading.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void OnAllProcessors(int chunks, Action<int> run) => Parallel.For(0, chunks, run);
+
+    /// <summary>What is large on all processors: this is the first time that a large tensor is read, and the system's work for it counts more than the reading.</summary>
     private static void ForEachChunk<T>(TensorBytes bytes, Action<ReadOnlySpan<T>> action)
         where T : unmanaged
     {
-        const int ChunkLength = 1 << 20;
+        const int ChunkLength = 1 << 20, Large = 4 << 20; // below, one thread is as fast, and .NET's parallel loops need not be there at all
         int chunks = checked((int)((bytes.ByteLength + ChunkLength - 1) / ChunkLength));
-        if (chunks > 1)
-            Parallel.For(0, chunks, Run);
-        else if (chunks == 1)
-            Run(0);
+        if (bytes.ByteLength > Large)
+        {
+            OnAllProcessors(chunks, Run);
+        }
+        else
+        {
+            for (int chunk = 0; chunk < chunks; chunk++)
+                Run(chunk);
+        }
 
         void Run(int chunk)
         {

@@ -58,6 +58,25 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuPassCreate(int isa, int computeType, out nint pass);
 
+    [LibraryImport(Library, EntryPoint = "clipengine_cpu_matrix_read")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial NativeStatus CpuMatrixRead(ref CpuRead read, long columns, long depth, int computeType, int isa, out nint weight);
+
+    [LibraryImport(Library, EntryPoint = "clipengine_cpu_values_read")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial NativeStatus CpuValuesRead(ref CpuRead read, long count, out nint weight);
+
+    /// <summary><c>clipengine_cpu_read</c>.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct CpuRead
+    {
+        public long File;
+        public long Start;
+        public long Error;
+        public int Type;
+        public uint Largest;
+    }
+
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_pass_destroy")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial void CpuPassDestroy(nint pass);

@@ -74,7 +74,9 @@ public class TextPoolingLayerTests
     {
         const string Configuration = "open_clip_config.json", Weights = "open_clip_model.safetensors";
         string original = TestData.SharedPath("goldens", "families", family);
-        string json = File.ReadAllText(Path.Combine(original, Configuration)), pooled = json.Replace("mean_pooler", "cls_pooler", StringComparison.Ordinal);
+        string json = File.ReadAllText(Path.Combine(original, Configuration)), pooled = json.Contains("mean_pooler", StringComparison.Ordinal)
+            ? json.Replace("mean_pooler", "cls_pooler", StringComparison.Ordinal)
+            : json.Replace("\"hf_model_name\"", "\"hf_pooler_type\": \"cls_pooler\", \"hf_model_name\"", StringComparison.Ordinal);
         Assert.NotEqual(json, pooled);
         File.WriteAllText(folder.File(Configuration), pooled);
         File.Copy(Path.Combine(original, "hf_text_model.json"), folder.File("hf_text_model.json"));
@@ -86,7 +88,7 @@ public class TextPoolingLayerTests
         {
             var random = new Random(20);
             writer.Add("text.transformer.pooler.dense.weight", Values(Width * Width), [Width, Width]);
-            writer.Add("text.transformer.pooler.dense.bias", Values(Width));
+            writer.Add("text.transformer.pooler.dense.bias", Values(Width), [Width]);
             float[] Values(int count) => [.. Enumerable.Range(0, count).Select(_ => (random.NextSingle() - 0.5f) * 0.6f)];
         }
 

@@ -4,7 +4,7 @@ using ClipEngine.Tensors;
 namespace ClipEngine.Checkpoints.Layouts;
 
 /// <summary>A checkpoint under other names. Tensors that only change their name are lent as they are; the others are made when borrowed.</summary>
-internal sealed class MappedCheckpoint : ICheckpoint
+internal sealed class MappedCheckpoint : ICheckpoint, IHasTensorsInFiles
 {
     private readonly ICheckpoint _source;
     private readonly Dictionary<string, Recipe> _recipes = [];
@@ -62,6 +62,8 @@ internal sealed class MappedCheckpoint : ICheckpoint
         Recipe.Rename recipe => _source.Borrow(recipe.Source),
         _ => throw new InvalidOperationException(),
     };
+
+    public TensorPlace? Locate(string name) => _recipes[name] is Recipe.Rename recipe && _source is IHasTensorsInFiles files ? files.Locate(recipe.Source) : null;
 
     public void Dispose() => _source.Dispose();
 

@@ -1,3 +1,4 @@
+using ClipEngine.Checkpoints;
 using ClipEngine.Tensors;
 
 namespace ClipEngine.Native;
@@ -6,7 +7,7 @@ namespace ClipEngine.Native;
 /// The processor, through the native library: the default backend. Features are the same bits for any batch and any number of
 /// threads; between instruction sets they differ by rounding.
 /// </summary>
-public sealed class CpuBackend : IBackend
+public sealed class CpuBackend : IBackend, IReadsTensors
 {
     private readonly Lock _lock = new();
     private readonly Stack<CpuPass> _idle = new();
@@ -60,31 +61,80 @@ public sealed class CpuBackend : IBackend
         ObjectDisposedException.ThrowIf(_disposed, this);
         if (!data.Type.IsFloatingPoint())
             throw new NotSupportedException($"{data.Name}: a weight's elements must be fp16, bf16, fp32 or fp64; found {data.Type}.");
-        Shape shape = data.Shape;
         nint native;
+        if (MatrixOf(data, role) is { } matrix)
+            Status(NativeMethods.CpuMatrixCreate(data.Address, (int)data.Type, matrix.Columns, matrix.Depth, matrix.IsTransposed ? 1 : 0, (int)matrix.ComputeType, _instructionSet, out native), data.Name);
+        else
+            Status(NativeMethods.CpuValuesCreate(data.Address, (int)data.Type, data.Shape.ElementCount, out native), data.Name);
+        return new CpuWeight(data, role, native);
+    }
+
+    /// <inheritdoc/>
+    Weight? IReadsTensors.ReadWeight(in TensorPlace place, in WeightData data, WeightRole role, out uint largest)
+    {
+        const long Small = 1 << 20; // read at once by one thread
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        largest = 0;
+        (long Columns, long Depth, bool IsTransposed, ElementType ComputeType)? matrix = MatrixOf(data, role);
+        if (data.Type is not (ElementType.Float32 or ElementType.Float16 or ElementType.BFloat16) || data.ByteLength < Small || matrix is { IsTransposed: true })
+            return null;
+        place.File.RefuseWhatChanged();
+        var read = new NativeMethods.CpuRead { Start = place.Start, Type = (int)data.Type };
+        NativeStatus status;
+        nint native;
+        bool isHeld = false;
+        try
+        {
+            place.File.Handle.DangerousAddRef(ref isHeld);
+            read.File = place.File.Handle.DangerousGetHandle();
+            status = matrix is { } sizes
+                ? NativeMethods.CpuMatrixRead(ref read, sizes.Columns, sizes.Depth, (int)sizes.ComputeType, _instructionSet, out native)
+                : NativeMethods.CpuValuesRead(ref read, data.Shape.ElementCount, out native);
+        }
+        finally
+        {
+            if (isHeld)
+                place.File.Handle.DangerousRelease();
+        }
+
+        if (status == NativeStatus.BadInput)
+            throw place.File.ReadFailure(read.Error);
+        Status(status, data.Name);
+        var weight = new CpuWeight(data, role, native);
+        try
+        {
+            place.File.RefuseWhatChanged();
+        }
+        catch
+        {
+            weight.Dispose();
+            throw;
+        }
+
+        largest = read.Largest;
+        return weight;
+    }
+
+    /// <summary>The matrix that a weight is multiplied by; null where its values are kept as they are.</summary>
+    private (long Columns, long Depth, bool IsTransposed, ElementType ComputeType)? MatrixOf(in WeightData data, WeightRole role)
+    {
+        Shape shape = data.Shape;
         switch (role)
         {
             case WeightRole.Linear or WeightRole.LinearTransposed:
                 if (shape.Rank != 2)
                     throw new ArgumentException($"{data.Name}: a {role} weight has two dimensions; found {shape}.", nameof(data));
-                bool transposed = role == WeightRole.LinearTransposed;
                 // The last projections are a thousandth of the work and their rounding goes straight into the features.
-                ElementType type = transposed ? ElementType.Float32 : ComputeType;
-                Status(NativeMethods.CpuMatrixCreate(data.Address, (int)data.Type, shape[transposed ? 1 : 0], shape[transposed ? 0 : 1], transposed ? 1 : 0, (int)type, _instructionSet, out native), data.Name);
-                break;
+                return role == WeightRole.LinearTransposed ? (shape[1], shape[0], true, ElementType.Float32) : (shape[0], shape[1], false, ComputeType);
             case WeightRole.PatchEmbedding or WeightRole.Convolution when !OperationShapes.IsDepthwise(role, shape):
                 if (shape.Rank != 4)
                     throw new ArgumentException($"{data.Name}: a {role} weight has four dimensions; found {shape}.", nameof(data));
                 // Patches are no deeper than a block's width and take part in few sums: on tile registers they are products in bf16 like the others.
                 bool onTiles = role == WeightRole.PatchEmbedding && ComputeType == ElementType.BFloat16 && CpuInformation.HasTiles(_instructionSet);
-                Status(NativeMethods.CpuMatrixCreate(data.Address, (int)data.Type, shape[0], shape.ElementCount / Math.Max(1, shape[0]), 0, (int)(onTiles ? ElementType.BFloat16 : ElementType.Float32), _instructionSet, out native), data.Name);
-                break;
+                return (shape[0], shape.ElementCount / Math.Max(1, shape[0]), false, onTiles ? ElementType.BFloat16 : ElementType.Float32);
             default:
-                Status(NativeMethods.CpuValuesCreate(data.Address, (int)data.Type, shape.ElementCount, out native), data.Name);
-                break;
+                return null;
         }
-
-        return new CpuWeight(data, role, native);
     }
 
     /// <inheritdoc/>
