@@ -152,7 +152,7 @@ bool move_where_none_is(const std::string& from, const std::string& to) {
   return MoveFileExW(wide(from).c_str(), wide(to).c_str(), 0) != 0 || (GetLastError() != ERROR_ALREADY_EXISTS && GetLastError() != ERROR_FILE_EXISTS);
 }
 #else
-std::string variable(const char* name) {
+[[maybe_unused]] std::string variable(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
 }
