@@ -14,7 +14,8 @@ namespace ClipEngine.Checkpoints;
 /// </summary>
 /// <remarks>
 /// Tensors are read into memory of their own, one at a time: a file that shrinks under a mapping ends the process, one that
-/// shrinks under a read is refused. Only what is larger than any weight of a usual model, a table of features say, is lent in
+/// shrinks under a read is refused. A backend may read a tensor by itself from <see cref="Handle"/>, under the same
+/// rule (<see cref="IReadsTensors"/>). Only what is larger than any weight of a usual model, a table of features say, is lent in
 /// place from a mapping, so that it may exceed the memory.
 /// </remarks>
 internal sealed unsafe class CheckpointFile : IDisposable
