@@ -100,7 +100,7 @@ internal static class InspectCommand
         output.WriteLine($"  config   {BadInputException.Escape(fit.ConfigurationPath, 200)}{(fit.Architecture is null ? "" : $" ({fit.Architecture})")}");
         if (fit.Plan is { } plan)
         {
-            output.WriteLine($"  can      {Describe(plan.Abilities)}");
+            output.WriteLine($"  can      {Describe(plan)}");
             output.WriteLine($"  costs    {ModelsCommand.DescribeCost(plan.Cost)}");
         }
 
@@ -205,12 +205,12 @@ internal static class InspectCommand
         _ => "unknown",
     };
 
-    internal static string Describe(ModelAbilities abilities) => string.Join(", ", new (ModelAbilities Ability, string Words)[]
+    internal static string Describe(ModelPlan plan) => string.Join(", ", new (ModelAbilities Ability, string Words)[]
     {
-        (ModelAbilities.Embed, "make features of images and sentences (embed, classify, audit)"),
+        (ModelAbilities.Embed, plan.ImageVectors == 1 ? "make features of images and sentences (embed, classify, audit)" : $"make features of images, {plan.ImageVectors} vectors of each, and of sentences (embed)"),
         (ModelAbilities.ScorePairs, "score an image and a sentence together"),
         (ModelAbilities.Caption, "write captions"),
-    }.Where(entry => abilities.HasFlag(entry.Ability)).Select(static entry => entry.Words));
+    }.Where(entry => plan.Abilities.HasFlag(entry.Ability)).Select(static entry => entry.Words));
 
     private static string Megabytes(long bytes) => bytes < 1_000_000 ? $"{bytes} bytes" : $"{bytes / 1e6:0.0} MB";
 }

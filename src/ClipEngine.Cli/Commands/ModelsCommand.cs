@@ -123,7 +123,7 @@ internal static class ModelsCommand
         }
 
         output.WriteLine($"{model.Name}: {DescribeCost(cost)}");
-        output.WriteLine($"family: {plan.Family}, which can {InspectCommand.Describe(plan.Abilities)}");
+        output.WriteLine($"family: {plan.Family}, which can {InspectCommand.Describe(plan)}");
         output.WriteLine($"compared with the original library: {(model.Comparison == ModelComparison.FullSize ? "at full size, with weights made by a formula" : "a tiny model of the same structure")}; published weights never");
         if (plan.Tokenizer.HubName is { } tokenizer)
             output.WriteLine($"tokenizer: {tokenizer} on the hub, which 'models pull' fetches too");

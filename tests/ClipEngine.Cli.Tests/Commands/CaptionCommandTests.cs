@@ -100,6 +100,6 @@ public sealed class CaptionCommandTests : IDisposable
         ProcessOutcome outcome = await CommandLine.RunAsync("inspect", TestData.SharedPath("goldens", "blip", "transformers-blip2-tiny"));
         Assert.Equal(0, outcome.ExitCode);
         Assert.Contains("BLIP-2", outcome.Output, StringComparison.Ordinal);
-        Assert.Contains("6 queries", outcome.Output, StringComparison.Ordinal);
+        Assert.Contains("6 vectors of each", outcome.Output, StringComparison.Ordinal);
     }
 }
