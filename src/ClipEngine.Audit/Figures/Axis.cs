@@ -40,6 +40,21 @@ internal readonly record struct Axis(double Minimum, double Maximum, double From
             yield return tick * step;
     }
 
+    /// <summary>Draws the ticks of a vertical axis: a line across the plot, and the number left of it.</summary>
+    /// <param name="svg">The figure.</param>
+    /// <param name="left">Where the plot begins.</param>
+    /// <param name="right">Where it ends.</param>
+    /// <param name="format">Of the numbers.</param>
+    public void DrawRows(SvgDocument svg, double left, double right, string format = "0.##")
+    {
+        foreach (double tick in Ticks())
+        {
+            double y = Position(tick);
+            svg.Line(left, y, right, y, Palette.Grid);
+            svg.Text(left - 6, y + 4, tick.ToString(format), TextAnchor.End, 11, Palette.Muted);
+        }
+    }
+
     private static double Step(double range)
     {
         double magnitude = Math.Pow(10, Math.Floor(Math.Log10(range / 5)));

@@ -43,13 +43,7 @@ internal sealed record BoxPlot
         svg.Text(16, 24, Title, fontSize: 14, isBold: true);
         Legend.Series(svg, 16, 48, width - 32, Series.Select((name, index) => (name, Palette.Category(index))).ToList());
         var axis = new Axis(Minimum, Maximum, bottom, top);
-        foreach (double tick in axis.Ticks())
-        {
-            double y = axis.Position(tick);
-            svg.Line(left, y, left + (Categories.Count * slot), y, Palette.Grid);
-            svg.Text(left - 6, y + 4, tick.ToString("0.##"), TextAnchor.End, 11, Palette.Muted);
-        }
-
+        axis.DrawRows(svg, left, left + (Categories.Count * slot));
         svg.Text(14, (top + bottom) / 2, Unit, TextAnchor.Middle, 11, Palette.Muted, rotation: -90);
         for (int category = 0; category < Categories.Count; category++)
         {

@@ -49,13 +49,7 @@ internal sealed record IntervalBars
                 ? Axis.Cover(all.SelectMany(bar => new[] { bar.Low, bar.High, bar.Estimate }), bottom, top, 0)
                 : new Axis(0, Maximum, bottom, top);
             svg.Text(left, top - 10, Panels[panel], isBold: true);
-            foreach (double tick in axis.Ticks())
-            {
-                double y = axis.Position(tick);
-                svg.Line(left, y, left + (Categories.Count * slot), y, Palette.Grid);
-                svg.Text(left - 6, y + 4, tick.ToString("0.##"), TextAnchor.End, 11, Palette.Muted);
-            }
-
+            axis.DrawRows(svg, left, left + (Categories.Count * slot));
             svg.Text(14, (top + bottom) / 2, Unit, TextAnchor.Middle, 11, Palette.Muted, rotation: -90);
             for (int category = 0; category < Categories.Count; category++)
             {

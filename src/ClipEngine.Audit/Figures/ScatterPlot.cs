@@ -32,12 +32,7 @@ internal sealed record ScatterPlot
             Legend.Series(svg, margin, 28 + (18 * title.Length), width - (2 * margin), [.. Series.Select((name, index) => (SvgDocument.Shorten(name, width - 64, SvgDocument.FontSize), Palette.Category(index)))]);
         Axis x = Axis.Cover(Points.Select(point => point.X), left, left + plot), y = Axis.Cover(Points.Select(point => point.Y), bottom, top);
         svg.Text(margin, top - 10, SvgDocument.Shorten(VerticalUnit, width - (2 * margin), 11), fontSize: 11, fill: Palette.Muted);
-        foreach (double tick in y.Ticks())
-        {
-            svg.Line(left, y.Position(tick), left + plot, y.Position(tick), Palette.Grid);
-            svg.Text(left - 6, y.Position(tick) + 4, tick.ToString("0.###"), TextAnchor.End, 11, Palette.Muted);
-        }
-
+        y.DrawRows(svg, left, left + plot, "0.###");
         double[] ticks = [.. x.Ticks()];
         // Numbers with many digits stand at every other line.
         int step = ticks.Length > 0 && ticks.Max(tick => SvgDocument.TextWidth(tick.ToString("0.###"), 11)) + 6 > plot / ticks.Length ? 2 : 1;

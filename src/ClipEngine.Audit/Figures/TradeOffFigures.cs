@@ -50,12 +50,7 @@ internal static class TradeOffFigures
         string words = string.Join("; ", points.Select(point => $"{point.Model}: {quality} {100 * point.Quality.Value:0.0} %, {bias} {100 * point.Bias.Value:0.0} %"));
         var svg = new SvgDocument(left + size + 200, top + size + 56, $"{bias} against {quality}", words);
         svg.Text(16, 24, $"{bias} (%) against {quality} (%)", fontSize: 14, isBold: true);
-        foreach (double tick in y.Ticks())
-        {
-            svg.Line(left, y.Position(tick), left + size, y.Position(tick), Palette.Grid);
-            svg.Text(left - 6, y.Position(tick) + 4, $"{tick:0.##}", TextAnchor.End, 11, Palette.Muted);
-        }
-
+        y.DrawRows(svg, left, left + size);
         foreach (double tick in x.Ticks())
         {
             svg.Line(x.Position(tick), top, x.Position(tick), top + size, Palette.Grid);
