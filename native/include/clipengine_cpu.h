@@ -251,6 +251,31 @@ CLIPENGINE_API clipengine_status clipengine_cpu_convolve_depthwise(clipengine_cp
  * group; where every group is one channel, the outputs, with a kernel as clipengine_cpu_convolve_depthwise takes it. */
 CLIPENGINE_API clipengine_status clipengine_cpu_convolve_tokens(clipengine_cpu_pass* pass, const clipengine_cpu_convolution* call, int64_t depthwise_outputs) CLIPENGINE_NOEXCEPT;
 
+/* A block of x = mixer(x), where there is one, and x + scale * contract(activation(expand(norm(convolution(x))))). Mixer and convolution are of
+ * single channels, with kernels of an odd side as clipengine_cpu_convolve_depthwise takes them, and keep the map's size. */
+typedef struct clipengine_cpu_convolution_block {
+  const clipengine_cpu_weight* mixer_kernel; /* [channels, mixer_side^2] or null: no mixer */
+  const clipengine_cpu_weight* mixer_bias;
+  const clipengine_cpu_weight* kernel; /* [channels, side^2] */
+  const clipengine_cpu_weight* bias;
+  const clipengine_cpu_weight* norm_weight; /* [channels] or null: no norm */
+  const clipengine_cpu_weight* norm_bias;
+  const clipengine_cpu_weight* expand_weight; /* [hidden, channels] */
+  const clipengine_cpu_weight* expand_bias;
+  const clipengine_cpu_weight* contract_weight; /* [channels, hidden] */
+  const clipengine_cpu_weight* contract_bias;
+  const clipengine_cpu_weight* scale; /* [channels] or null */
+  int64_t mixer_side;
+  int64_t side;
+  int32_t activation;
+  float epsilon;
+} clipengine_cpu_convolution_block;
+
+/* count blocks one behind the other over a map that is kept as tokens: input and output [batch, height * width, channels]. */
+CLIPENGINE_API clipengine_status clipengine_cpu_convolution_stack(clipengine_cpu_pass* pass, const float* input, int64_t batch, int64_t height, int64_t width,
+                                                                  int64_t channels, const clipengine_cpu_convolution_block* blocks, int64_t count,
+                                                                  float* output) CLIPENGINE_NOEXCEPT;
+
 /* Mean over squares of size x size, stride apart, the first padding outside the map; what lies outside is not counted. maps is n * channels.
  * output [maps, (height + 2 padding - size) / stride + 1, ...]. */
 CLIPENGINE_API clipengine_status clipengine_cpu_average_pool(clipengine_cpu_pass* pass, const float* input, int64_t maps, int64_t height,

@@ -29,6 +29,7 @@ inline __m512 dot_pairs(__m512 sum, __m512i a, __m512i b) {
 #include "cpu/isa/dots_avx512.h"
 #include "cpu/isa/math_body.h"
 #include "cpu/isa/rows_body.h"
+#include "cpu/isa/depthwise_body.h"
 #include "cpu/isa/product_body.h"
 #include "cpu/isa/attention_body.h"
 }  // namespace

@@ -288,7 +288,8 @@ CLIPENGINE_TEST(convolution_of_tokens_equals_its_twin) {
         for (int64_t stride : {1, 2}) {
           for (int32_t activation : {0, 4}) {  // none, ReLU
             const bool has_residual = activation != 0;
-            const int64_t batch = 2, channels = multiplier == 0 ? 5 : 19, out = multiplier == 0 ? 42 : channels * multiplier, height = 11, width = 13, padding = kernel / 2;
+            // Channels that are read where they are, and some that are not.
+            const int64_t batch = 2, channels = multiplier == 0 ? 5 : activation == 0 ? 16 : 19, out = multiplier == 0 ? 42 : channels * multiplier, height = 11, width = 13, padding = kernel / 2;
             const int64_t down = (height + 2 * padding - kernel) / stride + 1, across = (width + 2 * padding - kernel) / stride + 1, depth = (multiplier == 0 ? channels : 1) * kernel * kernel;
             const auto x = random_values(batch * height * width * channels, 1), w = random_values(out * depth, 2), b = random_values(out, 3), res = random_values(batch * down * across * out, 4);
             const OwnedWeight weight = multiplier == 0 ? matrix(w, out, depth, isa) : values(w), bias = values(b);
@@ -312,6 +313,38 @@ CLIPENGINE_TEST(convolution_of_tokens_equals_its_twin) {
       }
     }
   }
+}
+
+// Small batches share the weights between threads, large ones give each thread lines of its own.
+CLIPENGINE_TEST(a_convolution_stack_has_the_same_bits_in_any_batch_and_with_any_number_of_threads) {
+  const int64_t batch = 6, height = 50, width = 9, hidden = 40;
+  for (int32_t isa : tested_isas()) {
+    for (int32_t compute : {CLIPENGINE_FLOAT32, CLIPENGINE_BFLOAT16, CLIPENGINE_INT8}) {
+      for (int64_t channels : {16, 19}) {
+        const OwnedPass run = pass(isa, compute);
+        const int64_t floats = height * width * channels;
+        Guarded input(random_values(batch * floats, 1)), together(batch * floats);
+        const OwnedWeight mixer = values(random_values(channels * 9, 2)), kernel = values(random_values(channels * 49, 3)), vector = values(random_values(channels, 4));
+        const OwnedWeight expand = matrix(random_values(hidden * channels, 5), hidden, channels, isa, compute), inner = values(random_values(hidden, 6)),
+                          contract = matrix(random_values(channels * hidden, 7), channels, hidden, isa, compute);
+        clipengine_cpu_convolution_block block{mixer.get(), vector.get(), kernel.get(), vector.get(), vector.get(), vector.get(), expand.get(), inner.get(), contract.get(), vector.get(), vector.get(), 3, 7, 1, 1e-6f};
+        clipengine_cpu_convolution_block second = block;
+        second.mixer_kernel = second.norm_weight = second.norm_bias = second.scale = nullptr;
+        const clipengine_cpu_convolution_block blocks[] = {block, second, block};
+        clipengine::ThreadPool::instance().resize(1);
+        CHECK_EQUAL(clipengine_cpu_convolution_stack(run.get(), input.data(), batch, height, width, channels, blocks, 3, together.data()), CLIPENGINE_OK);
+        for (int threads : {1, 2, 5}) {
+          clipengine::ThreadPool::instance().resize(threads);
+          Guarded split(batch * floats);
+          for (int64_t first = 0, count = 1; first < batch; first += count, ++count) {
+            CHECK_EQUAL(clipengine_cpu_convolution_stack(run.get(), input.data() + first * floats, count, height, width, channels, blocks, 3, split.data() + first * floats), CLIPENGINE_OK);
+          }
+          CHECK(split.same_bits(together));
+        }
+      }
+    }
+  }
+  clipengine::ThreadPool::instance().resize(0);
 }
 
 CLIPENGINE_TEST(patches_are_cut_in_reading_order_and_the_rest_is_dropped) {

@@ -74,6 +74,19 @@ public sealed record OperationCase(string Name, Shape[] Inputs, (Shape Shape, We
             (pass, x, w) => pass.ConvolveTokens(x[0], 9, 6, w[0], null, new() { Padding = 1, Stride = 2, Groups = 18 })),
         new("convolve tokens", [new(N, 35, 5)], [(new(7, 5, 3, 3), WeightRole.Convolution), Vector(7)],
             (pass, x, w) => pass.ConvolveTokens(x[0], 5, 7, w[0], w[1], new() { Padding = 1, Stride = 2, Activation = Activation.Gelu })),
+        new("convolution stack", [new(3, 35, 19)], [.. ConvolutionBlock(19, 3, 11), .. ConvolutionBlock(19, 5, 12)],
+            (pass, x, w) => pass.ConvolutionStack(x[0], 5, 7, [ConvolutionBlock(w), ConvolutionBlock(w[9..])])),
+        new("convolution stack, whole lines of channels", [new(5, 99, 16)], [.. ConvolutionBlock(16, 7, 20), .. ConvolutionBlock(16, 3, 8), Kernel(16, 3), Vector(16)],
+            (pass, x, w) => pass.ConvolutionStack(x[0], 9, 11, [ConvolutionBlock(w), ConvolutionBlock(w[9..], w[18], w[19])])),
+        new("convolution stack, one block without norm and scale", [new(5, 45, 16)], [Kernel(16, 3), .. Mlp(16, 8), Kernel(16, 3)],
+            (pass, x, w) => pass.ConvolutionStack(x[0], 9, 5,
+                [new() { Kernel = w[0], ExpandWeight = w[1], ExpandBias = w[2], ContractWeight = w[3], ContractBias = w[4], MixerKernel = w[5], Activation = Activation.Relu }])),
+        new("convolve tokens, depthwise with a stride", [new(N, 99, 16), new(N, 30, 16)], [(new(16, 1, 7, 7), WeightRole.Convolution), Vector(16)],
+            (pass, x, w) => pass.ConvolveTokens(x[0], 11, 9, w[0], w[1], new() { Padding = 3, Stride = 2, Groups = 16, Residual = x[1], Activation = Activation.Gelu })),
+        new("convolve tokens, depthwise with two outputs of a channel", [new(N, 99, 16)], [(new(32, 1, 7, 7), WeightRole.Convolution), Vector(32)],
+            (pass, x, w) => pass.ConvolveTokens(x[0], 11, 9, w[0], w[1], new() { Padding = 3, Stride = 2, Groups = 16, Activation = Activation.Gelu })),
+        new("convolve tokens, small and with a residual", [new(N, 35, 5), new(N, 35, 7)], [(new(7, 5, 1, 1), WeightRole.Convolution), Vector(7)],
+            (pass, x, w) => pass.ConvolveTokens(x[0], 5, 7, w[0], w[1], new() { Residual = x[1], Activation = Activation.Gelu })),
         new("token embedding without positions", [], [(new(9, W), WeightRole.EmbeddingTable)], (pass, _, w) => pass.TokenEmbedding(Ids(pass), w[0], null, null)),
         new("token embedding from a position on", [], [(new(9, W), WeightRole.EmbeddingTable), (new(T + 3, W), WeightRole.Tokens)], (pass, _, w) => pass.TokenEmbedding(Ids(pass), w[0], null, w[1], 3)),
         new("release all but one", [s_tokens], [], (pass, x, _) => Accumulated(pass, x[0])),
@@ -111,6 +124,32 @@ public sealed record OperationCase(string Name, Shape[] Inputs, (Shape Shape, We
         new("transformer block token", [s_tokens], s_block,
             (pass, x, w) => pass.TransformerBlockToken(x[0], pass.Upload([4, 1], new Shape(N)), Block(w), AttentionMask.CausalMask)),
     ];
+
+    private static (Shape Shape, WeightRole Role) Kernel(int width, int side) => (new Shape(width, 1, side, side), WeightRole.Convolution);
+
+    private static (Shape Shape, WeightRole Role)[] Mlp(int width, int hidden) =>
+        [(new(hidden, width), WeightRole.Linear), Vector(hidden), (new(width, hidden), WeightRole.Linear), Vector(width)];
+
+    /// <summary>The nine weights of <see cref="ConvolutionBlock(Weight[], Weight, Weight)"/>.</summary>
+    private static (Shape Shape, WeightRole Role)[] ConvolutionBlock(int width, int side, int hidden) =>
+        [Kernel(width, side), Vector(width), Vector(width), Vector(width), .. Mlp(width, hidden), Vector(width)];
+
+    private static ConvolutionBlock ConvolutionBlock(Weight[] w, Weight? mixer = null, Weight? mixerBias = null) => new()
+    {
+        MixerKernel = mixer,
+        MixerBias = mixerBias,
+        Kernel = w[0],
+        Bias = w[1],
+        NormWeight = w[2],
+        NormBias = w[3],
+        ExpandWeight = w[4],
+        ExpandBias = w[5],
+        ContractWeight = w[6],
+        ContractBias = w[7],
+        LayerScale = w[8],
+        Activation = Activation.Gelu,
+        Epsilon = 1e-6f,
+    };
 
     private static (Shape Shape, WeightRole Role) Vector(int length) => (new Shape(length), WeightRole.Vector);
 

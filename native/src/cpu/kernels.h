@@ -129,15 +129,19 @@ struct DepthwisePlane {
   float* output;           // [out_height, out_width]
 };
 
-// One row of a map's channels kLine at a time, each past its own kernel: what a map that is kept as tokens is copied into first.
+// One row of the outputs of a map whose channels lie side by side, each past its own kernel. What lies outside the map is left out.
 struct DepthwiseLines {
-  const float* plane;      // [rows, columns, kLine], the first row that the kernel sees; columns that are padding are there
-  int64_t columns;
-  const float* kernel;     // [kernel_height, kernel_width, kLine]
-  int64_t kernel_height, kernel_width, stride;
-  const float* bias;       // [kLine]
+  const float* input;      // the first pixel of the first row that the kernel sees
+  int64_t columns;         // pixels of a row
+  int64_t pixel_step, row_step;  // floats from pixel to pixel, from row to row
+  int64_t channels;        // of the output, a multiple of kLine
+  bool twice;              // whether outputs 2 c and 2 c + 1 look at channel c of the input, else output c
+  const float* kernel;     // of kLine channels at a time, kernel_step apart, the rows that are seen: [kernel_height, kernel_width, kLine]
+  const float* bias;       // [kLine] at a time, kernel_step apart
+  int64_t kernel_step;
+  int64_t kernel_height, kernel_width, stride, padding;  // padding: columns left of the map
   int64_t out_width;
-  float* output;           // [out_width, output_stride]; kLine of each are written
+  float* output;           // [out_width, output_stride]; channels of each are written
   int64_t output_stride;
 };
 

@@ -31,12 +31,60 @@ int64_t deal(int64_t units, int64_t least, int64_t threads, int64_t* borders) {
   return count;
 }
 
+PackRows packing(const TiledRows& tiled, const float* input, int64_t input_stride, const Weight& weight, const Norm& norm) {
+  PackRows call{};
+  call.input = input;
+  call.input_stride = input_stride;
+  call.rows = tiled.rows;
+  call.tiles = tiled.tiles;
+  call.depth = weight.depth;
+  call.tile_to = tiled.tiles;
+  call.norm_weight = norm.weight;
+  call.norm_bias = norm.bias;
+  call.epsilon = norm.epsilon;
+  call.precision = weight.precision;
+  call.output = tiled.data;
+  call.words = tiled.words;
+  call.row_scales = tiled.scales;
+  return call;
+}
+
+Product product_of(const TiledRows& rows, const Weight& weight, const Finish& finish) {
+  Product call{};
+  call.rows_data = rows.data;
+  call.rows = rows.rows;
+  call.tiles = rows.tiles;
+  call.words = rows.words;
+  call.depth_words = weight.depth_words;
+  call.panels = weight.data.data();
+  call.columns = weight.columns;
+  call.precision = weight.precision;
+  call.row_scales = rows.scales;
+  if (weight.precision == Precision::Int8) {
+    call.column_scales = weight.column_scales.as<float>();
+    call.column_sums = weight.column_sums.as<int32_t>();
+  }
+  call.finish = finish;
+  return call;
+}
+
+// Panels that are multiplied one behind the other.
+int64_t panels_together(const Weight& weight, int64_t panels) { return weight.depth_words > weight.kernels->depth_block ? std::min(panels, kWaitingPanels) : panels; }
+
+int64_t scratch_words(const Weight& weight, int64_t tiles, int64_t together) {
+  return round_up(product_scratch_words(*weight.kernels, weight.precision, tiles, together, weight.depth_words), kLine);
+}
+
 }  // namespace
+
+void resize_rows(TiledRows& tiled, int64_t rows, const Weight& weight) {
+  tiled.rows = rows;
+  tiled.tiles = divide_up(rows, tile_rows_of(*weight.kernels, weight.precision));
+}
 
 TiledRows allocate_rows(Pass& pass, int64_t rows, const Weight& weight) {
   TiledRows tiled;
-  tiled.rows = rows;
-  tiled.tiles = divide_up(rows, tile_rows_of(*weight.kernels, weight.precision));
+  resize_rows(tiled, rows, weight);
   tiled.depth = weight.depth;
   tiled.words = words_of(weight.depth, weight.precision, weight.kernels->bf16_pairs);
   tiled.precision = weight.precision;
@@ -54,21 +102,9 @@ TiledRows pack(Pass& pass, const float* input, int64_t input_stride, int64_t row
   const int64_t buffer = weight.precision == Precision::Int8 ? tiled.words * 4 : 0;
   float* buffers = pass.arena.allocate_array<float>(buffer * threads);
   parallel_for(chunks, [&](int64_t chunk, int worker) {
-    PackRows call{};
-    call.input = input;
-    call.input_stride = input_stride;
-    call.rows = rows;
-    call.tiles = tiled.tiles;
-    call.depth = weight.depth;
+    PackRows call = packing(tiled, input, input_stride, weight, norm);
     call.tile_from = tiled.tiles * chunk / chunks;
     call.tile_to = tiled.tiles * (chunk + 1) / chunks;
-    call.norm_weight = norm.weight;
-    call.norm_bias = norm.bias;
-    call.epsilon = norm.epsilon;
-    call.precision = weight.precision;
-    call.output = tiled.data;
-    call.words = tiled.words;
-    call.row_scales = tiled.scales;
     call.row_buffer = buffers + worker * buffer;
     weight.kernels->pack_rows(call);
   }, static_cast<int>(threads));
@@ -82,10 +118,10 @@ void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Fin
   const int64_t panels = divide_up(std::min(column_to, weight.columns), kernels.panel_columns) - first_panel;
   const int64_t row_bytes = std::min(rows.words, kernels.depth_block) * 4;
   const int64_t row_chunks = std::min(rows.tiles, divide_up(rows.rows * row_bytes, kChunkBytes));
-  const int64_t together = weight.depth_words > kernels.depth_block ? std::min(panels, kWaitingPanels) : panels;
+  const int64_t together = panels_together(weight, panels);
 
   Scratch scratch(pass.arena);
-  const int64_t words = round_up(product_scratch_words(kernels, rows.precision, divide_up(rows.tiles, row_chunks), together, weight.depth_words), kLine);
+  const int64_t words = scratch_words(weight, divide_up(rows.tiles, row_chunks), together);
   uint32_t* scratches = pass.arena.allocate_array<uint32_t>(words * threads);
   // A unit is a panel times a chunk of rows, a chunk of rows' panels side by side. Of few rows a panel's memory is the work.
   const int64_t units = row_chunks * panels;
@@ -93,21 +129,7 @@ void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Fin
   int64_t* borders = pass.arena.allocate_array<int64_t>(units + 1);
   const int64_t chunks = deal(units, divide_up(kWorthSharing, panel_work), threads, borders);
   parallel_for(chunks, [&](int64_t chunk, int worker) {
-    Product call{};
-    call.rows_data = rows.data;
-    call.rows = rows.rows;
-    call.tiles = rows.tiles;
-    call.words = rows.words;
-    call.depth_words = weight.depth_words;
-    call.panels = weight.data.data();
-    call.columns = weight.columns;
-    call.precision = weight.precision;
-    call.row_scales = rows.scales;
-    if (weight.precision == Precision::Int8) {
-      call.column_scales = weight.column_scales.as<float>();
-      call.column_sums = weight.column_sums.as<int32_t>();
-    }
-    call.finish = finish;
+    Product call = product_of(rows, weight, finish);
     call.scratch = scratches + worker * words;
     for (int64_t unit = borders[chunk]; unit < borders[chunk + 1];) {
       const int64_t row_chunk = unit / panels, panel = unit % panels;
@@ -120,6 +142,72 @@ void multiply(Pass& pass, const TiledRows& rows, const Weight& weight, const Fin
       unit += here;
     }
   }, static_cast<int>(threads));
+}
+
+OwnProduct allocate_product(Pass& pass, int64_t rows, const Weight& weight) {
+  OwnProduct product;
+  product.rows = allocate_rows(pass, rows, weight);
+  if (weight.precision == Precision::Int8) product.row_buffer = pass.arena.allocate_array<float>(product.rows.words * 4);
+  product.scratch = pass.arena.allocate_array<uint32_t>(scratch_words(weight, product.rows.tiles, panels_together(weight, weight.panels())));
+  return product;
+}
+
+void pack_own(OwnProduct& product, const float* input, int64_t input_stride, int64_t rows, const Weight& weight, const Norm& norm) {
+  resize_rows(product.rows, rows, weight);
+  PackRows call = packing(product.rows, input, input_stride, weight, norm);
+  call.row_buffer = product.row_buffer;
+  weight.kernels->pack_rows(call);
+}
+
+void multiply_own(const OwnProduct& product, const Weight& weight, const Finish& finish) {
+  Product call = product_of(product.rows, weight, finish);
+  call.tile_to = product.rows.tiles;
+  call.scratch = product.scratch;
+  const int64_t panels = weight.panels(), together = panels_together(weight, panels);
+  for (int64_t panel = 0; panel < panels; panel += together) {
+    call.panel_from = panel;
+    call.panel_to = std::min(panels, panel + together);
+    weight.kernels->product(call);
+  }
+}
+
+Finish Mlp::finish_hidden(const TiledRows& hidden) const {
+  Finish finish{};
+  finish.bias = values_of(expand_bias);
+  finish.activation = activation;
+  finish.output = static_cast<float*>(hidden.data);
+  finish.output_words = hidden.words;
+  finish.output_bf16 = contract->precision == Precision::BFloat16;
+  return finish;
+}
+
+Finish Mlp::finish_output(const float* residual, float* output) const {
+  Finish finish{};
+  finish.bias = values_of(contract_bias);
+  finish.scale = values_of(scale);
+  finish.residual = residual;
+  finish.residual_stride = contract->columns;
+  finish.output = output;
+  finish.output_stride = contract->columns;
+  return finish;
+}
+
+void run_mlp(Pass& pass, const Mlp& mlp, const float* input, int64_t rows, const float* residual, float* output) {
+  Scratch scratch(pass.arena);
+  const Weight &expand = *mlp.expand, &contract = *mlp.contract;
+  const TiledRows normed = pack(pass, input, expand.depth, rows, expand, mlp.norm);
+  TiledRows hidden;
+  if (mlp.is_direct()) {
+    hidden = allocate_rows(pass, rows, contract);
+    multiply(pass, normed, expand, mlp.finish_hidden(hidden));
+  } else {
+    Finish finish = mlp.finish_hidden(hidden);
+    finish.output = pass.arena.allocate_array<float>(rows * expand.columns);
+    finish.output_stride = expand.columns;
+    multiply(pass, normed, expand, finish);
+    hidden = pack(pass, finish.output, expand.columns, rows, contract);
+  }
+  multiply(pass, hidden, contract, mlp.finish_output(residual, output));
 }
 
 }  // namespace clipengine::cpu

@@ -1,10 +1,11 @@
-// Operations that move tokens: bound by memory, plain loops on the calling thread.
+// Operations that move tokens: bound by memory, plain loops.
 #include <algorithm>
 #include <cstring>
 #include <string>
 
 #include "clipengine_cpu.h"
 #include "core/status.h"
+#include "core/thread_pool.h"
 #include "cpu/pass.h"
 #include "cpu/weight.h"
 
@@ -77,12 +78,12 @@ extern "C" clipengine_status clipengine_cpu_select_tokens(clipengine_cpu_pass*, 
 
 extern "C" clipengine_status clipengine_cpu_mean_tokens(clipengine_cpu_pass*, const float* tokens, int64_t batch, int64_t count, int64_t width, float* output) noexcept {
   return clipengine::guard([&] {
-    for (int64_t n = 0; n < batch; ++n) {
+    clipengine::parallel_for(batch, [&](int64_t n, int) {
       float* sum = output + n * width;
       copy_row(tokens + n * count * width, width, sum);
       for (int64_t t = 1; t < count; ++t) add_row(sum, tokens + (n * count + t) * width, width, sum);
       for (int64_t i = 0; i < width; ++i) sum[i] /= static_cast<float>(count);
-    }
+    });
   });
 }
 
@@ -95,13 +96,18 @@ extern "C" clipengine_status clipengine_cpu_copy_runs(clipengine_cpu_pass*, cons
 
 extern "C" clipengine_status clipengine_cpu_transpose(clipengine_cpu_pass*, const float* input, int64_t batch, int64_t rows, int64_t columns, float* output) noexcept {
   return clipengine::guard([&] {
-    constexpr int64_t kBlock = 16;
-    for (int64_t n = 0; n < batch; ++n, input += rows * columns, output += rows * columns) {
-      for (int64_t r = 0; r < rows; r += kBlock) {
+    constexpr int64_t kBlock = 16, kTogether = 32768;
+    const int64_t blocks = clipengine::cpu::divide_up(rows, kBlock), blocks_each = std::max<int64_t>(1, kTogether / (kBlock * std::max<int64_t>(1, columns)));
+    const int64_t chunks = clipengine::cpu::divide_up(blocks, blocks_each);
+    clipengine::parallel_for(batch * chunks, [&](int64_t chunk, int) {
+      const int64_t n = chunk / chunks, first = chunk % chunks * blocks_each * kBlock, last = std::min(rows, first + blocks_each * kBlock);
+      const float* from = input + n * rows * columns;
+      float* to = output + n * rows * columns;
+      for (int64_t r = first; r < last; r += kBlock) {
         for (int64_t c = 0; c < columns; ++c) {
-          for (int64_t i = r; i < std::min(rows, r + kBlock); ++i) output[c * rows + i] = input[i * columns + c];
+          for (int64_t i = r; i < std::min(last, r + kBlock); ++i) to[c * rows + i] = from[i * columns + c];
         }
       }
-    }
+    });
   });
 }

@@ -72,7 +72,7 @@ void run_block(Pass& pass, const clipengine_cpu_block& call, int64_t first, int6
   const int64_t width = call.width, tokens = call.tokens, rows = count * tokens;
   const float* input = call.input + first * tokens * width;
   float* output = call.output + first * tokens * width;
-  const Weight &in = *call.in_weight, &out = *call.out_weight, &expand = *call.expand_weight, &contract = *call.contract_weight;
+  const Weight &in = *call.in_weight, &out = *call.out_weight;
 
   const TiledRows normed = pack(pass, input, width, rows, in, {values_of(call.norm1_weight), values_of(call.norm1_bias), call.epsilon});
   float* projected = pass.arena.allocate_array<float>(rows * 3 * width);
@@ -108,33 +108,15 @@ void run_block(Pass& pass, const clipengine_cpu_block& call, int64_t first, int6
   finish.output_stride = width;
   multiply(pass, pack(pass, attention.output, width, rows, out), out, finish);
 
-  const TiledRows normed_again = pack(pass, middle, width, rows, expand, {values_of(call.norm2_weight), values_of(call.norm2_bias), call.epsilon});
-  finish = {};
-  finish.bias = values_of(call.expand_bias);
-  finish.activation = static_cast<Activation>(call.activation);
-  // What the next product reads is written where it reads it; only bytes, whose scale a whole row decides, go through rows.
-  const bool direct = contract.precision != Precision::Int8 && tile_rows_of(*expand.kernels, expand.precision) == tile_rows_of(*contract.kernels, contract.precision);
-  TiledRows hidden;
-  if (direct) {
-    hidden = allocate_rows(pass, rows, contract);
-    finish.output = static_cast<float*>(hidden.data);
-    finish.output_words = hidden.words;
-    finish.output_bf16 = contract.precision == Precision::BFloat16;
-  } else {
-    finish.output = pass.arena.allocate_array<float>(rows * expand.columns);
-    finish.output_stride = expand.columns;
-  }
-  multiply(pass, normed_again, expand, finish);
-  if (!direct) hidden = pack(pass, finish.output, expand.columns, rows, contract);
-
-  finish = {};
-  finish.bias = values_of(call.contract_bias);
-  finish.scale = values_of(call.scale2);
-  finish.residual = middle;
-  finish.residual_stride = width;
-  finish.output = output;
-  finish.output_stride = width;
-  multiply(pass, hidden, contract, finish);
+  Mlp mlp{};
+  mlp.norm = {values_of(call.norm2_weight), values_of(call.norm2_bias), call.epsilon};
+  mlp.expand = call.expand_weight;
+  mlp.expand_bias = call.expand_bias;
+  mlp.activation = static_cast<Activation>(call.activation);
+  mlp.contract = call.contract_weight;
+  mlp.contract_bias = call.contract_bias;
+  mlp.scale = call.scale2;
+  run_mlp(pass, mlp, middle, rows, middle, output);
 }
 
 }  // namespace

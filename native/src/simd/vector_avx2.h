@@ -8,6 +8,10 @@ static inline __m256i first_lanes(int64_t count) {
 }
 static inline Vector load(const float* p) { return _mm256_loadu_ps(p); }
 static inline Vector load_first(const float* p, int64_t count) { return _mm256_maskload_ps(p, first_lanes(count)); }
+// kWidth / 2 floats, each twice.
+static inline Vector load_twice(const float* p) {
+  return _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
+}
 static inline void store(float* p, Vector v) { _mm256_storeu_ps(p, v); }
 static inline void store_first(float* p, Vector v, int64_t count) { _mm256_maskstore_ps(p, first_lanes(count), v); }
 static inline Vector spread(float x) { return _mm256_set1_ps(x); }

@@ -6,6 +6,11 @@ constexpr int64_t kWidth = 16;
 static inline __mmask16 first_lanes(int64_t count) { return static_cast<__mmask16>((1u << count) - 1u); }
 static inline Vector load(const float* p) { return _mm512_loadu_ps(p); }
 static inline Vector load_first(const float* p, int64_t count) { return _mm512_maskz_loadu_ps(first_lanes(count), p); }
+// kWidth / 2 floats, each twice.
+static inline Vector load_twice(const float* p) {
+  const __m512i order = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+  return _mm512_permutexvar_ps(order, _mm512_castps256_ps512(_mm256_loadu_ps(p)));
+}
 static inline void store(float* p, Vector v) { _mm512_storeu_ps(p, v); }
 static inline void store_first(float* p, Vector v, int64_t count) { _mm512_mask_storeu_ps(p, first_lanes(count), v); }
 static inline Vector spread(float x) { return _mm512_set1_ps(x); }

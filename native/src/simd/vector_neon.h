@@ -11,6 +11,11 @@ static inline Vector load_first(const float* p, int64_t count) {
   if (count > 2) v = vld1q_lane_f32(p + 2, v, 2);
   return v;
 }
+// kWidth / 2 floats, each twice.
+static inline Vector load_twice(const float* p) {
+  const float32x2_t two = vld1_f32(p);
+  return vcombine_f32(vdup_lane_f32(two, 0), vdup_lane_f32(two, 1));
+}
 static inline void store(float* p, Vector v) { vst1q_f32(p, v); }
 static inline void store_first(float* p, Vector v, int64_t count) {
   if (count > 0) vst1q_lane_f32(p, v, 0);

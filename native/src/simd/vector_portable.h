@@ -15,6 +15,8 @@ static inline Vector load_first(const float* p, int64_t count) {
   for (int64_t i = 0; i < count; ++i) v[i] = p[i];
   return v;
 }
+// kWidth / 2 floats, each twice.
+static inline Vector load_twice(const float* p) { return Vector{p[0], p[0], p[1], p[1]}; }
 static inline void store(float* p, Vector v) { __builtin_memcpy(p, &v, sizeof v); }
 static inline void store_first(float* p, Vector v, int64_t count) {
   for (int64_t i = 0; i < count; ++i) p[i] = v[i];

@@ -153,6 +153,10 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuConvolveTokens(nint pass, in CpuConvolution call, long depthwiseOutputs);
 
+    [LibraryImport(Library, EntryPoint = "clipengine_cpu_convolution_stack")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static unsafe partial NativeStatus CpuConvolutionStack(nint pass, nint input, long batch, long height, long width, long channels, CpuConvolutionBlock* blocks, long count, nint output);
+
     [LibraryImport(Library, EntryPoint = "clipengine_cpu_average_pool")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial NativeStatus CpuAveragePool(nint pass, nint input, long maps, long height, long width, long size, long stride, long padding, nint output);
@@ -266,5 +270,25 @@ internal static unsafe partial class NativeMethods
         public long Stride;
         public long Padding;
         public long Activation;
+    }
+    /// <summary><c>clipengine_cpu_convolution_block</c>.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct CpuConvolutionBlock
+    {
+        public nint MixerKernel;
+        public nint MixerBias;
+        public nint Kernel;
+        public nint Bias;
+        public nint NormWeight;
+        public nint NormBias;
+        public nint ExpandWeight;
+        public nint ExpandBias;
+        public nint ContractWeight;
+        public nint ContractBias;
+        public nint Scale;
+        public long MixerSide;
+        public long Side;
+        public int Activation;
+        public float Epsilon;
     }
 }

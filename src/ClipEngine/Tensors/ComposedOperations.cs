@@ -45,6 +45,25 @@ internal static class ComposedOperations
         return pass.LeaveScope(mark, pass.MapToTokens(map));
     }
 
+    /// <summary><see cref="IPass.ConvolutionStack"/>.</summary>
+    public static Tensor ConvolutionStack(IPass pass, in Tensor tokens, int height, int width, ReadOnlySpan<ConvolutionBlock> blocks)
+    {
+        OperationShapes.ConvolutionStack(tokens, height, width, blocks);
+        long mark = pass.EnterScope();
+        Tensor x = tokens;
+        foreach (ConvolutionBlock block in blocks)
+        {
+            Tensor mixed = block.MixerKernel is null ? x : pass.ConvolveTokens(x, height, width, block.MixerKernel, block.MixerBias, ConvolutionBlock.OptionsOf(block.MixerKernel));
+            Tensor y = pass.ConvolveTokens(mixed, height, width, block.Kernel, block.Bias, ConvolutionBlock.OptionsOf(block.Kernel));
+            if (block.NormWeight is not null)
+                y = pass.LayerNorm(y, block.NormWeight, block.NormBias!, block.Epsilon);
+            y = pass.Linear(y, block.ExpandWeight, block.ExpandBias, new Epilogue { Activation = block.Activation });
+            x = pass.ReleaseAllBut(mark, pass.Linear(y, block.ContractWeight, block.ContractBias, new Epilogue { Scale = block.LayerScale, Residual = mixed }));
+        }
+
+        return pass.LeaveScope(mark, x);
+    }
+
     private static Tensor Attend(IPass pass, in Tensor input, TransformerBlock block, in AttentionMask mask)
     {
         Tensor normed = block.NormPlacement == NormPlacement.Before ? pass.LayerNorm(input, block.Norm1Weight, block.Norm1Bias, block.Epsilon) : input;

@@ -180,6 +180,18 @@ public interface IPass : IDisposable
     Tensor ConvolveTokens(in Tensor tokens, int height, int width, Weight kernel, Weight? bias, in ConvolutionOptions options) =>
         ComposedOperations.ConvolveTokens(this, tokens, height, width, kernel, bias, options);
 
+    /// <summary>
+    /// Blocks one behind the other over a feature map that is kept as tokens: x = mixer(x), where a block has one, then
+    /// x + scale * contract(activation(expand(norm(convolution(x))))). Backends may replace it with a fused one.
+    /// </summary>
+    /// <param name="tokens"><c>[n, height * width, w]</c>.</param>
+    /// <param name="height">Rows of the map.</param>
+    /// <param name="width">Columns of the map.</param>
+    /// <param name="blocks">At least one.</param>
+    /// <returns><c>[n, height * width, w]</c>.</returns>
+    Tensor ConvolutionStack(in Tensor tokens, int height, int width, ReadOnlySpan<ConvolutionBlock> blocks) =>
+        ComposedOperations.ConvolutionStack(this, tokens, height, width, blocks);
+
     /// <summary>Mean over squares; rows and columns beyond the last whole square are dropped. What lies outside the image is not counted.</summary>
     /// <param name="input"><c>[n, channels, height, width]</c>.</param>
     /// <param name="size">Side of the square, in pixels.</param>

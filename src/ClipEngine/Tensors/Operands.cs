@@ -105,6 +105,52 @@ public readonly record struct ConvolutionOptions()
     public Activation Activation { get; init; }
 }
 
+/// <summary>The weights of a block of a depthwise convolution and an MLP over the channels, ConvNeXt's (arXiv:2201.03545) and FastViT's (arXiv:2303.14189).</summary>
+public sealed class ConvolutionBlock
+{
+    /// <summary><see cref="WeightRole.Convolution"/> <c>[w, 1, side, side]</c> with an odd side: what the block's input goes through first. Null for nothing.</summary>
+    public Weight? MixerKernel { get; init; }
+
+    /// <summary><c>[w]</c>, or null.</summary>
+    public Weight? MixerBias { get; init; }
+
+    /// <summary><see cref="WeightRole.Convolution"/> <c>[w, 1, side, side]</c> with an odd side.</summary>
+    public required Weight Kernel { get; init; }
+
+    /// <summary><c>[w]</c>, or null.</summary>
+    public Weight? Bias { get; init; }
+
+    /// <summary><c>[w]</c> of a layer norm behind the convolution, or null for none.</summary>
+    public Weight? NormWeight { get; init; }
+
+    /// <summary><c>[w]</c>, with <see cref="NormWeight"/>.</summary>
+    public Weight? NormBias { get; init; }
+
+    /// <summary><c>[hidden, w]</c>.</summary>
+    public required Weight ExpandWeight { get; init; }
+
+    /// <summary><c>[hidden]</c>.</summary>
+    public required Weight ExpandBias { get; init; }
+
+    /// <summary><c>[w, hidden]</c>.</summary>
+    public required Weight ContractWeight { get; init; }
+
+    /// <summary><c>[w]</c>.</summary>
+    public required Weight ContractBias { get; init; }
+
+    /// <summary><c>[w]</c>, or null.</summary>
+    public Weight? LayerScale { get; init; }
+
+    /// <summary>The MLP's non-linearity.</summary>
+    public required Activation Activation { get; init; }
+
+    /// <summary>The layer norm's epsilon.</summary>
+    public float Epsilon { get; init; }
+
+    /// <summary>How a convolution goes over a map: the result has the map's size.</summary>
+    internal static ConvolutionOptions OptionsOf(Weight kernel) => new() { Padding = (int)(kernel.Shape[^1] / 2), Groups = (int)kernel.Shape[0] };
+}
+
 /// <summary>The weights of one transformer block, by the names of the field; checkpoint keys stand in the models.</summary>
 public sealed class TransformerBlock
 {

@@ -278,6 +278,41 @@ public static class OperationShapes
         return input.Shape;
     }
 
+    /// <summary>Checks <see cref="IPass.ConvolutionStack"/>.</summary>
+    public static Shape ConvolutionStack(in Tensor tokens, int height, int width, ReadOnlySpan<ConvolutionBlock> blocks)
+    {
+        if (blocks.IsEmpty)
+            throw new ArgumentException("A stack has at least one block.", nameof(blocks));
+        Rank(tokens, 3, nameof(tokens));
+        foreach (ConvolutionBlock block in blocks)
+            ConvolutionBlock(tokens, height, width, block);
+        return tokens.Shape;
+    }
+
+    private static void ConvolutionBlock(in Tensor tokens, int height, int width, ConvolutionBlock block)
+    {
+        ArgumentNullException.ThrowIfNull(block);
+        long channels = tokens.Shape[2], hidden = block.ExpandWeight.Shape[0];
+        SameSize(tokens, block.Kernel, block.Bias);
+        if (block.MixerKernel is not null)
+            SameSize(tokens, block.MixerKernel, block.MixerBias);
+        if ((block.NormWeight is null) != (block.NormBias is null))
+            throw new ArgumentException("A norm has a weight and a bias.", nameof(block));
+        Matrix(block.ExpandWeight, hidden, channels);
+        Matrix(block.ContractWeight, channels, hidden);
+        Vector(block.NormWeight, channels);
+        Vector(block.NormBias, channels);
+        Vector(block.ExpandBias, hidden);
+        Vector(block.ContractBias, channels);
+        Vector(block.LayerScale, channels);
+
+        void SameSize(in Tensor tokens, Weight kernel, Weight? bias)
+        {
+            if (ConvolveTokens(tokens, height, width, kernel, bias, Tensors.ConvolutionBlock.OptionsOf(kernel)) != (height, width) || kernel.Shape[0] != channels)
+                throw new ArgumentException($"A block's convolutions have one output for every channel and an odd side; found {kernel.Shape}.", nameof(block));
+        }
+    }
+
     private static Shape Convolution(in Shape shape, Weight kernel, Weight? bias, in ConvolutionOptions options)
     {
         ArgumentNullException.ThrowIfNull(kernel);

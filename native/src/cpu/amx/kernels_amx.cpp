@@ -15,6 +15,7 @@ constexpr int64_t kAhead = 24;       // words between reading a panel and asking
 #include "cpu/isa/dots_avx512.h"
 #include "cpu/isa/math_body.h"
 #include "cpu/isa/rows_body.h"
+#include "cpu/isa/depthwise_body.h"
 #include "cpu/isa/product_body.h"
 #include "cpu/isa/attention_body.h"
 #include "cpu/amx/tiles_hardware.h"

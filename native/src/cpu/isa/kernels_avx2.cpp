@@ -51,6 +51,7 @@ struct ByteDot {
 
 #include "cpu/isa/math_body.h"
 #include "cpu/isa/rows_body.h"
+#include "cpu/isa/depthwise_body.h"
 #include "cpu/isa/product_body.h"
 #include "cpu/isa/attention_body.h"
 }  // namespace

@@ -9,6 +9,7 @@ namespace {
 #include "cpu/isa/dots_neon.h"
 #include "cpu/isa/math_body.h"
 #include "cpu/isa/rows_body.h"
+#include "cpu/isa/depthwise_body.h"
 #include "cpu/isa/product_body.h"
 #include "cpu/isa/attention_body.h"
 }  // namespace

@@ -12,6 +12,7 @@ constexpr bool kBf16Pairs = false;
 #include "cpu/isa/dots_portable.h"
 #include "cpu/isa/math_body.h"
 #include "cpu/isa/rows_body.h"
+#include "cpu/isa/depthwise_body.h"
 #include "cpu/isa/product_body.h"
 #include "cpu/isa/attention_body.h"
 }  // namespace

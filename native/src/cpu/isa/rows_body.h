@@ -100,65 +100,6 @@ static void multiply_arrays(const float* left, const float* right, float* output
   for (int64_t i = 0; i < count; i += kWidth) store_up_to(output + i, multiply(load_up_to(left + i, count - i), load_up_to(right + i, count - i)), count - i);
 }
 
-// Two vectors of outputs at a time, so that their chains overlap; each is one chain over the kernel in its order.
-static void depthwise(const DepthwisePlane& call) {
-  const int64_t row_step = call.stride * call.phase_width;
-  for (int64_t y = 0; y < call.out_height; ++y) {
-    const float* top = call.plane + y * call.stride * row_step;
-    float* output = call.output + y * call.out_width;
-    for (int64_t x = 0; x < call.out_width; x += 2 * kWidth) {
-      Vector sum = spread(call.bias), more = sum;
-      const float* kernel = call.kernel;
-      for (int64_t ky = 0; ky < call.kernel_height; ++ky) {
-        const float* row = top + ky * row_step + x;
-        for (int64_t kx = 0; kx < call.kernel_width; ++kx, ++kernel) {
-          const float* p = row + kx % call.stride * call.phase_width + kx / call.stride;
-          const Vector weight = spread(*kernel);
-          sum = multiply_add(weight, load(p), sum);
-          more = multiply_add(weight, load(p + kWidth), more);
-        }
-      }
-      store_up_to(output + x, sum, call.out_width - x);
-      if (call.out_width - x > kWidth) store_up_to(output + x + kWidth, more, call.out_width - x - kWidth);
-    }
-  }
-}
-
-// kCount neighbouring pixels of one vector of channels: as many chains, each over the kernel in its order.
-template <int kCount>
-static inline void depthwise_pixels(const DepthwiseLines& call, int64_t x, int64_t lane) {
-  const int64_t step = call.stride * kLine;
-  Vector sums[kCount];
-  for (int i = 0; i < kCount; ++i) sums[i] = load(call.bias + lane);
-  const float* weight = call.kernel + lane;
-  const float* row = call.plane + x * step + lane;
-  for (int64_t ky = 0; ky < call.kernel_height; ++ky, row += call.columns * kLine) {
-    const float* p = row;
-    for (int64_t kx = 0; kx < call.kernel_width; ++kx, p += kLine, weight += kLine) {
-      const Vector w = load(weight);
-      for (int i = 0; i < kCount; ++i) sums[i] = multiply_add(w, load(p + i * step), sums[i]);
-    }
-  }
-  for (int i = 0; i < kCount; ++i) store(call.output + (x + i) * call.output_stride + lane, sums[i]);
-}
-
-static void depthwise_lines(const DepthwiseLines& call) {
-  for (int64_t lane = 0; lane < kLine; lane += kWidth) {
-    int64_t x = 0;
-    for (; x + 8 <= call.out_width; x += 8) depthwise_pixels<8>(call, x, lane);
-    switch (call.out_width - x) {
-      case 7: depthwise_pixels<7>(call, x, lane); break;
-      case 6: depthwise_pixels<6>(call, x, lane); break;
-      case 5: depthwise_pixels<5>(call, x, lane); break;
-      case 4: depthwise_pixels<4>(call, x, lane); break;
-      case 3: depthwise_pixels<3>(call, x, lane); break;
-      case 2: depthwise_pixels<2>(call, x, lane); break;
-      case 1: depthwise_pixels<1>(call, x, lane); break;
-      default: break;
-    }
-  }
-}
-
 // Scales one row of floats, padded with zeros to whole lines of bytes, to bytes. largest: of their magnitudes.
 static inline void quantize_row(const float* row, float largest, uint8_t* out, int64_t lines, int64_t line_step, float* scale) {
   *scale = largest / 127.0f;

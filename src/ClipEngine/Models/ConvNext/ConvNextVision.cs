@@ -32,7 +32,7 @@ internal sealed class ConvNextVision : IImageTower
         _stages = new Stage[tower.Depths.Length];
         for (int stage = 0; stage < _stages.Length; stage++)
         {
-            _stages[stage] = new Stage(trunk.Scope($"stages.{stage}"), width, tower.Widths[stage], tower.Depths[stage], isHalved: stage > 0);
+            _stages[stage] = new Stage(trunk.Scope($"stages.{stage}"), width, tower.Widths[stage], tower.Depths[stage], tower.Epsilon, isHalved: stage > 0);
             width = tower.Widths[stage];
         }
 
@@ -56,12 +56,11 @@ internal sealed class ConvNextVision : IImageTower
         {
             if (stage.IsHalved)
             {
-                x = pass.ReleaseAllBut(mark, stage.Halve(pass, x, height, width, epsilon));                     // a quarter of the pixels, the next width
+                x = stage.Halve(pass, x, height, width, epsilon);                                               // a quarter of the pixels, the next width
                 (height, width) = (height / 2, width / 2);
             }
 
-            foreach (Block block in stage.Blocks)
-                x = pass.ReleaseAllBut(mark, block.Forward(pass, x, height, width, epsilon));
+            x = pass.ReleaseAllBut(mark, pass.ConvolutionStack(x, height, width, stage.Blocks));
         }
 
         x = pass.LayerNorm(pass.MeanTokens(x), _headNormWeight, _headNormBias, epsilon);                        // [n, 1, widths[^1]]
@@ -73,7 +72,7 @@ internal sealed class ConvNextVision : IImageTower
     {
         private readonly Weight? _normWeight, _normBias, _kernel, _bias;
 
-        public Stage(WeightReader weights, int inputs, int outputs, int depth, bool isHalved)
+        public Stage(WeightReader weights, int inputs, int outputs, int depth, float epsilon, bool isHalved)
         {
             IsHalved = isHalved;
             if (isHalved)
@@ -84,14 +83,14 @@ internal sealed class ConvNextVision : IImageTower
                 _bias = weights.Read("downsample.1.bias", WeightRole.Vector, outputs);
             }
 
-            Blocks = new Block[depth];
+            Blocks = new ConvolutionBlock[depth];
             for (int block = 0; block < depth; block++)
-                Blocks[block] = new Block(weights.Scope($"blocks.{block}"), outputs);
+                Blocks[block] = ReadBlock(weights.Scope($"blocks.{block}"), outputs, epsilon);
         }
 
         public bool IsHalved { get; }
 
-        public Block[] Blocks { get; }
+        public ConvolutionBlock[] Blocks { get; }
 
         /// <summary>Enqueues the halving; the caller releases what is not its result, once and not twice.</summary>
         public Tensor Halve(IPass pass, in Tensor x, int height, int width, float epsilon)
@@ -99,37 +98,25 @@ internal sealed class ConvNextVision : IImageTower
             Tensor map = pass.TokensToMap(pass.LayerNorm(x, _normWeight!, _normBias!, epsilon), height, width); // [n, inputs, h, w]
             return pass.PatchEmbedding(map, _kernel!, _bias);                                                   // [n, h w / 4, outputs]
         }
-    }
 
-    /// <summary>x + gamma * mlp(norm(convolution(x))).</summary>
-    private sealed class Block
-    {
-        private const int Side = 7, MlpRatio = 4;
-
-        private readonly Weight _kernel, _bias, _normWeight, _normBias, _expandWeight, _expandBias, _contractWeight, _contractBias, _scale;
-        private readonly int _width;
-
-        public Block(WeightReader weights, int width)
+        /// <summary>x + gamma * mlp(norm(convolution(x))).</summary>
+        private static ConvolutionBlock ReadBlock(WeightReader weights, int width, float epsilon)
         {
-            _width = width;
-            _kernel = weights.Read("conv_dw.weight", WeightRole.Convolution, width, 1, Side, Side);
-            _bias = weights.Read("conv_dw.bias", WeightRole.Vector, width);
-            _normWeight = weights.Read("norm.weight", WeightRole.Vector, width);
-            _normBias = weights.Read("norm.bias", WeightRole.Vector, width);
-            _expandWeight = weights.Read("mlp.fc1.weight", WeightRole.Linear, MlpRatio * width, width);
-            _expandBias = weights.Read("mlp.fc1.bias", WeightRole.Vector, MlpRatio * width);
-            _contractWeight = weights.Read("mlp.fc2.weight", WeightRole.Linear, width, MlpRatio * width);
-            _contractBias = weights.Read("mlp.fc2.bias", WeightRole.Vector, width);
-            _scale = weights.Read("gamma", WeightRole.Vector, width);
-        }
-
-        /// <summary>Enqueues the block; the caller releases what is not its result.</summary>
-        public Tensor Forward(IPass pass, in Tensor x, int height, int width, float epsilon)
-        {
-            Tensor y = pass.ConvolveTokens(x, height, width, _kernel, _bias, new() { Padding = Side / 2, Groups = _width });    // [n, h w, width]
-            y = pass.LayerNorm(y, _normWeight, _normBias, epsilon);
-            y = pass.Linear(y, _expandWeight, _expandBias, new Epilogue { Activation = Activation.Gelu });                      // [n, h w, 4 width]
-            return pass.Linear(y, _contractWeight, _contractBias, new Epilogue { Scale = _scale, Residual = x });
+            const int Side = 7, MlpRatio = 4;
+            return new()
+            {
+                Kernel = weights.Read("conv_dw.weight", WeightRole.Convolution, width, 1, Side, Side),
+                Bias = weights.Read("conv_dw.bias", WeightRole.Vector, width),
+                NormWeight = weights.Read("norm.weight", WeightRole.Vector, width),
+                NormBias = weights.Read("norm.bias", WeightRole.Vector, width),
+                ExpandWeight = weights.Read("mlp.fc1.weight", WeightRole.Linear, MlpRatio * width, width),
+                ExpandBias = weights.Read("mlp.fc1.bias", WeightRole.Vector, MlpRatio * width),
+                ContractWeight = weights.Read("mlp.fc2.weight", WeightRole.Linear, width, MlpRatio * width),
+                ContractBias = weights.Read("mlp.fc2.bias", WeightRole.Vector, width),
+                LayerScale = weights.Read("gamma", WeightRole.Vector, width),
+                Activation = Activation.Gelu,
+                Epsilon = epsilon,
+            };
         }
     }
 }

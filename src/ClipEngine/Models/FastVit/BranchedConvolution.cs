@@ -164,10 +164,15 @@ internal sealed class BranchedConvolution
 /// <summary>A convolution with bias over a map that is kept as tokens, padded by half its side; one of 1 x 1 is a linear layer.</summary>
 internal sealed class FusedConvolution
 {
-    private readonly Weight _kernel, _bias;
     private readonly int _side, _stride, _groups;
 
-    private FusedConvolution(Weight kernel, Weight bias, int side, int stride, int groups) => (_kernel, _bias, _side, _stride, _groups) = (kernel, bias, side, stride, groups);
+    private FusedConvolution(Weight kernel, Weight bias, int side, int stride, int groups) => (Kernel, Bias, _side, _stride, _groups) = (kernel, bias, side, stride, groups);
+
+    /// <summary>Its kernel.</summary>
+    public Weight Kernel { get; }
+
+    /// <summary>Its bias.</summary>
+    public Weight Bias { get; }
 
     /// <summary>Reads one that the checkpoint holds as it is.</summary>
     public static FusedConvolution Read(WeightReader weights, string name, int outputs, int groupInputs, int side, int stride, int groups)
@@ -185,13 +190,6 @@ internal sealed class FusedConvolution
             : weights.Compute($"{name}, weight", WeightRole.Convolution, kernel, [], outputs, groupInputs, side, side),
         weights.CreateFromValues($"{name}, bias", WeightRole.Vector, bias, outputs), side, stride, groups);
 
-    /// <summary>Makes one of a convolution without bias and the batch norm behind it.</summary>
-    public static FusedConvolution ReadNormed(WeightReader weights, string convolution, string norm, int outputs, int groupInputs, int side, int groups)
-    {
-        (Weight kernel, Weight bias) = BatchNormFolding.ReadConvolution(weights, convolution, norm, outputs, groupInputs, side, side);
-        return new FusedConvolution(kernel, bias, side, 1, groups);
-    }
-
     /// <summary>Enqueues it.</summary>
     /// <param name="pass">The pass.</param>
     /// <param name="x"><c>[n, h w, inputs]</c>.</param>
@@ -201,9 +199,9 @@ internal sealed class FusedConvolution
     /// <returns><c>[n, h w, outputs]</c> of the result's map.</returns>
     public Tensor Forward(IPass pass, in Tensor x, ref int height, ref int width, Activation activation = Activation.None)
     {
-        if (_kernel.Role == WeightRole.Linear)
-            return pass.Linear(x, _kernel, _bias, new Epilogue { Activation = activation });
-        Tensor y = pass.ConvolveTokens(x, height, width, _kernel, _bias, new() { Stride = _stride, Padding = _side / 2, Groups = _groups, Activation = activation });
+        if (Kernel.Role == WeightRole.Linear)
+            return pass.Linear(x, Kernel, Bias, new Epilogue { Activation = activation });
+        Tensor y = pass.ConvolveTokens(x, height, width, Kernel, Bias, new() { Stride = _stride, Padding = _side / 2, Groups = _groups, Activation = activation });
         (height, width) = (Reduced(height), Reduced(width));
         return y;
     }

@@ -38,7 +38,8 @@ internal sealed class FastVitStage
 
     private readonly FusedConvolution? _down, _channels, _positions;
     private readonly SqueezeExcite? _squeeze;
-    private readonly FastVitBlock[] _blocks;
+    private readonly FastVitAttention?[] _attentions;
+    private readonly ConvolutionBlock[] _blocks;
 
     /// <summary>Loads the stage.</summary>
     public FastVitStage(FastVitTower tower, int stage, WeightReader weights)
@@ -58,9 +59,14 @@ internal sealed class FastVitStage
 
         if (attends)
             _positions = BranchedConvolution.ReadPositions(weights.Scope("pos_emb"), width, LargeSide);
-        _blocks = new FastVitBlock[tower.Depths[stage]];
+        _attentions = new FastVitAttention?[tower.Depths[stage]];
+        _blocks = new ConvolutionBlock[tower.Depths[stage]];
         for (int block = 0; block < _blocks.Length; block++)
-            _blocks[block] = new FastVitBlock(tower, width, attends, weights.Scope($"blocks.{block}"));
+        {
+            WeightReader scope = weights.Scope($"blocks.{block}");
+            _attentions[block] = attends ? new FastVitAttention(tower, width, scope) : null;
+            _blocks[block] = ReadBlock(scope, width, tower.MlpRatio * width, attends);
+        }
     }
 
     /// <summary>Enqueues the stage.</summary>
@@ -68,23 +74,46 @@ internal sealed class FastVitStage
     /// <param name="input"><c>[n, h w, inputs]</c>.</param>
     /// <param name="height">Rows of the map; becomes the result's.</param>
     /// <param name="width">Columns of the map; becomes the result's.</param>
-    /// <returns><c>[n, h w, width]</c> of the result's map.</returns>
+    /// <returns><c>[n, h w, width]</c> of the result's map; the caller releases the rest.</returns>
     public Tensor Forward(IPass pass, in Tensor input, ref int height, ref int width)
     {
-        long mark = pass.EnterScope();
         Tensor x = input;
         if (_down is not null)
         {
             x = _down.Forward(pass, x, ref height, ref width, _squeeze is null ? Activation.Gelu : Activation.None);
             x = _squeeze is null ? x : _squeeze.Forward(pass, x);
-            x = pass.ReleaseAllBut(mark, _channels!.Forward(pass, x, ref height, ref width, Activation.Gelu));
+            x = _channels!.Forward(pass, x, ref height, ref width, Activation.Gelu);
         }
 
         if (_positions is not null)
-            x = pass.ReleaseAllBut(mark, _positions.Forward(pass, x, ref height, ref width));
-        foreach (FastVitBlock block in _blocks)
-            x = pass.ReleaseAllBut(mark, block.Forward(pass, x, height, width));
+            x = _positions.Forward(pass, x, ref height, ref width);
+        if (_attentions[0] is null)
+            return pass.ConvolutionStack(x, height, width, _blocks);
+        long mark = pass.EnterScope();
+        for (int block = 0; block < _blocks.Length; block++)
+            x = pass.ReleaseAllBut(mark, pass.ConvolutionStack(_attentions[block]!.Forward(pass, x), height, width, _blocks.AsSpan(block, 1)));
         return pass.LeaveScope(mark, x);
+    }
+
+    /// <summary>What mixes the pixels of a map whose blocks do not attend, and x + scale mlp(convolution(x)) with a depthwise convolution of 7 x 7.</summary>
+    private static ConvolutionBlock ReadBlock(WeightReader weights, int width, int hidden, bool attends)
+    {
+        const int MixerSide = 3, MlpSide = 7;
+        FusedConvolution? mixer = attends ? null : BranchedConvolution.ReadMixer(weights.Scope("token_mixer"), width, MixerSide);
+        (Weight kernel, Weight bias) = BatchNormFolding.ReadConvolution(weights, "mlp.conv.conv", "mlp.conv.bn", width, 1, MlpSide, MlpSide);
+        return new()
+        {
+            MixerKernel = mixer?.Kernel,
+            MixerBias = mixer?.Bias,
+            Kernel = kernel,
+            Bias = bias,
+            ExpandWeight = weights.ReadAs("mlp.fc1.weight", WeightRole.Linear, new Shape(hidden, width), hidden, width, 1, 1),
+            ExpandBias = weights.Read("mlp.fc1.bias", WeightRole.Vector, hidden),
+            ContractWeight = weights.ReadAs("mlp.fc2.weight", WeightRole.Linear, new Shape(width, hidden), width, hidden, 1, 1),
+            ContractBias = weights.Read("mlp.fc2.bias", WeightRole.Vector, width),
+            LayerScale = weights.ReadAs($"{(attends ? "layer_scale_2" : "layer_scale")}.gamma", WeightRole.Vector, new Shape(width), width, 1, 1),
+            Activation = Activation.Gelu,
+        };
     }
 
     /// <summary>timm's <c>make_divisible</c> without a limit: the nearest multiple of 8, at least 8.</summary>
@@ -95,75 +124,44 @@ internal sealed class FastVitStage
     }
 }
 
-/// <summary>
-/// A mixer of pixels, then x + scale mlp(convolution(x)) with a depthwise convolution of 7 x 7. The mixer is a depthwise convolution, or
-/// x + scale attention(norm(x)) with heads 32 wide.
-/// </summary>
-internal sealed class FastVitBlock
+/// <summary>x + scale attention(norm(x)) with heads 32 wide.</summary>
+internal sealed class FastVitAttention
 {
-    private const int MixerSide = 3, MlpSide = 7;
     private const float Epsilon = 1e-5f;
 
-    private readonly FusedConvolution? _mixer;
-    private readonly FusedConvolution _convolution;
-    private readonly Weight? _normWeight, _normBias, _queryKeyValueWeight, _queryKeyValueBias, _outWeight, _outBias, _attentionScale;
-    private readonly Weight _expandWeight, _expandBias, _contractWeight, _contractBias, _scale;
+    private readonly Weight? _normWeight, _normBias, _queryKeyValueBias;
+    private readonly Weight _queryKeyValueWeight, _outWeight, _outBias, _scale;
     private readonly int _heads;
 
-    /// <summary>Loads the block.</summary>
-    public FastVitBlock(FastVitTower tower, int width, bool attends, WeightReader weights)
+    /// <summary>Loads it.</summary>
+    public FastVitAttention(FastVitTower tower, int width, WeightReader weights)
     {
-        int hidden = tower.MlpRatio * width;
-        if (!attends)
+        _heads = width / FastVitVision.HeadWidth;
+        if (tower.IsSmall)
         {
-            _mixer = BranchedConvolution.ReadMixer(weights.Scope("token_mixer"), width, MixerSide);
+            (_queryKeyValueWeight, _queryKeyValueBias) = ReadNormedProjection(weights, width);
         }
         else
         {
-            _heads = width / FastVitVision.HeadWidth;
-            if (tower.IsSmall)
-            {
-                (_queryKeyValueWeight, _queryKeyValueBias) = ReadNormedProjection(weights, width);
-            }
-            else
-            {
-                _normWeight = weights.Read("norm.weight", WeightRole.Vector, width);
-                _normBias = weights.Read("norm.bias", WeightRole.Vector, width);
-                _queryKeyValueWeight = weights.Read("token_mixer.qkv.weight", WeightRole.Linear, 3 * width, width);
-            }
-
-            _outWeight = weights.Read("token_mixer.proj.weight", WeightRole.Linear, width, width);
-            _outBias = weights.Read("token_mixer.proj.bias", WeightRole.Vector, width);
-            _attentionScale = ReadScale(weights, "layer_scale_1", width);
+            _normWeight = weights.Read("norm.weight", WeightRole.Vector, width);
+            _normBias = weights.Read("norm.bias", WeightRole.Vector, width);
+            _queryKeyValueWeight = weights.Read("token_mixer.qkv.weight", WeightRole.Linear, 3 * width, width);
         }
 
-        _convolution = FusedConvolution.ReadNormed(weights, "mlp.conv.conv", "mlp.conv.bn", width, 1, MlpSide, width);
-        _expandWeight = weights.ReadAs("mlp.fc1.weight", WeightRole.Linear, new Shape(hidden, width), hidden, width, 1, 1);
-        _expandBias = weights.Read("mlp.fc1.bias", WeightRole.Vector, hidden);
-        _contractWeight = weights.ReadAs("mlp.fc2.weight", WeightRole.Linear, new Shape(width, hidden), width, hidden, 1, 1);
-        _contractBias = weights.Read("mlp.fc2.bias", WeightRole.Vector, width);
-        _scale = ReadScale(weights, attends ? "layer_scale_2" : "layer_scale", width);
+        _outWeight = weights.Read("token_mixer.proj.weight", WeightRole.Linear, width, width);
+        _outBias = weights.Read("token_mixer.proj.bias", WeightRole.Vector, width);
+        _scale = weights.ReadAs("layer_scale_1.gamma", WeightRole.Vector, new Shape(width), width, 1, 1);
     }
 
-    /// <summary>Enqueues the block; the caller releases what is not its result, once and not twice.</summary>
+    /// <summary>Enqueues it; the caller releases what is not its result.</summary>
     /// <param name="pass">The pass.</param>
-    /// <param name="input"><c>[n, h w, width]</c>.</param>
-    /// <param name="height">Rows of the map.</param>
-    /// <param name="width">Columns of the map.</param>
+    /// <param name="x"><c>[n, h w, width]</c>.</param>
     /// <returns><c>[n, h w, width]</c>.</returns>
-    public Tensor Forward(IPass pass, in Tensor input, int height, int width)
-    {
-        Tensor x = _mixer is null ? Attend(pass, input) : _mixer.Forward(pass, input, ref height, ref width);
-        Tensor y = _convolution.Forward(pass, x, ref height, ref width);
-        y = pass.Linear(y, _expandWeight, _expandBias, new Epilogue { Activation = Activation.Gelu });          // [n, h w, hidden]
-        return pass.Linear(y, _contractWeight, _contractBias, new Epilogue { Scale = _scale, Residual = x });
-    }
-
-    private Tensor Attend(IPass pass, in Tensor x)
+    public Tensor Forward(IPass pass, in Tensor x)
     {
         Tensor normed = _normWeight is null ? x : pass.LayerNorm(x, _normWeight, _normBias!, Epsilon);
-        Tensor attended = pass.SelfAttention(pass.Linear(normed, _queryKeyValueWeight!, _queryKeyValueBias), _heads);
-        return pass.Linear(attended, _outWeight!, _outBias, new Epilogue { Scale = _attentionScale, Residual = x });
+        Tensor attended = pass.SelfAttention(pass.Linear(normed, _queryKeyValueWeight, _queryKeyValueBias), _heads);
+        return pass.Linear(attended, _outWeight!, _outBias, new Epilogue { Scale = _scale, Residual = x });
     }
 
     /// <summary>A batch norm in front of a linear layer is part of it: W' = W diag(factors), b' = W shifts.</summary>
@@ -191,6 +189,4 @@ internal sealed class FastVitBlock
         return (weights.Compute($"{Key} behind its batch norm", WeightRole.Linear, () => matrix, [], 3 * width, width),
             weights.CreateFromValues("token_mixer.qkv, bias of its batch norm", WeightRole.Vector, bias, 3 * width));
     }
-
-    private static Weight ReadScale(WeightReader weights, string name, int width) => weights.ReadAs($"{name}.gamma", WeightRole.Vector, new Shape(width), width, 1, 1);
 }

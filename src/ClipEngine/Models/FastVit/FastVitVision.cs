@@ -55,7 +55,7 @@ internal sealed class FastVitVision : IImageTower
         long mark = pass.EnterScope();
         Tensor x = pass.MapToTokens(pixels);                                                                // [n, h w, 3]
         foreach (FusedConvolution convolution in _stem)
-            x = pass.ReleaseAllBut(mark, convolution.Forward(pass, x, ref height, ref width, Activation.Gelu));
+            x = convolution.Forward(pass, x, ref height, ref width, Activation.Gelu);
         foreach (FastVitStage stage in _stages)
             x = pass.ReleaseAllBut(mark, stage.Forward(pass, x, ref height, ref width));
         x = _squeeze.Forward(pass, _last.Forward(pass, x, ref height, ref width));                          // [n, h w, 2 widths[^1]]

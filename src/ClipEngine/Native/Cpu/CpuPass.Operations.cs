@@ -174,6 +174,44 @@ internal sealed unsafe partial class CpuPass
     }
 
     /// <inheritdoc/>
+    public Tensor ConvolutionStack(in Tensor tokens, int height, int width, ReadOnlySpan<ConvolutionBlock> blocks)
+    {
+        using Operation operation = Enter();
+        Tensor output = New(OperationShapes.ConvolutionStack(tokens, height, width, blocks));
+        RequireFloat(tokens, nameof(tokens));
+        var calls = new NativeMethods.CpuConvolutionBlock[blocks.Length];
+        for (int i = 0; i < calls.Length; i++)
+        {
+            ConvolutionBlock block = blocks[i];
+            calls[i] = new()
+            {
+                MixerKernel = Native(block.MixerKernel),
+                MixerBias = Native(block.MixerBias),
+                Kernel = Native(block.Kernel),
+                Bias = Native(block.Bias),
+                NormWeight = Native(block.NormWeight),
+                NormBias = Native(block.NormBias),
+                ExpandWeight = Native(block.ExpandWeight),
+                ExpandBias = Native(block.ExpandBias),
+                ContractWeight = Native(block.ContractWeight),
+                ContractBias = Native(block.ContractBias),
+                Scale = Native(block.LayerScale),
+                MixerSide = block.MixerKernel?.Shape[3] ?? 0,
+                Side = block.Kernel.Shape[3],
+                Activation = (int)block.Activation,
+                Epsilon = block.Epsilon,
+            };
+        }
+
+        fixed (NativeMethods.CpuConvolutionBlock* first = calls)
+        {
+            NativeMethods.CpuConvolutionStack(_pass, tokens.Address, tokens.Shape[0], height, width, tokens.Shape[2], first, calls.Length, output.Address).ThrowIfFailed();
+        }
+
+        return output;
+    }
+
+    /// <inheritdoc/>
     public Tensor AveragePool(in Tensor input, int size, int stride, int padding = 0)
     {
         using Operation operation = Enter();
