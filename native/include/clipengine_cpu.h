@@ -107,7 +107,7 @@ CLIPENGINE_API int64_t clipengine_cpu_weight_bytes(const clipengine_cpu_weight* 
 CLIPENGINE_API int64_t clipengine_cpu_live_bytes(void) CLIPENGINE_NOEXCEPT;
 
 /* A pass: an arena in chunks that grow and never move, and the instruction set of its operations. compute_type: as its weights';
- * with CLIPENGINE_BFLOAT16, attention is computed in bf16 too where the set has tile registers. The caller destroys it. */
+ * with CLIPENGINE_BFLOAT16, attention is computed in bf16 too where the set has VDPBF16PS or tile registers. The caller destroys it. */
 CLIPENGINE_API clipengine_status clipengine_cpu_pass_create(int32_t isa, int32_t compute_type, clipengine_cpu_pass** pass) CLIPENGINE_NOEXCEPT;
 CLIPENGINE_API void clipengine_cpu_pass_destroy(clipengine_cpu_pass* pass) CLIPENGINE_NOEXCEPT;
 

@@ -32,6 +32,7 @@ inline __m512 dot_pairs(__m512 sum, __m512i a, __m512i b) {
 #include "cpu/isa/depthwise_body.h"
 #include "cpu/isa/product_body.h"
 #include "cpu/isa/attention_body.h"
+#include "cpu/isa/attention_pairs_body.h"
 }  // namespace
 #define CLIPENGINE_TABLE kBf16PairsInSoftware
 #define CLIPENGINE_TABLE_NAME "avx512_bf16 in software"

@@ -27,19 +27,6 @@ bool can_run() {
   return can;
 }
 
-float rounded(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, 4);
-  bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
-  std::memcpy(&value, &bits, 4);
-  return value;
-}
-
-std::vector<float> rounded(std::vector<float> values) {
-  for (float& value : values) value = rounded(value);
-  return values;
-}
-
 float flushed(float value) { return std::abs(value) < 1.17549435e-38f ? std::copysign(0.0f, value) : value; }
 
 // One channel of one row as the instruction adds it up, a pair of the depth at a time; missing values are zeros.

@@ -134,9 +134,10 @@ CLIPENGINE_TEST(l2_normalize_and_add_equal_their_formulas) {
 CLIPENGINE_TEST(attention_equals_its_twin) {
   for (int32_t isa : tested_isas()) {
     const OwnedPass run = pass(isa);
-    for (int64_t tokens : kSizes) {
+    for (int64_t tokens : {1, 7, 17, 50, 77, 257, 600}) {
       for (int64_t width : {8, 64, 80, 17}) {
         for (int variant = 0; variant < 5; ++variant) {
+          if (tokens > 257 && (width != 64 || variant > 1)) continue;
           const bool causal = variant == 1 || variant == 3, masked = variant >= 2;
           const int64_t heads = 2, masks = variant == 4 ? heads : 1, all = heads * width, batch = 2;
           const auto x = random_values(batch * tokens * 3 * all, 1, 2.0f);
@@ -189,8 +190,9 @@ CLIPENGINE_TEST(cross_attention_takes_other_numbers_of_keys) {
 }
 
 // The fused block against the same block from single operations: other roundings of the same sums are not allowed either.
-CLIPENGINE_TEST(the_fused_block_has_the_bits_of_its_parts) {
-  const int64_t width = 48, hidden = 112, heads = 3, tokens = 17, batch = 3, rows = batch * tokens;
+// Heads that end within a panel, and such that end with one.
+static void check_the_fused_block(int64_t width, int64_t heads) {
+  const int64_t hidden = 112, tokens = 17, batch = 3, rows = batch * tokens;
   const auto matrices = [&](int64_t columns, int64_t depth, uint32_t seed) { return random_values(columns * depth, seed, 0.3f); };
   const auto in = matrices(3 * width, width, 1), out = matrices(width, width, 2), expand = matrices(hidden, width, 3), contract = matrices(width, hidden, 4);
   const auto n1 = random_values(width, 5), n1b = random_values(width, 6), n2 = random_values(width, 7), n2b = random_values(width, 8), s1 = random_values(width, 9), s2 = random_values(width, 10);
@@ -238,6 +240,11 @@ CLIPENGINE_TEST(the_fused_block_has_the_bits_of_its_parts) {
       CHECK(output.same_bits(expected));
     }
   }
+}
+
+CLIPENGINE_TEST(the_fused_block_has_the_bits_of_its_parts) {
+  check_the_fused_block(48, 3);
+  check_the_fused_block(192, 3);
 }
 
 CLIPENGINE_TEST(convolution_equals_its_twin) {

@@ -27,6 +27,20 @@ inline std::vector<float> random_values(int64_t count, uint32_t seed, float scal
   return values;
 }
 
+// To bf16, nearest even.
+inline float rounded(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+inline std::vector<float> rounded(std::vector<float> values) {
+  for (float& value : values) value = rounded(value);
+  return values;
+}
+
 // count floats with a pattern before and behind them that must still be there at the end.
 class Guarded {
  public:

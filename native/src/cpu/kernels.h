@@ -112,6 +112,9 @@ struct AttentionHead {
   float scale;
   float* output;              // row-major
   int64_t output_stride;
+  const float* next_query;    // those of the head that is computed next, to be fetched meanwhile; or null
+  const float* next_key;
+  const float* next_value;
   float* panels;              // attention_panel_floats: the packed keys and values
   float* scratch;             // attention_scratch_floats
 };
@@ -159,7 +162,7 @@ struct Kernels {
   void (*product)(const Product&);
   void (*pack_attention)(const AttentionHead&);  // fills panels
   void (*attention)(const AttentionHead&);
-  void (*pack_attention_bf16)(const AttentionHead&);  // the same with queries, keys, values and softmax rounded to bf16; null without tile registers
+  void (*pack_attention_bf16)(const AttentionHead&);  // the same with queries, keys, values and softmax rounded to bf16; null where fp32 is no slower
   void (*attention_bf16)(const AttentionHead&);
   void (*layer_norm)(const float* input, float* output, int64_t rows, int64_t width, const float* weight, const float* bias, float epsilon);
   void (*rms_norm)(const float* input, float* output, int64_t rows, int64_t width, const float* weight, float epsilon);

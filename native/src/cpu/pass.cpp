@@ -10,7 +10,7 @@ extern "C" clipengine_status clipengine_cpu_pass_create(int32_t isa, int32_t com
   return clipengine::guard([&] {
     auto made = std::make_unique<clipengine_cpu_pass>();
     made->kernels = &clipengine::cpu::kernels_of(isa);
-    made->attention_in_bf16 = made->kernels->matrix_tiles && compute_type == CLIPENGINE_BFLOAT16;
+    made->attention_in_bf16 = made->kernels->attention_bf16 != nullptr && compute_type == CLIPENGINE_BFLOAT16;
     *pass = made.release();
   });
 }

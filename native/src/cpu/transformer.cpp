@@ -13,6 +13,8 @@ namespace {
 // Rows of a block that are taken through it together: enough to keep the products at full speed, few enough for the results
 // between them to stay in the last-level cache.
 constexpr int64_t kBlockRows = 832;
+// Chunks of attention for each thread, so that one that is held up does not hold the others up; a chunk's heads fetch each other's memory.
+constexpr int64_t kChunksPerThread = 8;
 
 }  // namespace
 
@@ -57,11 +59,23 @@ void attend(Pass& pass, const clipengine_cpu_attention& call) {
     return head;
   };
   if (shared) parallel_for(call.heads, [&](int64_t h, int) { pack_head(head_of(0, h, panels + h * panel_floats, nullptr)); });
-  parallel_for(call.batch * call.heads, [&](int64_t chunk, int worker) {
-    const int64_t n = chunk / call.heads, h = chunk % call.heads;
-    const AttentionHead head = head_of(n, h, panels + (shared ? h : worker) * panel_floats, scratches + worker * floats);
-    if (!shared) pack_head(head);
-    attend_head(head);
+  const int64_t heads = call.batch * call.heads, chunks = std::min(heads, threads == 1 ? 1 : threads * kChunksPerThread);
+  parallel_for(chunks, [&](int64_t chunk, int worker) {
+    const int64_t end = heads * (chunk + 1) / chunks;
+    for (int64_t i = heads * chunk / chunks; i < end; ++i) {
+      const int64_t n = i / call.heads, h = i % call.heads;
+      AttentionHead head = head_of(n, h, panels + (shared ? h : worker) * panel_floats, scratches + worker * floats);
+      if (i + 1 < end) {
+        const AttentionHead next = head_of((i + 1) / call.heads, (i + 1) % call.heads, nullptr, nullptr);
+        head.next_query = next.query;
+        if (!shared) {
+          head.next_key = next.key;
+          head.next_value = next.value;
+        }
+      }
+      if (!shared) pack_head(head);
+      attend_head(head);
+    }
   }, threads);
 }
 

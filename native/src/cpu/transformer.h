@@ -6,7 +6,7 @@
 
 namespace clipengine::cpu {
 
-// See clipengine_cpu_attend. One chunk is one head of one sequence.
+// See clipengine_cpu_attend. A chunk is some heads, one after another.
 void attend(Pass& pass, const clipengine_cpu_attention& call);
 
 }  // namespace clipengine::cpu

@@ -1,53 +1,4 @@
-// Attention in bf16 on tile registers: queries, keys, values and exponentials are rounded to bf16, sums and softmax stay fp32. Included inside
-// an anonymous namespace, behind isa/attention_body.h and amx/product_body.h.
-
-constexpr int64_t kPairLine = 2 * kLine;  // bf16 values in a cache line
-
-// Keys as panels of pairs: word w of panel p is coordinates 2 w and 2 w + 1 of keys p * 32 .. p * 32 + 31; zeros beyond.
-static inline void pack_keys_bf16(const AttentionHead& call, float* panels) {
-  const int64_t words = round_up(call.width, kPairLine) / 2, halves = round_up(call.keys, kPanelColumns) / kHalfPanel;
-  float pairs[kHalfPanel * kLine];
-  for (int64_t h = 0; h < halves; ++h) {
-    float* panel = panels + h / 2 * words * kPanelColumns + h % 2 * kHalfPanel;
-    for (int64_t line = 0; line < words; line += kLine) {
-      for (int64_t j = 0; j < kHalfPanel; ++j) {
-        const int64_t key = h * kHalfPanel + j;
-        for (int64_t v = 0; v < kPairLine; v += kWidth) {
-          const int64_t left = key < call.keys ? call.width - 2 * line - v : 0;
-          const Vector x = left > 0 ? round_to_bf16(load_up_to(call.key + key * call.key_stride + 2 * line + v, left)) : spread(0.0f);
-          store_upper_halves(reinterpret_cast<uint16_t*>(pairs + j * kLine) + v, x);
-        }
-      }
-      for (int64_t i = 0; i < kHalfPanel; i += kWidth) {
-        for (int64_t w = 0; w < kLine; w += kWidth) transpose_square(pairs + i * kLine + w, kLine, panel + (line + w) * kPanelColumns + i, kPanelColumns);
-      }
-    }
-  }
-}
-
-// Values as panels of pairs: word w of panel p is coordinates p * 32 .. p * 32 + 31 of keys 2 w and 2 w + 1; zeros beyond.
-static inline void pack_values_bf16(const AttentionHead& call, float* panels) {
-  const int64_t words = round_up(call.keys, kPairLine) / 2;
-  for (int64_t p = 0; p * kPanelColumns < call.width; ++p) {
-    float* panel = panels + p * words * kPanelColumns;
-    for (int64_t w = 0; w < words; ++w) {
-      const float* value = call.value + 2 * w * call.value_stride + p * kPanelColumns;
-      for (int64_t v = 0; v < kPanelColumns; v += kWidth) {
-        const int64_t left = call.width - p * kPanelColumns - v;
-        const Vector first = left > 0 && 2 * w < call.keys ? round_to_bf16(load_up_to(value + v, left)) : spread(0.0f);
-        const Vector second = left > 0 && 2 * w + 1 < call.keys ? round_to_bf16(load_up_to(value + call.value_stride + v, left)) : spread(0.0f);
-        store(panel + w * kPanelColumns + v, pairs_of(first, second));
-      }
-    }
-  }
-}
-
-static inline int64_t key_panel_words(const AttentionHead& call) { return round_up(call.keys, kPanelColumns) * round_up(call.width, kPairLine) / 2; }
-
-static void pack_attention_bf16(const AttentionHead& call) {
-  pack_keys_bf16(call, call.panels);
-  pack_values_bf16(call, call.panels + key_panel_words(call));
-}
+// Attention in bf16 on tile registers. Included inside an anonymous namespace, behind isa/attention_pairs_body.h and amx/product_body.h.
 
 // A tile of rows times panels, two at a time; out(p) is where the four tiles of sums of panels p and p + 1 go.
 template <typename Out, typename Done>
@@ -85,30 +36,16 @@ static void attention_bf16(const AttentionHead& call) {
       const float* query = call.query + (first + r) * call.query_stride;
       for (int64_t w = 0; w < 2 * key_words; w += kWidth) {
         const int64_t left = call.width - w;
-        const Vector x = left > 0 ? round_to_bf16(multiply(load_up_to(query + w, left), spread(call.scale))) : spread(0.0f);
-        store_upper_halves(reinterpret_cast<uint16_t*>(queries) + (w / kPairLine) * height * kPairLine + r * kPairLine + w % kPairLine, x);
+        store_bf16(reinterpret_cast<uint16_t*>(queries) + (w / kPairLine) * height * kPairLine + r * kPairLine + w % kPairLine, left > 0 ? load_up_to(query + w, left) : spread(0.0f));
       }
     }
 
     // Scores, sixteen keys of all rows side by side. What a store writes behind the last row, the next one or nobody reads.
     multiply_panels(queries, height, keys, divide_up(seen, kPanelColumns), key_words, key_words / kLine, kRowBytes,
                     [&](int64_t p, int64_t i) { return scores + (2 * p + i) * height * kLine; }, [](int64_t, int64_t) {});
-    exponentials_of_scores(call, first, height, seen, scores, inverse);
+    exponentials_of_scores<true>(call, first, height, seen, scores, inverse);
 
-    // In place: a line of pairs takes the first of the two lines of floats that it is made of, or one before.
-    const int64_t steps = divide_up(seen, kPairLine);
-    for (int64_t line = 0; line < steps; ++line) {
-      for (int64_t r = 0; r < height; ++r) {
-        uint16_t* pairs = reinterpret_cast<uint16_t*>(scores) + line * height * kPairLine + r * kPairLine;
-        for (int64_t v = 0; v < kPairLine; v += kWidth) {
-          const int64_t key = line * kPairLine + v, left = seen - key;
-          const float* from = scores + (key / kLine) * height * kLine + r * kLine + key % kLine;
-          store_upper_halves(pairs + v, left > 0 ? round_to_bf16(load_up_to(from, left)) : spread(0.0f));
-        }
-      }
-    }
-
-    multiply_panels(scores, height, values, value_panels, value_words, steps, kPanelBytes,
+    multiply_panels(scores, height, values, value_panels, value_words, divide_up(seen, kPairLine), kPanelBytes,
                     [&](int64_t, int64_t i) { return sums + i / 2 * kMatrixRows * kPanelColumns + i % 2 * kHalfPanel; },
                     [&](int64_t p, int64_t count) {
                       for (int64_t at = p * kPanelColumns; at < (p + count) * kPanelColumns && at < call.width; at += kWidth) {

@@ -18,6 +18,7 @@ constexpr int64_t kAhead = 24;       // words between reading a panel and asking
 #include "cpu/isa/depthwise_body.h"
 #include "cpu/isa/product_body.h"
 #include "cpu/isa/attention_body.h"
+#include "cpu/isa/attention_pairs_body.h"
 #include "cpu/amx/tiles_hardware.h"
 #include "cpu/amx/product_body.h"
 #include "cpu/amx/attention_body.h"

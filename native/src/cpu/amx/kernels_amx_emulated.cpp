@@ -16,6 +16,7 @@ constexpr int64_t kAhead = 24;
 #include "cpu/isa/depthwise_body.h"
 #include "cpu/isa/product_body.h"
 #include "cpu/isa/attention_body.h"
+#include "cpu/isa/attention_pairs_body.h"
 #include "cpu/amx/tiles_emulated.h"
 #include "cpu/amx/product_body.h"
 #include "cpu/amx/attention_body.h"

@@ -67,6 +67,16 @@ struct ByteDot {
 #ifdef __AVX512BF16__
 #define CLIPENGINE_BF16_PAIRS
 static inline __m512 dot_pairs(__m512 sum, __m512i a, __m512i b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
+
+// A third of the time of rounding by integers. Denormals become zeros, as which VDPBF16PS takes them anyway.
+#define CLIPENGINE_STORES_BF16
+static inline void store_bf16(uint16_t* p, Vector v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(v)); }
+static inline Vector pairs_in_bf16(Vector first, Vector second) {
+  const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh(second, first);  // those of first in front
+  const __m512i even = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i order = _mm512_or_si512(even, _mm512_slli_epi32(_mm512_add_epi32(even, _mm512_set1_epi32(16)), 16));
+  return _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, halves));
+}
 #endif
 
 #ifdef CLIPENGINE_BF16_PAIRS

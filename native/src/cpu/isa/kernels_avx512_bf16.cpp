@@ -17,6 +17,7 @@ constexpr int64_t kAhead = 24;       // words between reading a panel and asking
 #include "cpu/isa/depthwise_body.h"
 #include "cpu/isa/product_body.h"
 #include "cpu/isa/attention_body.h"
+#include "cpu/isa/attention_pairs_body.h"
 }  // namespace
 #define CLIPENGINE_TABLE kAvx512Bf16Kernels
 #define CLIPENGINE_TABLE_NAME "avx512_bf16"

@@ -153,7 +153,7 @@ static inline void finish_tile(const Product& call, const uint32_t* sums, int64_
           store(lanes, y[v]);
           y[v] = left(v) > 0 ? load_first(lanes, left(v)) : spread(0.0f);
         }
-        store_upper_halves(halves + r * 2 * kLine + v * kWidth, round_to_bf16(y[v]));
+        store_bf16(halves + r * 2 * kLine + v * kWidth, y[v]);
       }
       continue;
     }

@@ -9,6 +9,11 @@ static inline void store_up_to(float* p, Vector v, int64_t left) {
   }
 }
 
+#ifndef CLIPENGINE_STORES_BF16  // dots_avx512.h has the instruction
+// Rounded to bf16, as halves of words.
+static inline void store_bf16(uint16_t* p, Vector v) { store_upper_halves(p, round_to_bf16(v)); }
+#endif
+
 // Mean and 1 / sqrt(variance + epsilon) in two passes: the variance of what is left after the mean is taken away loses no digits.
 static inline void moments(const float* x, int64_t width, float epsilon, float* mean, float* inverse) {
   Vector sum = spread(0.0f), more = spread(0.0f);
@@ -125,12 +130,12 @@ static inline void pack_row(const PackRows& call, int64_t row, int64_t first, in
       v = normalized(v, spread(mean), spread(inverse), load_up_to(call.norm_weight + i, left), load_up_to(call.norm_bias + i, left));
       // Lanes beyond the width stay zero, because weight and bias are read as zero there.
     }
-    if (precision == Precision::BFloat16) v = round_to_bf16(v);
+    if (precision == Precision::BFloat16 && !pairs) v = round_to_bf16(v);
     if (bytes) {
       largest = maximum(absolute(v), largest);
       store(call.row_buffer + i, v);
     } else if (pairs) {
-      store_upper_halves(halves + (i / (2 * kLine)) * line_words * 2 + i % (2 * kLine), v);
+      store_bf16(halves + (i / (2 * kLine)) * line_words * 2 + i % (2 * kLine), v);
     } else {
       store(floats + (i / kLine) * line_words + i % kLine, v);
     }

@@ -129,9 +129,9 @@ public sealed class CpuBackend : IBackend, IReadsTensors
             case WeightRole.PatchEmbedding or WeightRole.Convolution when !OperationShapes.IsDepthwise(role, shape):
                 if (shape.Rank != 4)
                     throw new ArgumentException($"{data.Name}: a {role} weight has four dimensions; found {shape}.", nameof(data));
-                // Patches are no deeper than a block's width and take part in few sums: on tile registers they are products in bf16 like the others.
-                bool onTiles = role == WeightRole.PatchEmbedding && ComputeType == ElementType.BFloat16 && CpuInformation.HasTiles(_instructionSet);
-                return (shape[0], shape.ElementCount / Math.Max(1, shape[0]), false, onTiles ? ElementType.BFloat16 : ElementType.Float32);
+                // Patches are no deeper than a block's hidden layer and take part in few sums: they are products like a block's.
+                ElementType kernelType = role == WeightRole.PatchEmbedding && ComputeType is (ElementType.BFloat16 or ElementType.Int8) ? ComputeType : ElementType.Float32;
+                return (shape[0], shape.ElementCount / Math.Max(1, shape[0]), false, kernelType);
             default:
                 return null;
         }

@@ -12,10 +12,10 @@ public sealed record CpuBackendOptions
     public int? Threads { get; init; }
 
     /// <summary>
-    /// What the transformer's matrix products are computed in; sums are fp32 throughout, and patch embeddings, convolutions, attention
-    /// and the last projections stay fp32. <see cref="ElementType.Float32"/>: the reference. <see cref="ElementType.BFloat16"/>: both
-    /// operands rounded to bf16, half the memory; with the instruction set <c>amx</c> patch embeddings and attention too. <see cref="ElementType.Float16"/>: weights kept as fp16, inputs fp32, half the memory.
-    /// <see cref="ElementType.Int8"/>: a scale for each output channel of a weight and for each token, a quarter of the memory.
+    /// What linear layers, patch embeddings and, in bf16, attention are computed in; sums, norms and softmax are fp32 throughout, and convolutions and
+    /// the last projections stay fp32. <see cref="ElementType.Float32"/>: the reference. <see cref="ElementType.BFloat16"/>: both
+    /// operands rounded to bf16, half the memory; attention only with the instruction sets <c>avx512_bf16</c> and <c>amx</c>. <see cref="ElementType.Float16"/>: weights kept as fp16,
+    /// inputs and patch embeddings fp32, half the memory. <see cref="ElementType.Int8"/>: a scale for each output channel of a weight and for each token or patch, a quarter of the memory.
     /// </summary>
     public ElementType ComputeType { get; init; } = ElementType.Float32;
 

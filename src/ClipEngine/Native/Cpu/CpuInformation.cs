@@ -90,9 +90,6 @@ internal static unsafe class CpuInformation
         }
     }
 
-    /// <summary>Whether products in bf16 and int8 go to tile registers, or to what stands for them.</summary>
-    internal static bool HasTiles(int instructionSet) => instructionSet >= Amx;
-
     /// <summary>The number of a set that can be used here.</summary>
     /// <exception cref="BadInputException">There is no such set, or it cannot be used here.</exception>
     internal static int InstructionSetOf(string name)

@@ -1,0 +1,158 @@
+// Attention in bf16 of every set that has one, VDPBF16PS in software and the emulated tile registers among them.
+#include "core/thread_pool.h"
+#include "cpu/pass.h"
+#include "cpu_reference.h"
+#include "cpu_support.h"
+
+namespace clipengine::cpu {
+extern const Kernels kBf16PairsInSoftware;
+}
+
+using namespace cpu_test;
+
+namespace {
+
+std::vector<const Kernels*> bf16_attentions() {
+  std::vector<const Kernels*> found;
+  for (int32_t isa : available_isas()) {
+    const Kernels& kernels = kernels_of(isa);
+    if (kernels.attention_bf16 != nullptr) found.push_back(&kernels);
+    if (isa == CLIPENGINE_CPU_AVX512_VNNI) found.push_back(&kBf16PairsInSoftware);
+  }
+  return found;
+}
+
+OwnedPass bf16_pass(const Kernels& kernels) {
+  auto made = std::make_unique<clipengine_cpu_pass>();
+  made->kernels = &kernels;
+  made->attention_in_bf16 = true;
+  return OwnedPass(made.release());
+}
+
+}  // namespace
+
+CLIPENGINE_TEST(attention_in_bf16_equals_its_twin_on_rounded_operands) {
+  for (const Kernels* kernels : bf16_attentions()) {
+    const OwnedPass run = bf16_pass(*kernels);
+    for (int64_t tokens : {1, 7, 16, 17, 31, 33, 50, 77, 130, 257, 600}) {
+      for (int64_t width : {8, 17, 64, 80}) {
+        for (int variant = 0; variant < 4; ++variant) {
+          if (tokens > 130 && (width != 64 || kernels->matrix_tiles)) continue;  // minutes in software
+          const bool causal = variant == 1 || variant == 3, masked = variant >= 2;
+          const int64_t heads = 2, all = heads * width, batch = 2;
+          const auto x = random_values(batch * tokens * 3 * all, 1, 2.0f);
+          auto mask = random_values(batch * tokens * tokens, 2);
+          for (int64_t i = 0; i < batch * tokens * tokens; ++i) {
+            if (i % tokens != 0 && mask[static_cast<size_t>(i)] > 0.3f) mask[static_cast<size_t>(i)] = -INFINITY;  // the first key stays visible
+          }
+          Guarded input(x), additive(mask), output(batch * tokens * all);
+          clipengine_cpu_attention call{};
+          call.query = input.data();
+          call.key = input.data() + all;
+          call.value = input.data() + 2 * all;
+          call.mask = masked ? additive.data() : nullptr;
+          call.output = output.data();
+          call.query_stride = call.key_stride = call.value_stride = 3 * all;
+          call.batch = batch;
+          call.queries = call.keys = tokens;
+          call.width = all;
+          call.heads = heads;
+          call.causal = causal ? 1 : 0;
+          CHECK_EQUAL(clipengine_cpu_attend(run.get(), &call), CLIPENGINE_OK);
+          // The twin takes keys and values as they were rounded; queries are rounded behind their scaling and the exponentials behind the
+          // softmax's, each by at most 2^-9 of itself. Scores reach a few units: so much may an exponential be off, relatively.
+          const auto r = rounded(x);
+          std::vector<double> expected(static_cast<size_t>(batch * tokens * all));
+          double largest = 0;
+          for (int64_t n = 0; n < batch; ++n) {
+            for (int64_t h = 0; h < heads; ++h) {
+              const float* q = x.data() + n * tokens * 3 * all + h * width;
+              const float* k = r.data() + n * tokens * 3 * all + all + h * width;
+              const auto one = reference::attention(q, k, k + all, 3 * all, 3 * all, tokens, tokens, width, causal, masked ? mask.data() + n * tokens * tokens : nullptr);
+              for (int64_t t = 0; t < tokens; ++t) {
+                for (int64_t d = 0; d < width; ++d) {
+                  expected[static_cast<size_t>((n * tokens + t) * all + h * width + d)] = one[static_cast<size_t>(t * width + d)];
+                  largest = std::max(largest, std::abs(one[static_cast<size_t>(t * width + d)]));
+                }
+              }
+            }
+          }
+          check_all(output, expected, 0.01 * largest, std::string("attention in bf16, ") + kernels->name + ", tokens " + std::to_string(tokens) + " width " + std::to_string(width) + " variant " + std::to_string(variant));
+        }
+      }
+    }
+  }
+}
+
+// A token's bits depend neither on the tokens that are computed beside it nor on the threads.
+CLIPENGINE_TEST(attention_in_bf16_has_the_same_bits_for_one_query_and_for_all) {
+  const int64_t tokens = 53, width = 64, heads = 3, all = heads * width, batch = 3;
+  const auto x = random_values(batch * tokens * 3 * all, 1, 2.0f);
+  for (const Kernels* kernels : bf16_attentions()) {
+    const OwnedPass run = bf16_pass(*kernels);
+    for (bool causal : {false, true}) {
+      Guarded input(x), together(batch * tokens * all);
+      clipengine_cpu_attention call{};
+      call.query = input.data();
+      call.key = input.data() + all;
+      call.value = input.data() + 2 * all;
+      call.output = together.data();
+      call.query_stride = call.key_stride = call.value_stride = 3 * all;
+      call.batch = batch;
+      call.queries = call.keys = tokens;
+      call.width = all;
+      call.heads = heads;
+      call.causal = causal ? 1 : 0;
+      clipengine::ThreadPool::instance().resize(1);
+      CHECK_EQUAL(clipengine_cpu_attend(run.get(), &call), CLIPENGINE_OK);
+      clipengine::ThreadPool::instance().resize(3);
+      Guarded alone(all);
+      for (int64_t n = 0; n < batch; ++n) {
+        for (int64_t t = 0; t < tokens; t += 4) {
+          clipengine_cpu_attention one = call;
+          one.query = call.query + (n * tokens + t) * 3 * all;
+          one.key = call.key + n * tokens * 3 * all;
+          one.value = call.value + n * tokens * 3 * all;
+          one.output = alone.data();
+          one.batch = one.queries = 1;
+          one.offset = t;
+          CHECK_EQUAL(clipengine_cpu_attend(run.get(), &one), CLIPENGINE_OK);
+          CHECK_EQUAL(std::memcmp(alone.data(), together.data() + (n * tokens + t) * all, static_cast<size_t>(all) * sizeof(float)), 0);
+        }
+      }
+    }
+  }
+  clipengine::ThreadPool::instance().resize(0);
+}
+
+CLIPENGINE_TEST(hidden_keys_are_not_attended_to_in_bf16) {
+  const int64_t tokens = 40, width = 32, batch = 2;
+  auto x = random_values(batch * tokens * 3 * width, 1);
+  const std::vector<int32_t> lengths = {0, 21};
+  for (const Kernels* kernels : bf16_attentions()) {
+    const OwnedPass run = bf16_pass(*kernels);
+    Guarded before(batch * tokens * width), after(batch * tokens * width);
+    for (Guarded* output : {&before, &after}) {
+      Guarded input(x);
+      clipengine_cpu_attention call{};
+      call.query = input.data();
+      call.key = input.data() + width;
+      call.value = input.data() + 2 * width;
+      call.output = output->data();
+      call.query_stride = call.key_stride = call.value_stride = 3 * width;
+      call.batch = batch;
+      call.queries = call.keys = tokens;
+      call.width = width;
+      call.heads = 1;
+      call.key_lengths = lengths.data();
+      CHECK_EQUAL(clipengine_cpu_attend(run.get(), &call), CLIPENGINE_OK);
+      for (int64_t t = 21; t < tokens; ++t) {  // what is hidden may be anything
+        for (int64_t i = width; i < 3 * width; ++i) x[static_cast<size_t>((tokens + t) * 3 * width + i)] = 1e30f;
+      }
+    }
+    CHECK(before.same_bits(after));
+    for (int64_t i = 0; i < tokens * width; ++i) CHECK_EQUAL(before[i], 0.0f);
+  }
+}
+
+CLIPENGINE_TEST_MAIN()
