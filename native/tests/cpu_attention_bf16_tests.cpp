@@ -37,7 +37,7 @@ CLIPENGINE_TEST(attention_in_bf16_equals_its_twin_on_rounded_operands) {
     for (int64_t tokens : {1, 7, 16, 17, 31, 33, 50, 77, 130, 257, 600}) {
       for (int64_t width : {8, 17, 64, 80}) {
         for (int variant = 0; variant < 4; ++variant) {
-          if (tokens > 130 && (width != 64 || kernels->matrix_tiles)) continue;  // minutes in software
+          if (tokens > 130 && (width != 64 || kernels->matrix_tiles)) continue;  // long in software
           const bool causal = variant == 1 || variant == 3, masked = variant >= 2;
           const int64_t heads = 2, all = heads * width, batch = 2;
           const auto x = random_values(batch * tokens * 3 * all, 1, 2.0f);
