@@ -257,7 +257,7 @@ internal static class TowerRun
             {
                 Span<int> prompt = ids.AsSpan(n * _length, _kind == TowerKind.Prompts ? 7 + (n % 8) : _length);
                 for (int i = 0; i < prompt.Length; i++)
-                    prompt[i] = i == prompt.Length - 1 ? _model.VocabularySize - 1 : random.Next(1, _model.VocabularySize - 2);
+                    prompt[i] = i == prompt.Length - 1 ? _model.VocabularySize - 2 : random.Next(1, _model.VocabularySize - 2);
             }
 
             return ids;

@@ -122,7 +122,7 @@ internal static class FeatureFile
     private static void WriteTable(string path, Shape shape, IRowNames inputs, string preprocessing, Action<FeatureRowHandler> make)
     {
         if (shape.Rank != 2)
-            throw new BadInputException(path, $"the model makes a feature of every token ({shape}); a table takes one for each row.", "Write .npy or .safetensors.");
+            throw new BadInputException(path, $"the model has several vectors for each input ({shape}), and a table takes one for each row.", "Write .npy or .safetensors.");
         int width = (int)shape[1];
         var name = new TextColumn("name");
         var features = new VectorColumn("features", width);

@@ -19,7 +19,7 @@ internal sealed class ServedModel
         Model = model;
         int context = model.Tokenizer.ContextLength;
         if (model.Encoder.ImageFeatureShape(1).Rank != 2 || model.Encoder.TextFeatureShape(1, context).Rank != 2)
-            throw new BadInputException(name, $"{model.Encoder.Architecture} makes a feature of every patch and token, not one of an image or a sentence.", "It cannot be served.");
+            throw new BadInputException(name, $"{model.Encoder.Architecture} has several vectors for each image or sentence.", "It cannot be served.");
         _ = model.Preprocessor;
         Images = new ImageLane(name, model);
         Texts = new TextLane(name, model);

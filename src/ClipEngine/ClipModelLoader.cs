@@ -96,7 +96,7 @@ internal static class ClipModelLoader
         {
             throw new BadInputException(name, "there is no such file or folder, and the catalogue has no weights of that name.",
                 "Give a folder in the OpenCLIP or transformers layout (open_clip_config.json or config.json beside the weights), a weights file with its configuration, or a name that 'clipengine models list' shows."
-                + (HubCache.IsRepository(name) ? $" A repository of the hub is named hf-hub:{name}." : ""));
+                + (name.Contains('/') && HubCache.IsRepository(name) ? $" A repository of the hub is named hf-hub:{name}." : ""));
         }
 
         using var store = new ModelStore(ModelStoreOptions.FromEnvironment());

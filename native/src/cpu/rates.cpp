@@ -149,7 +149,9 @@ int process_number() { return _getpid(); }
 bool move_over(const std::string& from, const std::string& to) { return MoveFileExW(wide(from).c_str(), wide(to).c_str(), MOVEFILE_REPLACE_EXISTING) != 0; }
 // False where another file of that name is there.
 bool move_where_none_is(const std::string& from, const std::string& to) {
-  return MoveFileExW(wide(from).c_str(), wide(to).c_str(), 0) != 0 || (GetLastError() != ERROR_ALREADY_EXISTS && GetLastError() != ERROR_FILE_EXISTS);
+  if (MoveFileExW(wide(from).c_str(), wide(to).c_str(), 0) != 0) return true;
+  const DWORD error = GetLastError();
+  return error != ERROR_ALREADY_EXISTS && error != ERROR_FILE_EXISTS && move_over(from, to);
 }
 #else
 [[maybe_unused]] std::string variable(const char* name) {

@@ -538,7 +538,7 @@ void run(clipengine_sweep& sweep, clipengine_sweep_batch& batch) {
     }
     std::lock_guard lock(sweep.totals);
     add_totals(plan, *sweep.kernel, worker, count, batch);
-  });
+  }, static_cast<int>(threads));
   if (refusal != Refusal::kNone) {
     batch.failed_row = failed_row.load();
     throw Error(CLIPENGINE_BAD_INPUT, describe(refusal));

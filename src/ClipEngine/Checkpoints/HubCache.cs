@@ -30,7 +30,7 @@ internal sealed class HubCache(string root)
     /// <exception cref="BadInputException">The id breaks the grammar.</exception>
     public static string FolderName(string repository) => IsRepository(repository)
         ? FolderPrefix + repository.Replace("/", "--", StringComparison.Ordinal)
-        : throw new BadInputException(BadInputException.Escape(repository), "is not the id of a repository.", "An id is organisation/name, of ASCII letters, digits, '-', '_' and '.'.");
+        : throw new BadInputException(BadInputException.Escape(repository), "is not the id of a repository.", "An id is organisation/name, or a name alone, of ASCII letters, digits, '-', '_' and '.'.");
 
     /// <summary>Where the bytes with this hash lie, or will.</summary>
     public string BlobPath(string repository, string hash) => Path.Combine(Folder(repository), "blobs", SafeHash(hash));

@@ -37,7 +37,7 @@ public static class ModelLocation
         string[] parts = id.Split('@');
         string repository = parts[0];
         if (parts.Length > 2 || !HubCache.IsRepository(repository))
-            throw new BadInputException(model, "is not the name of a repository.", "Write hf-hub:ORGANISATION/NAME, with @REVISION behind it where another than the main one is meant.");
+            throw new BadInputException(model, "is not the name of a repository.", "Write hf-hub:ORGANISATION/NAME (the oldest are a NAME alone), with @REVISION behind it where another than the main one is meant.");
         ModelStoreOptions options = ModelStoreOptions.FromEnvironment();
         string folder = Path.Combine(options.HubCacheFolder, HubCache.FolderName(repository));
         if (FilePlace.IsFolder(folder) && SnapshotOf(folder, parts.ElementAtOrDefault(1)) is { } snapshot)

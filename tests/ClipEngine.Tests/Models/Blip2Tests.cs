@@ -98,10 +98,21 @@ public sealed class Blip2Tests : IDisposable
         using PairModel model = PairModel.Load(Golden);
         float[] pixels = new float[3 * 28 * 28], logits = new float[4];
         int[] with = [.. Enumerable.Repeat(161, 6), 4, 20, 5], without = [4, 20, 5, 0, 0, 0, 0, 0, 0];
-        ArgumentException mixed = Assert.Throws<ArgumentException>(() => model.ScoreTokens(pixels, [.. with, .. without], 9, logits));
-        Assert.Contains("sentence 1", mixed.Message, StringComparison.Ordinal);
-        model.ScoreTokens(pixels, [.. with, .. with], 9, logits);
-        Assert.Equal(logits[..2], logits[2..]);
+        model.ScoreTokens(pixels, without, 9, logits.AsSpan(0, 2));
+        float[] alone = logits[..2];
+        foreach (int[] both in (int[][])[[.. with, .. with], [.. with, .. without], [.. without, .. with]])
+        {
+            model.ScoreTokens(pixels, both, 9, logits);
+            Assert.Equal(alone, logits[..2]);
+            Assert.Equal(alone, logits[2..]);
+        }
+
+        // Fewer placeholders than queries, one inside a sentence, none but placeholders, and a word beyond the table.
+        foreach (int[] wrong in (int[][])[[161, 4, 20, 5], [4, 161, 20, 5], [.. Enumerable.Repeat(161, 6)], [4, 163, 5]])
+        {
+            BadInputException refused = Assert.Throws<BadInputException>(() => model.ScoreTokens(pixels, wrong, wrong.Length, new float[2]));
+            Assert.StartsWith("sentences", refused.Message, StringComparison.Ordinal);
+        }
     }
 
     private void AssertRefused(string key, long[]? shape)

@@ -95,20 +95,28 @@ internal sealed class Blip2Retrieval : IDualEncoder, IPairScorer
     {
         if (length < 1 || ids.Length == 0 || ids.Length % length != 0)
             throw new ArgumentException($"expected sentences, found {ids.Length} ids in sentences of {length}.", nameof(ids));
-        int placeholders = _config.PlaceholderId is { } placeholder && ids[0] == placeholder ? _config.QFormer.Queries : 0, left = length - placeholders;
+        int queries = _config.QFormer.Queries, left = 0;
+        for (int start = 0; start < ids.Length; start += length)
+            left = Math.Max(left, length - PlaceholdersOf(ids.Slice(start, length)));
         if (left < 1 || left > ContextLength)
-            throw new ArgumentException($"expected sentences of 1 to {ContextLength} ids{(placeholders > 0 ? $" behind {placeholders} placeholders" : "")}, found {length}.", nameof(length));
+            throw new BadInputException("sentences", $"have {left} ids{(left < length ? $" behind {queries} placeholders of the image" : "")}, and the model reads 1 to {ContextLength}.", "Cut the sentences, or their padding.");
         int[] words = new int[ids.Length / length * left];
+        words.AsSpan().Fill(PaddingId);
         for (int n = 0; n < ids.Length / length; n++)
         {
             ReadOnlySpan<int> sentence = ids.Slice(n * length, length);
-            if (sentence[..placeholders].ContainsAnyExcept(_config.PlaceholderId ?? 0))
-                throw new ArgumentException($"sentence {n} does not begin with {placeholders} placeholders of the image, as the first one does.", nameof(ids));
-            sentence[placeholders..].CopyTo(words.AsSpan(n * left));
+            sentence[PlaceholdersOf(sentence)..].CopyTo(words.AsSpan(n * left));
         }
 
-        if (words.AsSpan().ContainsAnyExceptInRange(0, _config.QFormer.Bert.VocabularySize - 1))
-            throw new BadInputException("sentences", $"one holds an id beyond the {_config.QFormer.Bert.VocabularySize} words: the image's placeholder ({_config.PlaceholderId}) stands only before a sentence.", "Take <image> out of the text.");
+        if (words.AsSpan().ContainsAnyExceptInRange(0, _config.QFormer.Bert.VocabularySize - 1) || (_config.PlaceholderId is { } placeholder && words.AsSpan().Contains(placeholder)))
+            throw new BadInputException("sentences", $"one holds the image's placeholder ({_config.PlaceholderId}) or another id beyond the {_config.QFormer.Bert.VocabularySize} words; placeholders stand only before a sentence, {queries} of them.", "Take <image> out of the text.");
         return new PaddedSentences(words, left, PaddingId, hidesInnerPadding: false);
+    }
+
+    /// <summary>As many as there are queries, or none.</summary>
+    private int PlaceholdersOf(ReadOnlySpan<int> sentence)
+    {
+        int queries = _config.QFormer.Queries;
+        return _config.PlaceholderId is { } placeholder && sentence.Length >= queries && !sentence[..queries].ContainsAnyExcept(placeholder) ? queries : 0;
     }
 }

@@ -121,9 +121,10 @@ internal sealed class Mt5Encoder : ITextEncoder
     /// <summary>Each head's bias for every pair of tokens, and what is hidden.</summary>
     private AttentionMask Mask(IPass pass, PaddedSentences sentences)
     {
-        int heads = _config.Heads, length = sentences.Length, area = checked(length * length);
+        int heads = _config.Heads, length = sentences.Length;
         if (pass is CountingPass counting)
             return new AttentionMask { Additive = counting.Absent(new Shape(1, heads, length, length)) };
+        int area = checked(length * length);
         float[] bias = new float[checked(heads * area)];
         for (int query = 0; query < length; query++)
         {
