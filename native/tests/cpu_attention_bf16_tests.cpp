@@ -59,7 +59,7 @@ CLIPENGINE_TEST(attention_in_bf16_equals_its_twin_on_rounded_operands) {
           call.heads = heads;
           call.causal = causal ? 1 : 0;
           CHECK_EQUAL(clipengine_cpu_attend(run.get(), &call), CLIPENGINE_OK);
-          // The twin takes keys and values as they were rounded; queries are rounded behind their scaling and the exponentials behind the
+          // The twin takes keys and values as they were rounded; queries are rounded too and the exponentials behind the
           // softmax's, each by at most 2^-9 of itself. Scores reach a few units: so much may an exponential be off, relatively.
           const auto r = rounded(x);
           std::vector<double> expected(static_cast<size_t>(batch * tokens * all));

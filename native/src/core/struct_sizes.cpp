@@ -19,6 +19,7 @@ constexpr StructSize kStructSizes[] = {
     CLIPENGINE_STRUCT(clipengine_cpu_attention),
     CLIPENGINE_STRUCT(clipengine_cpu_block),
     CLIPENGINE_STRUCT(clipengine_cpu_convolution),
+    CLIPENGINE_STRUCT(clipengine_cpu_convolution_block),
     CLIPENGINE_STRUCT(clipengine_cpu_rates),
     CLIPENGINE_STRUCT(clipengine_cpu_read),
 };

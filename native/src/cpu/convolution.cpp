@@ -307,8 +307,6 @@ void convolve_tokens_depthwise(Pass& pass, const clipengine_cpu_convolution& cal
 // rows. Larger weights are shared by all threads: each multiplies other columns.
 constexpr int64_t kOwnWeightBytes = 2 << 20;
 constexpr int64_t kBandBytes = 512 << 10;
-// Rows that are taken through a block together where the weights are shared: see kBlockRows of transformer.cpp.
-constexpr int64_t kBlockRows = 832;
 
 // A block over a map of one size.
 class MapBlock {

@@ -47,6 +47,10 @@ OwnProduct allocate_product(Pass& pass, int64_t rows, const Weight& weight);
 void pack_own(OwnProduct& product, const float* input, int64_t input_stride, int64_t rows, const Weight& weight, const Norm& norm = {});
 void multiply_own(const OwnProduct& product, const Weight& weight, const Finish& finish);
 
+// Rows of a block that are taken through it together: enough to keep the products at full speed, few enough for the results
+// between them to stay in the last-level cache.
+constexpr int64_t kBlockRows = 832;
+
 // output = residual + scale * contract(activation(expand(norm(input)))), row by row; input, residual and output are as wide as contract.
 struct Mlp {
   Norm norm;

@@ -10,9 +10,6 @@
 namespace clipengine::cpu {
 namespace {
 
-// Rows of a block that are taken through it together: enough to keep the products at full speed, few enough for the results
-// between them to stay in the last-level cache.
-constexpr int64_t kBlockRows = 832;
 // Chunks of attention for each thread, so that one that is held up does not hold the others up; a chunk's heads fetch each other's memory.
 constexpr int64_t kChunksPerThread = 8;
 
@@ -44,7 +41,7 @@ void attend(Pass& pass, const clipengine_cpu_attention& call) {
     head.value_stride = call.value_stride;
     head.queries = call.queries;
     head.width = width;
-    head.visible = call.key_lengths == nullptr ? reachable : std::min<int64_t>(reachable, call.key_lengths[n]);
+    head.visible = call.key_lengths == nullptr ? reachable : std::clamp<int64_t>(call.key_lengths[n], 0, reachable);
     head.keys = shared ? reachable : head.visible;
     head.causal = call.causal != 0;
     head.offset = call.offset;

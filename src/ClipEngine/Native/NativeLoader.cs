@@ -25,6 +25,7 @@ internal static class NativeLoader
         ("clipengine_cpu_attention", Unsafe.SizeOf<NativeMethods.CpuAttention>()),
         ("clipengine_cpu_block", Unsafe.SizeOf<NativeMethods.CpuBlock>()),
         ("clipengine_cpu_convolution", Unsafe.SizeOf<NativeMethods.CpuConvolution>()),
+        ("clipengine_cpu_convolution_block", Unsafe.SizeOf<NativeMethods.CpuConvolutionBlock>()),
         ("clipengine_cpu_read", Unsafe.SizeOf<NativeMethods.CpuRead>()),
     ];
 

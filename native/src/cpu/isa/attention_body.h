@@ -62,6 +62,10 @@ static void pack_attention(const AttentionHead& call) {
   pack_values(call, call.panels + round_up(call.keys, kPanelColumns) * round_up(call.width, kLine));
 }
 
+// A shift beyond is rounded by more than its row's sum can take away again: such scores, of masks as low as the smallest number for one,
+// are brought down themselves.
+constexpr float kLargestShift = 1e6f;
+
 // count rows of scores, tiled, to exponentials: what a query may not see becomes zero, up to seen keys. Rows go together, so that their
 // long chains overlap. inverse: of each row's sum. pairs: the exponentials are left rounded to bf16, tiled likewise, in the same place; zeros up
 // to whole lines.
@@ -106,7 +110,11 @@ static inline void exponentials_of_rows(const AttentionHead& call, int64_t first
     }
   }
   for (int r = 0; r < count; ++r) {
-    const float largest = maximum_of(best[r]);
+    float largest = maximum_of(best[r]);
+    if (__builtin_fabsf(largest * factor) > kLargestShift && __builtin_fabsf(largest) <= __FLT_MAX__) {
+      for (uint64_t i = 0; i < static_cast<uint64_t>(seen); i += kWidth) store(place(static_cast<int64_t>(i)) + r * kLine, subtract(load(place(static_cast<int64_t>(i)) + r * kLine), spread(largest)));
+      largest = 0.0f;
+    }
     // Rounding of the shift is the same for the whole row, and its sum takes it away again. Where no key is seen there is nothing to shift.
     shift[r] = spread(largest == -__builtin_inff() ? 0.0f : -largest * factor);
   }
