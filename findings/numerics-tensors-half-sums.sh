@@ -2,7 +2,7 @@
 # System.Numerics.Tensors adds halves up in half precision: Sum stops at 2048, the Dot of two embeddings of length 1 is off in the second decimal.
 #
 # Package: NuGet's System.Numerics.Tensors 11.0.0, Microsoft's vectorised operations on spans; TensorPrimitives takes Half like any number type.
-# NumPy and PyTorch multiply and add halves in single precision and round once at the end. This package's CosineSimilarity<Half>
+# PyTorch multiplies and adds halves in single precision and rounds once at the end. This package's CosineSimilarity<Half>
 # does so too and is right to the last bit. Dot, Norm, Sum, Average and StdDev round to a half after every addition: from 2048 on
 # adding 1 changes nothing, and squares overflow at 65504, long before their root does.
 #

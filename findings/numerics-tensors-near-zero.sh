@@ -3,7 +3,7 @@
 # no better near zero than the formulas they are there to replace.
 #
 # Package: NuGet's System.Numerics.Tensors 11.0.0, Microsoft's vectorised operations on spans; TensorPrimitives.Tanh, Sinh, LogP1 and ExpM1 of floats.
-# Everywhere else (C's math.h, NumPy, PyTorch) these four are exact to a few units in the last place near zero, where tanh(x), log(1 + x) and e^x - 1
+# Everywhere else (C's math.h, PyTorch) these four are exact to a few units in the last place near zero, where tanh(x), log(1 + x) and e^x - 1
 # are x; log1p and expm1 exist for nothing else. Here Tanh and Sinh are computed by exponentials that cancel, but only by the vector instructions:
 # the same number in a shorter row goes through MathF and is right. LogP1 and ExpM1 add or take away the 1 in single precision in rows of
 # any length, and so do .NET's own float.LogP1 and float.ExpM1 (10.0), and double's.

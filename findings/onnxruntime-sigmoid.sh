@@ -2,7 +2,7 @@
 # ONNX Runtime's Sigmoid does not ascend: sigmoid(-17) comes out above sigmoid(-16), and from -18 down it is exactly 0.
 #
 # Package: NuGet's Microsoft.ML.OnnxRuntime 1.31.1, its CPU provider, operator Sigmoid (opset 20) of floats.
-# sigmoid(-18) is 1.523e-8, far above the smallest float (1e-45), and PyTorch and SciPy give it to the last bits. The runtime adds a rational
+# sigmoid(-18) is 1.523e-8, far above the smallest float (1e-45), and PyTorch gives it to the last bits. The runtime adds a rational
 # approximation to 1/2: its error is small beside 1, not beside the result, which comes in steps of 2^-25, and inputs below -18
 # count as -18. The same probability out of the operators Neg, Exp, Add and Reciprocal is right, and so is its logarithm out of Softplus.
 #

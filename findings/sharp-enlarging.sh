@@ -2,7 +2,7 @@
 # sharp's resize moves a picture when it enlarges it, up to half a pixel right and down, and blurs the direction whose size stays as it is.
 #
 # Package: npm's sharp 0.35.5 with its libvips 8.18.7; resize with fit 'fill' and any kernel but 'nearest'.
-# Pillow, OpenCV, PyTorch and the web's canvas lay the edges of the old picture on the edges of the new one: pixel i of n, of N before, looks at
+# Pillow, OpenCV and PyTorch lay the edges of the old picture on the edges of the new one: pixel i of n, of N before, looks at
 # (i + 1/2) N / n - 1/2. sharp does so when it shrinks. When either direction grows it looks half an output pixel too far left and up in both:
 # doubling gives the first pixel twice, and widening by one column makes every row the mean of itself and the row above.
 #
