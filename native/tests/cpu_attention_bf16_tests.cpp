@@ -46,18 +46,8 @@ CLIPENGINE_TEST(attention_in_bf16_equals_its_twin_on_rounded_operands) {
             if (i % tokens != 0 && mask[static_cast<size_t>(i)] > 0.3f) mask[static_cast<size_t>(i)] = -INFINITY;  // the first key stays visible
           }
           Guarded input(x), additive(mask), output(batch * tokens * all);
-          clipengine_cpu_attention call{};
-          call.query = input.data();
-          call.key = input.data() + all;
-          call.value = input.data() + 2 * all;
+          clipengine_cpu_attention call = self_attention(input.data(), output.data(), batch, tokens, all, heads, causal);
           call.mask = masked ? additive.data() : nullptr;
-          call.output = output.data();
-          call.query_stride = call.key_stride = call.value_stride = 3 * all;
-          call.batch = batch;
-          call.queries = call.keys = tokens;
-          call.width = all;
-          call.heads = heads;
-          call.causal = causal ? 1 : 0;
           CHECK_EQUAL(clipengine_cpu_attend(run.get(), &call), CLIPENGINE_OK);
           // The twin takes keys and values as they were rounded; queries are rounded too and the exponentials behind the
           // softmax's, each by at most 2^-9 of itself. Scores reach a few units: so much may an exponential be off, relatively.
@@ -92,17 +82,7 @@ CLIPENGINE_TEST(attention_in_bf16_has_the_same_bits_for_one_query_and_for_all) {
     const OwnedPass run = bf16_pass(*kernels);
     for (bool causal : {false, true}) {
       Guarded input(x), together(batch * tokens * all);
-      clipengine_cpu_attention call{};
-      call.query = input.data();
-      call.key = input.data() + all;
-      call.value = input.data() + 2 * all;
-      call.output = together.data();
-      call.query_stride = call.key_stride = call.value_stride = 3 * all;
-      call.batch = batch;
-      call.queries = call.keys = tokens;
-      call.width = all;
-      call.heads = heads;
-      call.causal = causal ? 1 : 0;
+      clipengine_cpu_attention call = self_attention(input.data(), together.data(), batch, tokens, all, heads, causal);
       clipengine::ThreadPool::instance().resize(1);
       CHECK_EQUAL(clipengine_cpu_attend(run.get(), &call), CLIPENGINE_OK);
       clipengine::ThreadPool::instance().resize(3);
@@ -134,16 +114,7 @@ CLIPENGINE_TEST(hidden_keys_are_not_attended_to_in_bf16) {
     Guarded before(batch * tokens * width), after(batch * tokens * width);
     for (Guarded* output : {&before, &after}) {
       Guarded input(x);
-      clipengine_cpu_attention call{};
-      call.query = input.data();
-      call.key = input.data() + width;
-      call.value = input.data() + 2 * width;
-      call.output = output->data();
-      call.query_stride = call.key_stride = call.value_stride = 3 * width;
-      call.batch = batch;
-      call.queries = call.keys = tokens;
-      call.width = width;
-      call.heads = 1;
+      clipengine_cpu_attention call = self_attention(input.data(), output->data(), batch, tokens, width, 1, false);
       call.key_lengths = lengths.data();
       CHECK_EQUAL(clipengine_cpu_attend(run.get(), &call), CLIPENGINE_OK);
       for (int64_t t = 21; t < tokens; ++t) {  // what is hidden may be anything

@@ -146,18 +146,8 @@ CLIPENGINE_TEST(attention_equals_its_twin) {
             if (i % tokens != 0 && mask[static_cast<size_t>(i)] > 0.3f) mask[static_cast<size_t>(i)] = -INFINITY;  // the first key stays visible
           }
           Guarded input(x), additive(mask), output(batch * tokens * all);
-          clipengine_cpu_attention call{};
-          call.query = input.data();
-          call.key = input.data() + all;
-          call.value = input.data() + 2 * all;
+          clipengine_cpu_attention call = self_attention(input.data(), output.data(), batch, tokens, all, heads, causal);
           call.mask = masked ? additive.data() : nullptr;
-          call.output = output.data();
-          call.query_stride = call.key_stride = call.value_stride = 3 * all;
-          call.batch = batch;
-          call.queries = call.keys = tokens;
-          call.width = all;
-          call.heads = heads;
-          call.causal = causal ? 1 : 0;
           call.mask_heads = masks > 1 ? 1 : 0;
           CHECK_EQUAL(clipengine_cpu_attend(run.get(), &call), CLIPENGINE_OK);
           std::vector<double> expected(static_cast<size_t>(batch * tokens * all));
@@ -246,7 +236,7 @@ static void check_the_fused_block(int64_t width, int64_t heads) {
       Guarded input(x), normed(rows * width), projected(rows * 3 * width), attended(rows * width), middle(rows * width), wide(rows * hidden), expected(rows * width), output(rows * width);
       clipengine_cpu_layer_norm(run.get(), input.data(), rows, width, norm1.get(), norm1b.get(), 1e-5f, normed.data());
       clipengine_cpu_linear(run.get(), normed.data(), rows, wi.get(), bi.get(), 0, nullptr, nullptr, nullptr, projected.data());
-      clipengine_cpu_attention call{projected.data(), projected.data() + width, projected.data() + 2 * width, nullptr, attended.data(), 3 * width, 3 * width, 3 * width, batch, tokens, tokens, width, heads, 1, 0, nullptr, 0, 0, 0};
+      const clipengine_cpu_attention call = self_attention(projected.data(), attended.data(), batch, tokens, width, heads, true);
       clipengine_cpu_attend(run.get(), &call);
       clipengine_cpu_linear(run.get(), attended.data(), rows, wo.get(), bo.get(), 0, scale1.get(), nullptr, input.data(), middle.data());
       clipengine_cpu_layer_norm(run.get(), middle.data(), rows, width, norm2.get(), norm2b.get(), 1e-5f, normed.data());

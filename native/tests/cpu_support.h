@@ -117,4 +117,20 @@ inline std::vector<int32_t> tested_isas() {
 // Sizes around every edge of lines, tiles and panels.
 constexpr int64_t kSizes[] = {1, 7, 17, 50, 77, 257};
 
+// Attention of tokens to each other; projected [batch, tokens, 3 width]: queries, keys and values side by side.
+inline clipengine_cpu_attention self_attention(const float* projected, float* output, int64_t batch, int64_t tokens, int64_t width, int64_t heads, bool causal) {
+  clipengine_cpu_attention call{};
+  call.query = projected;
+  call.key = projected + width;
+  call.value = projected + 2 * width;
+  call.output = output;
+  call.query_stride = call.key_stride = call.value_stride = 3 * width;
+  call.batch = batch;
+  call.queries = call.keys = tokens;
+  call.width = width;
+  call.heads = heads;
+  call.causal = causal ? 1 : 0;
+  return call;
+}
+
 }  // namespace cpu_test

@@ -214,22 +214,7 @@ static inline void attention_tile(int64_t height, const uint32_t* a, const uint3
   case R:                                                                                                  \
     if constexpr (R <= kTileRows) attention_tile_of<Dot, R>(a, b, words, c, row_step, line_step, ahead, ahead_step); \
     break;
-  switch (height) {
-    CLIPENGINE_TILE(1)
-    CLIPENGINE_TILE(2)
-    CLIPENGINE_TILE(3)
-    CLIPENGINE_TILE(4)
-    CLIPENGINE_TILE(5)
-    CLIPENGINE_TILE(6)
-    CLIPENGINE_TILE(7)
-    CLIPENGINE_TILE(8)
-    CLIPENGINE_TILE(9)
-    CLIPENGINE_TILE(10)
-    CLIPENGINE_TILE(11)
-    CLIPENGINE_TILE(12)
-    CLIPENGINE_TILE(13)
-    CLIPENGINE_TILE(14)
-  }
+  switch (height) { CLIPENGINE_FOR_TILE_HEIGHTS(CLIPENGINE_TILE) }
 #undef CLIPENGINE_TILE
 }
 #endif
