@@ -96,7 +96,8 @@ internal static class ClipModelLoader
         {
             throw new BadInputException(name, "there is no such file or folder, and the catalogue has no weights of that name.",
                 "Give a folder in the OpenCLIP or transformers layout (open_clip_config.json or config.json beside the weights), a weights file with its configuration, or a name that 'clipengine models list' shows."
-                + (name.Contains('/') && HubCache.IsRepository(name) ? $" A repository of the hub is named hf-hub:{name}." : ""));
+                + (ModelCatalogue.FromRepository(name) is { Length: > 0 } published ? $" This repository of the hub is {string.Join(", ", published.Select(static known => known.Name))}."
+                    : name.Contains('/') && HubCache.IsRepository(name) ? $" A repository of the hub is named hf-hub:{name}." : ""));
         }
 
         using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
@@ -105,8 +106,8 @@ internal static class ClipModelLoader
 
     private static WeightsActivation ActivationOf(JsonElement configuration, string source)
     {
-        if (TransformersConfig.Recognizes(configuration))
-            return TransformersClipFamily.Read(configuration, source).QuickGelu ? WeightsActivation.QuickGelu : WeightsActivation.Gelu;
+        if (TransformersClipReader.HasImageTower(configuration))
+            return TransformersClipReader.ReadImageTower(configuration, source).Activation == Activation.QuickGelu ? WeightsActivation.QuickGelu : WeightsActivation.Gelu;
         JsonElement model = OpenClipFamily.Model(configuration);
         return model.ValueKind == JsonValueKind.Object && model.TryGetProperty("quick_gelu", out JsonElement quick) && quick.ValueKind == JsonValueKind.True
             ? WeightsActivation.QuickGelu

@@ -18,6 +18,11 @@ internal sealed class CountingPass : IPass
     /// <summary>Something that was brought in, of which the values do not matter here: nothing is allocated, however large it is.</summary>
     public Tensor Absent(in Shape shape) => Result(shape);
 
+    /// <summary>What stands for an upload in a pass that only counts, so that its values need not be made; null in a pass that computes.</summary>
+    /// <param name="pass">The pass.</param>
+    /// <param name="shape">The upload's.</param>
+    public static Tensor? InPlaceOfUpload(IPass pass, in Shape shape) => pass is CountingPass counting ? counting.Absent(shape) : null;
+
     /// <summary>What was brought in comes out again; what would have been computed does not.</summary>
     public void Read(in Tensor tensor, Span<float> destination)
     {
@@ -80,7 +85,15 @@ internal sealed class CountingPass : IPass
 
     public Tensor SelectTokens(in Tensor tokens, in Tensor indices) => Result(OperationShapes.SelectTokens(tokens, indices));
 
-    public Tensor SliceTokens(in Tensor tokens, int start, int count) => Result(OperationShapes.SliceTokens(tokens, start, count));
+    /// <summary>A part of what was brought in keeps its values: packed pixels say how large their image is.</summary>
+    public Tensor SliceTokens(in Tensor tokens, int start, int count)
+    {
+        Shape shape = OperationShapes.SliceTokens(tokens, start, count);
+        if (tokens.Storage is not float[] values || shape[0] != 1)
+            return Result(shape);
+        int width = (int)shape[^1];
+        return new Tensor(shape, ElementType.Float32, 1, values.AsSpan(start * width, count * width).ToArray());
+    }
 
     public Tensor MeanTokens(in Tensor tokens) => Result(OperationShapes.MeanTokens(tokens));
 

@@ -66,7 +66,7 @@ internal static class ModelConfiguration
         ArgumentException.ThrowIfNullOrEmpty(path);
         byte[] bytes = ConfigFile.ReadBytes(path);
         JsonElement root = ConfigFile.ParseRoot(bytes, path);
-        return TransformersConfig.Recognizes(root) ? TransformersConfig.ToOpenClip(root, TransformersProcessor.Find(path), path) : bytes;
+        return TransformersConfig.Recognizes(root) ? TransformersConfig.ToOpenClip(root, TransformersProcessor.Find(root, path), path) : bytes;
     }
 
     /// <summary>

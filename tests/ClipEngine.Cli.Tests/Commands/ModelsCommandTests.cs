@@ -38,7 +38,7 @@ public sealed class ModelsCommandTests : IDisposable
         using ModelStore store = Store(new Uri("http://127.0.0.1:9/"));
         ModelsCommand.List(store, ModelCatalogue.Entries, asJson: true, _output);
         using JsonDocument list = JsonDocument.Parse(_output.ToString());
-        Assert.Equal(196 + 8, list.RootElement.GetArrayLength()); // open_clip's, and BLIP's
+        Assert.Equal(196 + 49, list.RootElement.GetArrayLength()); // open_clip's, and those in transformers' layout
         Assert.All(list.RootElement.EnumerateArray(), static entry =>
         {
             Assert.True(entry.GetProperty("parameters").GetInt64() > 10_000_000);

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using ClipEngine.Checkpoints;
 using ClipEngine.Testing;
 
@@ -104,6 +105,41 @@ public sealed class ModelsPullTests : IDisposable
         outcome = await PullAsync(server.Address, ("HF_HUB_OFFLINE", "1"), name);
         Assert.True(outcome.ExitCode == 0, outcome.ToString());
         Assert.Equal(requests, server.Requests.Count);
+    }
+
+    /// <summary>
+    /// Each family in transformers' layout with the files that its repositories have: the tokenizer is found with what 'pull' brought, and is the one that the model type asks
+    /// for. Ids are transformers' own of the same sentence. Chinese-CLIP has a vocabulary and nothing else; of the two SigLIP 2, one lower-cases.
+    /// </summary>
+    [SkippableTheory]
+    [InlineData("siglip-base-patch16-224/webli", "hf-siglip", "siglip/transformers.jsonl", "siglip/spiece.model", "siglip/transformers/tokenizer_config.json")]
+    [InlineData("siglip2-base-patch16-224/webli", "hf-siglip", "siglip2/transformers-fixres.jsonl", "siglip2/tokenizer.json", "siglip2/tokenizer.model", "siglip2/tokenizer_config.json")]
+    [InlineData("siglip2-base-patch16-naflex/webli", "hf-siglip2-naflex", "siglip2/transformers-naflex.jsonl", "siglip2/tokenizer.json", "siglip2/tokenizer.model", "siglip2/tokenizer_config.json")]
+    [InlineData("AltCLIP-m9/baai", "hf-altclip", "xlm-roberta/transformers.jsonl", "xlm-roberta/tokenizer.json", "xlm-roberta/tokenizer_config.json")]
+    [InlineData("chinese-clip-vit-base-patch16/ofa-sys", "hf-chinese-clip", "bert-chinese/transformers.jsonl", "bert-chinese/vocab.txt")]
+    [InlineData("metaclip-b32/400m", "hf-clip", "clip/transformers.jsonl", "clip/vocab.json", "clip/merges.txt", "clip/tokenizer_config.json")]
+    public async Task TheTokenizerOfEveryFamilyInTransformersLayoutIsPulled(string name, string model, string golden, params string[] tokenizer)
+    {
+        string repository = ModelCatalogue.Find(name).HubRepository!;
+        // The tiny model's configuration, with room for the tokenizer's ids.
+        JsonObject configuration = JsonNode.Parse(await File.ReadAllTextAsync(TestData.SharedPath("goldens", "families", model, "config.json")))!.AsObject();
+        configuration["text_config"]!["vocab_size"] = 4000;
+        configuration["text_config"]!["max_position_embeddings"] = 80;
+        configuration["text_config"]!["eos_token_id"] = 1401;
+        _hub.AddSmall(repository, "config.json", Encoding.UTF8.GetBytes(configuration.ToJsonString()))
+            .Add(repository, ModelCatalogue.Find(name).HubFileNames[^1], new byte[5000]);
+        foreach (string file in tokenizer)
+            _hub.AddSmall(repository, Path.GetFileName(file), await File.ReadAllBytesAsync(TestData.SharedPath(["goldens", "tokenizer", "families", .. file.Split('/')])));
+        using var server = new LoopbackServer(_hub.Answer);
+        ProcessOutcome outcome = await PullAsync(server.Address, name);
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        JsonElement line = File.ReadLines(TestData.SharedPath(["goldens", "tokenizer", "families", .. golden.Split('/')])).Select(static text => JsonDocument.Parse(text).RootElement).First(static line => line.GetProperty("text").GetString()!.Any(char.IsUpper));
+        outcome = await RunAsync(server.Address, ("HF_HUB_OFFLINE", "1"), "tokenize", line.GetProperty("text").GetString()!, "--model", name);
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        int[] expected = Ids(line), found = Ids(JsonDocument.Parse(outcome.Output).RootElement);
+        Assert.Equal(expected, found[..expected.Length]);
+
+        static int[] Ids(JsonElement line) => [.. line.GetProperty("ids").EnumerateArray().Select(static id => id.GetInt32())];
     }
 
     /// <summary>The tokenizer that an open_clip configuration names is fetched from its own repository, where open_clip looks for it, too.</summary>

@@ -166,7 +166,7 @@ internal sealed record CatalogueModel
     /// <summary>
     /// The configuration together with how an entry's weights want their pixels, as the <c>open_clip_config.json</c> of a
     /// repository: a bare file of weights does not know its mean and standard deviation, and the defaults are wrong for some. In transformers'
-    /// layout the configuration as it is: its families' defaults are the pixels of their weights.
+    /// layout the configuration as it is: it says how its weights want their pixels where the family's defaults do not.
     /// </summary>
     /// <param name="entry">Weights of this model.</param>
     public string ConfigurationFor(CatalogueEntry entry)

@@ -4,14 +4,14 @@ using System.Text.Json;
 namespace ClipEngine.Checkpoints;
 
 /// <summary>
-/// OpenCLIP's models with their published weights, its plain ViTs without any, and BLIP's and BLIP-2's for retrieval and captions, as data
-/// (<c>catalogue.json</c>, embedded).
+/// OpenCLIP's models with their published weights, its plain ViTs without any, and repositories in transformers' layout (CLIP, MetaCLIP, SigLIP,
+/// SigLIP 2, AltCLIP, Chinese-CLIP, BLIP, BLIP-2), as data (<c>catalogue.json</c>, embedded).
 /// </summary>
 /// <remarks>
 /// <para>Sizes, addresses, activations and pixel statistics are open_clip 3.3.0's, of towers of timm those of its 4.2.0.dev0. One of its rows is wrong and is corrected here:
 /// it sends <c>ViT-B-16-plus-240/laion400m_e32</c> to the repository of epoch 31; here these weights come from the release file only,
 /// whose hash tells the epochs apart.</para>
-/// <para>BLIP's names, repositories and sizes are those of its authors' repositories on the hub.</para>
+/// <para>Names, sizes and pixels of what is in transformers' layout are those of its repositories on the hub; none is listed whose weights lie there in several files.</para>
 /// <para>Of hashes, OpenAI's addresses hold whole ones, open_clip's release files the first 8 digits in their names, and nothing is
 /// published in open_clip for files on the hub: those are checked against the hash that the hub itself states.</para>
 /// <para>Names of models and tags are the only ones accepted; nothing that a user types becomes part of a path or an address.</para>
@@ -49,6 +49,8 @@ public static class ModelCatalogue
         ArgumentNullException.ThrowIfNull(name);
         if (TryFind(name) is { } entry)
             return entry;
+        if (FromRepository(name) is { Length: > 0 } published)
+            throw new BadInputException(name, "is a repository of the hub.", $"Its weights are named {string.Join(", ", published.Select(static entry => entry.Name))} here.");
         int slash = name.IndexOf('/');
         CatalogueModel model = FindModel(slash < 0 ? name : name[..slash]);
         throw new BadInputException(name, slash < 0 ? "names a model without its weights." : "the catalogue has no such weights.",
@@ -58,6 +60,9 @@ public static class ModelCatalogue
     /// <summary>The weights with exactly this name, or null.</summary>
     /// <param name="name">Model and tag.</param>
     public static CatalogueEntry? TryFind(string name) => Entries.FirstOrDefault(entry => entry.Name == name);
+
+    /// <summary>What the catalogue has of a repository of the hub, <c>organisation/name</c>.</summary>
+    internal static CatalogueEntry[] FromRepository(string repository) => [.. Entries.Where(entry => entry.HubRepository == repository)];
 
     /// <summary>
     /// Where a file of weights comes from, told by the name of a release file or by the folder of the hub's cache it lies in;
@@ -95,9 +100,11 @@ public static class ModelCatalogue
         {
             string name = model.GetProperty("name").GetString()!;
             JsonElement configuration = model.GetProperty("config");
-            bool isQuick = configuration.TryGetProperty("quick_gelu", out JsonElement quick) && quick.GetBoolean();
             // A configuration in transformers' words: the weights are in its layout, too.
             bool isTransformers = configuration.TryGetProperty("model_type", out _);
+            bool isQuick = isTransformers
+                ? Text(configuration.GetProperty("vision_config"), "hidden_act") == "quick_gelu"
+                : configuration.TryGetProperty("quick_gelu", out JsonElement quick) && quick.GetBoolean();
             WeightsActivation activation = isQuick ? WeightsActivation.QuickGelu : WeightsActivation.Gelu;
             return new CatalogueModel
             {

@@ -9,12 +9,15 @@ namespace ClipEngine.Models;
 /// <summary>AltCLIP (arXiv:2211.06679) in transformers' layout: CLIP's image tower, and an XLM-RoBERTa whose first token goes through a norm and two projections.</summary>
 internal sealed class AltClipFamily : IModelFamily
 {
+    /// <summary>What a configuration calls it.</summary>
+    public const string ModelType = "altclip";
+
     private static readonly KeyTable s_keys = new([TransformersVisionKeys.Positions, "text_model.roberta.embeddings.position_ids"],
         [.. TransformersVisionKeys.Entries, BertEncoder.Fused("text_model.roberta.")]);
 
     public string Name => "AltCLIP";
 
-    public bool Recognizes(ModelFiles files) => files.ModelType == "altclip";
+    public bool Recognizes(ModelFiles files) => files.ModelType == ModelType;
 
     public ModelPlan Plan(ModelFiles files)
     {

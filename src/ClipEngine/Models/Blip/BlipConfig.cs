@@ -143,7 +143,7 @@ internal sealed record BlipConfig
             Text = ReadText(text, textWidth, text.Integer("vocab_size", 30524), 8),
             Preprocess = Squashing(image.ImageSize),
         };
-        if (TransformersProcessor.Find(files.Source) is { } processor)
+        if (TransformersProcessor.Find(files.Configuration, files.Source) is { } processor)
             config = config with { Preprocess = TransformersProcessor.ReadSquashing(processor.Steps, processor.File, config.Preprocess, files.Source, "Blip") };
         Refuse(files.Source, problems);
         return config with { Preprocess = config.Preprocess.AsTransformers() };

@@ -71,7 +71,7 @@ internal sealed record Blip2Config
             PlaceholderId = file.Has("image_token_index") ? file.Integer("image_token_index", null, 0) : null,
             Preprocess = BlipConfig.Squashing(image.ImageSize),
         };
-        if (TransformersProcessor.Find(files.Source) is { } processor)
+        if (TransformersProcessor.Find(files.Configuration, files.Source) is { } processor)
             config = config with { Preprocess = TransformersProcessor.ReadSquashing(processor.Steps, processor.File, config.Preprocess, files.Source, "Blip") };
         BlipConfig.Refuse(files.Source, problems);
         return config with { Preprocess = config.Preprocess.AsTransformers() };

@@ -8,12 +8,15 @@ namespace ClipEngine.Models;
 /// <summary>Chinese-CLIP (arXiv:2211.01335) in transformers' layout: CLIP's image tower, and a BERT whose first token is projected.</summary>
 internal sealed class ChineseClipFamily : IModelFamily
 {
+    /// <summary>What a configuration calls it.</summary>
+    public const string ModelType = "chinese_clip";
+
     private static readonly KeyTable s_keys = new([TransformersVisionKeys.Positions, "text_model.embeddings.position_ids"],
         [.. TransformersVisionKeys.Entries, BertEncoder.Fused("text_model.")]);
 
     public string Name => "Chinese-CLIP";
 
-    public bool Recognizes(ModelFiles files) => files.ModelType == "chinese_clip";
+    public bool Recognizes(ModelFiles files) => files.ModelType == ModelType;
 
     public ModelPlan Plan(ModelFiles files)
     {

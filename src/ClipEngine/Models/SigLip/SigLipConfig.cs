@@ -130,7 +130,7 @@ internal static class SigLipConfig
         PreprocessOptions pixels = image.UsualPreprocess!;
         if (isNaFlex)
             (image, pixels) = Packed(image, pixels, files, problems);
-        else if (TransformersProcessor.Find(files.Source) is { } processor)
+        else if (TransformersProcessor.Find(files.Configuration, files.Source) is { } processor)
             pixels = TransformersProcessor.ReadSquashing(processor.Steps, processor.File, pixels, files.Source, "Siglip");
         if (problems.Count > 0)
             throw new BadInputException(files.Source, $"{problems.Count} problem(s) in the model configuration: {string.Join(" ", problems)}", "Compare it with the config.json of the model's repository.");
@@ -152,7 +152,7 @@ internal static class SigLipConfig
         const int UsualPatches = 256, MostPatches = 1 << 16;
         int maximum = UsualPatches;
         pixels = pixels with { Interpolation = Interpolation.Bilinear };
-        if (TransformersProcessor.Find(files.Source) is { } processor)
+        if (TransformersProcessor.Find(files.Configuration, files.Source) is { } processor)
         {
             var steps = new ConfigSection(processor.Steps, $"{processor.File}: ", problems);
             maximum = steps.Integer("max_num_patches", UsualPatches, 1, MostPatches);

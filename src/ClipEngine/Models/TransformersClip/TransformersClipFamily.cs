@@ -14,7 +14,7 @@ internal sealed class TransformersClipFamily : IModelFamily
     /// <summary>The configuration, with the preprocessing of transformers' image processors.</summary>
     internal static OpenClipConfig Read(JsonElement configuration, string source)
     {
-        OpenClipConfig config = TransformersClipReader.Read(configuration, TransformersProcessor.Find(source), source);
+        OpenClipConfig config = TransformersClipReader.Read(configuration, TransformersProcessor.Find(configuration, source), source);
         return config with
         {
             Preprocess = config.Preprocess.AsTransformers(),

@@ -53,13 +53,13 @@ internal static class TransformersClipReader
     {
         JsonElement vision = Section(files.Configuration, VisionSection, files.Source), sentences = Section(files.Configuration, TextSection, files.Source);
         RefuseWhatChangesTheModel(files.Configuration, sentences, vision, files.Source);
-        VisionConfig image = ReadVision(vision, files.Source);
+        VisionConfig image = ReadImageTower(files.Configuration, files.Source);
         var problems = new List<string>();
         ConfigSection section = sentences.ValueKind == JsonValueKind.Object ? new ConfigSection(sentences, $"{TextSection}.", problems) : ConfigSection.Empty($"{TextSection}.", problems);
         TextTowerConfig tower = text(section, BertConfigReader.Read(section, usual));
         if (problems.Count > 0)
             throw new BadInputException(files.Source, $"{problems.Count} problem(s) in the model configuration: {string.Join(" ", problems)}", "Compare it with the config.json of the model's repository.");
-        (JsonElement Steps, string File)? steps = TransformersProcessor.Find(files.Source);
+        (JsonElement Steps, string File)? steps = TransformersProcessor.Find(files.Configuration, files.Source);
         PreprocessOptions pixels = steps is { } found ? TransformersProcessor.ReadClip(found.Steps, found.File, image.ImageHeight, files.Source, processor) : new PreprocessOptions { Height = image.ImageHeight, Width = image.ImageWidth };
         return new TwoTowerConfig
         {
@@ -73,6 +73,15 @@ internal static class TransformersClipReader
             Notices = OpenClipConfigReader.Notices(files.Source, steps is not null, text: null),
         };
     }
+
+    /// <summary>Whether a configuration is of a family whose image tower is CLIP's.</summary>
+    /// <param name="configuration">The root of <c>config.json</c>.</param>
+    public static bool HasImageTower(JsonElement configuration) => TransformersConfig.Recognizes(configuration) || TransformersConfig.TypeOf(configuration) is AltClipFamily.ModelType or ChineseClipFamily.ModelType;
+
+    /// <summary>That tower.</summary>
+    /// <param name="configuration">The root of <c>config.json</c>.</param>
+    /// <param name="source">What messages call the file.</param>
+    public static VisionConfig ReadImageTower(JsonElement configuration, string source) => ReadVision(Section(configuration, VisionSection, source), source);
 
     /// <summary>An image tower of CLIP's.</summary>
     public static VisionConfig ReadVision(JsonElement vision, string source)

@@ -26,13 +26,14 @@ internal static class TransformersProcessor
     /// Finds the steps beside a configuration. Version 5 of transformers writes <c>processor_config.json</c>, whose <c>image_processor</c>
     /// wins over a <c>preprocessor_config.json</c> of an earlier save (transformers 5.24); a file without that section says nothing of images.
     /// </summary>
-    /// <param name="configurationPath">The model's <c>config.json</c>; a name of the catalogue has nothing beside it.</param>
+    /// <param name="configuration">The root of the model's <c>config.json</c>.</param>
+    /// <param name="source">The file; a name of the catalogue has nothing beside it, and its configuration holds the section where a family's own steps are not those of the weights.</param>
     /// <returns>The section and the name of its file; null where there is neither.</returns>
-    public static (JsonElement Steps, string File)? Find(string configurationPath)
+    public static (JsonElement Steps, string File)? Find(JsonElement configuration, string source)
     {
-        if (!FilePlace.IsFile(configurationPath))
-            return null;
-        string folder = Path.GetDirectoryName(Path.GetFullPath(configurationPath))!;
+        if (!FilePlace.IsFile(source))
+            return configuration.TryGetProperty(ImageSection, out JsonElement own) ? (own, ImageSection) : null;
+        string folder = Path.GetDirectoryName(Path.GetFullPath(source))!;
         string path = Path.Combine(folder, NewName);
         if (FilePlace.IsFile(path) && ConfigFile.Read(path).TryGetProperty(ImageSection, out JsonElement section) && section.ValueKind != JsonValueKind.Null)
         {

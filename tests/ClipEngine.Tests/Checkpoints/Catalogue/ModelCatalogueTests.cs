@@ -46,10 +46,10 @@ public sealed class ModelCatalogueTests
     [Fact]
     public void EveryConfigurationIsReadAndRunsWhatTheCatalogueSays()
     {
-        Assert.Equal(137 + 6, ModelCatalogue.Models.Length); // open_clip's, and BLIP's
+        Assert.Equal(137 + 44, ModelCatalogue.Models.Length); // open_clip's, and those in transformers' layout
         foreach (CatalogueModel model in ModelCatalogue.Models)
         {
-            Assert.Equal(model.Activation == WeightsActivation.QuickGelu, model.ConfigurationJson.Contains("\"quick_gelu\": true", StringComparison.Ordinal));
+            Assert.Equal(model.Activation == WeightsActivation.QuickGelu, model.ConfigurationJson.Contains(model.IsTransformers ? "\"hidden_act\": \"quick_gelu\"" : "\"quick_gelu\": true", StringComparison.Ordinal));
             Assert.NotNull(Plan(model.ConfigurationJson, model.Name).Cost);
             foreach (CatalogueEntry entry in model.Weights)
             {
@@ -127,6 +127,68 @@ public sealed class ModelCatalogueTests
         Assert.InRange(bytes - (4 * plan.Cost!.Parameters), 30_000, 400_000);
         Assert.Equal((family, abilities), (plan.Family, plan.Abilities));
         Assert.Equal(["model.safetensors", "pytorch_model.bin"], Assert.Single(model.Weights).HubFileNames.ToArray());
+    }
+
+    /// <summary>The same models under open_clip's names, whose cost its own table confirms. 384 pixels are 27 patches of 14, as 378 are.</summary>
+    [Theory]
+    [InlineData("clip-vit-base-patch32", "ViT-B-32-quickgelu")]
+    [InlineData("clip-vit-base-patch16", "ViT-B-16-quickgelu")]
+    [InlineData("clip-vit-large-patch14", "ViT-L-14-quickgelu")]
+    [InlineData("clip-vit-large-patch14-336", "ViT-L-14-336-quickgelu")]
+    [InlineData("metaclip-b32", "ViT-B-32-quickgelu")]
+    [InlineData("metaclip-b16", "ViT-B-16-quickgelu")]
+    [InlineData("metaclip-l14", "ViT-L-14-quickgelu")]
+    [InlineData("metaclip-h14", "ViT-H-14-quickgelu")]
+    [InlineData("siglip-base-patch16-224", "ViT-B-16-SigLIP")]
+    [InlineData("siglip-base-patch16-256", "ViT-B-16-SigLIP-256")]
+    [InlineData("siglip-base-patch16-384", "ViT-B-16-SigLIP-384")]
+    [InlineData("siglip-base-patch16-512", "ViT-B-16-SigLIP-512")]
+    [InlineData("siglip-base-patch16-256-multilingual", "ViT-B-16-SigLIP-i18n-256")]
+    [InlineData("siglip-large-patch16-256", "ViT-L-16-SigLIP-256")]
+    [InlineData("siglip-large-patch16-384", "ViT-L-16-SigLIP-384")]
+    [InlineData("siglip-so400m-patch14-224", "ViT-SO400M-14-SigLIP")]
+    [InlineData("siglip-so400m-patch14-384", "ViT-SO400M-14-SigLIP-384")]
+    [InlineData("siglip2-base-patch32-256", "ViT-B-32-SigLIP2-256")]
+    [InlineData("siglip2-base-patch16-224", "ViT-B-16-SigLIP2")]
+    [InlineData("siglip2-base-patch16-256", "ViT-B-16-SigLIP2-256")]
+    [InlineData("siglip2-base-patch16-384", "ViT-B-16-SigLIP2-384")]
+    [InlineData("siglip2-base-patch16-512", "ViT-B-16-SigLIP2-512")]
+    [InlineData("siglip2-large-patch16-256", "ViT-L-16-SigLIP2-256")]
+    [InlineData("siglip2-large-patch16-384", "ViT-L-16-SigLIP2-384")]
+    [InlineData("siglip2-large-patch16-512", "ViT-L-16-SigLIP2-512")]
+    [InlineData("siglip2-so400m-patch14-224", "ViT-SO400M-14-SigLIP2")]
+    [InlineData("siglip2-so400m-patch14-384", "ViT-SO400M-14-SigLIP2-378")]
+    [InlineData("siglip2-so400m-patch16-256", "ViT-SO400M-16-SigLIP2-256")]
+    [InlineData("siglip2-so400m-patch16-384", "ViT-SO400M-16-SigLIP2-384")]
+    [InlineData("siglip2-so400m-patch16-512", "ViT-SO400M-16-SigLIP2-512")]
+    [InlineData("siglip2-base-patch16-naflex", "ViT-B-16-SigLIP2-256")]
+    [InlineData("siglip2-so400m-patch16-naflex", "ViT-SO400M-16-SigLIP2-256")]
+    public void WhatTransformersNamesCostsWhatOpenClipNamesTheSameModel(string name, string openClip)
+    {
+        ModelCost expected = Plan(ModelCatalogue.FindModel(openClip).ConfigurationJson, openClip).Cost!;
+        ModelCost found = Plan(ModelCatalogue.FindModel(name).ConfigurationJson, name).Cost!;
+        Assert.Equal((expected.Parameters, expected.Image.Parameters, expected.Image.Operations, expected.Text.Operations), (found.Parameters, found.Image.Parameters, found.Image.Operations, found.Text.Operations));
+        Assert.Equal(ModelCatalogue.FindModel(openClip).Activation, ModelCatalogue.FindModel(name).Activation);
+    }
+
+    /// <summary>Lengths of published files, of some as exact as the hub shows them: four bytes a parameter, buffers and a header.</summary>
+    [Theory]
+    [InlineData("siglip-so400m-patch14-224", 3_509_549_856, 0.0002)]
+    [InlineData("metaclip-b32", 605_240_770, 0.0005)]
+    [InlineData("metaclip-h14", 3.94e9, 0.002)]
+    [InlineData("AltCLIP-m9", 3.22 * (1 << 30), 0.002)]
+    [InlineData("chinese-clip-vit-large-patch14", 1.63e9, 0.004)]
+    [InlineData("chinese-clip-vit-large-patch14-336px", 1.63e9, 0.004)]
+    [InlineData("chinese-clip-vit-huge-patch14", 3.83e9, 0.002)]
+    public void WhatIsInTransformersLayoutHasAsManyParametersAsItsPublishedFile(string name, double bytes, double tolerance) =>
+        Assert.Equal(bytes, 4.0 * Plan(ModelCatalogue.FindModel(name).ConfigurationJson, name).Cost!.Parameters, tolerance * bytes);
+
+    [Fact]
+    public void ARepositoryOfTheHubIsOfferedUnderItsNameHere()
+    {
+        Assert.Contains("siglip-base-patch16-224/webli", Assert.Throws<BadInputException>(static () => ModelCatalogue.Find("google/siglip-base-patch16-224")).Message, StringComparison.Ordinal);
+        CatalogueEntry[] entries = [.. ModelCatalogue.Models.Where(static model => model.IsTransformers).SelectMany(static model => model.Weights)];
+        Assert.Equal(entries.Length, entries.Select(static entry => entry.HubRepository).Distinct().Count());
     }
 
     /// <summary>Two trainings of each size for retrieval; what the base model is at 384 pixels, counted by hand: 12 blocks over 577 tokens, and 12 layers at 512 ids.</summary>
