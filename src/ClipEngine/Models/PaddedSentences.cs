@@ -57,7 +57,8 @@ internal sealed class PaddedSentences
     public AttentionMask Mask(IPass pass, int queries)
     {
         var mask = new AttentionMask { KeyLengths = pass.Upload(Lengths, new Shape(Count)) };
-        return HidesInnerPadding ? mask with { Additive = pass is CountingPass counting ? counting.Absent(new Shape(Count, queries, Length)) : pass.Upload(InnerPadding(queries), new Shape(Count, queries, Length)) } : mask;
+        var shape = new Shape(Count, queries, Length);
+        return HidesInnerPadding ? mask with { Additive = CountingPass.InPlaceOfUpload(pass, shape) ?? pass.Upload(InnerPadding(queries), shape) } : mask;
     }
 
     /// <summary>0 for every sentence: its first token.</summary>

@@ -161,8 +161,9 @@ internal sealed class TextTransformer : ICaptionText
     private Tensor UploadClassMask(IPass pass, ReadOnlySpan<int> ids, int batch, int length)
     {
         int side = length + 1;
-        if (pass is CountingPass counting)
-            return counting.Absent(new Shape(batch, side, side));
+        var shape = new Shape(batch, side, side);
+        if (CountingPass.InPlaceOfUpload(pass, shape) is { } counted)
+            return counted;
         if ((long)batch * side * side > Array.MaxLength)
             throw new NotSupportedException($"A mask for {batch} sentences of {length} ids is larger than an array can be: encode fewer sentences at once.");
         float[] rented = ArrayPool<float>.Shared.Rent(batch * side * side);
@@ -177,7 +178,7 @@ internal sealed class TextTransformer : ICaptionText
                 sentence[..side].CopyTo(sentence[(row * side)..]);
         }
 
-        Tensor uploaded = pass.Upload(mask, new Shape(batch, side, side));
+        Tensor uploaded = pass.Upload(mask, shape);
         ArrayPool<float>.Shared.Return(rented);
         return uploaded;
     }

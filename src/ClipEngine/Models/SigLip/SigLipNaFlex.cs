@@ -110,7 +110,7 @@ internal sealed class SigLipNaFlexVision : IImageTower
         int used = counts.Max();
         long mark = pass.EnterScope();
         var positionsShape = new Shape(batch, used, width);
-        Tensor positions = pass is CountingPass counting ? counting.Absent(positionsShape) : pass.Upload(Positions(grids, used), positionsShape);
+        Tensor positions = CountingPass.InPlaceOfUpload(pass, positionsShape) ?? pass.Upload(Positions(grids, used), positionsShape);
         var mask = new AttentionMask { KeyLengths = pass.Upload(counts, new Shape(batch)) };
         Tensor x = pass.Linear(pass.SliceTokens(packed, 0, used), _patchWeight, _patchBias, new Epilogue { Residual = positions });   // [n, used, width]
         x = pass.TransformerStack(x, _blocks, mask);

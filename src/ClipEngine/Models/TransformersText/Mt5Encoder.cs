@@ -122,8 +122,9 @@ internal sealed class Mt5Encoder : ITextEncoder
     private AttentionMask Mask(IPass pass, PaddedSentences sentences)
     {
         int heads = _config.Heads, length = sentences.Length;
-        if (pass is CountingPass counting)
-            return new AttentionMask { Additive = counting.Absent(new Shape(1, heads, length, length)) };
+        var shape = new Shape(1, heads, length, length);
+        if (CountingPass.InPlaceOfUpload(pass, shape) is { } counted)
+            return new AttentionMask { Additive = counted };
         int area = checked(length * length);
         float[] bias = new float[checked(heads * area)];
         for (int query = 0; query < length; query++)
@@ -138,7 +139,7 @@ internal sealed class Mt5Encoder : ITextEncoder
 
         var mask = new AttentionMask { KeyLengths = pass.Upload(sentences.Lengths, new Shape(sentences.Count)) };
         if (!sentences.HidesInnerPadding)
-            return mask with { Additive = pass.Upload(bias, new Shape(1, heads, length, length)) };
+            return mask with { Additive = pass.Upload(bias, shape) };
         float[] hidden = sentences.InnerPadding(length), both = new float[sentences.Count * bias.Length];
         for (int i = 0; i < both.Length; i++)
             both[i] = bias[i % bias.Length] + hidden[(i / bias.Length * area) + (i % area)];
