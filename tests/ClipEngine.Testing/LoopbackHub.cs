@@ -5,17 +5,18 @@ namespace ClipEngine.Testing;
 /// <summary>Answers as the hub and as a release host do, for files that it is given; a test changes the answers it wants to be wrong.</summary>
 public sealed class LoopbackHub
 {
-    /// <summary>The one commit of every repository.</summary>
+    /// <summary>The commit of every repository before anything is pushed.</summary>
     public const string Commit = "0123456789abcdef0123456789abcdef01234567";
 
     private readonly Dictionary<string, byte[]> _files = [];
     private readonly HashSet<string> _small = [];
+    private string _head = Commit;
 
     /// <summary>Adds a file of a repository.</summary>
     public LoopbackHub Add(string repository, string file, byte[] content)
     {
         _files[$"/{repository}/resolve/main/{file}"] = content;
-        _files[$"/{repository}/resolve/{Commit}/{file}"] = content;
+        _files[$"/{repository}/resolve/{_head}/{file}"] = content;
         return this;
     }
 
@@ -23,8 +24,24 @@ public sealed class LoopbackHub
     public LoopbackHub AddSmall(string repository, string file, byte[] content)
     {
         _small.Add($"/{repository}/resolve/main/{file}");
-        _small.Add($"/{repository}/resolve/{Commit}/{file}");
+        _small.Add($"/{repository}/resolve/{_head}/{file}");
         return Add(repository, file, content);
+    }
+
+    /// <summary>Begins another commit of every repository, with all files as they are; what is added from here on changes it.</summary>
+    /// <param name="commit">Its hash.</param>
+    public void Push(string commit)
+    {
+        string before = $"/resolve/{_head}/", after = $"/resolve/{commit}/";
+        foreach (string path in _files.Keys.Where(path => path.Contains(before, StringComparison.Ordinal)).ToArray())
+        {
+            string pushed = path.Replace(before, after, StringComparison.Ordinal);
+            _files[pushed] = _files[path];
+            if (_small.Contains(path))
+                _small.Add(pushed);
+        }
+
+        _head = commit;
     }
 
     /// <summary>Adds a release file under the path of its address.</summary>
@@ -50,7 +67,7 @@ public sealed class LoopbackHub
                 headers["X-Linked-Size"] = content.Length.ToString();
             }
 
-            headers["X-Repo-Commit"] = Commit;
+            headers["X-Repo-Commit"] = _head;
         }
 
         int start = request.RangeStart;

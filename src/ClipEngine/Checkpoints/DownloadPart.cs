@@ -105,19 +105,11 @@ internal sealed class DownloadPart : IDisposable
 
     public string Sha256() => Convert.ToHexStringLower(_hash.GetCurrentHash());
 
-    /// <summary>Git's hash of a file: SHA-1 over a header and the bytes. Only asked for small files.</summary>
+    /// <summary>Git's hash of what was received. Only asked for small files.</summary>
     public string GitSha1()
     {
         _stream.Flush();
-        _stream.Position = 0;
-#pragma warning disable CA5350 // Git's own object name, checked beside TLS; there is no other hash of these files.
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA1);
-#pragma warning restore CA5350
-        hash.AppendData(System.Text.Encoding.ASCII.GetBytes($"blob {Length}\0"));
-        byte[] buffer = new byte[1 << 16];
-        for (int read = _stream.Read(buffer); read > 0; read = _stream.Read(buffer))
-            hash.AppendData(buffer, 0, read);
-        return Convert.ToHexStringLower(hash.GetHashAndReset());
+        return GitHash.Of(_stream);
     }
 
     /// <summary>Leaves the bytes for a later download to resume.</summary>

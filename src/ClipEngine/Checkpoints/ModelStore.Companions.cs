@@ -1,3 +1,4 @@
+using ClipEngine.Files;
 using ClipEngine.Tokenization;
 
 namespace ClipEngine.Checkpoints;
@@ -25,46 +26,73 @@ public sealed partial class ModelStore
         return null;
     }
 
-    /// <summary>Fetches them where they are missing. Without a vocabulary sentences cannot be read, which is an error.</summary>
-    private async Task PullCompanionsAsync(CatalogueEntry entry, CancellationToken cancellation)
+    /// <summary>Those of some weights that are on this machine, with the names of their records. All of them decide about features: sizes, pixels, ids.</summary>
+    private IEnumerable<(string Path, string Record)> CompanionsOf(CatalogueEntry entry, string weights)
     {
         CatalogueModel model = ModelCatalogue.FindModel(entry.Model);
-        if ((model.IsTransformers ? entry.HubRepository : model.TokenizerRepository) is not { } repository)
-            return;
+        string beside = Path.GetDirectoryName(weights)!;
+        // A tokenizer beside the weights wins over the one that the configuration names.
+        string? folder = model.IsTransformers ? beside
+            : model.TokenizerRepository is { } tokenizer && !TokenizerFolder.HasTokenizer(beside) ? FindTokenizer(_options.HubCacheFolder, tokenizer)
+            : null;
+        return RepositoryOf(entry, model) is { } repository && folder is not null
+            ? NamesOf(model).Select(name => (Path.Combine(folder, name), HubSeenName(repository, name))).Where(static file => FilePlace.IsFile(file.Item1))
+            : [];
+    }
+
+    private static string? RepositoryOf(CatalogueEntry entry, CatalogueModel model) => model.IsTransformers ? entry.HubRepository : model.TokenizerRepository;
+
+    private static IEnumerable<string> NamesOf(CatalogueModel model) => [.. model.IsTransformers ? s_configuration : s_configuration[..1], .. TokenizerFolder.FileNames];
+
+    /// <summary>Hashes them and compares them with their records, or with the names of their blobs.</summary>
+    private async Task VerifyCompanionsAsync(CatalogueEntry entry, string weights, CancellationToken cancellation)
+    {
+        foreach ((string path, string record) in CompanionsOf(entry, weights))
+        {
+            string found = await HashAsync(path, cancellation);
+            SeenFile? seen = _seen.Read(record);
+            if (seen is { } before && before.Sha256 != found)
+                throw Mismatch(entry, path, found, before.Sha256, $"was recorded on first use ({_seen.PathOf(record)})");
+            if (HubCache.HashOf(path) is { Length: 40 } git && GitHash.Of(path) != git)
+                throw new DownloadException(entry.Name, DownloadError.HashMismatch, $"{path} has not the git hash {git}, which is its name in the cache.", FetchAgain(entry));
+            _seen.TryWrite(record, SeenFile.Of(path, found));
+        }
+    }
+
+    /// <summary>Fetches them where they are missing.</summary>
+    /// <returns>What was fetched, and why there is no vocabulary, without which sentences cannot be read; null where there is one.</returns>
+    private async Task<(List<HubDownload> Fetched, DownloadException? Missing)> FetchCompanionsAsync(CatalogueEntry entry, CancellationToken cancellation)
+    {
+        var fetched = new List<HubDownload>();
+        CatalogueModel model = ModelCatalogue.FindModel(entry.Model);
+        if (RepositoryOf(entry, model) is not { } repository)
+            return (fetched, null);
         bool isThere = FindTokenizer(_options.HubCacheFolder, repository) is not null;
         if (_options.IsOffline)
         {
-            if (isThere)
-                return;
-            throw new DownloadException(entry.Name, DownloadError.Offline, $"the weights are here, and their tokenizer ({repository}) is not: the network is switched off (HF_HUB_OFFLINE).",
-                $"Copy its files from another machine into {Path.Combine(_options.HubCacheFolder, HubCache.FolderName(repository))}, or beside the weights.");
+            return (fetched, isThere ? null : new DownloadException(entry.Name, DownloadError.Offline, $"the weights are here, and their tokenizer ({repository}) is not: the network is switched off (HF_HUB_OFFLINE).",
+                $"Copy its files from another machine into {Path.Combine(_options.HubCacheFolder, HubCache.FolderName(repository))}, or beside the weights."));
         }
 
-        bool hasVocabulary = false;
-        foreach (string name in (string[])[.. model.IsTransformers ? s_configuration : s_configuration[..1], .. TokenizerFolder.FileNames])
+        foreach (string name in NamesOf(model))
         {
-            HubFile file;
             try
             {
-                file = await AskHubAsync(repository, name, cancellation);
+                fetched.Add(await FetchFromHubAsync(entry, repository, name, await AskHubAsync(repository, name, cancellation), isKnown: false, progress: null, cancellation));
             }
             catch (DownloadException exception) when (exception.Error == DownloadError.NotFound)
             {
-                continue;
+                // Which of them a repository has is its own affair.
             }
-            catch (DownloadException exception) when (exception.Error == DownloadError.Network && isThere)
+            catch (DownloadException exception) when (exception.Error != DownloadError.HashMismatch)
             {
-                return;
+                // The weights come all the same, and what is here already serves where the hub cannot be reached.
+                return ([], isThere && exception.Error == DownloadError.Network ? null : exception);
             }
-
-            await FetchFromHubAsync(entry, repository, name, file, isKnown: false, progress: null, cancellation);
-            hasVocabulary |= TokenizerFolder.Vocabularies.Contains(name);
         }
 
-        if (!hasVocabulary)
-        {
-            throw new DownloadException(entry.Name, DownloadError.NotFound, $"the weights are here, and their tokenizer is not: the repository {repository} has none of {string.Join(", ", TokenizerFolder.Vocabularies)}.",
-                "Put the tokenizer's files beside the weights, or feed token ids (clipengine embed raw).");
-        }
+        return (fetched, fetched.Exists(static file => TokenizerFolder.Vocabularies.Contains(file.Name)) ? null
+            : new DownloadException(entry.Name, DownloadError.NotFound, $"the weights are here, and their tokenizer is not: the repository {repository} has none of {string.Join(", ", TokenizerFolder.Vocabularies)}.",
+                "Put the tokenizer's files beside the weights, or feed token ids (clipengine embed raw)."));
     }
 }

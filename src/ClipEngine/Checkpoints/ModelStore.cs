@@ -83,8 +83,9 @@ public sealed partial class ModelStore : IDisposable
     }
 
     /// <summary>
-    /// Weights that are about to be loaded, without the network: length and time of the file must be those of its first use. Where only the
-    /// time is another, the file is hashed again. What is used for the first time is recorded.
+    /// Weights that are about to be loaded, without the network: length and time of the file must be those of its first use, and so must those of
+    /// the configuration, processor and tokenizer that were fetched with it. Where only the time is another, a file is hashed again. Weights that
+    /// are used for the first time are recorded.
     /// </summary>
     /// <param name="entry">Weights of the catalogue.</param>
     /// <exception cref="BadInputException">They are not here, or are not what they were.</exception>
@@ -93,31 +94,43 @@ public sealed partial class ModelStore : IDisposable
         StoredWeights weights = Find(entry) ?? throw Explain(entry);
         string name = SeenName(entry, weights.Path);
         string? stated = HubCache.HashOf(weights.Path);
-        if (_seen.Read(name) is not { } seen)
+        if (_seen.Read(name) is { } seen)
+        {
+            if (stated?.Length == 64 && stated != seen.Sha256)
+                throw Changed(entry, weights.Path, $"its SHA-256 is {stated}; {seen.Sha256} was recorded on first use", name);
+            RefuseChanged(entry, weights.Path, name, seen);
+        }
+        else if (stated?.Length == 64)
         {
             // The blob's name is taken at its word; 'models verify' hashes it.
-            if (stated?.Length == 64)
-                _seen.TryWrite(name, SeenFile.Of(weights.Path, stated));
-            return weights;
+            _seen.TryWrite(name, SeenFile.Of(weights.Path, stated));
         }
 
-        SeenFile now = SeenFile.Of(weights.Path, seen.Sha256);
-        if (stated?.Length == 64 && stated != seen.Sha256)
-            throw Changed(entry, weights.Path, $"its SHA-256 is {stated}; {seen.Sha256} was recorded on first use", name);
-        if (seen.Bytes is { } bytes && bytes != now.Bytes)
-            throw Changed(entry, weights.Path, $"it has {now.Bytes} bytes; it had {bytes} on first use", name);
-        if (seen.WrittenAt is { } writtenAt && writtenAt != now.WrittenAt)
+        foreach ((string path, string record) in CompanionsOf(entry, weights.Path))
         {
-            string found = Hash(weights.Path);
-            if (found != seen.Sha256)
-                throw Changed(entry, weights.Path, $"it was written to, and its SHA-256 is {found}; {seen.Sha256} was recorded on first use", name);
-            _seen.TryWrite(name, now);
+            if (_seen.Read(record) is { } companion)
+                RefuseChanged(entry, path, record, companion);
         }
 
         return weights;
     }
 
-    /// <summary>Hashes weights that are here and compares them with all that is known of them.</summary>
+    /// <summary>Refuses a file whose length, or whose time and content, are not those of its record.</summary>
+    private void RefuseChanged(CatalogueEntry entry, string path, string name, SeenFile seen)
+    {
+        SeenFile now = SeenFile.Of(path, seen.Sha256);
+        if (seen.Bytes is { } bytes && bytes != now.Bytes)
+            throw Changed(entry, path, $"it has {now.Bytes} bytes; it had {bytes} on first use", name);
+        if (seen.WrittenAt is { } writtenAt && writtenAt != now.WrittenAt)
+        {
+            string found = Hash(path);
+            if (found != seen.Sha256)
+                throw Changed(entry, path, $"it was written to, and its SHA-256 is {found}; {seen.Sha256} was recorded on first use", name);
+            _seen.TryWrite(name, now);
+        }
+    }
+
+    /// <summary>Hashes weights that are here, and the configuration, processor and tokenizer beside them, and compares them with all that is known of them.</summary>
     /// <param name="entry">Weights of the catalogue.</param>
     /// <param name="cancellation">Stops.</param>
     /// <returns>What they were checked against; null where they are not here.</returns>
@@ -137,6 +150,7 @@ public sealed partial class ModelStore : IDisposable
         if (seen is { } before && before.Sha256 != found)
             throw Mismatch(entry, weights.Path, found, before.Sha256, $"was recorded on first use ({_seen.PathOf(name)})");
         _seen.TryWrite(name, SeenFile.Of(weights.Path, found));
+        await VerifyCompanionsAsync(entry, weights.Path, cancellation);
         Verification verification = isRelease && entry.ReleaseHash != HashKnowledge.Unknown ? ReleaseVerification(entry)
             : pinned is not null ? Verification.Pinned
             : seen is not null ? Verification.Recorded
@@ -169,9 +183,12 @@ public sealed partial class ModelStore : IDisposable
         IProgress<DownloadProgress>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(entry);
+        // Nothing becomes visible before all is here: where a repository has changed, what was fetched before stays in use.
+        (List<HubDownload> companions, DownloadException? missing) = await FetchCompanionsAsync(entry, cancellation);
         StoredWeights weights = await PullWeightsAsync(entry, allowUnverified, progress, cancellation);
-        await PullCompanionsAsync(entry, cancellation);
-        return weights;
+        foreach (HubDownload companion in companions)
+            Publish(companion);
+        return missing is null ? weights : throw missing;
     }
 
     private async Task<StoredWeights> PullWeightsAsync(CatalogueEntry entry, bool allowUnverified, IProgress<DownloadProgress>? progress, CancellationToken cancellation)
@@ -239,14 +256,14 @@ public sealed partial class ModelStore : IDisposable
                     "The repository was changed, or this is another one.");
             }
 
-            (string path, string found, bool wasSeen) = await FetchFromHubAsync(entry, repository, name, file, isKnown: pinned is not null, progress, cancellation);
-            return new StoredWeights(entry, path, !isLarge ? Verification.Unverified : pinned is not null ? Verification.Pinned : wasSeen ? Verification.Recorded : Verification.HubHash, found);
+            HubDownload fetched = await FetchFromHubAsync(entry, repository, name, file, isKnown: pinned is not null, progress, cancellation);
+            return new StoredWeights(entry, Publish(fetched), !isLarge ? Verification.Unverified : pinned is not null ? Verification.Pinned : fetched.WasSeen ? Verification.Recorded : Verification.HubHash, fetched.Sha256);
         }
 
         return null;
     }
 
-    /// <summary>Fetches a file of a repository where it is missing or damaged, under the hash that the hub states, and records it.</summary>
+    /// <summary>Fetches a file of a repository where it is missing or damaged, under the hash that the hub states. It is not visible before <see cref="Publish"/>.</summary>
     /// <param name="entry">Whose file it is.</param>
     /// <param name="repository">On the hub.</param>
     /// <param name="name">In the repository.</param>
@@ -254,8 +271,7 @@ public sealed partial class ModelStore : IDisposable
     /// <param name="isKnown">Whether its hash is known from elsewhere.</param>
     /// <param name="progress">Told how far the download is; or null.</param>
     /// <param name="cancellation">Stops.</param>
-    /// <returns>Where it lies, its SHA-256, and whether it was seen before.</returns>
-    private async Task<(string Path, string Sha256, bool WasSeen)> FetchFromHubAsync(CatalogueEntry entry, string repository, string name, HubFile file, bool isKnown,
+    private async Task<HubDownload> FetchFromHubAsync(CatalogueEntry entry, string repository, string name, HubFile file, bool isKnown,
         IProgress<DownloadProgress>? progress, CancellationToken cancellation)
     {
         bool isLarge = file.Hash.Length == 64;
@@ -264,26 +280,38 @@ public sealed partial class ModelStore : IDisposable
         if (!isKnown && seen is null && IsPlain(_options.HubEndpoint))
             throw Insecure(entry, _options.HubEndpoint);
         if (isLarge && seen is { } before && before.Sha256 != file.Hash)
-            throw Differs($"the hub states the SHA-256 {file.Hash} for {name}", before.Sha256);
+            throw Differs(file.Hash, before.Sha256);
         string blob = _hub.BlobPath(repository, file.Hash);
         string? found = FilePlace.IsFile(blob) ? await HashAsync(blob, cancellation) : null;
-        if (found is null || (isLarge ? found != file.Hash : seen is { } known && known.Sha256 != found))
+        if (found is null || (isLarge ? found : GitHash.Of(blob)) != file.Hash)
         {
             var expected = new ExpectedFile(Sha256: isLarge ? file.Hash : null, GitSha1: isLarge ? null : file.Hash, Bytes: file.Bytes);
             // The commit pins what the headers spoke of, should the repository change meanwhile.
             using DownloadPart part = await _downloader.FetchAsync(HubAddress(repository, file.Commit, name), TokenToSend(), expected, blob, progress, cancellation);
             found = part.Sha256();
             if (!isLarge && seen is { } recorded && recorded.Sha256 != found)
-                throw Differs($"the hub's {name} has the SHA-256 {found}", recorded.Sha256);
+                throw Differs(found, recorded.Sha256);
             part.MoveTo(blob);
         }
+        else if (seen is { } known && known.Sha256 != found)
+        {
+            throw Differs(found, known.Sha256);
+        }
 
-        string path = _hub.Publish(repository, file.Commit, name, file.Hash);
-        _seen.TryWrite(seenName, SeenFile.Of(path, found));
-        return (path, found, seen is not null);
+        return new HubDownload(repository, name, file, found, seen is not null);
 
-        DownloadException Differs(string what, string recorded) => new(entry.Name, DownloadError.HashMismatch, $"{what}; {recorded} was recorded on first use.",
-            $"The repository was changed, or this is another one. If the change is meant, remove {_seen.PathOf(seenName)}.");
+        DownloadException Differs(string stated, string recorded) => new(entry.Name, DownloadError.HashMismatch,
+            $"{name} of {repository} is not the file that it was: the hub has one with the SHA-256 {stated}; {recorded} was recorded on first use.",
+            $"The repository was changed, or this is another one; what was fetched before stays in use. If the change is meant, remove {_seen.PathOf(seenName)} and pull again.");
+    }
+
+    /// <summary>Makes a fetched file visible in the hub's cache and records it.</summary>
+    /// <returns>Where it lies.</returns>
+    private string Publish(HubDownload fetched)
+    {
+        string path = _hub.Publish(fetched.Repository, fetched.File.Commit, fetched.Name, fetched.File.Hash);
+        _seen.TryWrite(HubSeenName(fetched.Repository, fetched.Name), SeenFile.Of(path, fetched.Sha256));
+        return path;
     }
 
     private async Task<HubFile> AskHubAsync(string repository, string name, CancellationToken cancellation)
@@ -404,7 +432,9 @@ public sealed partial class ModelStore : IDisposable
         $"Fetch it again ('clipengine models pull {entry.Name}'), or remove {_seen.PathOf(name)} if the change is meant.");
 
     private static DownloadException Mismatch(CatalogueEntry entry, string path, string found, string wanted, string whence) => new(entry.Name, DownloadError.HashMismatch,
-        $"{path} has the SHA-256 {found}; {wanted} {whence}.", $"Remove the file and fetch it again ('clipengine models pull {entry.Name}').");
+        $"{path} has the SHA-256 {found}; {wanted} {whence}.", FetchAgain(entry));
+
+    private static string FetchAgain(CatalogueEntry entry) => $"Remove the file and fetch it again ('clipengine models pull {entry.Name}').";
 
     private static string Hash(string path)
     {
@@ -443,4 +473,7 @@ public sealed partial class ModelStore : IDisposable
     }
 
     private readonly record struct HubFile(string Hash, string Commit, long? Bytes);
+
+    /// <summary>A file whose bytes are here, and that no snapshot has yet.</summary>
+    private readonly record struct HubDownload(string Repository, string Name, HubFile File, string Sha256, bool WasSeen);
 }

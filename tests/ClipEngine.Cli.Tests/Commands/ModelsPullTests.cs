@@ -87,13 +87,7 @@ public sealed class ModelsPullTests : IDisposable
     [InlineData("blip2-itm-vit-g/salesforce", "transformers-blip2-tiny")]
     public async Task WhatIsPulledInTransformersLayoutIsWhole(string name, string standIn)
     {
-        string folder = TestData.SharedPath("goldens", "blip", standIn), repository = ModelCatalogue.Find(name).HubRepository!;
-        foreach (string file in Directory.GetFiles(folder).Select(static path => Path.GetFileName(path)!).Where(static file => !file.StartsWith("golden", StringComparison.Ordinal)))
-        {
-            byte[] content = await File.ReadAllBytesAsync(Path.Combine(folder, file));
-            _ = file == "model.safetensors" ? _hub.Add(repository, file, content) : _hub.AddSmall(repository, file, content);
-        }
-
+        FillHubWithBlip(name, standIn);
         using var server = new LoopbackServer(_hub.Answer);
         ProcessOutcome outcome = await PullAsync(server.Address, name);
         Assert.True(outcome.ExitCode == 0, outcome.ToString());
@@ -175,6 +169,71 @@ public sealed class ModelsPullTests : IDisposable
         Assert.Contains("tokenizer", outcome.Error, StringComparison.Ordinal);
     }
 
+    /// <summary>
+    /// What decides about features is bound to its first use, and nothing else: a changed description is no matter, a changed configuration is refused by its name, what was
+    /// fetched before stays in use, and the message says how a change is accepted.
+    /// </summary>
+    [SkippableFact]
+    public async Task ARepositoryWhoseConfigurationChangesIsRefusedAndOneWhoseDescriptionChangesIsNot()
+    {
+        const string Name = "blip-itm-base/coco";
+        string repository = FillHubWithBlip(Name);
+        _hub.AddSmall(repository, "README.md", "one"u8.ToArray());
+        using var server = new LoopbackServer(_hub.Answer);
+        Assert.Equal(0, (await PullAsync(server.Address, Name)).ExitCode);
+        _hub.Push(new string('a', 40));
+        _hub.AddSmall(repository, "README.md", "two"u8.ToArray()).AddSmall(repository, ".gitattributes", "three"u8.ToArray());
+        ProcessOutcome outcome = await PullAsync(server.Address, Name);
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+
+        byte[] configuration = await File.ReadAllBytesAsync(TestData.SharedPath("goldens", "blip", "transformers-itm-tiny", "config.json"));
+        _hub.Push(new string('b', 40));
+        _hub.AddSmall(repository, "config.json", [.. configuration, (byte)'\n']);
+        outcome = await PullAsync(server.Address, Name);
+        Assert.True(outcome.ExitCode == 1, outcome.ToString());
+        Assert.Contains($"config.json of {repository}", outcome.Error, StringComparison.Ordinal);
+        string record = Path.Combine(_folder.Root, "clip", $"models--{repository.Replace("/", "--", StringComparison.Ordinal)}--config.json.sha256-seen");
+        Assert.Contains(record, outcome.Error, StringComparison.Ordinal);
+        // What was there before is used as before, by either name.
+        foreach (string model in new[] { Name, "hf-hub:" + repository })
+        {
+            outcome = await RunAsync(server.Address, ("HF_HUB_OFFLINE", "1"), "embed", "text", "a photo of a cat", "--model", model, "--out", _folder.File("features.npy"));
+            Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        }
+
+        File.Delete(record);
+        outcome = await PullAsync(server.Address, Name);
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        Assert.EndsWith("\n", await File.ReadAllTextAsync(Path.Combine(_folder.Root, "hub", $"models--{repository.Replace("/", "--", StringComparison.Ordinal)}", "snapshots", new string('b', 40), "config.json")), StringComparison.Ordinal);
+    }
+
+    /// <summary>A file beside the weights that somebody writes to is refused at use and by 'verify', by its name; another pull brings it back.</summary>
+    [SkippableFact]
+    public async Task ATokenizerThatIsWrittenToIsRefusedAndFetchedAgain()
+    {
+        const string Name = "blip-itm-base/coco";
+        string repository = FillHubWithBlip(Name);
+        using var server = new LoopbackServer(_hub.Answer);
+        Assert.Equal(0, (await PullAsync(server.Address, Name)).ExitCode);
+        string file = Path.Combine(_folder.Root, "hub", $"models--{repository.Replace("/", "--", StringComparison.Ordinal)}", "snapshots", LoopbackHub.Commit, "tokenizer_config.json");
+        await File.AppendAllTextAsync(file, " ");
+        string[] embed = ["embed", "text", "a photo of a cat", "--model", Name, "--out", _folder.File("features.npy")];
+        foreach (string[] arguments in new[] { embed, ["models", "verify", Name] })
+        {
+            ProcessOutcome refusal = await RunAsync(server.Address, ("HF_HUB_OFFLINE", "1"), arguments);
+            Assert.True(refusal.ExitCode == 2, refusal.ToString());
+            Assert.Contains("tokenizer_config.json", refusal.Error, StringComparison.Ordinal);
+            Assert.Contains($"clipengine models pull {Name}", refusal.Error, StringComparison.Ordinal);
+        }
+
+        Assert.Equal(0, (await PullAsync(server.Address, Name)).ExitCode);
+        foreach (string[] arguments in new[] { embed, ["models", "verify", Name] })
+        {
+            ProcessOutcome outcome = await RunAsync(server.Address, ("HF_HUB_OFFLINE", "1"), arguments);
+            Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        }
+    }
+
     [SkippableFact]
     public async Task ABrokenTokenizerIsRefusedByItsFile()
     {
@@ -188,6 +247,20 @@ public sealed class ModelsPullTests : IDisposable
         ProcessOutcome outcome = await RunAsync(server.Address, ("HF_HUB_OFFLINE", "1"), "embed", "text", "a photo of a cat", "--model", Name, "--out", _folder.File("features.npy"));
         Assert.True(outcome.ExitCode == 2, outcome.ToString());
         Assert.Contains("tokenizer.json", outcome.Error, StringComparison.Ordinal);
+    }
+
+    /// <summary>A tiny BLIP under the name of a published one.</summary>
+    /// <returns>Its repository.</returns>
+    private string FillHubWithBlip(string name, string standIn = "transformers-itm-tiny")
+    {
+        string folder = TestData.SharedPath("goldens", "blip", standIn), repository = ModelCatalogue.Find(name).HubRepository!;
+        foreach (string file in Directory.GetFiles(folder).Select(static path => Path.GetFileName(path)!).Where(static file => !file.StartsWith("golden", StringComparison.Ordinal)))
+        {
+            byte[] content = File.ReadAllBytes(Path.Combine(folder, file));
+            _ = file == "model.safetensors" ? _hub.Add(repository, file, content) : _hub.AddSmall(repository, file, content);
+        }
+
+        return repository;
     }
 
     private CatalogueEntry[] FillHub()
