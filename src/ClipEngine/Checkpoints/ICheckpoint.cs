@@ -56,7 +56,7 @@ internal interface IHasTensorsInFiles
 }
 
 /// <summary>A tensor in a file.</summary>
-/// <param name="File">Owned by the checkpoint.</param>
+/// <param name="File">Owned by the checkpoint, which may close it when it is asked for another tensor: reading it then throws.</param>
 /// <param name="Start">The tensor's first byte.</param>
 internal readonly record struct TensorPlace(CheckpointFile File, long Start);
 

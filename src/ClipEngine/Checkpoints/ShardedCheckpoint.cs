@@ -4,7 +4,7 @@ using ClipEngine.Files;
 namespace ClipEngine.Checkpoints;
 
 /// <summary>A checkpoint in several files, tied together by a <c>*.index.json</c> as transformers writes it.</summary>
-internal sealed class ShardedCheckpoint : ICheckpoint
+internal sealed class ShardedCheckpoint : ICheckpoint, IHasTensorsInFiles
 {
     private const int MaximumIndexLength = 100_000_000;
 
@@ -63,6 +63,13 @@ internal sealed class ShardedCheckpoint : ICheckpoint
         // What is lent outlives the closing of its file.
         lock (_gate)
             return OpenShard(_shardOf[name]).Borrow(name);
+    }
+
+    /// <inheritdoc/>
+    public TensorPlace? Locate(string name)
+    {
+        lock (_gate)
+            return OpenShard(_shardOf[name]) is IHasTensorsInFiles shard ? shard.Locate(name) : null;
     }
 
     /// <inheritdoc/>
