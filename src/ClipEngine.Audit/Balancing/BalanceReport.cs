@@ -15,8 +15,7 @@ internal static class BalanceReport
     {
         AtomicFile.Write(Path.Combine(directory, "balance.json"), stream =>
             stream.Write(JsonSerializer.SerializeToUtf8Bytes(new BalanceRecord(request, result), BalanceJson.Default.BalanceRecord)));
-        foreach (ResultTable table in new[] { Representation(result), Association(result), Constraints(result) })
-            AtomicFile.WriteAllText(Path.Combine(directory, "tables", table.Name + ".csv"), table.ToCsv());
+        ReportFolder.WriteTables(directory, [Representation(result), Association(result), Constraints(result)]);
         AtomicFile.WriteAllText(Path.Combine(directory, "report.html"), Page(request, result));
     }
 

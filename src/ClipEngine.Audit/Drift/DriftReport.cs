@@ -15,11 +15,9 @@ internal static class DriftReport
     {
         Directory.CreateDirectory(directory);
         AtomicFile.Write(Path.Combine(directory, "drift.json"), stream => stream.Write(JsonSerializer.SerializeToUtf8Bytes(result, DriftJson.Default.DriftResult)));
-        foreach (ResultTable table in new[] { Concepts(result), Summary(result) })
-            AtomicFile.WriteAllText(Path.Combine(directory, "tables", table.Name + ".csv"), table.ToCsv());
+        ReportFolder.WriteTables(directory, [Concepts(result), Summary(result)]);
         AuditFigure[] figures = [.. result.Measures.SelectMany(measure => new[] { Scatter(result, measure), Slopes(result, measure) })];
-        foreach (AuditFigure figure in figures)
-            AtomicFile.WriteAllText(Path.Combine(directory, "figures", figure.Name + ".svg"), figure.Svg);
+        ReportFolder.WriteFigures(directory, figures);
         AtomicFile.WriteAllText(Path.Combine(directory, "report.html"), Page(result, spec, figures));
     }
 

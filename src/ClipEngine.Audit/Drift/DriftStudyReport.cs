@@ -15,11 +15,9 @@ internal static class DriftStudyReport
     {
         Directory.CreateDirectory(directory);
         AtomicFile.Write(Path.Combine(directory, "study.json"), stream => stream.Write(JsonSerializer.SerializeToUtf8Bytes(study, DriftJson.Default.DriftStudyResult)));
-        foreach (ResultTable table in new[] { Pairs(study), Levels(study), Differences(study) })
-            AtomicFile.WriteAllText(Path.Combine(directory, "tables", table.Name + ".csv"), table.ToCsv());
+        ReportFolder.WriteTables(directory, [Pairs(study), Levels(study), Differences(study)]);
         AuditFigure[] figures = [.. study.Statistics.Select(entry => entry.Measure).Distinct().Select(measure => Figure(study, measure))];
-        foreach (AuditFigure figure in figures)
-            AtomicFile.WriteAllText(Path.Combine(directory, "figures", figure.Name + ".svg"), figure.Svg);
+        ReportFolder.WriteFigures(directory, figures);
         AtomicFile.WriteAllText(Path.Combine(directory, "report.html"), Page(study, spec, figures));
     }
 

@@ -18,8 +18,7 @@ internal static class QualityReport
         var rates = new ResultTable("rates", "A measure over all images, or a part of them.", "measure", "part", "name", "value", "lower", "upper", "n", "method");
         foreach (QualityRate rate in result.Rates)
             rates.Add(rate.Measure).Add(rate.Part).Add(rate.Name).Add(rate.Rate.Value).Add(rate.Rate.Interval?.Lower).Add(rate.Rate.Interval?.Upper).Add(rate.Rate.Count).Add(rate.Rate.Interval?.Method ?? "").EndRow();
-        foreach (ResultTable table in new[] { rates, Gaps(result.Gaps) })
-            AtomicFile.WriteAllText(Path.Combine(directory, "tables", table.Name + ".csv"), table.ToCsv());
+        ReportFolder.WriteTables(directory, [rates, Gaps(result.Gaps)]);
         HtmlWriter page = Begin(result.Kind == "accuracy" ? "Zero-shot accuracy by group" : "Image-text retrieval by group");
         page.BeginSection("rates", "Rates").Table("All, by group and by class", ["Measure", "part", "name", "value", "n"], result.Rates.Select(rate => (IReadOnlyList<string>)[rate.Measure, rate.Part.Length == 0 ? "all" : rate.Part, rate.Name, Cell(rate.Rate), Number(rate.Rate.Count)])).EndSection();
         GapSection(page, result.Gaps);
@@ -38,10 +37,9 @@ internal static class QualityReport
             distributions.EndRow();
         }
 
-        foreach (ResultTable table in new[] { distributions, Kept("kept", result.Kept), Kept("curve", result.Curve), Gaps(result.Gaps) })
-            AtomicFile.WriteAllText(Path.Combine(directory, "tables", table.Name + ".csv"), table.ToCsv());
+        ReportFolder.WriteTables(directory, [distributions, Kept("kept", result.Kept), Kept("curve", result.Curve), Gaps(result.Gaps)]);
         AuditFigure figure = Curve(result);
-        AtomicFile.WriteAllText(Path.Combine(directory, "figures", figure.Name + ".svg"), figure.Svg);
+        ReportFolder.WriteFigures(directory, [figure]);
         HtmlWriter page = Begin("What filtering by similarity keeps of each group");
         page.BeginSection("kept", "Share kept").Table("Pairs whose cosine reaches the threshold", ["Group", "threshold", "share kept", "pairs"], result.Kept.Select(share => (IReadOnlyList<string>)[share.Group.Length == 0 ? "(all)" : share.Group, Number(share.Threshold), Cell(share.Kept), Number(share.Kept.Count)])).Figure(figure).EndSection();
         page.BeginSection("similarity", "Similarity").Table("Cosines of the pairs", ["Group", "pairs", "mean", "5 %", "25 %", "median", "75 %", "95 %"], result.Distributions.Select(part => (IReadOnlyList<string>)[part.Group.Length == 0 ? "(all)" : part.Group, Number(part.Pairs), Number(part.Mean), .. part.Quantiles.Select(quantile => Number(quantile))])).EndSection();

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text.Json;
+using ClipEngine.Audit.Report;
 using ClipEngine.Audit.Results;
 using ClipEngine.Files;
 
@@ -116,8 +117,7 @@ public static class ResultDirectory
             }
         }
 
-        foreach (Tables.ResultTable table in ResultTables.All(result))
-            AtomicFile.WriteAllText(Path.Combine(directory, "tables", table.Name + ".csv"), table.ToCsv());
+        ReportFolder.WriteTables(directory, ResultTables.All(result));
         byte[] json = JsonSerializer.SerializeToUtf8Bytes(result, AuditJson.Default.AuditResult);
         AtomicFile.Write(Path.Combine(directory, ResultFile), stream => stream.Write(json));
     }

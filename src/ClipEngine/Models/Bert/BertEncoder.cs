@@ -60,4 +60,12 @@ internal sealed class BertEncoder : ITextEncoder
             Epsilon = config.Epsilon,
         };
     }
+
+    /// <summary>What follows self-attention in a layer that is run step by step: its output, the sum and its norm.</summary>
+    /// <param name="pass">The pass.</param>
+    /// <param name="block">From <see cref="ReadBlock"/>.</param>
+    /// <param name="attended">What attention gave, <c>[n, count, width]</c>.</param>
+    /// <param name="input">What went into the layer; of the same shape.</param>
+    public static Tensor AddAttended(IPass pass, TransformerBlock block, in Tensor attended, in Tensor input) => pass.LayerNorm(
+        pass.Linear(attended, block.OutProjectionWeight, block.OutProjectionBias, new Epilogue { Residual = input }), block.Norm1Weight, block.Norm1Bias, block.Epsilon);
 }

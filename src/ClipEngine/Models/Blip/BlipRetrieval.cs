@@ -5,24 +5,18 @@ using ClipEngine.Tensors;
 namespace ClipEngine.Models;
 
 /// <summary>BLIP's image-text model: contrastive features, whose score is a plain cosine, and the matching head, which looks at image and sentence together.</summary>
-internal sealed class BlipRetrieval : IDualEncoder, IPairScorer
+internal sealed class BlipRetrieval : BlipModel, IDualEncoder, IPairScorer
 {
     // What training keeps beside the model.
     private static readonly string[] s_training = ["visual_encoder_m.", "text_encoder_m.", "vision_proj_m.", "text_proj_m.", "text_decoder.", "image_queue", "text_queue", "ptr_queue", "queue_ptr", "idx_queue", "temp"];
 
-    private readonly BlipConfig _config;
-    private readonly BlipVision _visual;
-    private readonly BlipText _text;
     private readonly Weight _imageProjection, _imageProjectionBias, _textProjection, _textProjectionBias, _matchHead, _matchHeadBias;
 
     public BlipRetrieval(BlipConfig config, int embedDimension, WeightReader weights, IBackend backend)
+        : base(config, new BlipVision(config.Vision, weights.Scope("visual_encoder")), new BlipText(config.Text, config.Vision.Width, weights.Scope("text_encoder")), backend)
     {
-        _config = config;
         EmbedDimension = embedDimension;
-        Backend = backend;
         int width = config.Text.Width;
-        _text = new BlipText(config.Text, config.Vision.Width, weights.Scope("text_encoder"));
-        _visual = new BlipVision(config.Vision, weights.Scope("visual_encoder"));
         _imageProjection = weights.Read("vision_proj.weight", WeightRole.Linear, embedDimension, config.Vision.Width);
         _imageProjectionBias = weights.Read("vision_proj.bias", WeightRole.Vector, embedDimension);
         _textProjection = weights.Read("text_proj.weight", WeightRole.Linear, embedDimension, width);
@@ -35,18 +29,6 @@ internal sealed class BlipRetrieval : IDualEncoder, IPairScorer
 
     public string Architecture => "BLIP, image-text";
 
-    public IBackend Backend { get; }
-
-    public PreprocessOptions Preprocess => _config.Preprocess;
-
-    public TokenizerConfig Tokenizer { get; } = new() { ModelType = "blip" };
-
-    public int ContextLength => _config.Text.Positions;
-
-    public int VocabularySize => _config.Text.VocabularySize;
-
-    public IReadOnlyList<string> Notices => [];
-
     public int EmbedDimension { get; }
 
     /// <summary>No temperature: the score of two features is their cosine.</summary>
@@ -54,11 +36,9 @@ internal sealed class BlipRetrieval : IDualEncoder, IPairScorer
 
     public double? LogitBias => null;
 
-    public int ImageTokens => _config.Vision.Tokens;
+    public int ImageTokens => Config.Vision.Tokens;
 
-    public int ImageTokenWidth => _config.Vision.Width;
-
-    public int PaddingId => _config.Text.PaddingId;
+    public int ImageTokenWidth => Config.Vision.Width;
 
     public Shape ImageFeatureShape(int count) => new(count, EmbedDimension);
 
@@ -67,22 +47,18 @@ internal sealed class BlipRetrieval : IDualEncoder, IPairScorer
     public Tensor EncodeImages(IPass pass, in Tensor pixels)
     {
         long mark = pass.EnterScope();
-        Tensor first = pass.SliceTokens(_visual.Forward(pass, pixels), 0, 1).Reshape(new Shape(pixels.Shape[0], ImageTokenWidth));
+        Tensor first = pass.SliceTokens(Visual.Forward(pass, pixels), 0, 1).Reshape(new Shape(pixels.Shape[0], ImageTokenWidth));
         return pass.LeaveScope(mark, pass.Linear(first, _imageProjection, _imageProjectionBias));
     }
 
     public Tensor EncodeTexts(IPass pass, ReadOnlySpan<int> ids, int length) =>
-        pass.Linear(_text.ForwardFirst(pass, _text.Cut(ids, length)), _textProjection, _textProjectionBias);
-
-    public Tensor EncodeImageTokens(IPass pass, in Tensor pixels) => _visual.Forward(pass, pixels);
-
-    public PreparedImage PrepareImage(IPass pass, in Tensor imageTokens) => _text.PrepareImage(pass, Backend, imageTokens);
+        pass.Linear(Text.ForwardFirst(pass, Text.Cut(ids, length)), _textProjection, _textProjectionBias);
 
     public Tensor ScorePairs(IPass pass, PreparedImage image, ReadOnlySpan<int> ids, int length)
     {
         ArgumentNullException.ThrowIfNull(image);
         long mark = pass.EnterScope();
-        Tensor first = _text.ForwardFirst(pass, image, _text.Cut(ids, length));
+        Tensor first = Text.ForwardFirst(pass, image, Text.Cut(ids, length));
         return pass.LeaveScope(mark, pass.Linear(first, _matchHead, _matchHeadBias));
     }
 }

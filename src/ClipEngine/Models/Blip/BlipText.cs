@@ -126,22 +126,27 @@ internal sealed class BlipText
     /// <summary>What follows self-attention in a layer: its output, the image, the MLP.</summary>
     private Tensor Finish(IPass pass, Layer own, PreparedImage image, int layer, in Tensor attended, in Tensor input)
     {
-        TransformerBlock block = own.Block;
-        Tensor x = pass.Linear(attended, block.OutProjectionWeight, block.OutProjectionBias, new Epilogue { Residual = input });
-        x = pass.LayerNorm(x, block.Norm1Weight, block.Norm1Bias, _config.Epsilon);
-        x = own.Cross.Forward(pass, x, pass.Load(image.Stores[2 * layer]), pass.Load(image.Stores[(2 * layer) + 1]));
-        Tensor hidden = pass.Linear(x, block.ExpandWeight, block.ExpandBias, new Epilogue { Activation = Activation.Gelu });
-        x = pass.Linear(hidden, block.ContractWeight, block.ContractBias, new Epilogue { Residual = x });
-        return pass.LayerNorm(x, block.Norm2Weight, block.Norm2Bias, _config.Epsilon);
+        Tensor x = BertEncoder.AddAttended(pass, own.Block, attended, input);
+        return own.FeedForward.Forward(pass, own.Cross.Forward(pass, x, pass.Load(image.Stores[2 * layer]), pass.Load(image.Stores[(2 * layer) + 1])));
     }
 
     private TokenView Part(in Tensor queryKeyValue, int part) => new(queryKeyValue, part * _config.Width, _config.Width);
 
     /// <summary>One layer: BERT's block, and the cross-attention in its middle.</summary>
-    private sealed class Layer(BlipTextConfig config, int imageWidth, WeightReader weights)
+    private sealed class Layer
     {
-        public TransformerBlock Block { get; } = BertEncoder.ReadBlock(config, weights);
+        public Layer(BlipTextConfig config, int imageWidth, WeightReader weights)
+        {
+            Block = BertEncoder.ReadBlock(config, weights);
+            FeedForward = new BertFeedForward(Block);
+            Cross = new BertCrossAttention(config, imageWidth, weights.Scope("crossattention"));
+        }
 
-        public BertCrossAttention Cross { get; } = new(config, imageWidth, weights.Scope("crossattention"));
+        public TransformerBlock Block { get; }
+
+        /// <summary>The block's MLP, for where the image stands before it.</summary>
+        public BertFeedForward FeedForward { get; }
+
+        public BertCrossAttention Cross { get; }
     }
 }

@@ -55,7 +55,7 @@ internal sealed class QFormer
         foreach (Layer layer in _layers)
         {
             Tensor attended = pass.SelfAttention(pass.Linear(x, layer.Text.InProjectionWeight, layer.Text.InProjectionBias), Bert.Heads);
-            Tensor queries = layer.AddAttended(pass, attended, x);
+            Tensor queries = BertEncoder.AddAttended(pass, layer.Text, attended, x);
             if (layer.Cross is { } cross)
             {
                 (Tensor keys, Tensor values) = cross.KeyValues.Project(pass, imageTokens);
@@ -110,7 +110,7 @@ internal sealed class QFormer
                 attended = pass.SelfAttention(queryKeyValue, Bert.Heads, mask);
             }
 
-            Tensor both = layer.AddAttended(pass, attended, x);
+            Tensor both = BertEncoder.AddAttended(pass, layer.Text, attended, x);
             Tensor queries = isLast ? both : pass.SliceTokens(both, 0, queryCount);
             if (layer.Cross is { } cross)
                 queries = cross.Forward(pass, queries, pass.Load(image.Stores[store++]), pass.Load(image.Stores[store++]));
@@ -126,36 +126,24 @@ internal sealed class QFormer
         pass.TokenEmbedding(pass.Upload(sentences.Ids, new Shape(sentences.Count, sentences.Length)), _words, appendedToken: null, _positions);
 
     /// <summary>One layer; the image's width where its queries look at the image, else null.</summary>
-    private sealed class Layer(BertConfig config, int? imageWidth, WeightReader weights)
+    private sealed class Layer
     {
-        /// <summary>BERT's block: the self-attention of all tokens, and the sentence's MLP.</summary>
-        public TransformerBlock Text { get; } = BertEncoder.ReadBlock(config, weights);
-
-        public FeedForward Words { get; } = new(config, weights, "");
-
-        public FeedForward Queries { get; } = new(config, weights, "_query");
-
-        public BertCrossAttention? Cross { get; } = imageWidth is { } width ? new BertCrossAttention(config, width, weights.Scope("crossattention")) : null;
-
-        /// <summary>What follows self-attention: its output and norm.</summary>
-        public Tensor AddAttended(IPass pass, in Tensor attended, in Tensor input) => pass.LayerNorm(
-            pass.Linear(attended, Text.OutProjectionWeight, Text.OutProjectionBias, new Epilogue { Residual = input }), Text.Norm1Weight, Text.Norm1Bias, config.Epsilon);
-    }
-
-    /// <summary>The MLP of one kind of token, its norm behind the sum.</summary>
-    private sealed class FeedForward(BertConfig config, WeightReader weights, string kind)
-    {
-        private readonly Weight _expandWeight = weights.Read($"intermediate{kind}.dense.weight", WeightRole.Linear, config.HiddenWidth, config.Width);
-        private readonly Weight _expandBias = weights.Read($"intermediate{kind}.dense.bias", WeightRole.Vector, config.HiddenWidth);
-        private readonly Weight _contractWeight = weights.Read($"output{kind}.dense.weight", WeightRole.Linear, config.Width, config.HiddenWidth);
-        private readonly Weight _contractBias = weights.Read($"output{kind}.dense.bias", WeightRole.Vector, config.Width);
-        private readonly Weight _normWeight = weights.Read($"output{kind}.LayerNorm.weight", WeightRole.Vector, config.Width);
-        private readonly Weight _normBias = weights.Read($"output{kind}.LayerNorm.bias", WeightRole.Vector, config.Width);
-
-        public Tensor Forward(IPass pass, in Tensor input)
+        public Layer(BertConfig config, int? imageWidth, WeightReader weights)
         {
-            Tensor hidden = pass.Linear(input, _expandWeight, _expandBias, new Epilogue { Activation = config.Activation });
-            return pass.LayerNorm(pass.Linear(hidden, _contractWeight, _contractBias, new Epilogue { Residual = input }), _normWeight, _normBias, config.Epsilon);
+            Text = BertEncoder.ReadBlock(config, weights);
+            Words = new BertFeedForward(Text);
+            Queries = new BertFeedForward(config, weights, "_query");
+            Cross = imageWidth is { } width ? new BertCrossAttention(config, width, weights.Scope("crossattention")) : null;
         }
+
+        /// <summary>BERT's block: the self-attention of all tokens, and the sentence's MLP.</summary>
+        public TransformerBlock Text { get; }
+
+        /// <summary>That MLP, for where queries stand before the sentence.</summary>
+        public BertFeedForward Words { get; }
+
+        public BertFeedForward Queries { get; }
+
+        public BertCrossAttention? Cross { get; }
     }
 }
