@@ -41,7 +41,8 @@ enum {
  * two rows, and a score that the bound leaves open is multiplied again in fp32, in the order of CLIPENGINE_SWEEP_IN_FLOAT32. Best
  * columns, their scores, argmax counts and ties are therefore those of fp32, bit for bit; whatever is divided by a segment's sum
  * (probabilities, margins, their sums) lies within a bound of fp32's, which is reported.
- *   BFLOAT16  pairs, VDPBF16PS, TDPBF16PS or BFMMLA: rounding of at most 2^-9 of each feature; none at all of features that are stored so
+ *   BFLOAT16  pairs, VDPBF16PS, TDPBF16PS or BFMMLA: rounding of at most 2^-9 of each feature; none at all of features that are stored so,
+ *             which with VDPBF16PS have fp32's scores, bit for bit: bounds are zero
  *   INT16     pairs, VPDPWSSD, one factor a row: rounding of at most sqrt(width) * 1.1e-5 of a row's norm
  *   INT8      quads, VPDPBUSD, TDPBSUD, SDOT or SMMLA, one factor a row: rounding of at most sqrt(width) * 0.004 of a row's largest feature */
 enum {

@@ -79,6 +79,7 @@ struct Problem {
   int32_t activation = CLIPENGINE_SWEEP_SOFTMAX;
   bool margin = false;
   bool row_outputs = true;
+  bool totals_only = false;  // neither weighted sums nor entropy are planned
   int64_t groups = 3;
 };
 
@@ -97,6 +98,7 @@ constexpr int64_t kReplicates = 2;
 Result run(const Problem& problem, const Kernel& kernel, int32_t precision, int64_t batch_rows = 0) {
   const int64_t rows = static_cast<int64_t>(problem.rows.size()) / problem.width, prompts = static_cast<int64_t>(problem.prompts.size()) / problem.width;
   const int64_t segments = static_cast<int64_t>(problem.segments.size()), cells = rows * segments;
+  const int64_t replicates = problem.totals_only ? 0 : kReplicates;
   clipengine_sweep_plan plan{};
   plan.prompts = problem.prompts.data();
   plan.prompt_count = prompts;
@@ -104,13 +106,13 @@ Result run(const Problem& problem, const Kernel& kernel, int32_t precision, int6
   plan.segment_lengths = problem.segments.data();
   plan.segment_count = segments;
   plan.group_count = problem.groups;
-  plan.replicate_count = kReplicates;
+  plan.replicate_count = replicates;
   plan.scale = problem.scale;
   plan.bias = problem.bias;
   plan.prompt_type = CLIPENGINE_SWEEP_FLOAT32;
   plan.activation = problem.activation;
   plan.top_count = problem.top;
-  plan.entropy = problem.activation == CLIPENGINE_SWEEP_SOFTMAX;
+  plan.entropy = problem.activation == CLIPENGINE_SWEEP_SOFTMAX && !problem.totals_only;
   plan.precision = precision;
   const OwnedSweep sweep = make(plan, kernel);
   Result result;
@@ -125,13 +127,13 @@ Result run(const Problem& problem, const Kernel& kernel, int32_t precision, int6
   result.bounds.resize(static_cast<size_t>(rows));
   result.counts.resize(static_cast<size_t>(problem.groups * prompts));
   result.sums.resize(result.counts.size());
-  result.weighted.resize(static_cast<size_t>(kReplicates * prompts));
+  result.weighted.resize(static_cast<size_t>(replicates * prompts));
   result.sum_bounds.resize(static_cast<size_t>(problem.groups));
-  result.weighted_bounds.resize(kReplicates);
+  result.weighted_bounds.resize(static_cast<size_t>(replicates));
   std::vector<int32_t> groups;
   std::vector<float> weights;
   for (int64_t row = 0; row < rows; ++row) groups.push_back(static_cast<int32_t>(row * 7 % (problem.groups + 1)) - 1);
-  for (int64_t i = 0; i < rows * kReplicates; ++i) weights.push_back(static_cast<float>(i % 5) - 1);
+  for (int64_t i = 0; i < rows * replicates; ++i) weights.push_back(static_cast<float>(i % 5) - 1);
   const auto at = [](auto& values, int64_t place) { return values.empty() ? nullptr : values.data() + place; };
   if (batch_rows == 0) batch_rows = rows;
   for (int64_t first = 0; first < rows; first += batch_rows) {
@@ -140,7 +142,7 @@ Result run(const Problem& problem, const Kernel& kernel, int32_t precision, int6
     batch.row_count = std::min(batch_rows, rows - first);
     batch.row_type = CLIPENGINE_SWEEP_FLOAT32;
     batch.groups = groups.data() + first;
-    batch.weights = weights.data() + first;
+    batch.weights = at(weights, first);
     batch.weight_stride = rows;
     batch.probabilities = at(result.probabilities, first * prompts);
     batch.top_indices = at(result.top_indices, first * segments * problem.top);
@@ -150,9 +152,9 @@ Result run(const Problem& problem, const Kernel& kernel, int32_t precision, int6
     batch.bounds = at(result.bounds, first);
     batch.argmax_counts = result.counts.data();
     batch.sums = result.sums.data();
-    batch.weighted_sums = result.weighted.data();
+    batch.weighted_sums = at(result.weighted, 0);
     batch.sum_bounds = result.sum_bounds.data();
-    batch.weighted_bounds = result.weighted_bounds.data();
+    batch.weighted_bounds = at(result.weighted_bounds, 0);
     CHECK_EQUAL(clipengine_sweep_run(sweep.get(), &batch), CLIPENGINE_OK);
     result.batch.open_scores += batch.open_scores;
     result.batch.bound = std::max(result.batch.bound, batch.bound);
@@ -196,6 +198,11 @@ bool everything() {
 void compare(const char* name, const Problem& given) {
   const std::vector<Way> all = ways();
   if (all.empty()) return;
+  const auto check_all = [&](const Problem& problem) {
+    const Result expected = run(problem, in_fp32(), CLIPENGINE_SWEEP_IN_FLOAT32);
+    CHECK_EQUAL(expected.batch.open_scores, 0);
+    for (const Way& way : all) check_against_fp32(name, problem, expected, run(problem, *way.kernel, way.precision));
+  };
   int turn = 0;
   for (int32_t top : {0, 1, 5, 12}) {
     for (bool margin : {false, true}) {
@@ -205,11 +212,22 @@ void compare(const char* name, const Problem& given) {
         problem.top = std::min(top, *std::min_element(problem.segments.begin(), problem.segments.end()));
         problem.margin = margin;
         problem.row_outputs = row_outputs;
-        const Result expected = run(problem, in_fp32(), CLIPENGINE_SWEEP_IN_FLOAT32);
-        CHECK_EQUAL(expected.batch.open_scores, 0);
-        for (const Way& way : all) check_against_fp32(name, problem, expected, run(problem, *way.kernel, way.precision));
+        check_all(problem);
       }
     }
+  }
+  Problem totals = given;
+  totals.row_outputs = false;
+  totals.totals_only = true;
+  check_all(totals);
+  CHECK(run(totals, in_fp32(), CLIPENGINE_SWEEP_IN_FLOAT32).counts == run(given, in_fp32(), CLIPENGINE_SWEEP_IN_FLOAT32).counts);
+}
+
+// What is left of values that are stored as bf16.
+void store_as_bf16(std::vector<float>& values) {
+  for (float& value : values) {
+    const uint32_t word = static_cast<uint32_t>(to_bfloat(value)) << 16;
+    std::memcpy(&value, &word, sizeof value);
   }
 }
 
@@ -408,7 +426,7 @@ CLIPENGINE_TEST(threads_batches_and_neighbours_do_not_change_a_bit) {
   clipengine::ThreadPool::instance().resize(0);
 }
 
-// Exactly representable in bf16: only the order of adding differs, and next to nothing is open.
+// Exactly representable in bf16: at most the order of adding differs, and next to nothing is open.
 CLIPENGINE_TEST(bf16_features_lose_nothing) {
   Problem problem;
   problem.width = 512;
@@ -416,18 +434,62 @@ CLIPENGINE_TEST(bf16_features_lose_nothing) {
   problem.prompts = unit_rows(3000, problem.width, 23);
   problem.segments = {3000};
   problem.margin = true;
-  for (std::vector<float>* values : {&problem.rows, &problem.prompts}) {
-    for (float& value : *values) {
-      const uint32_t word = static_cast<uint32_t>(to_bfloat(value)) << 16;
-      std::memcpy(&value, &word, sizeof value);
-    }
-  }
+  store_as_bf16(problem.rows);
+  store_as_bf16(problem.prompts);
   for (const Way& way : ways()) {
     if (way.precision != CLIPENGINE_SWEEP_IN_BFLOAT16) continue;
     const Result found = run(problem, *way.kernel, way.precision);
     check_against_fp32("bf16 features", problem, run(problem, in_fp32(), CLIPENGINE_SWEEP_IN_FLOAT32), found);
     CHECK(found.batch.bound < 0.01f);
     CHECK(found.batch.open_scores < 64 * 3000 / 100);
+  }
+}
+
+// VDPBF16PS adds products one after the other as fp32 does: of such features every score is fp32's, bit for bit, also where a sum cancels. Rows that are
+// not such stand among them, and so do rows whose smallest products some way of adding might flush.
+CLIPENGINE_TEST(bf16_features_have_the_scores_of_fp32_on_vector_registers) {
+  std::mt19937 random(24);
+  for (int64_t width : {3, 64, 511}) {
+    for (const std::vector<int32_t>& segments : {std::vector<int32_t>{700}, std::vector<int32_t>(60, 8), std::vector<int32_t>{16, 1, 3, 12, 240, 2}}) {
+      Problem problem;
+      problem.width = width;
+      problem.segments = segments;
+      problem.margin = true;
+      problem.rows = unit_rows(90, width, 25);
+      problem.prompts = unit_rows(std::accumulate(segments.begin(), segments.end(), int64_t{0}), width, 26);
+      for (std::vector<float>* values : {&problem.rows, &problem.prompts}) {
+        for (float& value : *values) {
+          const unsigned kind = random() % 8;
+          if (kind == 0) value = 0;
+          if (kind == 1) value *= 1e-9f;
+        }
+        for (size_t k = 1; k < values->size(); k += 2) {  // products of neighbours cancel
+          if (random() % 4 == 0) (*values)[k] = values == &problem.rows ? (*values)[k - 1] : -(*values)[k - 1];
+        }
+        for (size_t row = 0; row < values->size(); row += static_cast<size_t>(width)) (*values)[row] += 0.5f;
+        store_as_bf16(*values);
+      }
+      for (bool totals_only : {false, true}) {
+        problem.totals_only = totals_only;
+        problem.row_outputs = problem.margin = !totals_only;
+        Problem mixed = problem;
+        for (int64_t row = 0; row < 90; row += 4) mixed.rows[row * width] = 0.3f;
+        for (int64_t row = 1; row < 90; row += 8) mixed.rows[row * width + 1] = 0x1p-70f;
+        for (int64_t row = 2; row < 90; row += 8) mixed.rows[row * width + 1] = 1e-39f;
+        const Result expected = run(problem, in_fp32(), CLIPENGINE_SWEEP_IN_FLOAT32), expected_mixed = run(mixed, in_fp32(), CLIPENGINE_SWEEP_IN_FLOAT32);
+        for (const Way& way : ways()) {
+          if (way.precision != CLIPENGINE_SWEEP_IN_BFLOAT16) continue;
+          const Result found_mixed = run(mixed, *way.kernel, way.precision);
+          check_against_fp32("bf16 features among others", mixed, expected_mixed, found_mixed);
+          if (!way.kernel->narrow.sums_as_fp32) continue;
+          const Result found = run(problem, *way.kernel, way.precision);
+          check_against_fp32("bf16 features", problem, expected, found);
+          CHECK_EQUAL(found.batch.open_scores, 0);
+          CHECK_EQUAL(found.batch.bound, 0);
+          for (int64_t row = 0; row < 90; ++row) CHECK_EQUAL(found_mixed.bounds[row] == 0, row % 4 != 0 && row % 8 != 1 && row % 8 != 2);
+        }
+      }
+    }
   }
 }
 

@@ -71,7 +71,8 @@ CLIPENGINE_TEST(segments_of_every_kind) {
 // Nothing but totals: probabilities are never made in place, and those of a segment that no cache holds are added up late. Groups of
 // every length: lanes that are shared by two groups, groups over several tiles, many groups in one vector.
 CLIPENGINE_TEST(totals_alone) {
-  for (const std::vector<int32_t>& segments : {std::vector<int32_t>{2500, 300, 2300, 4}, std::vector<int32_t>{8, 300}, std::vector<int32_t>{2, 2600}}) {
+  for (const std::vector<int32_t>& segments : {std::vector<int32_t>{2500, 300, 2300, 4}, std::vector<int32_t>{8, 300}, std::vector<int32_t>{2, 2600},
+                                               std::vector<int32_t>(70, 8), std::vector<int32_t>{1, 2, 3, 4, 16, 5, 8, 2, 13, 17, 8, 1}}) {
     for (int64_t groups : {1, 5, 200}) {
       Case c;
       c.segments = segments;
@@ -85,11 +86,17 @@ CLIPENGINE_TEST(totals_alone) {
       std::vector<double> sums(expected.sums.size());
       reference(inputs.plan, expected.batch, sums.data(), nullptr);
       const double bound = relative_bound(c.scale, c.width);
+      clipengine_sweep_plan plan = inputs.plan;
+      plan.entropy = 0;
       for (const Kernel* kernel : kernels()) {
-        Outputs found(c, inputs.prompt_count);
+        // compare() has the counts of all outputs against the best columns.
+        Outputs all(c, inputs.prompt_count), found(c, inputs.prompt_count);
+        inputs.give(c, all.batch);
         inputs.give(c, found.batch);
-        found.batch.probabilities = nullptr;
-        CHECK_EQUAL(clipengine_sweep_run(make(inputs.plan, *kernel).get(), &found.batch), CLIPENGINE_OK);
+        found.batch.probabilities = found.batch.entropy = found.batch.margin = nullptr;
+        CHECK_EQUAL(clipengine_sweep_run(make(inputs.plan, *kernel).get(), &all.batch), CLIPENGINE_OK);
+        CHECK_EQUAL(clipengine_sweep_run(make(plan, *kernel).get(), &found.batch), CLIPENGINE_OK);
+        CHECK(found.counts == all.counts);
         for (size_t i = 0; i < sums.size(); ++i) CHECK_NEAR(to_double(found.sums[i]), sums[i], bound * sums[i] + 1e-24);
         CHECK(found.group_rows == expected.group_rows);
       }

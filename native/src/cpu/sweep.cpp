@@ -95,8 +95,8 @@ struct Worker {
         groups(kChunkRows) {
     if (plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32) {
       narrow_tile = Buffer<uint32_t>(plan.tile_rows * plan.words);
-      narrow_rows = Buffer<float>(5 * plan.tile_rows);
-      masks = Buffer<uint32_t>(plan.tile_rows / kernel.panel_rows + kBlockColumns);
+      narrow_rows = Buffer<float>(6 * plan.tile_rows);
+      masks = Buffer<uint32_t>(2 * (plan.tile_rows / kernel.panel_rows) + kBlockColumns);
       again = Buffer<float>((plan.width + 1) * kernel.product_columns + kernel.lanes);  // a vector is written at a time
       again_scores = Buffer<float>((kernel.product_columns + 1) * kernel.panel_rows);
       bounds = Buffer<double>(plan.groups + plan.replicates);
@@ -106,8 +106,10 @@ struct Worker {
       workspace.row_error = narrow_rows.get() + 2 * plan.tile_rows;
       workspace.row_bound = narrow_rows.get() + 3 * plan.tile_rows;
       workspace.entropy_bounds = narrow_rows.get() + 4 * plan.tile_rows;
+      workspace.row_chain = narrow_rows.get() + 5 * plan.tile_rows;
       workspace.open = masks.get();
       workspace.beyond = masks.get() + kBlockColumns;
+      workspace.exact = workspace.beyond + plan.tile_rows / kernel.panel_rows;
       workspace.again = again.get();
       workspace.again_scores = again_scores.get();
       workspace.group_bounds = bounds.get();
@@ -195,7 +197,7 @@ void lay_out(clipengine_sweep& sweep) {
       block.segments = 1;
       for (int64_t column = start; column < end; column += kBlockColumns) {
         block.column = column;
-        block.columns = static_cast<int32_t>(std::min<int64_t>(kBlockColumns, end - column));
+        block.columns = block.longest = static_cast<int32_t>(std::min<int64_t>(kBlockColumns, end - column));
         block.value_column = column - start;
         block.last = column + block.columns == end;
         add(block);
@@ -207,6 +209,7 @@ void lay_out(clipengine_sweep& sweep) {
     block.column = start;
     block.whole = block.last = true;
     while (segment < plan.segments && sweep.starts[segment + 1] - start <= kBlockColumns) {
+      block.longest = std::max(block.longest, static_cast<int32_t>(sweep.starts[segment + 1] - sweep.starts[segment]));
       ++segment;
       ++block.segments;
     }
@@ -274,22 +277,24 @@ bool can_narrow(const clipengine_sweep_plan& source, const Kernel& kernel, const
 void narrow_prompts(clipengine_sweep& sweep) {
   Plan& plan = sweep.plan;
   const int32_t elements = plan.precision == CLIPENGINE_SWEEP_IN_INT8 ? 4 : 2, product_columns = sweep.kernel->product_columns;
-  const double scale = std::abs(static_cast<double>(plan.scale)), rounding = (2.0 * static_cast<double>(plan.width) + 64) * 0x1p-24;
+  const double scale = std::abs(static_cast<double>(plan.scale)), chains = plan.precision == CLIPENGINE_SWEEP_IN_BFLOAT16 ? 2 : 1;
   const double room = static_cast<double>(kInt16Norm) - 0.5 * std::sqrt(static_cast<double>(plan.width));
   sweep.narrow = Buffer<uint32_t>(plan.padded_columns * plan.words);
   sweep.column_factor = Buffer<float>(plan.padded_columns);
   sweep.column_offset = Buffer<int32_t>(plan.padded_columns);
-  sweep.group_errors = Buffer<float>(2 * plan.products);
-  sweep.segment_errors = Buffer<float>(2 * plan.segments);
-  float *row_error = sweep.group_errors.get(), *row_norm = row_error + plan.products;
+  sweep.group_errors = Buffer<float>(3 * plan.products);
+  sweep.segment_errors = Buffer<float>(3 * plan.segments);
+  plan.sums_as_fp32 = plan.precision == CLIPENGINE_SWEEP_IN_BFLOAT16 && sweep.kernel->narrow.sums_as_fp32;
+  float *row_error = sweep.group_errors.get(), *row_norm = row_error + plan.products, *row_chain = row_norm + plan.products;
   for (const Block& block : sweep.blocks) {
     const int64_t first_padded = block.packed / plan.width;
     for (int32_t column = 0; column < block.columns; ++column) {
       const float* values = sweep.packed.get() + (block.column + column) * plan.exact_stride;
-      double most = 0, squares = 0;
+      double most = 0, squares = 0, chain = 0;
       for (int64_t k = 0; k < plan.width; ++k) {
         most = std::max(most, std::abs(static_cast<double>(values[k])));
         squares += static_cast<double>(values[k]) * values[k];
+        chain += squares;
       }
       float factor = 1;
       if (plan.precision == CLIPENGINE_SWEEP_IN_INT8) factor = static_cast<float>(most / 127);
@@ -313,6 +318,7 @@ void narrow_prompts(clipengine_sweep& sweep) {
           const uint16_t nearest = float_to_bf16(values[k]);
           code = nearest;
           kept = bf16_to_float(nearest);
+          plan.sums_as_fp32 &= kept == values[k] && (values[k] == 0 || std::abs(values[k]) >= kSmallestExact);
         } else {
           const double limit = plan.precision == CLIPENGINE_SWEEP_IN_INT8 ? 127 : 32767;
           const double whole = std::clamp(std::nearbyint(values[k] / static_cast<double>(factor)), -limit, limit);
@@ -320,7 +326,9 @@ void narrow_prompts(clipengine_sweep& sweep) {
           sum += static_cast<int64_t>(whole);
           code = static_cast<uint32_t>(static_cast<int32_t>(whole)) & (elements == 4 ? 0xFFu : 0xFFFFu);
         }
-        words[place(k / elements)] |= code << (k % elements * (32 / elements));
+        // VDPBF16PS begins with the upper half.
+        const int64_t part = plan.precision == CLIPENGINE_SWEEP_IN_BFLOAT16 ? 1 - k % 2 : k % elements;
+        words[place(k / elements)] |= code << (part * (32 / elements));
         lost += (values[k] - kept) * (values[k] - kept);
       }
       const int64_t padded = first_padded + column, group = block.group + column / product_columns;
@@ -329,10 +337,11 @@ void narrow_prompts(clipengine_sweep& sweep) {
       if (elements == 4 && sweep.kernel->narrow.unsigned_rows) sweep.column_offset.get()[padded] = static_cast<int32_t>(-128 * sum);
       const double norm = std::sqrt(squares), error = std::sqrt(lost) + 0x1p-55;
       row_error[group] = std::max(row_error[group], static_cast<float>(scale * (norm + error) * 1.001));
-      row_norm[group] = std::max(row_norm[group], static_cast<float>(scale * (error + rounding * norm) * 1.001));
+      row_norm[group] = std::max(row_norm[group], static_cast<float>(scale * (error + 0x1p-18 * norm) * 1.001));
+      row_chain[group] = std::max(row_chain[group], static_cast<float>(scale * chains * 0x1p-24 * std::sqrt(chain) * 1.01));
     }
   }
-  float *segment_error = sweep.segment_errors.get(), *segment_norm = segment_error + plan.segments;
+  float *segment_error = sweep.segment_errors.get(), *segment_norm = segment_error + plan.segments, *segment_chain = segment_norm + plan.segments;
   for (const Block& block : sweep.blocks) {
     for (int32_t s = 0; s < block.segments; ++s) {
       const int64_t segment = block.segment + s;
@@ -340,6 +349,7 @@ void narrow_prompts(clipengine_sweep& sweep) {
       for (int64_t group = block.group + begin / product_columns; group <= block.group + (end - 1) / product_columns; ++group) {
         segment_error[segment] = std::max(segment_error[segment], row_error[group]);
         segment_norm[segment] = std::max(segment_norm[segment], row_norm[group]);
+        segment_chain[segment] = std::max(segment_chain[segment], row_chain[group]);
       }
     }
   }
@@ -349,8 +359,10 @@ void narrow_prompts(clipengine_sweep& sweep) {
   plan.column_offset = sweep.column_offset.get();
   plan.group_row_error = row_error;
   plan.group_row_norm = row_norm;
+  plan.group_row_chain = row_chain;
   plan.segment_row_error = segment_error;
   plan.segment_row_norm = segment_norm;
+  plan.segment_row_chain = segment_chain;
   plan.error_floor = static_cast<float>(std::abs(static_cast<double>(plan.bias)) * 0x1p-20 + scale * 0x1p-50 + 0x1p-100);
 }
 
@@ -497,6 +509,7 @@ Plan plan_of(const clipengine_sweep& sweep, const clipengine_sweep_batch& batch)
   plan.exponentials = plan.keeps || batch.top_probabilities != nullptr || batch.margin != nullptr || batch.entropy != nullptr;
   plan.kept = std::max(plan.top_count, batch.margin != nullptr ? 2 : 1);
   plan.single = plan.kept == 1 && plan.top_count == 0 && batch.probabilities == nullptr && batch.entropy == nullptr;
+  plan.totals_only = plan.single && !plan.sigmoid && !plan.entropy && !plan.few && plan.replicates == 0;
   return plan;
 }
 

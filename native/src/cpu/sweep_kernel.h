@@ -25,6 +25,11 @@ inline float* value_panel(const Plan& plan, const Workspace& workspace, const Bl
   return workspace.values + (plan.keeps ? block.value_column : 0) * plan.tile_rows + static_cast<int64_t>(panel) * block.padded * kPanelRows;
 }
 
+constexpr int kShortSegment = 16;
+
+// Whether a block goes through sweep_short_segments.h.
+inline bool has_short_segments(const Plan& plan, const Block& block) { return plan.totals_only && block.whole && block.longest <= kShortSegment; }
+
 // In the order in which a tile of rows goes through them.
 #include "cpu/sweep_rows.h"
 #include "cpu/sweep_product.h"
@@ -41,6 +46,7 @@ inline void add_bounds(const Plan&, const Workspace&, const Chunk&, int, int) {}
 #endif
 #include "cpu/sweep_softmax.h"
 #include "cpu/sweep_outputs.h"
+#include "cpu/sweep_short_segments.h"
 
 // The pieces of a long segment whose softmax is complete, and how many of them have been emitted. By then the first ones have long
 // left the caches. Each is emitted just before the next scores take its place: it is fetched while the block before is scored.
@@ -86,6 +92,10 @@ inline Outcome run_chunk(const Plan& plan, const Workspace& workspace, const Chu
         score_block(plan, workspace, block, next, panels);
       }
       for (int panel = 0; panel < panels; ++panel) {
+        if (has_short_segments(plan, block)) {
+          finish_short_segments(plan, workspace, chunk, block, panel, first, rows);
+          continue;
+        }
         float* scores = value_panel(plan, workspace, block, panel);
         if (!block.whole) {
           scan(plan, workspace, scores, 0, block.columns, block.column, block.piece, panel, block.piece == 0);

@@ -6,12 +6,17 @@
 // With rows x = x' + dx and prompts y = y' + dy, where x' and y' are what is left in fewer bits,
 //
 //   |<x, y> - <x', y'>| <= |dx| |y'| + |x| |dy|                               Cauchy and Schwarz; norms of the very residuals
-//   |score - score'|    <= |scale| (|dx| (|y| + |dy|) + |x| (|dy| + c |y|)) + floor
+//   |score - score'|    <= |scale| (|dx| (|y| + |dy|) + |x| (|dy| + 2^-18 |y|) + n 2^-24 chain(x) chain(y)) + floor
 //
-// c = (2 width + 64) 2^-24 covers the rounding of both chains of sums, of the factors and of the comparison: fp32 rounds width times by
-// 2^-24, VDPBF16PS as often, TDPBF16PS a product of two features at most 17 + width / 32 times, and BFMMLA, which rounds to odd (by less
-// than 2^-23), at most 1 + width / 2 times. floor is what flushing subnormals takes, and the rounding of the bias. A kernel's prompts share
-// the largest of their norms among those of one product.
+// The last but one covers the rounding of chains of sums, n of them: fp32's, and where these are bf16 those too. A chain rounds each of its sums by 2^-24,
+// and the sum of the first k products is at most |x_k| |y_k|, the norms of the first k features. With chain(x)^2 = |x_1|^2 + |x_2|^2 + ..., all of
+// them together are at most 2^-24 chain(x) chain(y) (Cauchy and Schwarz; half of width 2^-24 |x| |y| where features are alike). VDPBF16PS rounds as often;
+// TDPBF16PS rounds a sum every 32 features and a product at most 17 times before, and BFMMLA, which rounds to odd (by less than 2^-23), a sum every two
+// features and a product once before. 2^-18 is room for those, for the rounding of the factors and of the comparison. floor is what flushing subnormals
+// takes, and the rounding of the bias. A kernel's prompts share the largest of their norms among those of one product.
+//
+// Where no feature of a row or of any prompt loses anything in bf16, and the kernel adds products as fp32 does, a row's scores are those of fp32 and its
+// bounds are zero: nothing is looked for. (Sums of such products are multiples of 2^-114 where no feature is below 2^-50, so none is ever flushed.)
 //
 // Let T be a lower bound of the kept-th best fp32 score of a segment: of the kept-th best fp32 score before this piece of it, or
 // else of the kept-th largest score' - bound here. Every column that may be among the best has score' + bound >= T, and all of
@@ -23,6 +28,8 @@ constexpr int kTogether = 64;    // open scores of a product from which on all o
 constexpr float kSmallest = 0x1p-30f, kLargest = 0x1p30f;  // a row's largest feature; beyond, squares might be flushed
 constexpr float kNormSlack = 1.004f;  // a sum of up to 65,536 squares in fp32, its root
 constexpr float kNormFloor = 0x1p-55f;  // root of 65,536 squares below 2^-126
+// The same for sums of 65,536 such sums. Rounding features to bf16 adds as much as 2^-9 of them.
+constexpr float kChainSlack = 1.01f, kChainFloor = 0x1p-47f;
 
 // A sum is multiplied with its row's factor and with its column's.
 struct RowScales {
@@ -50,11 +57,12 @@ inline void narrow_rows(const Plan& plan, const Workspace& workspace, int vector
   const float* source = workspace.tile + (vector / 2) * width * kPanelRows + (vector % 2) * kLanes;
   uint32_t* destination = workspace.narrow_tile + (vector / 2) * plan.words * kPanelRows + (vector % 2) * kLanes * kWordsTogether;
   const Vector zero = spread(0.0f), smallest = spread(kSmallest), greatest = spread(kLargest);
-  Vector squares = zero;
+  Vector squares = zero, chain = zero;
   Words magnitude = Words{};
   for (int64_t k = 0; k < width; ++k) {
     const Vector x = load(source + k * kPanelRows);
     squares = multiply_add(x, x, squares);
+    chain = chain + squares;
     magnitude = larger(magnitude, x);
   }
   const Vector most = floats_of(magnitude);
@@ -71,6 +79,7 @@ inline void narrow_rows(const Plan& plan, const Workspace& workspace, int vector
   factor = if_within(factor);
   const Vector inverse = if_within(spread(1.0f) / factor);
   Vector lost = zero;
+  Words differs = Words{};  // any bit: the row is not in bf16 what it is in fp32
   const auto code = [&](int64_t k) {
     if (k >= width) return Words{};
     const Vector x = if_within(load(source + k * kPanelRows));
@@ -80,6 +89,8 @@ inline void narrow_rows(const Plan& plan, const Workspace& workspace, int vector
       const Words word = words_of(x);
       bits = (word + ((word >> 16 & 1u) + 0x7fffu)) >> 16;
       rest = x - floats_of(bits << 16);
+      const Words magnitude = word & 0x7fffffffu;
+      differs |= words_of(rest) | (magnitude < words_of(spread(kSmallestExact)) ? magnitude : Words{});
     } else {
       bits = nearest_integers(x * inverse);
       rest = multiply_add(zero - from_integers(bits), factor, x);
@@ -89,7 +100,10 @@ inline void narrow_rows(const Plan& plan, const Workspace& workspace, int vector
   };
   const auto word_at = [&](int64_t word) {
     const int64_t k = word * kElements;
-    if constexpr (kElements == 2) {
+    if constexpr (kPrecision == CLIPENGINE_SWEEP_IN_BFLOAT16) {
+      const Words first = code(k) << 16;  // VDPBF16PS begins with the upper half
+      return first | code(k + 1);
+    } else if constexpr (kElements == 2) {
       const Words low = code(k) & 0xffffu;
       return low | code(k + 1) << 16;
     } else {
@@ -109,12 +123,17 @@ inline void narrow_rows(const Plan& plan, const Workspace& workspace, int vector
       store_words(destination + word * kPanelRows, word_at(word));
     }
   }
+  const unsigned beyond = mask_bits(below) | mask_bits(above);
+  unsigned exact = 0;
+  if (plan.sums_as_fp32) exact = ~mask_bits(greater(from_integers(differs >> 1 | (differs & 1u)), zero)) & ~beyond & ((1u << kLanes) - 1);
+  const auto put = [&](uint32_t& mask, unsigned lanes) { mask = vector % 2 == 0 ? lanes : mask | lanes << kLanes; };
+  put(workspace.beyond[vector / 2], beyond);
+  put(workspace.exact[vector / 2], exact);
   store(workspace.row_factor + row, factor);
   store(workspace.row_norm + row, norm);
+  store(workspace.row_chain + row, if_within(multiply_add(square_root(chain), spread(kChainSlack), spread(kChainFloor))));
   store(workspace.row_error + row, if_within(multiply_add(square_root(lost), spread(kNormSlack), spread(kNormFloor))));
-  const unsigned beyond = (mask_bits(below) | mask_bits(above)) << (vector % 2 * kLanes);
-  uint32_t& mask = workspace.beyond[vector / 2];
-  mask = vector % 2 == 0 ? beyond : mask | beyond;
+  store_where(workspace.row_norm + row, exact, zero);
 }
 
 inline void narrow_tile(const Plan& plan, const Workspace& workspace, int panels) {
@@ -152,21 +171,24 @@ inline void narrow_block(const Plan& plan, const Workspace& workspace, const Blo
   }
 }
 
-// The bound on the scores of one vector of rows with the prompts of one product.
-inline Vector score_bound(const Plan& plan, const Workspace& workspace, int lanes, int64_t group) {
-  return multiply_add(load(workspace.row_error + lanes), spread(plan.group_row_error[group]), multiply_add(load(workspace.row_norm + lanes), spread(plan.group_row_norm[group]), spread(plan.error_floor)));
+// The bound on the scores of one vector of rows, whose shares of it those are with the prompts of one product or segment.
+inline Vector score_bound(const Plan& plan, const Workspace& workspace, int lanes, float row_error, float row_norm, float row_chain) {
+  const Vector norm = load(workspace.row_norm + lanes), zero = spread(0.0f);
+  const Vector rounding = multiply_add(load(workspace.row_chain + lanes), spread(row_chain), spread(plan.error_floor));
+  const Vector bound = multiply_add(load(workspace.row_error + lanes), spread(row_error), multiply_add(norm, spread(row_norm), rounding));
+  return select(greater(norm, zero), bound, zero);
 }
 
 constexpr int kBlockProducts = kBlockColumns / kProductColumns;
 
-// Marks what is open in one segment, or one piece of it, of one panel, whose bounds are given.
-inline void find_open(const Plan& plan, const Workspace& workspace, const Block& block, const Vector (&bounds)[2][kBlockProducts], const float* scores, int offset, int columns, int panel, bool first,
+// Marks what is open in one segment, or one piece of it, of one panel, whose bounds are given. The products that hold any of it, as bits.
+inline uint32_t find_open(const Plan& plan, const Workspace& workspace, const Block& block, const Vector (&bounds)[2][kBlockProducts], const float* scores, int offset, int columns, int panel, bool first,
                       unsigned valid) {
   const int row = panel * kPanelRows;
   const float* largest = largest_scores(workspace, panel);
   const unsigned beyond = workspace.beyond[panel] & valid;
   uint32_t* open = workspace.open + offset;
-  for (int c = 0; c < columns; ++c) open[c] = beyond;
+  uint32_t touched = 0;
   // Columns of one product share a bound.
   const auto for_each_product = [&](auto&& body) {
     for (int c = 0; c < columns;) {
@@ -186,12 +208,16 @@ inline void find_open(const Plan& plan, const Workspace& workspace, const Block&
       Vector most = least, next = least;  // the two largest of score + bound
       for_each_product([&](int c, int end, int product) {
         const Vector bound = bounds[half][product];
-        for (; c < end; ++c) {
-          const Vector score = load(scores + c * kPanelRows + half * kLanes), high = score + bound;
-          least = maximum(least, score - bound);
-          next = maximum(next, minimum(most, high));
-          most = maximum(most, high);
+        Vector first_here = load(scores + c * kPanelRows + half * kLanes), second_here = spread(-__builtin_inff());
+        for (++c; c < end; ++c) {
+          const Vector score = load(scores + c * kPanelRows + half * kLanes);
+          second_here = maximum(second_here, minimum(first_here, score));
+          first_here = maximum(first_here, score);
         }
+        const Vector high = first_here + bound;
+        least = maximum(least, first_here - bound);
+        next = maximum(maximum(next, second_here + bound), minimum(most, high));
+        most = maximum(most, high);
       });
       // Where one column alone can be the best it is, whatever its score.
       if (plan.single && block.whole) here &= ~mask_bits(greater(least, next));
@@ -215,9 +241,11 @@ inline void find_open(const Plan& plan, const Workspace& workspace, const Block&
       const Vector bound = bounds[half][product];
       const auto reaches = [&](const float* p) { return ~mask_bits(greater(least, load(p) + bound)) & here; };
       if (end - c == kProductColumns && reaches(largest + product * kPanelRows + half * kLanes) == 0) return;
+      touched |= 1u << product;
       for (; c < end; ++c) open[c] |= reaches(scores + c * kPanelRows + half * kLanes) << (half * kLanes);
     });
   }
+  return touched;
 }
 
 // fp32 scores of up to kLanes pairs of a row of the panel and a prompt: the chain of product, with pairs in place of rows as lanes.
@@ -262,8 +290,8 @@ inline void multiply_product(const Plan& plan, const Workspace& workspace, int p
   }
 }
 
-// Multiplies again what find_open has marked in one panel of a block.
-inline void multiply_again(const Plan& plan, const Workspace& workspace, const Block& block, int panel) {
+// Multiplies again what find_open has marked in these products of one panel of a block.
+inline void multiply_again(const Plan& plan, const Workspace& workspace, const Block& block, int panel, uint32_t touched) {
   float* scores = value_panel(plan, workspace, block, panel);
   alignas(64) int32_t lanes[kLanes] = {};
   const float* prompts[kLanes];
@@ -277,14 +305,11 @@ inline void multiply_again(const Plan& plan, const Workspace& workspace, const B
     multiply_pairs(plan, workspace, panel, lanes, prompts, places, waiting);
     waiting = 0;
   };
-  uint32_t touched = 0;  // products
-  for (int group = 0; group * kProductColumns < block.columns; ++group) {
-    const int start = group * kProductColumns, end = start + kProductColumns < block.columns ? start + kProductColumns : block.columns;
+  for (uint32_t products = touched; products != 0; products &= products - 1) {
+    const int start = __builtin_ctz(products) * kProductColumns, end = start + kProductColumns < block.columns ? start + kProductColumns : block.columns;
     int count = 0;
     for (int c = start; c < end; ++c) count += __builtin_popcount(workspace.open[c]);
-    if (count == 0) continue;
     workspace.tally->open_scores += count;
-    touched |= 1u << group;
     const float* first = plan.exact + (block.column + start) * plan.exact_stride;
     if (count >= kTogether) {
       const int padded = block.padded - start < kProductColumns ? block.padded - start : kProductColumns;
@@ -315,48 +340,48 @@ inline void multiply_again(const Plan& plan, const Workspace& workspace, const B
   }
 }
 
-// Makes a block's scores in one panel as good as what is asked for needs them.
-inline void settle(const Plan& plan, const Workspace& workspace, const Block& block, int panel, int rows) {
-  const int left = rows - panel * kPanelRows;
-  const unsigned valid = left >= kPanelRows ? ~0u : (1u << left) - 1;
-  const float* scores = value_panel(plan, workspace, block, panel);
-  Vector bounds[2][kBlockProducts];
-  for (int group = 0; group * kProductColumns < block.columns; ++group) {
-    for (int half = 0; half < 2; ++half) bounds[half][group] = score_bound(plan, workspace, panel * kPanelRows + half * kLanes, block.group + group);
-  }
-  if (!block.whole) {
-    find_open(plan, workspace, block, bounds, scores, 0, block.columns, panel, block.piece == 0, valid);
-  } else {
-    for (int s = 0; s < block.segments; ++s) {
-      const int offset = static_cast<int>(plan.segment_starts[block.segment + s] - block.column);
-      const int columns = static_cast<int>(plan.segment_starts[block.segment + s + 1] - plan.segment_starts[block.segment + s]);
-      find_open(plan, workspace, block, bounds, scores + offset * kPanelRows, offset, columns, panel, true, valid);
-    }
-  }
-  multiply_again(plan, workspace, block, panel);
-}
-
 // How far the probabilities of one segment may lie from those of fp32, for one panel. With every score within e bits of fp32's:
 //   odds        change by at most 2^2e, so no probability by more than (2^e - 1) / (2^e + 1)
 //   the best    are known, so only the rest of the sum, rho of it, changes: Z / Z' is in [1 - rho (1 - 2^-e), 1 + rho (2^e - 1)]
 //   the others  are no larger than the last of the best and change by at most 2^e besides
 // kappa bounds the rounding of exponentials, of their sums and of the groups' sums, on both sides.
-inline void bound_probabilities(const Plan& plan, const Workspace& workspace, int segment, int panel, const float* total, const float* moments) {
-  constexpr float kUnit = 0x1p-24f, kLn2 = 0.69315f;
-  const int64_t columns = plan.segment_starts[segment + 1] - plan.segment_starts[segment];
+constexpr float kLn2 = 0.69315f;
+
+inline Vector rounding_of_probabilities(int64_t columns) {
   const int64_t added = (columns < kBlockColumns ? columns : kBlockColumns) + (columns + kBlockColumns - 1) / kBlockColumns;
-  const Vector one = spread(1.0f), zero = spread(0.0f), kappa = spread(2.2f * static_cast<float>(added + 90) * kUnit);
+  return spread(2.2f * static_cast<float>(added + 90) * 0x1p-24f);
+}
+// At least 2^e - 1.
+inline Vector growth(Vector e) { return e * spread(1.001f * kLn2) * power_of_two(e); }
+// From odds alone.
+inline Vector bound_by_odds(Vector grow, Vector kappa) { return minimum(multiply_add(grow / (grow + spread(2.0f)), spread(1.001f), kappa), spread(1.0f)); }
+constexpr float kLargestError = 60.0f;  // of a score; 1 bounds every probability by far
+
+// The short segments of a block in one panel, of which only the best column is known: all of them within the largest of its bounds.
+inline void bound_short_segments(const Workspace& workspace, const Block& block, int panel, const Vector (&bounds)[2][kBlockProducts]) {
+  for (int half = 0; half < 2; ++half) {
+    Vector e = bounds[half][0];
+    for (int product = 1; product * kProductColumns < block.columns; ++product) e = maximum(e, bounds[half][product]);
+    float* bound = workspace.row_bound + panel * kPanelRows + half * kLanes;
+    const Vector limit = bound_by_odds(growth(minimum(e, spread(kLargestError))), rounding_of_probabilities(block.longest));
+    store(bound, maximum(load(bound), select(greater(e, spread(0.0f)), limit, spread(0.0f))));
+  }
+}
+
+inline void bound_probabilities(const Plan& plan, const Workspace& workspace, int segment, int panel, const float* total, const float* moments) {
+  const int64_t columns = plan.segment_starts[segment + 1] - plan.segment_starts[segment];
+  const Vector one = spread(1.0f), zero = spread(0.0f), kappa = rounding_of_probabilities(columns);
   for (int half = 0; half < 2; ++half) {
     const int lanes = panel * kPanelRows + half * kLanes;
-    const Vector e = minimum(multiply_add(load(workspace.row_error + lanes), spread(plan.segment_row_error[segment]), multiply_add(load(workspace.row_norm + lanes), spread(plan.segment_row_norm[segment]), spread(plan.error_floor))), spread(60.0f));
-    const Vector grow = e * spread(1.001f * kLn2) * power_of_two(e), shrink = minimum(e * spread(kLn2), one - power_of_two(zero - e) * spread(0.999f));
+    const Vector e = minimum(score_bound(plan, workspace, lanes, plan.segment_row_error[segment], plan.segment_row_norm[segment], plan.segment_row_chain[segment]), spread(kLargestError));
+    const Vector grow = growth(e), shrink = minimum(e * spread(kLn2), one - power_of_two(zero - e) * spread(0.999f));
     const Vector best = load(workspace.best + lanes);
     Vector bound;
     if (plan.sigmoid) {
       const Vector most = one / (one + power_of_two(minimum(zero - best, spread(126.0f))));
       bound = minimum(minimum(e * spread(0.25f * 1.001f * kLn2), most * grow) + kappa, one);
     } else if (plan.single && !plan.entropy) {
-      bound = minimum(multiply_add(grow / (grow + spread(2.0f)), spread(1.001f), kappa), one);
+      bound = bound_by_odds(grow, kappa);
     } else {
       const Vector sum = load(total + half * kLanes), first = one / sum;
       const Vector second = power_of_two(maximum(load(workspace.second + lanes) - best, spread(-127.0f))) / sum;
@@ -373,15 +398,48 @@ inline void bound_probabilities(const Plan& plan, const Workspace& workspace, in
         alignas(64) float factor[kLanes], addend[kLanes];
         store(factor, relative * spread(1.001f) + kappa);
         store(addend, multiply_add(kappa, spread(32.0f), logarithm * spread(1.001f)));
+        const unsigned open = mask_bits(greater(e, zero));
         for (int lane = 0; lane < kLanes; ++lane) {
+          if ((open >> lane & 1) == 0) continue;
           const float sum_here = total[half * kLanes + lane], entropy = (__builtin_log2f(sum_here) - moments[half * kLanes + lane] / sum_here) * kLn2;
           const float limit = factor[lane] * (entropy > 0 ? entropy : 0) + addend[lane];
           if (limit > workspace.entropy_bounds[lanes + lane]) workspace.entropy_bounds[lanes + lane] = limit;
         }
       }
     }
+    bound = select(greater(e, zero), bound, zero);
     store(workspace.row_bound + lanes, maximum(load(workspace.row_bound + lanes), bound));
   }
+}
+
+// Makes a block's scores in one panel as good as what is asked for needs them.
+inline void settle(const Plan& plan, const Workspace& workspace, const Block& block, int panel, int rows) {
+  const int left = rows - panel * kPanelRows;
+  const unsigned valid = (left >= kPanelRows ? ~0u >> (32 - kPanelRows) : (1u << left) - 1) & ~workspace.exact[panel];
+  if (valid == 0) return;
+  const float* scores = value_panel(plan, workspace, block, panel);
+  Vector bounds[2][kBlockProducts];
+  const int products = (block.columns + kProductColumns - 1) / kProductColumns;
+  for (int product = 0; product < products; ++product) {
+    for (int half = 0; half < 2; ++half) {
+      const int64_t group = block.group + product;
+      bounds[half][product] = score_bound(plan, workspace, panel * kPanelRows + half * kLanes, plan.group_row_error[group], plan.group_row_norm[group], plan.group_row_chain[group]);
+    }
+  }
+  const uint32_t beyond = workspace.beyond[panel] & valid;
+  uint32_t touched = beyond == 0 ? 0 : (1u << products) - 1;
+  for (int c = 0; c < block.columns; ++c) workspace.open[c] = beyond;
+  if (!block.whole) {
+    touched |= find_open(plan, workspace, block, bounds, scores, 0, block.columns, panel, block.piece == 0, valid);
+  } else {
+    for (int s = 0; s < block.segments; ++s) {
+      const int offset = static_cast<int>(plan.segment_starts[block.segment + s] - block.column);
+      const int columns = static_cast<int>(plan.segment_starts[block.segment + s + 1] - plan.segment_starts[block.segment + s]);
+      touched |= find_open(plan, workspace, block, bounds, scores + offset * kPanelRows, offset, columns, panel, true, valid);
+    }
+  }
+  if (touched != 0) multiply_again(plan, workspace, block, panel, touched);
+  if (has_short_segments(plan, block) && plan.exponentials) bound_short_segments(workspace, block, panel, bounds);
 }
 
 // A tile's rows are scored: their bounds go where those of the chunk and of its groups are kept.

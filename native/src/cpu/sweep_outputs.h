@@ -178,6 +178,10 @@ inline void emit(const Plan& plan, const Workspace& workspace, const Chunk& chun
   float* values = value_panel(plan, workspace, block, 0);
   int grouped = plan.groups > 0 ? rows : 0;
   const AddToGroups add = way_to_add(plan, groups, grouped);
+  if (has_short_segments(plan, block)) {
+    if (grouped > 0) add(plan, workspace, groups, values, panel_stride, block.columns, block.column, workspace.slot_factor, grouped);
+    return;
+  }
   for (int s = 0; s < block.segments; ++s) {
     const int64_t start = block.whole ? plan.segment_starts[block.segment + s] - block.column : 0;
     const int columns = static_cast<int>(block.whole ? plan.segment_starts[block.segment + s + 1] - plan.segment_starts[block.segment + s] : block.columns);

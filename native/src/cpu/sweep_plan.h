@@ -27,6 +27,7 @@ struct Block {
   int32_t padded;        // columns rounded up to the kernel's column_step
   int32_t segment;       // the first segment
   int32_t segments;      // how many begin here; 1 for a piece
+  int32_t longest;       // columns of its longest segment, or of this piece
   int32_t piece;         // 0-based; 0 where whole
   bool whole;
   bool last;             // the last piece of its segment
@@ -55,6 +56,7 @@ struct Plan {
   float largest_value;  // a row with a greater absolute value could overflow
   bool exponentials;    // a batch asks for something that is made of probabilities
   bool keeps;           // and for something that needs them after their segment's sum is known
+  bool totals_only;     // and for nothing but argmax counts and sums of a softmax
 
   // Products in fewer bits; `packed` is empty then. See sweep_narrow.h.
   int32_t precision;              // CLIPENGINE_SWEEP_IN_*
@@ -68,9 +70,12 @@ struct Plan {
   const int32_t* column_offset;   // the same: what a sum of bytes begins with
   const float* group_row_error;   // [products of all blocks] times the norm of a row's rounding: its share of the bound on a score
   const float* group_row_norm;    // the same, times the row's norm
+  const float* group_row_chain;   // the same, times what rounding of its sums grows with
   const float* segment_row_error; // [segments] the largest of its products
   const float* segment_row_norm;
+  const float* segment_row_chain;
   float error_floor;              // added to every bound
+  bool sums_as_fp32;              // of rows that lose nothing: no prompt does, and the kernel adds as fp32 does
   int32_t kept;                   // columns of a segment that must come out as in fp32: the best, those of top_count, two for a margin
   bool single;                    // a segment's best column is wanted and not its score
   // cpu/kernels.h, Kernels::multiply_tiles; null where products are not on tile registers.
@@ -111,9 +116,11 @@ struct Workspace {
   // Products in fewer bits.
   uint32_t* narrow_tile;  // [R / P][words][P]
   float* row_factor;      // [R]
-  float* row_norm;        // [R] at least the row's norm
+  float* row_norm;        // [R] at least the row's norm; zero where its scores are those of fp32, multiplied once or again
   float* row_error;       // [R] at least the norm of what rounding took from the row
+  float* row_chain;       // [R] at least the root of the sum of the squared norms of its first 1, 2, ... features
   uint32_t* beyond;       // [R / P] bit l: the row of lane l is too large or too small for fewer bits
+  uint32_t* exact;        // [R / P] bit l: the scores of lane l are those of fp32
   uint32_t* open;         // [kBlockColumns] bit l: lane l's score decides something and is multiplied again
   float* again;           // [width][product_columns] prompts of one product in fp32
   float* again_scores;    // [product_columns + 1][P]
@@ -155,12 +162,16 @@ enum class PromptWords : int32_t {
   kRows,     // [columns][words]
 };
 
+// Smaller features than this, other than zero, can leave sums that one way of adding flushes and another does not.
+constexpr float kSmallestExact = 0x1p-50f;
+
 // Products in fewer bits.
 struct Narrow {
   uint32_t precisions = 0;   // bit p: multiplies in precision p
   PromptWords prompt_words = PromptWords::kColumns;
   int32_t word_step = 1;     // a row's words are a multiple of this
   bool unsigned_rows = false;  // a row's byte is more by 128
+  bool sums_as_fp32 = false;   // products of bf16 are added one after the other and rounded as in fp32
   int32_t tiles_isa = -1;    // CLIPENGINE_CPU_*: the set whose tile registers multiply; -1 for none
 };
 

@@ -1,6 +1,8 @@
 // The probe sweep's products in fewer bits on AVX-512 with VNNI. Part of sweep_narrow.h; dot_pairs(sum, a, b) is VDPBF16PS or does the same.
 
 constexpr bool kUnsignedRows = true, kRowWordPairs = false;
+// VDPBF16PS is two multiply-adds, of the upper halves and then of the lower ones, that round to nearest even and flush subnormals.
+constexpr bool kSumsAsFp32 = true;
 constexpr int kTileColumns = 32;  // two tile registers
 
 template <typename Dot>
