@@ -1,4 +1,4 @@
-// Attention in bf16 of every set that has one, VDPBF16PS in software and the emulated tile registers among them.
+// Attention of every set that has one in bf16, VDPBF16PS in software and the emulated tile registers among them.
 #include "core/thread_pool.h"
 #include "cpu/pass.h"
 #include "cpu_reference.h"
@@ -22,10 +22,10 @@ std::vector<const Kernels*> bf16_attentions() {
   return found;
 }
 
-OwnedPass bf16_pass(const Kernels& kernels) {
+OwnedPass bf16_pass(const Kernels& kernels, bool bf16 = true) {
   auto made = std::make_unique<clipengine_cpu_pass>();
   made->kernels = &kernels;
-  made->attention_in_bf16 = true;
+  made->attention_in_bf16 = bf16;
   return OwnedPass(made.release());
 }
 
@@ -34,7 +34,7 @@ OwnedPass bf16_pass(const Kernels& kernels) {
 CLIPENGINE_TEST(attention_in_bf16_equals_its_twin_on_rounded_operands) {
   for (const Kernels* kernels : bf16_attentions()) {
     const OwnedPass run = bf16_pass(*kernels);
-    for (int64_t tokens : {1, 7, 16, 17, 31, 33, 50, 77, 130, 257, 600}) {
+    for (int64_t tokens : {1, 7, 16, 17, 31, 33, 38, 50, 77, 130, 197, 257, 600}) {
       for (int64_t width : {8, 17, 64, 80}) {
         for (int variant = 0; variant < 4; ++variant) {
           if (tokens > 130 && (width != 64 || kernels->matrix_tiles)) continue;  // long in software
@@ -103,6 +103,53 @@ CLIPENGINE_TEST(attention_in_bf16_has_the_same_bits_for_one_query_and_for_all) {
     }
   }
   clipengine::ThreadPool::instance().resize(0);
+}
+
+// Keys and values of one sequence for queries of many, in both types: each sequence gets what it would get alone, whatever its length.
+CLIPENGINE_TEST(shared_keys_serve_the_queries_of_all_sequences) {
+  const int64_t heads = 2, batch = 3;
+  for (const Kernels* kernels : bf16_attentions()) {
+    for (bool bf16 : {false, true}) {
+      const OwnedPass run = bf16_pass(*kernels, bf16);
+      for (int64_t keys : {1, 2, 16, 18, 33, 38, 50, 130}) {
+        for (int64_t queries : {1, 5, 29}) {
+          for (int64_t width : {17, 64}) {
+            if (keys > 50 && kernels->matrix_tiles && width != 64) continue;  // long in software
+            const int64_t all = heads * width;
+            const auto q = random_values(batch * queries * all, 1, 2.0f), k = random_values(keys * all, 2, 2.0f), v = random_values(keys * all, 3);
+            const std::vector<int32_t> lengths = {static_cast<int32_t>(keys), static_cast<int32_t>((keys + 1) / 2), 0};
+            for (const int32_t* visible : {static_cast<const int32_t*>(nullptr), lengths.data()}) {
+              Guarded query(q), key(k), value(v), output(batch * queries * all), alone(queries * all);
+              clipengine_cpu_attention call{query.data(), key.data(), value.data(), nullptr, output.data(), all, all, all, batch, queries, keys, all, heads, 0, 0, visible, 1, 0, 0};
+              CHECK_EQUAL(clipengine_cpu_attend(run.get(), &call), CLIPENGINE_OK);
+              const auto rounded_k = bf16 ? rounded(k) : k, rounded_v = bf16 ? rounded(v) : v;
+              std::vector<double> expected(static_cast<size_t>(batch * queries * all));
+              double largest = 0;
+              for (int64_t n = 0; n < batch; ++n) {
+                const int64_t seen = visible == nullptr ? keys : visible[n];
+                for (int64_t h = 0; h < heads && seen > 0; ++h) {
+                  const auto one = reference::attention(q.data() + n * queries * all + h * width, rounded_k.data() + h * width, rounded_v.data() + h * width, all, all, queries, seen, width, false, nullptr);
+                  for (int64_t i = 0; i < queries * width; ++i) {
+                    expected[static_cast<size_t>((n * queries + i / width) * all + h * width + i % width)] = one[static_cast<size_t>(i)];
+                    largest = std::max(largest, std::abs(one[static_cast<size_t>(i)]));
+                  }
+                }
+                clipengine_cpu_attention one = call;
+                one.query = call.query + n * queries * all;
+                one.output = alone.data();
+                one.batch = 1;
+                one.key_lengths = visible == nullptr ? nullptr : visible + n;
+                CHECK_EQUAL(clipengine_cpu_attend(run.get(), &one), CLIPENGINE_OK);
+                CHECK_EQUAL(std::memcmp(alone.data(), output.data() + n * queries * all, static_cast<size_t>(queries * all) * sizeof(float)), 0);
+              }
+              check_all(output, expected, bf16 ? 0.01 * largest : 4e-6,
+                        std::string("shared keys, ") + kernels->name + (bf16 ? " in bf16" : "") + ", keys " + std::to_string(keys) + " queries " + std::to_string(queries) + " width " + std::to_string(width));
+            }
+          }
+        }
+      }
+    }
+  }
 }
 
 CLIPENGINE_TEST(hidden_keys_are_not_attended_to_in_bf16) {

@@ -134,7 +134,7 @@ CLIPENGINE_TEST(l2_normalize_and_add_equal_their_formulas) {
 CLIPENGINE_TEST(attention_equals_its_twin) {
   for (int32_t isa : tested_isas()) {
     const OwnedPass run = pass(isa);
-    for (int64_t tokens : {1, 7, 17, 50, 77, 257, 600}) {
+    for (int64_t tokens : {1, 7, 17, 38, 50, 77, 197, 257, 600}) {
       for (int64_t width : {8, 64, 80, 17}) {
         for (int variant = 0; variant < 5; ++variant) {
           if (tokens > 257 && (width != 64 || variant > 1)) continue;

@@ -105,6 +105,7 @@ struct AttentionHead {
   int64_t query_stride, key_stride, value_stride;  // floats from token to token
   int64_t queries, keys, width;                    // keys: as many as are packed; width of one head
   int64_t visible;            // keys that any query may see, at most keys
+  bool shared;                // whether other calls with other visible keys look at the same packed ones
   bool causal;                // query i sees keys 0 .. offset + i
   int64_t offset;
   const float* mask;          // a row for each query, added to the scores; or null
@@ -198,12 +199,16 @@ inline int64_t attention_panel_floats(const Kernels& kernels, int64_t keys, int6
        + round_up(width, kernels.panel_columns) * round_up(keys, 2 * kLine);  // values as panels
 }
 
+// The last keys, if so few are left of whole lines, are multiplied one by one: cheaper than a vector of mostly empty lanes.
+constexpr int64_t kMostLoneKeys = 6;
+
 inline int64_t attention_scratch_floats(const Kernels& kernels, int64_t keys, int64_t width) {
   const int64_t rows = kernels.matrix_tiles ? kMatrixRows : kernels.tile_rows;
   return rows * round_up(width, 2 * kLine)  // one tile of queries
        + rows * round_up(keys, 2 * kernels.panel_columns)  // its scores
        + 2 * rows * kernels.panel_columns  // tiles of the output
-       + rows * kLine;                     // row sums
+       + rows * kLine                      // row sums
+       + kMostLoneKeys * (round_up(width, 2 * kLine) + kLine);  // keys that are in no panel, and their scores
 }
 
 }  // namespace clipengine::cpu

@@ -11,7 +11,7 @@ namespace clipengine::cpu {
 namespace {
 
 // Chunks of attention for each thread, so that one that is held up does not hold the others up; a chunk's heads fetch each other's memory.
-constexpr int64_t kChunksPerThread = 8;
+constexpr int64_t kChunksPerThread = 24;
 
 }  // namespace
 
@@ -43,6 +43,7 @@ void attend(Pass& pass, const clipengine_cpu_attention& call) {
     head.width = width;
     head.visible = call.key_lengths == nullptr ? reachable : std::clamp<int64_t>(call.key_lengths[n], 0, reachable);
     head.keys = shared ? reachable : head.visible;
+    head.shared = shared;
     head.causal = call.causal != 0;
     head.offset = call.offset;
     const int64_t masks = call.mask_heads != 0 ? call.heads : 1;  // of one sequence

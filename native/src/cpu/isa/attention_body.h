@@ -3,6 +3,36 @@
 
 constexpr float kLogTwoOfE = 1.44269504f;
 
+#ifndef CLIPENGINE_STORES_BF16  // dots_avx512.h has the instruction
+// Words of two values rounded to bf16, the first in the lower half.
+template <class V>
+static inline V pairs_in_bf16(V first, V second) { return pairs_of(round_to_bf16(first), round_to_bf16(second)); }
+#endif
+
+// How many of the last visible keys are multiplied one by one. None where rows' keys are not the same ones: a token's bits must not depend
+// on those that are computed beside it.
+static inline int64_t lone_keys(const AttentionHead& call) {
+#ifdef CLIPENGINE_OWN_TILES
+  (void)call;
+  return 0;
+#else
+  const int64_t last = call.visible % kLine;
+  return call.causal || call.mask != nullptr || last > kMostLoneKeys ? 0 : last;
+#endif
+}
+
+static inline int64_t packed_keys(const AttentionHead& call) { return call.shared ? call.keys : call.keys - lone_keys(call); }
+
+// Whether the first tile packs the values while it multiplies by them.
+static inline bool packs_values_in_passing(const AttentionHead& call) {
+#ifdef CLIPENGINE_OWN_TILES
+  (void)call;
+  return false;
+#else
+  return !call.shared && !call.causal && call.width % kPanelColumns == 0;
+#endif
+}
+
 // Bounds that hide all lanes from left on: a score is the smaller of itself and its bound.
 static inline Vector bounds_of_lanes(int64_t left) {
   struct Bounds {
@@ -15,13 +45,33 @@ static inline Vector bounds_of_lanes(int64_t left) {
   return load(bounds.of + kWidth - left);
 }
 
-// Keys as panels: word w of panel p is coordinate w of keys p * panel .. p * panel + panel - 1; zeros beyond the last.
+// Columns of a panel that are multiplied where only so many count: all, or the first half.
+constexpr int64_t kHalfPanelColumns = kPanelColumns / 2;
+static inline int64_t used_columns(int64_t columns) {
+#ifdef CLIPENGINE_OWN_TILES
+  (void)columns;
+#else
+  if (columns <= kHalfPanelColumns) return kHalfPanelColumns;
+#endif
+  return kPanelColumns;
+}
+
+// Columns of scores that a tile multiplies at once: of a panel, or of one and the half of the next that are the last.
+static inline int64_t score_columns(int64_t left) {
+#ifndef CLIPENGINE_OWN_TILES
+  if (left > kPanelColumns && left <= kPanelColumns + kHalfPanelColumns) return kPanelColumns + kHalfPanelColumns;
+#endif
+  return used_columns(left);
+}
+
+// Keys as panels: word w of panel p is coordinate w of keys p * panel .. p * panel + panel - 1; zeros beyond the last, where they are used.
 static inline void pack_keys(const AttentionHead& call, float* panels) {
   float last[kWidth * kWidth];  // keys and coordinates that fill no square
-  for (int64_t p = 0; p * kPanelColumns < call.keys; ++p) {
+  const int64_t packed = packed_keys(call);
+  for (int64_t p = 0; p * kPanelColumns < packed; ++p) {
     float* panel = panels + p * call.width * kPanelColumns;
-    for (int64_t k = 0; k < kPanelColumns; k += kWidth) {
-      const int64_t here = call.keys - p * kPanelColumns - k;
+    for (int64_t k = 0; k < used_columns(packed - p * kPanelColumns); k += kWidth) {
+      const int64_t here = packed - p * kPanelColumns - k;
       const float* keys = call.key + (p * kPanelColumns + k) * call.key_stride;
       for (int64_t w = 0; w < call.width; w += kWidth) {
         const int64_t left = call.width - w;
@@ -59,165 +109,379 @@ static inline void pack_values(const AttentionHead& call, float* panels) {
 
 static void pack_attention(const AttentionHead& call) {
   pack_keys(call, call.panels);
-  pack_values(call, call.panels + round_up(call.keys, kPanelColumns) * round_up(call.width, kLine));
+  if (!packs_values_in_passing(call)) pack_values(call, call.panels + round_up(call.keys, kPanelColumns) * round_up(call.width, kLine));
 }
+
+// What the lanes of one or four vectors come to: the same for a vector beside others and alone.
+struct Sum {
+  static inline Vector of(Vector a, Vector b) { return add(a, b); }
+  static inline float lanes(Vector a) { return sum_of(a); }
+};
+struct Largest {
+  static inline Vector of(Vector a, Vector b) { return maximum(a, b); }
+  static inline float lanes(Vector a) { return maximum_of(a); }
+};
+#ifdef __AVX512F__
+// All four at once, in a fifth of the shuffles.
+template <class Fold, int count>
+static inline void fold_lanes(const Vector (&v)[count], float* to) {
+  static_assert(count == 4 || count == 1);
+  const Vector &a = v[0], &b = v[1 % count], &c = v[2 % count], &d = v[3 % count];
+  const Vector first = Fold::of(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)), second = Fold::of(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+  Vector all = Fold::of(_mm512_shuffle_ps(first, second, 0x44), _mm512_shuffle_ps(first, second, 0xee));
+  all = Fold::of(all, _mm512_shuffle_f32x4(all, all, 0x4e));
+  all = Fold::of(all, _mm512_shuffle_f32x4(all, all, 0xb1));
+  if constexpr (count == 4) {
+    _mm_storeu_ps(to, _mm512_castps512_ps128(all));
+  } else {
+    *to = _mm512_cvtss_f32(all);
+  }
+}
+#else
+template <class Fold, int count>
+static inline void fold_lanes(const Vector (&v)[count], float* to) {
+  for (int i = 0; i < count; ++i) to[i] = Fold::lanes(v[i]);
+}
+#endif
 
 // A shift beyond is rounded by more than its row's sum can take away again: such scores, of masks as low as the smallest number for one,
 // are brought down themselves.
 constexpr float kLargestShift = 1e6f;
 
-// count rows of scores, tiled, to exponentials: what a query may not see becomes zero, up to seen keys. Rows go together, so that their
-// long chains overlap. inverse: of each row's sum. pairs: the exponentials are left rounded to bf16, tiled likewise, in the same place; zeros up
-// to whole lines.
-template <int count, bool pairs>
-static inline void exponentials_of_rows(const AttentionHead& call, int64_t first, int64_t height, int64_t seen, float* scores, int64_t from, float* inverse) {
-  const int64_t line = height * kLine;
-  int64_t own[count], whole = seen;
-  Vector best[count], shift[count], total[count];
-  for (int r = 0; r < count; ++r) {
-    const int64_t reach = call.offset + first + from + r + 1;
-    own[r] = call.causal && reach < call.visible ? reach : call.visible;
-    if (own[r] < whole) whole = own[r];
-    best[r] = spread(-__builtin_inff());
-    total[r] = spread(0.0f);
-  }
-  const bool masked = call.mask != nullptr;
-  const float factor = masked ? kLogTwoOfE : call.scale * kLogTwoOfE;
-  const Vector factors = spread(factor);
-  float* const rows = scores + from * kLine;
-  const auto place = [&](int64_t k) { return rows + k / kLine * line + k % kLine; };
-  if (masked) {
-    for (int r = 0; r < count; ++r) {
-      const float* mask = call.mask + (first + from + r) * call.mask_stride;
-      for (int64_t k = 0; k < own[r]; k += kWidth) {
-        float* p = place(k) + r * kLine;
-        store(p, multiply_add(load(p), spread(call.scale), load_up_to(mask + k, own[r] - k)));
-      }
-    }
-  }
-  uint64_t k = 0;
-  for (; k + kWidth <= static_cast<uint64_t>(whole); k += kWidth) {
-    const float* p = place(k);
-    for (int r = 0; r < count; ++r) best[r] = maximum(load(p + r * kLine), best[r]);
-  }
-  for (; k < static_cast<uint64_t>(seen); k += kWidth) {
-    float* p = place(k);
-    for (int r = 0; r < count; ++r) {
-      const int64_t left = own[r] - static_cast<int64_t>(k);
-      const Vector s = minimum(load(p + r * kLine), bounds_of_lanes(left < 0 ? 0 : left < kWidth ? left : kWidth));
-      store(p + r * kLine, s);
-      best[r] = maximum(s, best[r]);
-    }
-  }
-  for (int r = 0; r < count; ++r) {
-    float largest = maximum_of(best[r]);
-    if (__builtin_fabsf(largest * factor) > kLargestShift && __builtin_fabsf(largest) <= __FLT_MAX__) {
-      for (uint64_t i = 0; i < static_cast<uint64_t>(seen); i += kWidth) store(place(static_cast<int64_t>(i)) + r * kLine, subtract(load(place(static_cast<int64_t>(i)) + r * kLine), spread(largest)));
-      largest = 0.0f;
-    }
-    // Rounding of the shift is the same for the whole row, and its sum takes it away again. Where no key is seen there is nothing to shift.
-    shift[r] = spread(largest == -__builtin_inff() ? 0.0f : -largest * factor);
-  }
-  uint16_t* const halves = reinterpret_cast<uint16_t*>(scores) + from * 2 * kLine;
-  // A line of pairs takes the first of the two lines of floats that it is made of, or one before: behind what is read.
-  const auto half_place = [&](int64_t at) { return halves + at / (2 * kLine) * line * 2 + at % (2 * kLine); };
-  for (k = 0; k < static_cast<uint64_t>(seen); k += kWidth) {
-    float* p = place(k);
-    for (int r = 0; r < count; ++r) {
-      const Vector e = exponential_of_two(multiply_add(load(p + r * kLine), factors, shift[r]));
-      total[r] = add(total[r], e);
-      if constexpr (pairs) {
-        store_bf16(half_place(k) + r * 2 * kLine, e);
-      } else {
-        store(p + r * kLine, e);
-      }
-    }
-  }
-  if constexpr (pairs) {
-    for (; k % (2 * kLine) != 0; k += kWidth) {
-      for (int r = 0; r < count; ++r) store_bf16(half_place(k) + r * 2 * kLine, spread(0.0f));
-    }
-  }
-  for (int r = 0; r < count; ++r) {
-    const float sum = sum_of(total[r]);
-    inverse[from + r] = sum == 0.0f ? 0.0f : 1.0f / sum;  // what sees no key becomes zero
-  }
-}
-
-template <bool pairs>
-static inline void exponentials_of_scores(const AttentionHead& call, int64_t first, int64_t height, int64_t seen, float* scores, float* inverse) {
+// Rows of a tile in groups: body(count, the first), count a constant.
+template <int kValue>
+struct Count {
+  static constexpr int value = kValue;
+};
+template <class Body>
+static inline void in_groups(int64_t height, const Body& body) {
   constexpr int kTogether = kWidth == kLine ? 4 : 2;  // as many as there are registers for
   int64_t from = 0;
-  for (; from + kTogether <= height; from += kTogether) exponentials_of_rows<kTogether, pairs>(call, first, height, seen, scores, from, inverse);
-  for (; from < height; ++from) exponentials_of_rows<1, pairs>(call, first, height, seen, scores, from, inverse);
+  for (; from + kTogether <= height; from += kTogether) body(Count<kTogether>(), from);
+  for (; from < height; ++from) body(Count<1>(), from);
 }
 
+// Softmax over the scores of a tile, in steps; rows go together, so that their long chains overlap.
+template <bool pairs>
+class TileSoftmax {
+ public:
+  TileSoftmax(const AttentionHead& call, int64_t first, int64_t height, int64_t seen, float* scores)
+      : call_(call), first_(first), height_(height), seen_(seen), line_(height * kLine), scores_(scores), masked_(call.mask != nullptr), factor_(masked_ ? kLogTwoOfE : call.scale * kLogTwoOfE) {}
+
+  // The tiled scores to exponentials: what a query may not see becomes zero, up to seen keys. lone: words of kLine rows for each of lone_count
+  // more keys, likewise. inverse: of each row's sum. pairs: the exponentials are left rounded to bf16, tiled likewise, in the same
+  // place, zeros up to whole lines; of the lone keys, pairs of keys.
+  void run(float* lone, int64_t lone_count, float* inverse) {
+    in_groups(height_, [&](auto count, int64_t from) { this->template find_largest<decltype(count)::value>(from); });
+    const Vector factors = spread(factor_);
+    for (int64_t i = 0; i < height_; i += kWidth) {
+      Vector largest = load(largest_ + i);
+      for (int64_t j = 0; j < lone_count; ++j) largest = maximum(load(lone + j * kLine + i), largest);
+      store(largest_ + i, largest);
+      if (mask_bits(greater(absolute(multiply(largest, factors)), spread(kLargestShift))) != 0) bring_down(i, i + kWidth < height_ ? i + kWidth : height_, lone, lone_count);
+      largest = load(largest_ + i);
+      // Rounding of the shift is the same for the whole row, and its sum takes it away again. Where no key is seen there is nothing to shift.
+      store(shifts_ + i, select(greater(spread(-__FLT_MAX__), largest), spread(0.0f), multiply(largest, spread(-factor_))));
+    }
+    in_groups(height_, [&](auto count, int64_t from) { this->template exponentials<decltype(count)::value>(from); });
+    for (int64_t i = 0; i < height_; i += kWidth) {
+      Vector sum = load(sums_ + i);
+      for (int64_t j = 0; j < lone_count; ++j) {
+        const Vector e = exponential_of_two(multiply_add(load(lone + j * kLine + i), factors, load(shifts_ + i)));
+        sum = add(sum, e);
+        store(lone + j * kLine + i, e);
+      }
+#ifdef CLIPENGINE_BF16_PAIRS
+      if constexpr (pairs) {
+        for (int64_t j = 0; j < lone_count; j += 2) {
+          store(lone + j / 2 * kLine + i, pairs_in_bf16(load(lone + j * kLine + i), j + 1 < lone_count ? load(lone + (j + 1) * kLine + i) : spread(0.0f)));
+        }
+      }
+#endif
+      // What sees no key becomes zero.
+      store(inverse + i, select(greater(spread(__FLT_MIN__), sum), spread(0.0f), divide(spread(1.0f), sum)));
+    }
+  }
+
+ private:
+  float* place(int64_t row, int64_t k) const { return scores_ + row * kLine + k / kLine * line_ + k % kLine; }
+
+  // Keys that a row sees.
+  int64_t own(int64_t row) const {
+    const int64_t reach = call_.offset + first_ + row + 1;
+    return call_.causal && reach < seen_ ? reach : seen_;
+  }
+
+  // Hides what a row does not see.
+  template <int count>
+  void find_largest(int64_t from) {
+    if (masked_) {
+      for (int r = 0; r < count; ++r) {
+        const float* mask = call_.mask + (first_ + from + r) * call_.mask_stride;
+        for (int64_t k = 0; k < own(from + r); k += kWidth) {
+          float* p = place(from + r, k);
+          store(p, multiply_add(load(p), spread(call_.scale), load_up_to(mask + k, own(from + r) - k)));
+        }
+      }
+    }
+    Vector best[count];
+    for (int r = 0; r < count; ++r) best[r] = spread(-__builtin_inff());
+    const int64_t whole = own(from) - kWidth;  // the first row sees the fewest
+    int64_t k = 0;
+    for (; k <= whole; k += kWidth) {
+      const float* p = place(from, k);
+      for (int r = 0; r < count; ++r) best[r] = maximum(load(p + r * kLine), best[r]);
+    }
+    for (; k < seen_; k += kWidth) {
+      float* p = place(from, k);
+      for (int r = 0; r < count; ++r) {
+        const int64_t left = own(from + r) - k;
+        const Vector s = minimum(load(p + r * kLine), bounds_of_lanes(left < 0 ? 0 : left < kWidth ? left : kWidth));
+        store(p + r * kLine, s);
+        best[r] = maximum(s, best[r]);
+      }
+    }
+    fold_lanes<Largest>(best, largest_ + from);
+  }
+
+  void bring_down(int64_t from, int64_t to, float* lone, int64_t lone_count) {
+    for (int64_t row = from; row < to; ++row) {
+      const float largest = largest_[row];
+      if (!(__builtin_fabsf(largest * factor_) > kLargestShift && __builtin_fabsf(largest) <= __FLT_MAX__)) continue;
+      for (int64_t k = 0; k < seen_; k += kWidth) store(place(row, k), subtract(load(place(row, k)), spread(largest)));
+      for (int64_t j = 0; j < lone_count; ++j) lone[j * kLine + row] -= largest;
+      largest_[row] = 0.0f;
+    }
+  }
+
+  template <int count>
+  void exponentials(int64_t from) {
+    const Vector factors = spread(factor_);
+    Vector shift[count], total[count];
+    for (int r = 0; r < count; ++r) {
+      shift[r] = spread(shifts_[from + r]);
+      total[r] = spread(0.0f);
+    }
+    uint16_t* const halves = reinterpret_cast<uint16_t*>(scores_) + from * 2 * kLine;
+    // A line of pairs takes the first of the two lines of floats that it is made of, or one before: behind what is read.
+    const auto half_place = [&](int64_t at) { return halves + at / (2 * kLine) * line_ * 2 + at % (2 * kLine); };
+    int64_t k = 0;
+    for (; k < seen_; k += kWidth) {
+      float* p = place(from, k);
+      for (int r = 0; r < count; ++r) {
+        const Vector e = exponential_of_two(multiply_add(load(p + r * kLine), factors, shift[r]));
+        total[r] = add(total[r], e);
+        if constexpr (pairs) {
+          store_bf16(half_place(k) + r * 2 * kLine, e);
+        } else {
+          store(p + r * kLine, e);
+        }
+      }
+    }
+    if constexpr (pairs) {
+      for (; k % (2 * kLine) != 0; k += kWidth) {
+        for (int r = 0; r < count; ++r) store_bf16(half_place(k) + r * 2 * kLine, spread(0.0f));
+      }
+    }
+    fold_lanes<Sum>(total, sums_ + from);
+  }
+
+  const AttentionHead& call_;
+  int64_t first_, height_, seen_, line_;
+  float* scores_;
+  bool masked_;
+  float factor_;
+  float largest_[kMatrixRows] = {}, shifts_[kMatrixRows] = {}, sums_[kMatrixRows] = {};
+};
+
+template <bool pairs>
+static inline void exponentials_of_scores(const AttentionHead& call, int64_t first, int64_t height, int64_t seen, float* scores, float* inverse, float* lone = nullptr, int64_t lone_count = 0) {
+  TileSoftmax<pairs>(call, first, height, seen, scores).run(lone, lone_count, inverse);
+}
+
+// A tile of rows times a panel.
+struct AttentionTile {
+  const uint32_t* a;
+  int64_t a_step;           // words from a line of all rows to the next
+  int64_t words;
+  const uint32_t* tail;     // behind them: words of all rows side by side, kLine from one to the next
+  int64_t tail_words;
+  uint32_t* b;
+  int64_t b_step;           // words to the next panel, where its first half is multiplied too
+  float* c;
+  int64_t row_step, line_step;  // floats
+  const float* scales;      // of the rows, or null
+  const float* rows;        // where not null, the panel is written from these first
+  int64_t rows_step;
+  const float* ahead;       // rows that the next head reads, to be fetched
+  int64_t ahead_step;
+};
+
 #ifdef CLIPENGINE_OWN_TILES
-// c = a b for a tile of rows; lines of a row stand line_step words apart, and rows row_step.
-template <class Dot>
-static inline void attention_tile(int64_t height, const uint32_t* a, const uint32_t* b, int64_t words, uint32_t* c, int64_t row_step, int64_t line_step, const float*, int64_t) {
+template <class Dot, bool>
+static inline void attention_tile(int64_t height, int64_t, const AttentionTile& call) {
   uint32_t sums[kTileRows * kPanelColumns];
-  multiply_tile<Dot>(height, a, WholePanel{b}, words, sums, false, reinterpret_cast<const char*>(b), 0, 0);
+  multiply_tile<Dot>(height, call.a, WholePanel{call.b}, call.words, sums, false, reinterpret_cast<const char*>(call.b), 0, 0);
   for (int64_t r = 0; r < height; ++r) {
+    const Vector scale = spread(call.scales != nullptr ? call.scales[r] : 1.0f);
     for (int64_t v = 0; v < kPanelColumns; v += kWidth) {
-      store(reinterpret_cast<float*>(c) + r * row_step + v / kLine * line_step + v % kLine, load(reinterpret_cast<const float*>(sums) + r * kPanelColumns + v));
+      store(call.c + r * call.row_step + v / kLine * call.line_step + v % kLine, multiply(load(reinterpret_cast<const float*>(sums) + r * kPanelColumns + v), scale));
     }
   }
 }
 #else
-// What tile_product computes, where the operands lie in the first two caches. ahead walks over rows that the next head reads, four lines
-// of one every four words.
-template <class Dot, int R>
-static void attention_tile_of(const uint32_t* a, const uint32_t* b, int64_t words, uint32_t* c, int64_t row_step, int64_t line_step, const float* ahead, int64_t ahead_step) {
-  typename Dot::Sum sum[R][kPanelVectors];
+// What tile_product computes, where the operands lie in the first two caches, for V vectors of a panel, or a panel and half of the next.
+// fill: the panel is packed in passing. Four lines of the rows ahead are asked for every four words.
+template <class Dot, int R, int V, bool fill>
+static void attention_tile_of(const AttentionTile& call) {
+  typename Dot::Sum sum[R][V];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kPanelVectors; ++v) sum[r][v] = Dot::zero();
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) sum[r][v] = Dot::zero();
   }
-  const auto step = [&](const uint32_t* from) {
-    typename Dot::Right right[kPanelVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < kPanelVectors; ++v) right[v] = Dot::right(b + v * kWidth);
+  const uint32_t* a = call.a;
+  uint32_t* b = call.b;
+  const float *rows = call.rows, *ahead = call.ahead;
+  const auto step = [&](const uint32_t* from, auto row_step) __attribute__((always_inline)) {
+    typename Dot::Right right[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      if constexpr (fill) {
+        right[v] = Dot::right(reinterpret_cast<const uint32_t*>(rows) + v * kWidth);
+        Dot::store(b + v * kWidth, right[v]);
+      } else {
+        right[v] = Dot::right(v < kPanelVectors ? b + v * kWidth : b + call.b_step + (v - kPanelVectors) * kWidth);
+      }
+    }
+    if constexpr (fill) rows += call.rows_step;
     b += kPanelColumns;
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      const typename Dot::Left left = Dot::left(from + r * kLine);
-#pragma GCC unroll 4
-      for (int v = 0; v < kPanelVectors; ++v) sum[r][v] = Dot::step(left, right[v], sum[r][v]);
+      const typename Dot::Left left = Dot::left(from + r * decltype(row_step)::value);
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) sum[r][v] = Dot::step(left, right[v], sum[r][v]);
     }
   };
-  for (; words >= kLine; words -= kLine, a += R * kLine) {
+  int64_t words = call.words;
+  for (; words >= kLine; words -= kLine, a += call.a_step) {
 #pragma GCC unroll 1
     for (int w = 0; w < kLine; w += 4) {
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) __builtin_prefetch(ahead + i * kLine, 0, 2);
-      ahead += ahead_step;
-      step(a + w);
-      step(a + w + 1);
-      step(a + w + 2);
-      step(a + w + 3);
+      ahead += call.ahead_step;
+      step(a + w, Count<kLine>());
+      step(a + w + 1, Count<kLine>());
+      step(a + w + 2, Count<kLine>());
+      step(a + w + 3, Count<kLine>());
     }
   }
 #pragma GCC unroll 1
-  for (int64_t w = 0; w < words; ++w) step(a + w);
+  for (int64_t w = 0; w < words; ++w) step(a + w, Count<kLine>());
+#pragma GCC unroll 1
+  for (int64_t w = 0; w < call.tail_words; ++w) step(call.tail + w * kLine, Count<1>());
+  const auto place = [&](int r, int v) { return call.c + r * call.row_step + v * kWidth / kLine * call.line_step + v * kWidth % kLine; };
+  if (call.scales != nullptr) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) store(place(r, v), multiply(sum[r][v], spread(call.scales[r])));
+    }
+    return;
+  }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kPanelVectors; ++v) Dot::store(c + r * row_step + v * kWidth / kLine * line_step + v * kWidth % kLine, sum[r][v]);
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) store(place(r, v), sum[r][v]);
   }
 }
 
-template <class Dot>
-static inline void attention_tile(int64_t height, const uint32_t* a, const uint32_t* b, int64_t words, uint32_t* c, int64_t row_step, int64_t line_step, const float* ahead, int64_t ahead_step) {
-#define CLIPENGINE_TILE(R)                                                                                 \
-  case R:                                                                                                  \
-    if constexpr (R <= kTileRows) attention_tile_of<Dot, R>(a, b, words, c, row_step, line_step, ahead, ahead_step); \
+template <class Dot, int V, bool fill>
+static inline void attention_tile_of_height(int64_t height, const AttentionTile& call) {
+#define CLIPENGINE_TILE(R)                                                                                          \
+  case R:                                                                                                           \
+    if constexpr (R <= (V > kPanelVectors ? kTileRows / 2 : kTileRows)) attention_tile_of<Dot, R, V, fill>(call); \
     break;
   switch (height) { CLIPENGINE_FOR_TILE_HEIGHTS(CLIPENGINE_TILE) }
 #undef CLIPENGINE_TILE
 }
+
+template <class Dot, bool pairs>
+static inline void attention_tile(int64_t height, int64_t columns, const AttentionTile& call) {
+  constexpr int kHalf = kPanelVectors / 2;
+  if (columns == kPanelColumns) {
+    if constexpr (!pairs) {
+      if (call.rows != nullptr) return attention_tile_of_height<Dot, kPanelVectors, true>(height, call);
+    }
+    return attention_tile_of_height<Dot, kPanelVectors, false>(height, call);
+  }
+  if (columns < kPanelColumns) return attention_tile_of_height<Dot, kHalf, false>(height, call);
+  // Three halves, for half of the rows at a time: a half for all would load as much as it multiplies.
+  AttentionTile half = call;
+  const int64_t upper = height / 2;
+  if (upper > 0) attention_tile_of_height<Dot, kPanelVectors + kHalf, false>(upper, half);
+  half.a += upper * kLine;
+  half.c += upper * call.row_step;
+  attention_tile_of_height<Dot, kPanelVectors + kHalf, false>(height - upper, half);
+}
 #endif
+
+// The keys that are in no panel, a line after another; pairs: rounded to bf16.
+template <bool pairs>
+static inline void take_lone_keys(const AttentionHead& call, int64_t count, int64_t padded_width, float* to) {
+  for (int64_t j = 0; j < count; ++j) {
+    const float* key = call.key + (call.visible - count + j) * call.key_stride;
+    for (int64_t w = 0; w < padded_width; w += kWidth) {
+      const Vector x = w < call.width ? load_up_to(key + w, call.width - w) : spread(0.0f);
+      if constexpr (pairs) {
+        store_bf16(reinterpret_cast<uint16_t*>(to) + j * padded_width + w, x);
+      } else {
+        store(to + j * padded_width + w, x);
+      }
+    }
+  }
+}
+
+// Scores of a key for count rows of a tile.
+template <class Dot, bool pairs, int count>
+static inline void lone_scores(const float* queries, int64_t line, int64_t words, const float* key, float* scores) {
+  Vector sum[count];
+  for (int r = 0; r < count; ++r) sum[r] = spread(0.0f);
+  for (int64_t w = 0; w < words; w += kLine, queries += line, key += kLine) {
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < kLine; v += kWidth) {
+      for (int r = 0; r < count; ++r) {
+        if constexpr (pairs) {
+          sum[r] = Dot::step(Dot::right(reinterpret_cast<const uint32_t*>(queries + r * kLine + v)), Dot::right(reinterpret_cast<const uint32_t*>(key + v)), sum[r]);
+        } else {
+          sum[r] = multiply_add(load(queries + r * kLine + v), load(key + v), sum[r]);
+        }
+      }
+    }
+  }
+  fold_lanes<Sum>(sum, scores);
+}
+
+// Rows of queries to a tile; pairs: rounded to bf16.
+template <bool pairs>
+static inline void tile_queries(const AttentionHead& call, int64_t first, int64_t height, float* queries) {
+  constexpr int64_t kLineFloats = pairs ? 2 * kLine : kLine;
+  for (int64_t r = 0; r < height; ++r) {
+    const float* query = call.query + (first + r) * call.query_stride;
+    float* to = queries + r * kLine;
+    for (int64_t left = call.width; left > 0; left -= kLineFloats, query += kLineFloats, to += height * kLine) {
+#pragma GCC unroll 8
+      for (int64_t v = 0; v < kLineFloats; v += kWidth) {
+        const Vector x = left - v >= kWidth ? load(query + v) : left > v ? load_first(query + v, left - v) : spread(0.0f);
+        if constexpr (pairs) {
+          store_bf16(reinterpret_cast<uint16_t*>(to) + v, x);
+        } else {
+          store(to + v, x);
+        }
+      }
+    }
+  }
+}
 
 // Which rows of the next head a tile asks for: they lie too far apart for the processor to foresee them, and all at once would hold the
 // tile's own loads up.
@@ -252,55 +516,69 @@ class RowsAhead {
 
 // Attention over packed keys and values; pairs: in bf16 (attention_pairs_body.h), where a word is two coordinates or two keys.
 template <class Dot, bool pairs>
-static inline void attend_tiles(const AttentionHead& call, const float* keys, int64_t key_words, const float* values, int64_t value_words) {
+static inline void attend_tiles(const AttentionHead& call, float* keys, int64_t key_words, float* values, int64_t value_words) {
   constexpr int64_t kPerWord = pairs ? 2 : 1;
-  const int64_t line_floats = kPerWord * kLine, padded_width = round_up(call.width, line_floats);
-  const int64_t value_panels = divide_up(call.width, kPanelColumns);
+  const int64_t padded_width = round_up(call.width, kPerWord * kLine), width_words = divide_up(call.width, kPerWord);
   const auto words_at = [](const float* p) { return reinterpret_cast<const uint32_t*>(p); };
   float* queries = call.scratch;
   float* scores = queries + kTileRows * padded_width;
   float* sums = scores + kTileRows * round_up(call.keys, 2 * kPanelColumns);
   float* inverse = sums + kTileRows * kPanelColumns;
+  const int64_t lone_count = lone_keys(call), lone_words = padded_width / kPerWord;
+  float* lone = inverse + kTileRows * kLine;
+  float* lone_rows = lone + lone_count * kLine;
+  take_lone_keys<pairs>(call, lone_count, padded_width, lone_rows);
 
   RowsAhead rows(call);
   const int64_t tiles = divide_up(call.queries, kTileRows);
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t first = tile_begin(tile, tiles, call.queries), height = tile_begin(tile + 1, tiles, call.queries) - first;
-    const int64_t seen = call.causal && call.offset + first + height < call.visible ? call.offset + first + height : call.visible;  // by any query of the tile
-    for (int64_t r = 0; r < height; ++r) {
-      const float* query = call.query + (first + r) * call.query_stride;
-      for (int64_t w = 0; w < padded_width; w += kWidth) {
-        const int64_t left = call.width - w;
-        const Vector x = left > 0 ? load_up_to(query + w, left) : spread(0.0f);
-        const int64_t at = (w / line_floats) * height * line_floats + r * line_floats + w % line_floats;
-        if constexpr (pairs) {
-          store_bf16(reinterpret_cast<uint16_t*>(queries) + at, x);
-        } else {
-          store(queries + at, x);
-        }
-      }
-    }
+    // Keys in panels that any query of the tile sees.
+    const int64_t visible = call.visible - lone_count, seen = call.causal && call.offset + first + height < visible ? call.offset + first + height : visible;
+    tile_queries<pairs>(call, first, height, queries);
+    const auto lone_scores_of = [&](auto count, int64_t from) {
+      for (int64_t j = 0; j < lone_count; ++j) lone_scores<Dot, pairs, decltype(count)::value>(queries + from * kLine, height * kLine, lone_words, lone_rows + j * lone_words, lone + j * kLine + from);
+    };
+    if (lone_count > 0) in_groups(height, lone_scores_of);
 
     // Scores, tiled like the left operand that they become.
-    for (int64_t p = 0; p * kPanelColumns < seen; ++p) {
-      int64_t step;
-      const float* ahead = rows.take(divide_up(call.width, kPerWord) / 4, &step, keys);
-      attention_tile<Dot>(height, words_at(queries), words_at(keys + p * key_words * kPanelColumns), divide_up(call.width, kPerWord),
-                          reinterpret_cast<uint32_t*>(scores + p * kPanelColumns * height), kLine, height * kLine, ahead, step);
+    AttentionTile product{};
+    for (int64_t p = 0, columns; p * kPanelColumns < seen; p += columns > kPanelColumns ? 2 : 1) {
+      columns = score_columns(seen - p * kPanelColumns);
+      product.a = words_at(queries);
+      product.a_step = height * kLine;
+      product.words = width_words;
+      product.b = reinterpret_cast<uint32_t*>(keys + p * key_words * kPanelColumns);
+      product.b_step = key_words * kPanelColumns;
+      product.c = scores + p * kPanelColumns * height;
+      product.row_step = kLine;
+      product.line_step = height * kLine;
+      product.ahead = rows.take(width_words / 4, &product.ahead_step, keys);
+      attention_tile<Dot, pairs>(height, columns, product);
     }
 
-    exponentials_of_scores<pairs>(call, first, height, seen, scores, inverse);
+    exponentials_of_scores<pairs>(call, first, height, seen, scores, inverse, lone, lone_count);
 
-    for (int64_t p = 0; p < value_panels; ++p) {
-      int64_t step;
-      const float* ahead = rows.take(divide_up(seen, kPerWord) / 4, &step, keys);
-      attention_tile<Dot>(height, words_at(scores), words_at(values + p * value_words * kPanelColumns), divide_up(seen, kPerWord),
-                          reinterpret_cast<uint32_t*>(sums), kPanelColumns, kLine, ahead, step);
+    product.a = words_at(scores);
+    product.words = divide_up(seen, kPerWord);
+    product.tail = words_at(lone);
+    product.tail_words = divide_up(lone_count, kPerWord);
+    product.scales = inverse;
+    for (int64_t at = 0; at < call.width; at += kPanelColumns) {
+      const int64_t left = call.width - at, columns = used_columns(left);
+      float* output = call.output + first * call.output_stride + at;
+      const bool whole = left >= columns;
+      product.b = reinterpret_cast<uint32_t*>(values + at * value_words);
+      product.c = whole ? output : sums;
+      product.row_step = whole ? call.output_stride : kPanelColumns;
+      product.line_step = kLine;
+      product.rows = !pairs && tile == 0 && packs_values_in_passing(call) ? call.value + at : nullptr;
+      product.rows_step = call.value_stride;
+      product.ahead = rows.take(product.words / 4, &product.ahead_step, keys);
+      attention_tile<Dot, pairs>(height, columns, product);
+      if (whole) continue;
       for (int64_t r = 0; r < height; ++r) {
-        for (int64_t v = 0; v < kPanelColumns; v += kWidth) {
-          const int64_t at = p * kPanelColumns + v;
-          if (at < call.width) store_up_to(call.output + (first + r) * call.output_stride + at, multiply(load(sums + r * kPanelColumns + v), spread(inverse[r])), call.width - at);
-        }
+        for (int64_t v = 0; v < left; v += kWidth) store_up_to(output + r * call.output_stride + v, load(sums + r * kPanelColumns + v), left - v);
       }
     }
   }

@@ -4,14 +4,14 @@
 constexpr int64_t kKeysTogether = kPanelColumns / 2;
 constexpr int64_t kPairLine = 2 * kLine;  // bf16 values in a cache line
 
-#ifndef CLIPENGINE_STORES_BF16  // dots_avx512.h has the instruction
-// Words of two values rounded to bf16, the first in the lower half.
-static inline Vector pairs_in_bf16(Vector first, Vector second) { return pairs_of(round_to_bf16(first), round_to_bf16(second)); }
-#endif
-
 // Keys as panels of pairs: word w of panel p is coordinates 2 w and 2 w + 1 of keys p * 32 .. p * 32 + 31; zeros beyond.
 static inline void pack_keys_bf16(const AttentionHead& call, float* panels) {
-  const int64_t words = round_up(call.width, kPairLine) / 2, halves = round_up(call.keys, kPanelColumns) / kKeysTogether;
+#ifdef CLIPENGINE_BF16_PAIRS
+  const int64_t keys = packed_keys(call), halves = divide_up(keys, kKeysTogether);
+#else  // the tile registers multiply whole panels
+  const int64_t keys = call.keys, halves = round_up(keys, kPanelColumns) / kKeysTogether;
+#endif
+  const int64_t words = round_up(call.width, kPairLine) / 2;
   float pairs[kKeysTogether * kLine];
   for (int64_t h = 0; h < halves; ++h) {
     float* panel = panels + h / 2 * words * kPanelColumns + h % 2 * kKeysTogether;
@@ -19,7 +19,7 @@ static inline void pack_keys_bf16(const AttentionHead& call, float* panels) {
       for (int64_t j = 0; j < kKeysTogether; ++j) {
         const int64_t key = h * kKeysTogether + j;
         for (int64_t v = 0; v < kPairLine; v += kWidth) {
-          const int64_t left = key < call.keys ? call.width - 2 * line - v : 0;
+          const int64_t left = key < keys ? call.width - 2 * line - v : 0;
           store_bf16(reinterpret_cast<uint16_t*>(pairs + j * kLine) + v, left > 0 ? load_up_to(call.key + key * call.key_stride + 2 * line + v, left) : spread(0.0f));
         }
       }
