@@ -64,8 +64,9 @@ internal sealed class ModelArguments
     /// <param name="parsed">The command line.</param>
     /// <param name="towers">Those that the verb runs.</param>
     /// <param name="preprocessing">What the user asks for in place of the model's own preprocessing.</param>
-    public LoadedModel Load(ParseResult parsed, ModelTowers towers = ModelTowers.Both, PreprocessOverrides? preprocessing = null) =>
-        Load(parsed, OpenBackend(parsed), towers, preprocessing);
+    /// <param name="planned">Told how pixels will be made, before the weights are read.</param>
+    public LoadedModel Load(ParseResult parsed, ModelTowers towers = ModelTowers.Both, PreprocessOverrides? preprocessing = null, Action<PreprocessOptions>? planned = null) =>
+        Load(parsed, OpenBackend(parsed), towers, preprocessing, planned);
 
     /// <summary>The backend that the user asks for; the caller's until a model is loaded on it.</summary>
     public IBackend OpenBackend(ParseResult parsed) => OpenBackend(parsed.GetValue(_device)!, parsed.GetValue(_dtype)!, parsed.GetValue(_threads), parsed.GetValue(_isa));
@@ -94,9 +95,10 @@ internal sealed class ModelArguments
     /// <param name="backend">Of <see cref="OpenBackend(ParseResult)"/>.</param>
     /// <param name="towers">Those that the verb runs.</param>
     /// <param name="preprocessing">What the user asks for in place of the model's own preprocessing.</param>
-    public LoadedModel Load(ParseResult parsed, IBackend backend, ModelTowers towers, PreprocessOverrides? preprocessing)
+    /// <param name="planned">Told how pixels will be made, before the weights are read.</param>
+    public LoadedModel Load(ParseResult parsed, IBackend backend, ModelTowers towers, PreprocessOverrides? preprocessing, Action<PreprocessOptions>? planned = null)
     {
-        ClipModel[] models = Load(parsed, backend, [Name(parsed)], towers, preprocessing, CancellationToken.None);
+        ClipModel[] models = Load(parsed, backend, [Name(parsed)], towers, preprocessing, planned, CancellationToken.None);
         return new LoadedModel(models[0], backend);
     }
 
@@ -109,7 +111,7 @@ internal sealed class ModelArguments
     public (IBackend Backend, ClipModel[] Models) LoadAll(ParseResult parsed, IReadOnlyList<string> sources, PreprocessOverrides preprocessing, CancellationToken cancellation)
     {
         IBackend backend = OpenBackend(parsed);
-        return (backend, Load(parsed, backend, sources, ModelTowers.Both, preprocessing, cancellation));
+        return (backend, Load(parsed, backend, sources, ModelTowers.Both, preprocessing, planned: null, cancellation));
     }
 
     /// <summary>Loads a model that writes captions.</summary>
@@ -159,7 +161,7 @@ internal sealed class ModelArguments
         }
     }
 
-    private ClipModel[] Load(ParseResult parsed, IBackend backend, IReadOnlyList<string> sources, ModelTowers towers, PreprocessOverrides? preprocessing, CancellationToken cancellation)
+    private ClipModel[] Load(ParseResult parsed, IBackend backend, IReadOnlyList<string> sources, ModelTowers towers, PreprocessOverrides? preprocessing, Action<PreprocessOptions>? planned, CancellationToken cancellation)
     {
         var models = new List<ClipModel>();
         try
@@ -173,6 +175,7 @@ internal sealed class ModelArguments
                     BatchSize = parsed.GetValue(_batch),
                     Towers = towers,
                     Preprocessing = preprocessing,
+                    Planned = planned,
                     ImageSize = ParseImageSize(parsed.GetValue(_imageSize)),
                     AcceptActivationMismatch = parsed.GetValue(_acceptActivationMismatch),
                 }, cancellation));

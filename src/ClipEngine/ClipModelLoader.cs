@@ -30,6 +30,8 @@ internal static class ClipModelLoader
             : ModelConfiguration.Find(path, origin, options.ConfigurationPath);
         string? label = origin?.ResolveActivation(ActivationOf(configuration, configurationPath), options.AcceptActivationMismatch).Label;
         ModelPlan plan = ModelFamilies.Plan(new ModelFiles(configuration, configurationPath));
+        if (options.Planned is { } planned && plan.Packing is null)
+            planned(options.PixelsOf(options.ImageSize is { } size ? plan.PreprocessAt(size) : plan.Preprocess));
         using ICheckpoint checkpoint = Arrange(plan, path);
         using var reader = new WeightReader(checkpoint, backend) { Cancellation = cancellationToken };
         IModel model = plan.Build(reader, backend, new ModelOptions { ImageSize = options.ImageSize, Towers = options.Towers, Uses = uses });

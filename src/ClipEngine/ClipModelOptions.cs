@@ -44,4 +44,10 @@ public sealed record ClipModelOptions
 
     /// <summary>Told of loads (information), of what a user should know about one (warnings, as in <see cref="ClipModel.Notices"/>) and of each run of a tower (debug); null: nothing is logged.</summary>
     public ILogger? Logger { get; init; }
+
+    /// <summary>Told how pixels will be made, before the weights are read; not of a model that packs images of any shape.</summary>
+    internal Action<PreprocessOptions>? Planned { get; init; }
+
+    /// <summary>How pixels are made of what belongs to the model.</summary>
+    internal PreprocessOptions PixelsOf(PreprocessOptions own) => (Preprocessing ?? new PreprocessOverrides()).Apply(own);
 }

@@ -20,9 +20,10 @@ internal sealed class ModelHandle
         _parts = parts;
         Calls = new CallCounter(() => Release(parts, ownBackend));
         _tokenizer = new Lazy<ITokenizer>(parts.Tokenizer);
-        PreprocessOptions preprocess = (options.Preprocessing ?? new PreprocessOverrides()).Apply(parts.Model.Preprocess);
+        PreprocessOptions preprocess = options.PixelsOf(parts.Model.Preprocess);
         _preprocessor = new Lazy<IImagePreprocessor>(() => options.Preprocessor ?? parts.Model.CreatePreprocessor(preprocess));
-        WeightBytes = parts.Weights.Sum(static weight => weight.ByteLength);
+        foreach (Weight weight in parts.Weights)
+            WeightBytes += weight.ByteLength;
     }
 
     /// <summary>The model.</summary>

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Diagnostics;
-using System.Numerics.Tensors;
 using System.Text.Json;
 using ClipEngine.Audit.Metrics;
 using ClipEngine.Checkpoints;
@@ -54,7 +53,7 @@ internal static class EmbedCommand
         leftOut.Add(images.LeftOut);
         var skipped = new SkippedImages(leftOut);
         long start = Stopwatch.GetTimestamp();
-        using LoadedModel loaded = model.Load(parsed, ModelTowers.Image, inputs.Preprocessing(parsed));
+        using LoadedModel loaded = model.Load(parsed, ModelTowers.Image, inputs.Preprocessing(parsed), planned: images.BeginFirst);
         TimeSpan load = Stopwatch.GetElapsedTime(start);
         Shape shape = loaded.Model.Encoder.ImageFeatureShape(images.Count);
         EncodeTimes times = default;
@@ -244,12 +243,21 @@ internal static class EmbedCommand
             {
                 double best = double.NegativeInfinity;
                 for (int start = 0; start < images.Length; start += texts.Length)
-                    best = Math.Max(best, TensorPrimitives.Dot(images[image].Slice(start, texts.Length), texts[text]));
+                    best = Math.Max(best, Dot(images[image].Slice(start, texts.Length), texts[text]));
                 scores[(image * texts.Shape[0]) + text] = (float)((encoder.LogitScale * best) + (encoder.LogitBias ?? 0));
             }
         }
 
         writer.Add(encoder is IPairScorer ? "itc" : "logits", scores, images.Shape[0], texts.Shape[0]);
+    }
+
+    /// <summary>In double precision and in order: the same bits on every processor, in native code too.</summary>
+    private static double Dot(ReadOnlySpan<float> left, ReadOnlySpan<float> right)
+    {
+        double sum = 0;
+        for (int i = 0; i < left.Length; i++)
+            sum += (double)left[i] * right[i];
+        return sum;
     }
 
     /// <summary>Ids that a mask hides become padding, which the model hides.</summary>
@@ -276,7 +284,7 @@ internal static class EmbedCommand
     {
         if (!json)
         {
-            Console.Error.WriteLine($"clipengine: wrote {string.Join(" and ", shapes)} to {path}{skipped?.Summary(isListed ? path : null)}");
+            Console.Error.WriteLine($"clipengine: wrote {string.Join(" and ", Array.ConvertAll(shapes, static shape => shape.ToString()))} to {path}{skipped?.Summary(isListed ? path : null)}");
             return CommandRunner.Done;
         }
 

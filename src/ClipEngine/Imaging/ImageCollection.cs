@@ -27,6 +27,7 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
     private readonly OpenPictures _pictures = new();
     private readonly DescriptionTables _records = new();
     private readonly bool _hasDescriptions;
+    private FirstImage? _first;
 
     /// <summary>Captions and other descriptions of the shards' images, where they were asked for: by shard, by the member's name.</summary>
     private readonly List<Dictionary<string, TarMember>> _descriptions = [];
@@ -97,9 +98,21 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
     /// <summary>Whether a path names an image file, by its extension.</summary>
     public static bool IsImage(string path) => Extensions.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase);
 
+    /// <summary>
+    /// Begins to decode the first image on another thread: a command of one image then decodes it while the model's weights are read. Whether it can be read is told where
+    /// its turn comes (<see cref="Preprocess"/>), as of the others.
+    /// </summary>
+    /// <param name="options">How its pixels will be asked for; asked for in another way, they are made anew.</param>
+    internal void BeginFirst(PreprocessOptions options)
+    {
+        if (Count > 0)
+            _first ??= new FirstImage(options, (preprocessor, pixels) => PreprocessNow(0, preprocessor, pixels.GetSpan()));
+    }
+
     /// <summary>Closes the shards.</summary>
     public void Dispose()
     {
+        _first?.Dispose();
         _open.Dispose();
     }
 
@@ -114,6 +127,12 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
     /// <param name="pixels"><c>[3, height, width]</c>.</param>
     /// <exception cref="BadInputException">It cannot be read, or is no image; names the file, or the shard and the member.</exception>
     public void Preprocess(int index, IImagePreprocessor preprocessor, Span<float> pixels)
+    {
+        if (index != 0 || _first?.TryTake(preprocessor, pixels) != true)
+            PreprocessNow(index, preprocessor, pixels);
+    }
+
+    private void PreprocessNow(int index, IImagePreprocessor preprocessor, Span<float> pixels)
     {
         Image image = _images[index];
         if (image.Shard < 0)

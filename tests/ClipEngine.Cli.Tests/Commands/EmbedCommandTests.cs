@@ -83,6 +83,28 @@ public sealed class EmbedCommandTests : IDisposable
         Assert.Equal(["page.jpg"], Directory.EnumerateFileSystemEntries(_folder.File(".")).Select(Path.GetFileName));
     }
 
+    /// <summary>The image is decoded while the weights are read; what is told of both stays in its order.</summary>
+    [Fact]
+    public async Task ABadModelIsToldBeforeABadImage()
+    {
+        string image = _folder.File("page.jpg"), model = _folder.File("model"), output = _folder.File("out.npy");
+        File.WriteAllText(image, "<html>");
+        ProcessOutcome badImage = await CommandLine.RunAsync("embed", "image", image, "--model", Demo, "--out", output);
+        Assert.Equal(2, badImage.ExitCode);
+        Assert.StartsWith($"clipengine: {image}: ", badImage.Error, StringComparison.Ordinal);
+        Assert.Single(badImage.Error.Trim().Split('\n'));
+
+        Directory.CreateDirectory(model);
+        File.Copy(Path.Combine(Demo, "open_clip_config.json"), Path.Combine(model, "open_clip_config.json"));
+        byte[] weights = await File.ReadAllBytesAsync(Path.Combine(Demo, "open_clip_model.safetensors"));
+        await File.WriteAllBytesAsync(Path.Combine(model, "open_clip_model.safetensors"), weights[..^1]);
+        ProcessOutcome badModel = await CommandLine.RunAsync("embed", "image", image, "--model", model, "--out", output);
+        Assert.Equal(2, badModel.ExitCode);
+        Assert.StartsWith($"clipengine: {Path.Combine(model, "open_clip_model.safetensors")}: ", badModel.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("page.jpg", badModel.Error, StringComparison.Ordinal);
+        Assert.False(File.Exists(output));
+    }
+
     /// <summary>
     /// The same features as a checkpoint whose positions PyTorch resized (bicubic, antialias) beforehand and whose configuration
     /// states the size.

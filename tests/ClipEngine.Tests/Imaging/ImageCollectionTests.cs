@@ -39,6 +39,44 @@ public sealed class ImageCollectionTests : IDisposable
     }
 
     [Theory]
+    [InlineData(16, "small.png")] // asked for as it was begun
+    [InlineData(24, "small.png")] // in another size: made anew
+    [InlineData(16, "part/gray.jpg")]
+    public void AFirstImageThatWasBegunHasTheSamePixels(int size, string first)
+    {
+        string shard = TarBuilder.Write(_folder.File("shard.tar"), [("part/gray.jpg", Bytes("gray.jpg"))]);
+        string file = PathOf(Path.GetFileName(first));
+        using var images = ImageCollection.Open(first == "small.png" ? [file, shard] : [shard, PathOf("small.png")]);
+        images.BeginFirst(new PreprocessOptions { Height = 16, Width = 16 });
+        var preprocessor = new ImagePreprocessor(new PreprocessOptions { Height = size, Width = size });
+        float[] expected = new float[preprocessor.ElementCount], found = new float[expected.Length];
+        preprocessor.Preprocess(File.ReadAllBytes(file), file, expected);
+        for (int time = 0; time < 2; time++)
+        {
+            images.Preprocess(0, preprocessor, found);
+            Assert.Equal(expected, found);
+            Array.Clear(found);
+        }
+    }
+
+    [Fact]
+    public void AFirstImageThatWasBegunIsRefusedWhereItsTurnComes()
+    {
+        string missing = _folder.File("missing.png");
+        float[] pixels = new float[_preprocessor.ElementCount];
+        using var plain = ImageCollection.Open([missing]);
+        ImageException expected = Assert.Throws<ImageException>(() => plain.Preprocess(0, _preprocessor, pixels));
+        using var begun = ImageCollection.Open([missing]);
+        begun.BeginFirst(_preprocessor.Options);
+        ImageException found = Assert.Throws<ImageException>(() => begun.Preprocess(0, _preprocessor, pixels));
+        Assert.Equal(expected.Message, found.Message);
+        using var unasked = ImageCollection.Open([missing]);
+        unasked.BeginFirst(_preprocessor.Options); // nobody asks: nothing is thrown
+        using var none = ImageCollection.Open([]);
+        none.BeginFirst(_preprocessor.Options);
+    }
+
+    [Theory]
     [InlineData(TarEntryFormat.Pax)]
     [InlineData(TarEntryFormat.Gnu)]
     public void NamesLongerThanAHeaderSurvive(TarEntryFormat format)
