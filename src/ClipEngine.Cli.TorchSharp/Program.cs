@@ -3,4 +3,4 @@ using ClipEngine.TorchSharp;
 
 // clipengine, with --device torch:cpu and torch:cuda:N beside the engine's own devices.
 Backends.Register(new TorchBackendProvider());
-return await ClipEngine.Cli.Program.Main(args);
+return ClipEngine.Cli.Program.Main(args);

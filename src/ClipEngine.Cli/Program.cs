@@ -30,10 +30,10 @@ internal static class Program
         ("serve", ServeCommand.Create),
     ];
 
-    public static async Task<int> Main(string[] arguments)
+    public static int Main(string[] arguments)
     {
         LastWord.Prepare();
-        return await CommandRunner.InvokeAsync(Definition(arguments), arguments);
+        return CommandRunner.InvokeAsync(Definition(arguments), arguments).GetAwaiter().GetResult();
     }
 
     /// <summary>The whole command line, or of it the verb that the first word names.</summary>
@@ -44,8 +44,17 @@ internal static class Program
         root.Options.Add(new HelpOption());
         root.Options.Add(new VersionOption());
         // Making a verb's options takes longer than running a small one: where a verb is named, only that one is made.
-        int named = arguments.Length > 0 ? Array.FindIndex(s_verbs, verb => verb.Name == arguments[0]) : -1;
-        foreach ((_, Func<Command> create) in named < 0 ? s_verbs : s_verbs[named..(named + 1)])
+        string? first = arguments.Length > 0 ? arguments[0] : null;
+        foreach ((string name, Func<Command> create) in s_verbs)
+        {
+            if (name == first)
+            {
+                root.Subcommands.Add(create());
+                return root;
+            }
+        }
+
+        foreach ((_, Func<Command> create) in s_verbs)
             root.Subcommands.Add(create());
         return root;
     }

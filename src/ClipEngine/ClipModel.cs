@@ -239,13 +239,13 @@ public sealed partial class ClipModel : IDisposable
     /// <summary>The first of <paramref name="count"/> rows that has a NaN or an infinity in it; null where there is none.</summary>
     private static int? RowNotFinite(ReadOnlySpan<float> values, int count)
     {
-        // NaN travels through both, an infinity is one of them: two passes without a branch.
-        if (values.IsEmpty || (float.IsFinite(System.Numerics.Tensors.TensorPrimitives.Max(values)) && float.IsFinite(System.Numerics.Tensors.TensorPrimitives.Min(values))))
-            return null;
-        int first = 0;
-        while (float.IsFinite(values[first]))
-            first++;
-        return first / (values.Length / Math.Max(count, 1));
+        for (int i = 0; i < values.Length; i++)
+        {
+            if (!float.IsFinite(values[i]))
+                return i / (values.Length / Math.Max(count, 1));
+        }
+
+        return null;
     }
 
     private BadInputException NotFinite(string name) => new(name, $"its feature has NaN or infinite elements ({Backend.Name}: {Backend.Description}).",

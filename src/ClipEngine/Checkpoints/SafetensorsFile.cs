@@ -94,8 +94,8 @@ public sealed class SafetensorsFile : ICheckpoint, IHasTensorsInFiles
 
         public bool TryGetValue(string key, out StoredTensor value)
         {
-            bool isThere = entries.TryGetValue(key, out SafetensorsHeader.Entry entry);
-            value = entry.Tensor;
+            bool isThere = entries.TryGetValue(key, out SafetensorsHeader.Entry? entry);
+            value = isThere ? entry!.Tensor : default;
             return isThere;
         }
 

@@ -25,8 +25,8 @@ internal sealed class SafetensorsHeader
         _isLenient = isLenient;
     }
 
-    /// <summary>One tensor: what it is and where in the file it begins.</summary>
-    public readonly record struct Entry(StoredTensor Tensor, long Start);
+    /// <summary>One tensor: what it is and where in the file it begins. A class, for which .NET's collections are compiled before the program starts.</summary>
+    public sealed record Entry(StoredTensor Tensor, long Start);
 
     /// <summary>All tensors by key.</summary>
     public IReadOnlyDictionary<string, Entry> Entries => _entries;
@@ -253,21 +253,30 @@ internal sealed class SafetensorsHeader
     {
         if (!SafetensorsFormat.TryParse(typeName, out ElementType type))
             return 0; // refused by the caller, with the type's own message
-        UInt128 size = (UInt128)type.SizeInBytes();
-        foreach (long dimension in dimensions)
-            size = dimension == 0 ? 0 : size > long.MaxValue ? size : size * (UInt128)dimension;
-        // A zero anywhere makes the tensor empty, wherever the product would have overflowed before.
-        if (dimensions.Contains(0))
-            size = 0;
-        if (size > (UInt128)SafetensorsFormat.MaximumSize)
+        long size = type.SizeInBytes();
+        bool isTooLarge = false;
+        foreach (long dimension in dimensions.AsSpan())
+        {
+            // A zero anywhere makes the tensor empty, wherever the product would have overflowed before.
+            if (dimension == 0)
+            {
+                (size, isTooLarge) = (0, false);
+                break;
+            }
+
+            isTooLarge |= size > SafetensorsFormat.MaximumSize / dimension;
+            size = isTooLarge ? size : size * dimension;
+        }
+
+        if (isTooLarge)
             throw Refuse(name, CheckpointError.InvalidShape, $"its shape [{string.Join(", ", dimensions)}] overflows: more than 2^48 bytes.");
-        if ((long)size != end - start)
+        if (size != end - start)
         {
             throw Refuse(name, CheckpointError.SizeMismatch,
                 $"its shape [{string.Join(", ", dimensions)}] of {typeName} takes {size} bytes, its data_offsets span {end - start}.");
         }
 
-        return (long)size;
+        return size;
     }
 
     private void CheckLayout(int headerLength, long fileLength)

@@ -256,11 +256,11 @@ public sealed class WeightReader : IDisposable
 
     private static void RefuseWhatExceedsMemory(ICheckpoint checkpoint)
     {
-        UInt128 needed = 0;
+        long needed = 0;
         foreach (StoredTensor tensor in checkpoint.Tensors.Values)
-            needed += (UInt128)tensor.ByteLength;
+            needed = tensor.ByteLength > long.MaxValue - needed ? long.MaxValue : needed + tensor.ByteLength;
         long available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
-        if (needed > (UInt128)available)
+        if (needed > available)
         {
             throw new CheckpointException(checkpoint.Path, CheckpointError.ExceedsMemory,
                 $"the weights take {needed} bytes, this process may use {available}.", "Use a machine with more memory, or a smaller model.");

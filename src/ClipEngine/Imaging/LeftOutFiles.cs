@@ -9,7 +9,7 @@ public sealed class LeftOutFiles
     public IReadOnlyDictionary<string, int> Counts => _counts;
 
     /// <summary>How many in all.</summary>
-    public int Total => _counts.Values.Sum();
+    public int Total { get; private set; }
 
     /// <summary>Counts a file.</summary>
     /// <param name="path">Its path.</param>
@@ -36,5 +36,9 @@ public sealed class LeftOutFiles
     public override string ToString() => Total == 0 ? ""
         : $"left out {Total} file{(Total == 1 ? "" : "s")} that {(Total == 1 ? "is no image" : "are no images")} ({string.Join(", ", _counts.Select(static entry => $"{BadInputException.Escape(entry.Key, 30)} {entry.Value}"))})";
 
-    private void Add(string ending, int count) => _counts[ending] = _counts.GetValueOrDefault(ending) + count;
+    private void Add(string ending, int count)
+    {
+        _counts[ending] = _counts.GetValueOrDefault(ending) + count;
+        Total += count;
+    }
 }

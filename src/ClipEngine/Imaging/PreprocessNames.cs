@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 
 namespace ClipEngine.Imaging;
@@ -5,21 +6,20 @@ namespace ClipEngine.Imaging;
 /// <summary>What options, specs and run records call the choices of <see cref="PreprocessOptions"/>.</summary>
 internal static class PreprocessNames
 {
-    internal static readonly IReadOnlyList<(Resampler Value, string Name)> Resamplers =
-        [(Resampler.Pillow13, "pillow-13"), (Resampler.Pillow12, "pillow-12"), (Resampler.Torchvision, "torchvision")];
+    internal static Resampler[] Resamplers => [Resampler.Pillow13, Resampler.Pillow12, Resampler.Torchvision];
 
-    internal static readonly IReadOnlyList<(RgbOrder Value, string Name)> RgbOrders = [(RgbOrder.Last, "last"), (RgbOrder.First, "first")];
+    internal static RgbOrder[] RgbOrders => [RgbOrder.Last, RgbOrder.First];
 
-    internal static readonly IReadOnlyList<(AlphaHandling Value, string Name)> Alphas = [(AlphaHandling.Drop, "drop"), (AlphaHandling.White, "white")];
+    internal static AlphaHandling[] Alphas => [AlphaHandling.Drop, AlphaHandling.White];
 
     /// <summary>pillow-13, pillow-12 or torchvision.</summary>
-    public static string NameOf(Resampler resampler) => Find(Resamplers, resampler);
+    public static string NameOf(Resampler resampler) => resampler switch { Resampler.Pillow12 => "pillow-12", Resampler.Torchvision => "torchvision", _ => "pillow-13" };
 
     /// <summary>last or first.</summary>
-    public static string NameOf(RgbOrder order) => Find(RgbOrders, order);
+    public static string NameOf(RgbOrder order) => order == RgbOrder.First ? "first" : "last";
 
     /// <summary>drop or white.</summary>
-    public static string NameOf(AlphaHandling alpha) => Find(Alphas, alpha);
+    public static string NameOf(AlphaHandling alpha) => alpha == AlphaHandling.White ? "white" : "drop";
 
     /// <summary>shortest or squash.</summary>
     public static string NameOf(ResizeMode mode) => mode == ResizeMode.Squash ? "squash" : "shortest";
@@ -41,8 +41,11 @@ internal static class PreprocessNames
             + $"alpha {NameOf(options.Alpha)}, {crop}, normalised in {steps}, mean {Numbers(options.Mean)}, deviation {Numbers(options.StandardDeviation)}";
     }
 
-    private static string Numbers(IEnumerable<float> values) => string.Join(' ', values.Select(static value => value.ToString("R", CultureInfo.InvariantCulture)));
-
-    private static string Find<T>(IReadOnlyList<(T Value, string Name)> names, T value) =>
-        names.First(entry => EqualityComparer<T>.Default.Equals(entry.Value, value)).Name;
+    private static string Numbers(ImmutableArray<float> values)
+    {
+        string[] texts = new string[values.Length];
+        for (int i = 0; i < texts.Length; i++)
+            texts[i] = values[i].ToString("R", CultureInfo.InvariantCulture);
+        return string.Join(' ', texts);
+    }
 }

@@ -33,23 +33,23 @@ public sealed record PreprocessOverrides
     /// <exception cref="BadInputException">A name that is none of these.</exception>
     public static PreprocessOverrides Parse(string? resampler, string? rgb, string? alpha, string prefix = "") => new()
     {
-        Resampler = Choose(prefix + "resampler", resampler, PreprocessNames.Resamplers),
-        RgbOrder = Choose(prefix + "rgb", rgb, PreprocessNames.RgbOrders),
-        Alpha = Choose(prefix + "alpha", alpha, PreprocessNames.Alphas),
+        Resampler = Choose(prefix + "resampler", resampler, PreprocessNames.Resamplers, PreprocessNames.NameOf),
+        RgbOrder = Choose(prefix + "rgb", rgb, PreprocessNames.RgbOrders, PreprocessNames.NameOf),
+        Alpha = Choose(prefix + "alpha", alpha, PreprocessNames.Alphas, PreprocessNames.NameOf),
     };
 
-    private static T? Choose<T>(string option, string? text, IReadOnlyList<(T Value, string Name)> names)
+    private static T? Choose<T>(string option, string? text, T[] values, Func<T, string> nameOf)
         where T : struct
     {
         if (text is null)
             return null;
-        foreach ((T value, string name) in names)
+        foreach (T value in values)
         {
-            if (name == text)
+            if (nameOf(value) == text)
                 return value;
         }
 
-        string expected = string.Join(", ", names.Take(names.Count - 1).Select(static entry => entry.Name)) + " or " + names[^1].Name;
+        string expected = string.Join(", ", values.SkipLast(1).Select(nameOf)) + " or " + nameOf(values[^1]);
         throw new BadInputException(option, $"expected {expected}, found '{BadInputException.Escape(text, 60)}'.", "docs/exactness.md says what each means.");
     }
 }

@@ -34,7 +34,7 @@ internal sealed class ConfigSection
     /// <summary>Takes the value out; null counts as absent, as it does for open_clip's optional settings.</summary>
     public bool TryTake(string key, out JsonElement value) => _unread.Remove(key, out value) && value.ValueKind != JsonValueKind.Null;
 
-    public void IgnoreKeys(params ReadOnlySpan<string> keys)
+    public void IgnoreKeys(params string[] keys)
     {
         foreach (string key in keys)
             _unread.Remove(key);
@@ -83,8 +83,8 @@ internal sealed class ConfigSection
         return null;
     }
 
-    /// <summary>One of a closed set of words.</summary>
-    public T Choice<T>(string key, T fallback, params ReadOnlySpan<(string Word, T Value)> choices)
+    /// <summary>One of a closed set of words; an array, for which no code has to be compiled when the program runs, as it has for a span.</summary>
+    public T Choice<T>(string key, T fallback, params (string Word, T Value)[] choices)
     {
         if (!TryTake(key, out JsonElement value))
             return fallback;
