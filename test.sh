@@ -44,7 +44,7 @@ build_cross() { # build_cross RUNTIME: sets no_cross[RUNTIME] where it cannot be
     return 0
   fi
   stamp=$(fingerprint native)
-  [ "$stamp" != "$(cat "$root/artifacts/$runtime.built" 2>/dev/null)" ] || return 0
+  ! is_fingerprint "$stamp" "$root/artifacts/$runtime.built" || return 0
   echo "building the native library and its tests for $runtime ..."
   logged "$runtime" bash "$root/tools/build-native.sh" "$root/artifacts/native/$runtime" Release native-tests "$runtime" || return 1
   echo "$stamp" >"$root/artifacts/$runtime.built"
@@ -52,9 +52,9 @@ build_cross() { # build_cross RUNTIME: sets no_cross[RUNTIME] where it cannot be
 if [ -z "$filter" ]; then
   build_cross linux-arm64 && build_cross win-x64 || exit 1
 fi
-if ! up_to_date tests "${sources[@]}"; then
+found_cli=$(fingerprint src native) found_tests=$(fingerprint "${sources[@]}")
+if ! up_to_date tests "$found_tests"; then
   echo "building (the first time takes a few minutes) ..."
-  found_cli=$(fingerprint src native) found_tests=$(fingerprint "${sources[@]}")
   dotnet_build tests ClipEngine.sln || exit 1
   echo "building the native tests ..."
   logged native-tests bash "$root/tools/build-native.sh" "$root/artifacts/native/Release" Release native-tests || exit 1

@@ -9,6 +9,8 @@ export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
 cli="$root/src/ClipEngine.Cli/bin/Release/net10.0/ClipEngine.Cli.dll"
 # The same, compiled ahead of time; not there where .NET's compiler for that cannot be fetched (src/ClipEngine.Cli/AheadOfTime.targets).
 ahead_of_time="$root/artifacts/program/ClipEngine.Cli.dll"
+# As native code, with the fingerprint of its sources; only where tools/publish-native.sh was called.
+native_program="$root/artifacts/native-program"
 
 say() { echo "$me: $*" >&2; }
 
@@ -18,16 +20,20 @@ has_torchsharp_libraries() {
   ldconfig -p 2>/dev/null | awk '/libstdc\+\+\.so\.6 .*x86-64/ { print $NF; exit }' | xargs -r grep -q GLIBCXX_3.4.32
 }
 
-# The names, sizes and times of all sources as one hash: any change, addition or removal shows, whatever direction its time goes.
-fingerprint() { # fingerprint PATH...
-  (cd "$root" && find "$@" CMakeLists.txt Directory.Build.props Directory.Build.targets Directory.Packages.props .editorconfig tools/build-native.sh \
-    \( -name bin -o -name obj -o -path tests/data \) -prune -o -type f -printf '%p %s %T@\n' | LC_ALL=C sort | sha256sum)
+# The names, sizes and times of all sources: any change, addition, removal or renaming shows, whatever direction its time goes.
+fingerprint() { # fingerprint PATH...: in a command substitution, for it changes the folder
+  cd "$root" && LC_ALL=C exec find "$@" CMakeLists.txt Directory.Build.props Directory.Build.targets Directory.Packages.props .editorconfig tools/build-native.sh \
+    \( -name bin -o -name obj -o -path tests/data \) -prune -o -type f -printf '%p %s %T@\n'
 }
 
-up_to_date() { # up_to_date NAME PATH...
-  local stamp="$root/artifacts/$1.built"
-  shift
-  [ -f "$stamp" ] && [ -f "$cli" ] && [ "$(fingerprint "$@")" = "$(cat "$stamp")" ]
+# Whether FILE holds this fingerprint. Every start asks: a folder is listed in one order as a rule, so that sorting is seldom needed.
+is_fingerprint() { # is_fingerprint FINGERPRINT FILE
+  local LC_ALL=C
+  [ -f "$2" ] && { [ "$1" = "$(<"$2")" ] || [ "$(sort <<<"$1")" = "$(sort "$2")" ]; }
+}
+
+up_to_date() { # up_to_date NAME FINGERPRINT
+  [ -f "$cli" ] && is_fingerprint "$2" "$root/artifacts/$1.built"
 }
 
 # Waits for any other build in this tree, and holds the lock until unlock_build.

@@ -46,5 +46,43 @@ public sealed class NativePublishTests
             Assert.True(expected.Length > 7 * sizeof(float));
             Assert.Equal(expected, await File.ReadAllBytesAsync(folder.File("native-" + output)));
         }
+
+        // Scores of prepared pixels and token ids, and what is said of what cannot be done.
+        string towers = TestData.Path("towers", "vit-gelu"), picture = Path.Combine(pictures, "scene06-solid-circle.jpg");
+        File.WriteAllText(folder.File("page.jpg"), "<html>");
+        Directory.CreateDirectory(folder.File("cut"));
+        File.Copy(Path.Combine(towers, "open_clip_config.json"), folder.File("cut", "open_clip_config.json"));
+        await File.WriteAllBytesAsync(folder.File("cut", "open_clip_model.safetensors"), (await File.ReadAllBytesAsync(Path.Combine(towers, "open_clip_model.safetensors")))[..^1]);
+        foreach (string[] line in new string[][]
+        {
+            ["embed", "raw", "--model", towers, "--input", Path.Combine(towers, "golden.safetensors"), "--out", folder.File("scores.safetensors")],
+            ["--version"],
+            ["--help"],
+            ["embed", "image", "--help"],
+            ["nothing"],
+            ["embed", "image", "--modell", towers],
+            ["embed", "image", "--model", towers, folder.File("none.jpg"), "--out", folder.File("none.npy")],
+            ["embed", "image", "--model", towers, folder.File("page.jpg"), "--out", folder.File("none.npy")],
+            ["embed", "image", "--model", folder.File("cut"), folder.File("page.jpg"), "--out", folder.File("none.npy")],
+            ["embed", "image", "--model", towers, picture, "--device", "torch:cpu", "--out", folder.File("none.npy")],
+            ["classify", "--model", towers, "--labels", "anchor,drum", picture, "--json"],
+            ["models", "show", "ViT-B-32"],
+            ["devices"],
+        })
+        {
+            ProcessOutcome managed = await CommandLine.RunAsync(line);
+            byte[]? expected = Take();
+            ProcessOutcome native = await ProcessRunner.RunAsync(folder.File("native", "ClipEngine.Cli"), line);
+            Assert.Equal((managed.ExitCode, managed.Output, managed.Error), (native.ExitCode, native.Output, native.Error));
+            Assert.Equal(expected, Take());
+        }
+
+        byte[]? Take()
+        {
+            string file = folder.File("scores.safetensors");
+            byte[]? bytes = File.Exists(file) ? File.ReadAllBytes(file) : null;
+            File.Delete(file);
+            return bytes;
+        }
     }
 }
