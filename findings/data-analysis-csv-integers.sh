@@ -41,7 +41,7 @@ string text = "id,score\n" + string.Concat(identifiers.Select(identifier => iden
 DataFrame guessed = DataFrame.LoadCsvFromString(text), told = DataFrame.LoadCsvFromString(text, dataTypes: [typeof(long), typeof(double)]);
 foreach (DataFrame frame in new[] { guessed, told })
     Console.WriteLine($"{frame["id"].DataType.Name} {string.Join(", ", identifiers.Select((_, row) => $"{frame["id"][row]:F0}"))}; {frame["score"].DataType.Name} {frame["score"][0]}");
-int different = guessed.GroupBy("id").Count("score").Rows.Count() is var groups ? groups : 0;
+long different = guessed.GroupBy("id").Count("score").Rows.Count;
 Console.WriteLine($"groups of equal identifiers: {different} of {identifiers.Length} rows");
 bool asDescribed = guessed["id"].DataType == typeof(float) && guessed["score"].DataType == typeof(float) && different == 4 && (float)guessed["id"][2] == 16777216 &&
     Enumerable.Range(0, identifiers.Length).All(row => (long)told["id"][row] == identifiers[row]);
