@@ -1,7 +1,7 @@
-// The probe sweep's driver: lays columns out in blocks, cuts rows into chunks, hands chunks to threads, adds up exactly.
+// The probe sweep: which kernel it takes, how it is made, how its totals add up, and its plain twin. What runs it is clipengine_sweep.h.
 #pragma once
 
-#include "cpu/sweep_plan.h"
+#include "cpu/sweep_kernel.h"
 
 namespace clipengine::sweep {
 

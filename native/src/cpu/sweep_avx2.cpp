@@ -1,5 +1,5 @@
 // The probe sweep on AVX2 with FMA and F16C.
-#include "cpu/sweep_plan.h"
+#include "cpu/sweep_kernel.h"
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 
@@ -10,7 +10,7 @@ namespace {
 
 #include "simd/vector_avx2.h"
 #include "simd/sweep_avx2.h"
-#include "cpu/sweep_kernel.h"
+#include "cpu/sweep_chunk.h"
 
 constexpr Kernel kKernel = kernel_named("avx2");
 

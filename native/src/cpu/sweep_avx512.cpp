@@ -1,5 +1,5 @@
 // The probe sweep on AVX-512 F, BW, DQ and VL.
-#include "cpu/sweep_plan.h"
+#include "cpu/sweep_kernel.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 
@@ -10,7 +10,7 @@ namespace {
 
 #include "simd/vector_avx512.h"
 #include "simd/sweep_avx512.h"
-#include "cpu/sweep_kernel.h"
+#include "cpu/sweep_chunk.h"
 
 constexpr Kernel kKernel = kernel_named("avx512");
 

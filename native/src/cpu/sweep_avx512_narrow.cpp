@@ -1,6 +1,6 @@
 // The probe sweep on AVX-512 with VNNI: products in fewer bits than fp32, VDPBF16PS where the processor has it, and tile registers.
 #include "clipengine_cpu.h"
-#include "cpu/sweep_plan.h"
+#include "cpu/sweep_kernel.h"
 
 #if defined(__AVX512VNNI__) && defined(__AVX512BF16__)
 
@@ -14,8 +14,8 @@ namespace {
 
 static inline __m512 dot_pairs(__m512 sum, __m512i a, __m512i b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
 
-#define CLIPENGINE_SWEEP_NARROW "cpu/sweep_products_avx512.h"
-#include "cpu/sweep_kernel.h"
+#define CLIPENGINE_SWEEP_NARROW "cpu/sweep_narrow_avx512.h"
+#include "cpu/sweep_chunk.h"
 
 constexpr Kernel kKernel = kernel_named("avx512", {kPrecisions, PromptWords::kColumns, 1, kUnsignedRows, kSumsAsFp32});
 // Products on tile registers; all else as above. Whole tiles of 16 prompts by 16 words.

@@ -1,126 +1,129 @@
-// The probe sweep over one chunk of rows, written once for every instruction set. Included inside an anonymous namespace by sweep_<set>.cpp,
-// behind simd/vector_<set>.h and simd/sweep_<set>.h.
-//
-// Rows are lanes. A softmax over any run of columns is then vertical, whatever the segments' lengths, and no row's result
-// depends on the rows beside it.
+// What a kernel of the probe sweep takes and does; each is a build of sweep_chunk.h for one instruction set.
+// Plain data only: a function here would be compiled with AVX-512 in one file and linked into another.
+#pragma once
 
-constexpr int kPanelRows = 2 * kLanes;
-constexpr int kProductColumns = kSteps * kColumnStep;
-constexpr int kFetchFeatures = 8;  // features between two fetches of prompts that are wanted next
+#include "cpu/sweep_plan.h"
 
-// 2^x for x <= 126; 0 below -126. Relative error at most 1.5e-7 (about 1 unit in the last place): the polynomial is a minimax fit
-// of 2^r on [0, 1) with relative error 9e-8, its constant term held at 1 so that 2^0 is exactly 1.
-inline Vector power_of_two(Vector x) {
-  const Vector r = fraction(x);
-  Vector y = spread(1.867126324e-03f);
-  y = multiply_add(y, r, spread(9.017038159e-03f));
-  y = multiply_add(y, r, spread(5.579990894e-02f));
-  y = multiply_add(y, r, spread(2.401644588e-01f));
-  y = multiply_add(y, r, spread(6.931512952e-01f));
-  y = multiply_add(y, r, spread(1.0f));
-  return times_power(y, x);
-}
+namespace clipengine::sweep {
 
-inline float* value_panel(const Plan& plan, const Workspace& workspace, const Block& block, int panel) {
-  return workspace.values + (plan.keeps ? block.value_column : 0) * plan.tile_rows + static_cast<int64_t>(panel) * block.padded * kPanelRows;
-}
-
-constexpr int kShortSegment = 16;
-
-// Whether a block goes through sweep_short_segments.h.
-inline bool has_short_segments(const Plan& plan, const Block& block) { return plan.totals_only && block.whole && block.longest <= kShortSegment; }
-
-// In the order in which a tile of rows goes through them.
-#include "cpu/sweep_rows.h"
-#include "cpu/sweep_product.h"
-#ifdef CLIPENGINE_SWEEP_NARROW
-#include "cpu/sweep_narrow.h"
-constexpr bool kNarrow = true;
-#else
-constexpr bool kNarrow = false;
-inline void narrow_tile(const Plan&, const Workspace&, int) {}
-inline void narrow_block(const Plan&, const Workspace&, const Block&, const Block&, int) {}
-inline void settle(const Plan&, const Workspace&, const Block&, int, int) {}
-inline void bound_probabilities(const Plan&, const Workspace&, int, int, const float*, const float*) {}
-inline void add_bounds(const Plan&, const Workspace&, const Chunk&, int, int) {}
-#endif
-#include "cpu/sweep_softmax.h"
-#include "cpu/sweep_outputs.h"
-#include "cpu/sweep_short_segments.h"
-
-// The pieces of a long segment whose softmax is complete, and how many of them have been emitted. By then the first ones have long
-// left the caches. Each is emitted just before the next scores take its place: it is fetched while the block before is scored.
-struct Pending {
-  int64_t block;  // the first piece
-  int pieces;
-  int emitted;
-  int first;
-  int rows;
+// What a chunk leaves behind beside its totals.
+struct Tally {
+  int64_t open_scores;
+  float bound;
+  float entropy_bound;
 };
 
-inline void emit_pending(const Plan& plan, const Workspace& workspace, const Chunk& chunk, Pending& pending, int end) {
-  const int panels = (pending.rows + kPanelRows - 1) / kPanelRows;
-  for (; pending.emitted < end && pending.emitted < pending.pieces; ++pending.emitted) emit(plan, workspace, chunk, plan.blocks[pending.block + pending.emitted], panels, pending.first, pending.rows);
-}
+// One thread's memory. L is lanes, P panel_rows, R tile_rows.
+struct Workspace {
+  float* tile;          // packed rows: [R / P][width][P]
+  float* values;        // scores, then exponentials: for each block [R / P][padded][P]
+  float* largest;       // [R / P][kBlockColumns / product_columns][P] largest score of each product of a block
+  float* slot_maximum;  // [slots][R], base-2 score
+  float* slot_sum;      // [slots][R] sum of 2^(score - maximum)
+  float* slot_moment;   // [slots][R] sum of 2^(score - maximum) * (score - maximum)
+  float* slot_factor;   // [slots][R] what an exponential is multiplied with to be a probability
+  float* best;          // [R] running over the pieces of a segment
+  float* best_column;   // [R]
+  float* second;        // [R]
+  float* top_values;    // [R][top_count]
+  int32_t* top_columns; // [R][top_count]
+  float* top_threshold; // [R]
+  double* sums;         // [groups][prompts] of this chunk
+  uint32_t* counts;     // [groups][prompts] of this chunk
+  double* weighted;     // [replicates][prompts] of this chunk
+  double* weights;      // [replicates][R]
+  double* products;     // [4][R]
+  float* dots;          // [few_columns][L][L]
+  float* zero_row;      // [width] doubles' worth of zeros, for rows beyond the last
+  uint8_t* rows;        // [kChunkRows][width] as stored, where rows come from a file
 
-inline Outcome run_chunk(const Plan& plan, const Workspace& workspace, const Chunk& chunk) {
-  const FlushDenormals flush;
-  const bool narrow = kNarrow && plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32;
-  Outcome worst{Refusal::kNone, 0};
-  Pending pending{};
-  for (int first = 0; first < chunk.count; first += plan.tile_rows) {
-    const int rows = chunk.count - first < plan.tile_rows ? chunk.count - first : plan.tile_rows;
-    const int panels = (rows + kPanelRows - 1) / kPanelRows;
-    const Outcome outcome = take_rows(plan, workspace, chunk, first, rows);
-    if (outcome.refusal != Refusal::kNone && (worst.refusal == Refusal::kNone || outcome.row < worst.row)) worst = outcome;
-    if (worst.refusal != Refusal::kNone) continue;  // only looks on for a lower row
-    for (int64_t replicate = 0; replicate < plan.replicates; ++replicate) {
-      double* weights = workspace.weights + replicate * plan.tile_rows;
-      for (int place = 0; place < panels * kPanelRows; ++place)
-        weights[place] = place < rows ? chunk.weights[replicate * chunk.weight_stride + chunk.order[first + place]] : 0.0;
-    }
-    if (narrow) narrow_tile(plan, workspace, panels);
-    for (int64_t b = 0; b < plan.block_count; ++b) {
-      const Block& block = plan.blocks[b];
-      // Values and factors of what is pending stand where this block's will.
-      emit_pending(plan, workspace, chunk, pending, block.last ? pending.pieces : block.piece + 1);
-      const Block& next = plan.blocks[b + 1 < plan.block_count ? b + 1 : 0];
-      if (narrow) {
-        narrow_block(plan, workspace, block, next, panels);
-        for (int panel = 0; panel < panels; ++panel) settle(plan, workspace, block, panel, rows);
-      } else if (!plan.few) {
-        score_block(plan, workspace, block, next, panels);
-      }
-      for (int panel = 0; panel < panels; ++panel) {
-        if (has_short_segments(plan, block)) {
-          finish_short_segments(plan, workspace, chunk, block, panel, first, rows);
-          continue;
-        }
-        float* scores = value_panel(plan, workspace, block, panel);
-        if (!block.whole) {
-          scan(plan, workspace, scores, 0, block.columns, block.column, block.piece, panel, block.piece == 0);
-          if (block.last) conclude(plan, workspace, chunk, block.segment, 0, block.piece + 1, panel, first, rows);
-          continue;
-        }
-        for (int s = 0; s < block.segments; ++s) {
-          const int64_t start = plan.segment_starts[block.segment + s], end = plan.segment_starts[block.segment + s + 1];
-          const int offset = static_cast<int>(start - block.column);
-          scan(plan, workspace, scores + offset * kPanelRows, offset, static_cast<int>(end - start), start, s, panel, true);
-          conclude(plan, workspace, chunk, block.segment + s, s, 1, panel, first, rows);
-        }
-      }
-      if (!block.last || !plan.keeps) continue;
-      const int pieces = block.whole ? 1 : block.piece + 1;
-      pending = {b - pieces + 1, pieces, 0, first, rows};
-      // Near values are still in a cache; weights are the tile's.
-      if (block.whole || !plan.far_values || plan.replicates > 0) emit_pending(plan, workspace, chunk, pending, pieces);
-    }
-    if (narrow) add_bounds(plan, workspace, chunk, first, rows);
-  }
-  emit_pending(plan, workspace, chunk, pending, pending.pieces);
-  return worst;
-}
+  // Products in fewer bits.
+  uint32_t* narrow_tile;  // [R / P][words][P]
+  float* row_factor;      // [R]
+  float* row_norm;        // [R] at least the row's norm; zero where its scores are those of fp32, multiplied once or again
+  float* row_error;       // [R] at least the norm of what rounding took from the row
+  float* row_chain;       // [R] at least the root of the sum of the squared norms of its first 1, 2, ... features
+  uint32_t* beyond;       // [R / P] bit l: the row of lane l is too large or too small for fewer bits
+  uint32_t* exact;        // [R / P] bit l: the scores of lane l are those of fp32
+  uint32_t* open;         // [kBlockColumns] bit l: lane l's score decides something and is multiplied again
+  float* again;           // [width][product_columns] prompts of one product in fp32
+  float* again_scores;    // [product_columns + 1][P]
+  float* row_bound;       // [R] on a probability of the row, in any segment
+  float* entropy_bounds;  // [R] on an entropy
+  double* group_bounds;   // [groups] of this chunk
+  double* weighted_bounds;  // [replicates] of this chunk
+  Tally* tally;
+};
 
-constexpr Kernel kernel_named(const char* name, Narrow narrow = {}, int32_t column_step = kColumnStep) {
-  return {name, kLanes, kPanelRows, kProductColumns, column_step, kDotColumns, 16, &run_chunk, kAddToTotals, narrow};
-}
+// A chunk's rows in the order in which they are worked on: sorted by group; with few columns as they come.
+struct Chunk {
+  const uint8_t* rows;  // row r begins at rows + r * width * element size
+  int32_t type;
+  int32_t count;
+  const int32_t* order;   // [count] place -> row
+  const int32_t* groups;  // [count] place -> group; sorted, -1 at the end
+  const float* weights;   // weight of row r in replicate k: weights[k * weight_stride + r]
+  int64_t weight_stride;
+  float* probabilities;  // outputs of the chunk's row 0
+  int32_t* top_indices;
+  float* top_probabilities;
+  float* entropy;
+  float* margin;
+  float* bounds;
+};
+
+enum class Refusal : int32_t { kNone, kNotFinite, kZero, kTooLarge };
+
+struct Outcome {
+  Refusal refusal;
+  int32_t row;  // of the chunk; the lowest that was refused
+};
+
+// How the words of a product's prompts lie in Plan::narrow.
+enum class PromptWords : int32_t {
+  kColumns,  // [words][columns]
+  kPairs,    // [words / 2][columns][2]
+  kRows,     // [columns][words]
+};
+
+// Products in fewer bits.
+struct Narrow {
+  uint32_t precisions = 0;   // bit p: multiplies in precision p
+  PromptWords prompt_words = PromptWords::kColumns;
+  int32_t word_step = 1;     // a row's words are a multiple of this
+  bool unsigned_rows = false;  // a row's byte is more by 128
+  bool sums_as_fp32 = false;   // products of bf16 are added one after the other and rounded as in fp32
+  int32_t tiles_isa = -1;    // CLIPENGINE_CPU_*: the set whose tile registers multiply; -1 for none
+};
+
+// totals[i] += values[i] with add_to_total's rounding; false where one is out of range.
+using AddToTotals = bool (*)(clipengine_sweep_total* totals, const double* values, int64_t count);
+
+struct Kernel {
+  const char* name;
+  int32_t lanes;
+  int32_t panel_rows;       // rows that a product works on
+  int32_t product_columns;  // columns of a full product
+  int32_t column_step;      // narrower ones are a multiple of this
+  int32_t dot_columns;      // columns that rows are multiplied with at a time where there are few
+  int32_t few_columns;      // a multiple of dot_columns
+  // Scores one chunk; adds to Workspace::{sums, counts, weighted}, writes the chunk's row outputs.
+  Outcome (*run)(const Plan& plan, const Workspace& workspace, const Chunk& chunk);
+  AddToTotals add_to_totals;  // null: add_to_total does it one by one
+  Narrow narrow;
+};
+
+// Null where the build does not have the instruction set; whether the processor has it is the caller's question.
+const Kernel* avx512_kernel();
+const Kernel* avx2_kernel();
+const Kernel* neon_kernel();
+const Kernel* portable_kernel();
+// The AVX-512 kernel with VNNI, and VDPBF16PS where the processor has it; the same with tile registers, and with those in software.
+const Kernel* avx512_narrow_kernel();
+const Kernel* amx_kernel();
+const Kernel* amx_emulated_kernel();
+// NEON with SDOT; with SMMLA and BFMMLA.
+const Kernel* neon_dot_kernel();
+const Kernel* neon_matrix_kernel();
+
+}  // namespace clipengine::sweep

@@ -1,5 +1,5 @@
 // The probe sweep on NEON.
-#include "cpu/sweep_plan.h"
+#include "cpu/sweep_kernel.h"
 
 #if defined(__aarch64__)
 
@@ -10,7 +10,7 @@ namespace {
 
 #include "simd/vector_neon.h"
 #include "simd/sweep_neon.h"
-#include "cpu/sweep_kernel.h"
+#include "cpu/sweep_chunk.h"
 
 constexpr Kernel kKernel = kernel_named("neon");
 

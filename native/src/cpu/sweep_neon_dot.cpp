@@ -1,5 +1,5 @@
 // The probe sweep on NEON with SDOT: products in 8 bits.
-#include "cpu/sweep_plan.h"
+#include "cpu/sweep_kernel.h"
 
 #if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
 
@@ -10,8 +10,8 @@ namespace {
 
 #include "simd/vector_neon.h"
 #include "simd/sweep_neon.h"
-#define CLIPENGINE_SWEEP_NARROW "cpu/sweep_products_neon.h"
-#include "cpu/sweep_kernel.h"
+#define CLIPENGINE_SWEEP_NARROW "cpu/sweep_narrow_neon.h"
+#include "cpu/sweep_chunk.h"
 
 constexpr Kernel kKernel = kernel_named("neon_dot", {kPrecisions, PromptWords::kColumns, 1, kUnsignedRows});
 

@@ -1,5 +1,5 @@
 // The probe sweep on NEON with SMMLA and BFMMLA: products in 8 bits and in bf16.
-#include "cpu/sweep_plan.h"
+#include "cpu/sweep_kernel.h"
 
 #if defined(__aarch64__) && defined(__ARM_FEATURE_MATMUL_INT8)
 
@@ -10,8 +10,8 @@ namespace {
 
 #include "simd/vector_neon.h"
 #include "simd/sweep_neon.h"
-#define CLIPENGINE_SWEEP_NARROW "cpu/sweep_products_neon.h"
-#include "cpu/sweep_kernel.h"
+#define CLIPENGINE_SWEEP_NARROW "cpu/sweep_narrow_neon.h"
+#include "cpu/sweep_chunk.h"
 
 constexpr Kernel kKernel = kernel_named("neon_matrix", {kPrecisions, PromptWords::kPairs, 2, kUnsignedRows});
 

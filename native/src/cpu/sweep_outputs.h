@@ -1,4 +1,4 @@
-// The probe sweep: everything that is made of the probabilities themselves. Part of sweep_kernel.h.
+// The probe sweep: everything that is made of the probabilities themselves. Part of sweep_chunk.h.
 
 // Turns exponentials into probabilities in place: their factor is 1 from then on. Lanes beyond the last row hold whatever zeros
 // gave and are never read.

@@ -1,13 +1,13 @@
 // The probe sweep in the compiler's own 128-bit vectors: SSE2 or NEON, whatever every processor of the family has.
 #include "core/half.h"
-#include "cpu/sweep_plan.h"
+#include "cpu/sweep_kernel.h"
 
 namespace clipengine::sweep {
 namespace {
 
 #include "simd/vector_portable.h"
 #include "simd/sweep_portable.h"
-#include "cpu/sweep_kernel.h"
+#include "cpu/sweep_chunk.h"
 
 constexpr Kernel kKernel = kernel_named("portable");
 

@@ -1,4 +1,4 @@
-// The probe sweep: packed rows times packed prompts. Part of sweep_kernel.h.
+// The probe sweep: packed rows times packed prompts. Part of sweep_chunk.h.
 
 // Memory that is wanted soon and is asked for little by little.
 struct Ahead {

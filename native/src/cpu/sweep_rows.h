@@ -1,4 +1,4 @@
-// The probe sweep: rows into panels, or with few columns right into scores; and which rows are refused. Part of sweep_kernel.h.
+// The probe sweep: rows into panels, or with few columns right into scores; and which rows are refused. Part of sweep_chunk.h.
 
 // Where the rows of one vector lie; rows beyond the last are zeros.
 inline void find_rows(const Plan& plan, const Workspace& workspace, const Chunk& chunk, int64_t size, int first, int rows, int vector, const uint8_t* (&source)[kLanes]) {

@@ -1,5 +1,5 @@
 // The probe sweep: short segments of which nothing is wanted but argmax counts and the groups' sums, as an audit of many label sets has them by the
-// thousand. One pass over a segment's scores makes all of it: a row's best column, exponentials, probabilities. Part of sweep_kernel.h.
+// thousand. One pass over a segment's scores makes all of it: a row's best column, exponentials, probabilities. Part of sweep_chunk.h.
 
 // The rows of one panel that belong to one group, as bits.
 struct GroupLanes {

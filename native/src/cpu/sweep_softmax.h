@@ -1,4 +1,4 @@
-// The probe sweep: scores into exponentials, and what is known of each row once a segment is complete. Part of sweep_kernel.h.
+// The probe sweep: scores into exponentials, and what is known of each row once a segment is complete. Part of sweep_chunk.h.
 
 // Keeps the best top_count columns of each row, best first; of equal scores the lower column, which comes first, stays ahead.
 inline void collect_top(const Plan& plan, const Workspace& workspace, const float* scores, int columns, int64_t column, int row) {
