@@ -89,12 +89,31 @@ internal static class CommandRunner
             OperationCanceledException => (Cancelled, Failed),
             _ when wasCancelled => (Cancelled, Failed),
             IOException or UnauthorizedAccessException when IsStandardOutput(exception) => ($"clipengine: standard output cannot be written: {OneLine(exception.Message)}", Failed),
-            IOException or UnauthorizedAccessException or NativeLibraryException => ($"clipengine: {OneLine(exception.Message)}", Failed),
+            IOException or UnauthorizedAccessException => ($"clipengine: {OneLine(exception.Message)}{WayOn(exception)}", Failed),
+            NativeLibraryException => ($"clipengine: {OneLine(exception.Message)}", Failed),
             OutOfMemoryException => ($"clipengine: there is not enough memory: {OneLine(exception.Message)}", Failed),
             _ => ($"clipengine: a fault of this program, worth a report ({exception.GetType().Name}{Place(exception)}): {OneLine(exception.Message)}", Failed),
         };
         Console.Error.WriteLine(line);
         return code;
+    }
+
+    /// <summary>What to do where the system said no to a file, in a sentence behind its own; empty where the message says it already, or nobody knows.</summary>
+    private static string WayOn(Exception exception)
+    {
+        for (Exception? cause = exception; cause is not null; cause = cause.InnerException)
+        {
+            string? way = cause switch
+            {
+                UnauthorizedAccessException => "Name a place that this user may read and write, or change its permissions.",
+                IOException when Platform.IsDiskFull(cause.HResult) => "Make room there, or name another place.",
+                _ => null,
+            };
+            if (way is not null)
+                return exception.Message.Contains("--out", StringComparison.Ordinal) ? "" : $"{(exception.Message.EndsWith('.') ? "" : ".")} {way}";
+        }
+
+        return "";
     }
 
     /// <summary>Whether an input is refused because the disk failed: that is not the input's fault, and trying again may help.</summary>

@@ -72,7 +72,9 @@ internal sealed class ImageArguments(bool takesShards = false)
         else if (isTable)
             AddRows(CsvTable.Read(list!), column, files);
         ValueRules.RefuseAsOutput(parsed, files);
-        return files.Count > 0 ? files : throw new BadInputException("images", "none was named.", "Write files or folders behind the verb, or name a list with --file.");
+        return files.Count > 0 ? files
+            : list is not null ? throw new BadInputException(list, "names no image.", "Write one a line, or name files and folders behind the verb.")
+            : throw new BadInputException("images", "none was named.", "Write files or folders behind the verb, or name a list with --file.");
 
         void Add(string input, string fallback)
         {
@@ -81,7 +83,7 @@ internal sealed class ImageArguments(bool takesShards = false)
             else if (FilePlace.IsFile(input))
                 files.Add(input);
             else
-                throw new BadInputException(input, fallback, Backslashes(input));
+                throw new BadInputException(input, fallback, Backslashes(input) ?? "Check the path.");
         }
     }
 
@@ -115,7 +117,7 @@ internal sealed class ImageArguments(bool takesShards = false)
     private static void RefuseEmpty(string path, long rows)
     {
         if (rows == 0)
-            throw new BadInputException(path, "there is a header but no row.");
+            throw new BadInputException(path, "there is a header but no row.", "Write a row for each image.");
     }
 
     private static string PathOf(string table, string column, string cell, string where)
@@ -135,7 +137,7 @@ internal sealed class ImageArguments(bool takesShards = false)
         foreach (string shard in found.Shards)
             leftOut.Add(shard);
         string others = found.LeftOut.Total > 0 ? $"; {found.LeftOut}" : "";
-        return found.Images.Count > 0 ? found.Images : throw new BadInputException(folder, $"the folder holds no images ({string.Join(", ", ImageCollection.Extensions)}){(takesShards ? " and no shards (.tar, .parquet)" : "")}{others}.");
+        return found.Images.Count > 0 ? found.Images : throw new BadInputException(folder, $"the folder holds no images ({string.Join(", ", ImageCollection.Extensions)}){(takesShards ? " and no shards (.tar, .parquet)" : "")}{others}.", "Name a folder that holds some, or the files themselves.");
     }
 
     private static string? Backslashes(string path) => path.Contains('\\', StringComparison.Ordinal) && !OperatingSystem.IsWindows()

@@ -46,6 +46,7 @@ internal sealed class SentenceArguments
         return texts.Length > 0 ? texts : throw Nothing(parsed);
     }
 
-    private static BadInputException Nothing(ParseResult parsed) =>
-        new(parsed.CommandResult.Command.Name, "no sentence was given.", "Write sentences behind the verb, or name a file with --file.");
+    private BadInputException Nothing(ParseResult parsed) => parsed.GetValue(_file) is { } file
+        ? new(file, "holds no sentence.", "Write one a line, or sentences behind the verb.")
+        : new(parsed.CommandResult.Command.Name, "no sentence was given.", "Write sentences behind the verb, or name a file with --file.");
 }

@@ -231,7 +231,7 @@ public sealed class TrainingPairs : IDisposable
             }
 
             if (rows.Count == 0)
-                throw new BadInputException(path, "the file is empty; a header row was expected.");
+                throw new BadInputException(path, "the file is empty; a header row was expected.", "Give a table whose first row names its columns.");
             return (rows[0], rows[1..]);
         }
         catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException or UnauthorizedAccessException or DecoderFallbackException or CsvFormatException)

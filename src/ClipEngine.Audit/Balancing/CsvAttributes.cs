@@ -80,7 +80,7 @@ internal sealed class CsvAttributes(string path) : AttributeTable(path)
     private static void Read(string path, CsvReader reader, IReadOnlyList<string> attributes, string? utility, Action<double[]> visit, CancellationToken cancellation)
     {
         if (!reader.Read())
-            throw new BadInputException(path, "the file is empty; a header row was expected.");
+            throw new BadInputException(path, "the file is empty; a header row was expected.", "Give a table whose first row names its columns.");
         string[] header = [.. Enumerable.Range(0, reader.FieldCount).Select(column => Encoding.UTF8.GetString(reader.GetSpan(column)))];
         if (header[0].Length > 0 && header[0][0] == '\uFEFF')
             header[0] = header[0][1..];
@@ -114,7 +114,7 @@ internal sealed class CsvAttributes(string path) : AttributeTable(path)
         }
 
         if (count == 0)
-            throw new BadInputException(path, "there is a header and no row below it.");
+            throw new BadInputException(path, "there is a header and no row below it.", "Write a row for each example.");
     }
 
     private static BadInputException Refuse(string path, CsvReader reader, string[] header, int column, string expected) =>

@@ -3,6 +3,7 @@ using System.Text.Json;
 using ClipEngine.Audit.Figures;
 using ClipEngine.Audit.Report;
 using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Runs;
 using ClipEngine.Audit.Tables;
 using ClipEngine.Files;
 
@@ -13,7 +14,7 @@ internal static class DriftReport
 {
     public static void Write(DriftResult result, DriftSpec spec, string directory)
     {
-        Directory.CreateDirectory(directory);
+        using FileStream held = ResultDirectory.Hold(directory);
         AtomicFile.Write(Path.Combine(directory, "drift.json"), stream => stream.Write(JsonSerializer.SerializeToUtf8Bytes(result, DriftJson.Default.DriftResult)));
         ReportFolder.WriteTables(directory, [Concepts(result), Summary(result)]);
         AuditFigure[] figures = [.. result.Measures.SelectMany(measure => new[] { Scatter(result, measure), Slopes(result, measure) })];

@@ -3,6 +3,7 @@ using System.Text.Json;
 using ClipEngine.Audit.Figures;
 using ClipEngine.Audit.Report;
 using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Runs;
 using ClipEngine.Audit.Tables;
 using ClipEngine.Files;
 
@@ -13,7 +14,7 @@ internal static class DriftStudyReport
 {
     public static void Write(DriftStudyResult study, DriftSpec spec, string directory)
     {
-        Directory.CreateDirectory(directory);
+        using FileStream held = ResultDirectory.Hold(directory);
         AtomicFile.Write(Path.Combine(directory, "study.json"), stream => stream.Write(JsonSerializer.SerializeToUtf8Bytes(study, DriftJson.Default.DriftStudyResult)));
         ReportFolder.WriteTables(directory, [Pairs(study), Levels(study), Differences(study)]);
         AuditFigure[] figures = [.. study.Statistics.Select(entry => entry.Measure).Distinct().Select(measure => Figure(study, measure))];

@@ -25,7 +25,7 @@ internal static class ProbeReader
     internal static Probe Create(CsvTable table, ProbeColumns columns, string name, bool needsGroups = true)
     {
         if (table.RowCount == 0)
-            throw new BadInputException(table.Path, "there is a header but no row.");
+            throw new BadInputException(table.Path, "there is a header but no row.", "Write a row for each image.");
         if (columns.Group.Count == 0 && needsGroups)
             throw new BadInputException(table.Path, "no column was named to make groups of.");
         int id = columns.Id is null ? 0 : table.Column(columns.Id);

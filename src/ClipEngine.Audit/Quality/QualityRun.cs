@@ -42,7 +42,7 @@ internal static class QualityRun
         (Probe probe, float[] images, int width) = Images(inputs);
         CsvTable table = CsvTable.Read(classes);
         string[] classOfText = table.Cells(table.Column(classColumn));
-        float[] texts = Texts(inputs, classOfText.Length, width);
+        float[] texts = Texts(inputs, classOfText.Length, width, classes);
         string[] names = [.. classOfText.Distinct()];
         IReadOnlyList<string> truth = probe.Attribute(truthColumn);
         for (int row = 0; row < truth.Count; row++)
@@ -69,7 +69,7 @@ internal static class QualityRun
         (Probe probe, float[] images, int width) = Images(inputs);
         CsvTable table = CsvTable.Read(captions);
         string[] ids = table.Cells(table.Column(imageColumn));
-        float[] texts = Texts(inputs, ids.Length, width);
+        float[] texts = Texts(inputs, ids.Length, width, captions);
         Dictionary<string, int> index = probe.Images.Select((image, row) => (image.Id, row)).ToDictionary(entry => entry.Id, entry => entry.row);
         var imageOfText = new int[ids.Length];
         for (int row = 0; row < ids.Length; row++)
@@ -93,7 +93,7 @@ internal static class QualityRun
         ArgumentNullException.ThrowIfNull(inputs);
         using var culture = InvariantCulture.Begin();
         (Probe probe, float[] images, int width) = Images(inputs);
-        float[] texts = Texts(inputs, probe.Images.Count, width);
+        float[] texts = Texts(inputs, probe.Images.Count, width, inputs.Metadata);
         var similarities = new double[probe.Images.Count];
         for (int row = 0; row < similarities.Length; row++)
         {
@@ -109,14 +109,14 @@ internal static class QualityRun
     private static (Probe Probe, float[] Images, int Width) Images(QualityInputs inputs)
     {
         Probe probe = ProbeReader.ReadCsv(inputs.Metadata, inputs.Columns);
-        (float[] images, int width) = FeatureFiles.Read(inputs.ImageFeatures, probe.Images.Count);
+        (float[] images, int width) = FeatureFiles.Read(inputs.ImageFeatures, probe.Images.Count, inputs.Metadata);
         FeatureFiles.Normalize(images, width, inputs.ImageFeatures);
         return (probe, images, width);
     }
 
-    private static float[] Texts(QualityInputs inputs, int rows, int width)
+    private static float[] Texts(QualityInputs inputs, int rows, int width, string counted)
     {
-        (float[] texts, int textWidth) = FeatureFiles.Read(inputs.TextFeatures, rows);
+        (float[] texts, int textWidth) = FeatureFiles.Read(inputs.TextFeatures, rows, counted);
         if (textWidth != width)
             throw new BadInputException(inputs.TextFeatures, $"text features have {textWidth} columns, image features {width}.", "Take both from one model.");
         FeatureFiles.Normalize(texts, width, inputs.TextFeatures);

@@ -23,7 +23,6 @@ public sealed partial class AuditRun
     /// <summary>The same where every image is run with every sentence, which costs as many times more.</summary>
     internal const int ChunkPairImages = 16;
 
-    private const string LockFile = ".lock";
     /// <summary>Where chunks lie until their stage is whole, below the folder of features.</summary>
     internal const string WorkFolder = ".work";
 
@@ -65,7 +64,7 @@ public sealed partial class AuditRun
         using var culture = InvariantCulture.Begin();
         ResultDirectory.RefuseForeign(_directory);
         ResultDirectory.RefuseInputs(_directory, NamedInputs());
-        using FileStream held = Hold();
+        using FileStream held = ResultDirectory.Hold(_directory);
         StageLedger ledger = StageLedger.Open(_directory);
         RemoveLeftovers();
         (Probe probe, LabelExperiment[] experiments, IReadOnlyList<Wording> wordings, MeasureInputs measures) = ReadProbe();
@@ -255,25 +254,6 @@ public sealed partial class AuditRun
         {
             if (AtomicFile.IsTemporary(file))
                 File.Delete(file);
-        }
-    }
-
-    private FileStream Hold()
-    {
-        string path = Path.Combine(_directory, LockFile);
-        try
-        {
-            Directory.CreateDirectory(_directory);
-            // The system lets go of it when the process dies, however it dies.
-            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
-        }
-        catch (IOException exception) when (FilePlace.IsFile(path))
-        {
-            throw new BadInputException(_directory, "another process is running an audit into this folder.", "Wait for it, or give another --out.", exception);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            throw new IOException($"{_directory}: the run cannot be written there: {exception.Message} Give --out a folder that you may write to.", exception);
         }
     }
 }

@@ -32,6 +32,29 @@ public static class ResultDirectory
             throw new BadInputException(directory, $"the folder has a '{taken}' that no audit wrote there; it would be overwritten.", "Give --out a new folder, or one that an earlier audit was written to.");
     }
 
+    /// <summary>Keeps a folder for one writer, so that no two runs mix their files there. The system lets go of it when the process dies, however it dies.</summary>
+    /// <param name="directory">Created where missing.</param>
+    /// <returns>Held until it is disposed.</returns>
+    /// <exception cref="BadInputException">Another process holds it.</exception>
+    /// <exception cref="IOException">The folder cannot be written.</exception>
+    internal static FileStream Hold(string directory)
+    {
+        string path = Path.Combine(directory, ".lock");
+        try
+        {
+            Directory.CreateDirectory(directory);
+            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
+        }
+        catch (IOException exception) when (FilePlace.IsFile(path))
+        {
+            throw new BadInputException(directory, "another process is writing results into this folder.", "Wait for it, or give another --out.", exception);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"{directory}: the results cannot be written there: {exception.Message} Give --out a folder that you may write to.", exception);
+        }
+    }
+
     /// <summary>Refuses a folder in which a run would write over its own inputs, or take them away as leftovers of an earlier run.</summary>
     /// <param name="directory">The run's folder.</param>
     /// <param name="inputs">All that the run reads: the spec, tables, images, weights, scores and features.</param>

@@ -13,14 +13,15 @@ internal static class FeatureFiles
     /// <summary>Reads a matrix of features as it is.</summary>
     /// <param name="path"><c>.npy</c>, or <c>.safetensors</c> with one floating-point matrix.</param>
     /// <param name="rows">How many rows it must have.</param>
+    /// <param name="counted">The file that says so, for messages; null where there is none.</param>
     /// <exception cref="BadInputException">Missing, another shape or type, or not finite; names the row.</exception>
-    public static (float[] Values, int Width) Read(string path, int rows)
+    public static (float[] Values, int Width) Read(string path, int rows, string? counted = null)
     {
         if (!FilePlace.IsFile(path))
             throw new BadInputException(path, "there is no such file.", "Check the path; nothing is put in the place of missing features.");
         (float[] values, long[] dimensions) = Path.GetExtension(path) == ".npy" ? ReadNpy(path) : ReadSafetensors(path);
         if (dimensions.Length != 2 || dimensions[0] != rows || dimensions[1] < 1)
-            throw new BadInputException(path, $"the features have the shape [{string.Join(", ", dimensions)}]; [{rows}, width] was expected.", "One row for each image or label, in the order of the metadata or of the labels.");
+            throw new BadInputException(path, $"the features have the shape [{string.Join(", ", dimensions)}]; [{rows}, width] was expected{(counted is null ? "" : $": {counted} has {rows} row{(rows == 1 ? "" : "s")}")}.", "One row for each image or label, in the order of the metadata or of the labels.");
         int width = (int)dimensions[1];
         for (int i = 0; i < values.Length; i++)
         {

@@ -134,7 +134,7 @@ internal static class ScoreAudit
     public static void Write(AuditResult result, string directory, IReportWriter report)
     {
         using var culture = InvariantCulture.Begin();
-        Directory.CreateDirectory(directory);
+        using FileStream held = ResultDirectory.Hold(directory);
         File.Delete(Path.Combine(directory, ResultDatabase.FileName));
         ResultDirectory.WriteRun(result, directory, report);
         ResultDatabase.Write(result, directory);

@@ -92,7 +92,7 @@ internal sealed record LabelList(IReadOnlyList<string> Labels, string Origin)
     private static LabelList Check(string value, string[] labels, string place)
     {
         if (labels.Length == 0)
-            throw new BadInputException(value, "expected at least one label, found none.");
+            throw new BadInputException(value, "expected at least one label, found none.", "Write one a line, or all with commas between them.");
         string? twice = labels.GroupBy(static label => label).FirstOrDefault(static group => group.Count() > 1)?.Key;
         return twice is null
             ? new LabelList(labels, $"{labels.Length} {(labels.Length == 1 ? "label" : "labels")} from {place}")

@@ -26,7 +26,7 @@ internal static class StarterSpec
     {
         CsvTable cells = CsvTable.Read(table);
         if (cells.RowCount == 0)
-            throw new BadInputException(table, "there is a header but no row.");
+            throw new BadInputException(table, "there is a header but no row.", "Write a row for each image.");
         string[] columns = [.. cells.Header.Where(static name => name.Length > 0)];
         string? file = Named(columns, s_files) ?? columns.FirstOrDefault(name => cells.Cells(cells.Find(name)).All(IsImage));
         string? person = Named(columns, s_persons);

@@ -116,7 +116,7 @@ internal sealed class CsvTable
     {
         bool hasTabs = HasTabs(path);
         if (!reader.Read())
-            throw new BadInputException(path, "the file is empty; a header row was expected.");
+            throw new BadInputException(path, "the file is empty; a header row was expected.", "Give a table whose first row names its columns.");
         string[] header = Record(reader);
         RequireSeparator(path, header);
         CheckHeader(path, header);

@@ -33,7 +33,7 @@ internal sealed partial record JobSpec
         JobSpec spec;
         try
         {
-            spec = JsonSerializer.Deserialize(TextFile.ReadDocument(path, "a job in JSON"), JobJson.Default.JobSpec) ?? throw new BadInputException(path, "holds no job.");
+            spec = JsonSerializer.Deserialize(TextFile.ReadDocument(path, "a job in JSON"), JobJson.Default.JobSpec) ?? throw new BadInputException(path, "holds no job.", "docs/scale.md shows one: an object with a name, a command and resources.");
         }
         catch (JsonException exception)
         {

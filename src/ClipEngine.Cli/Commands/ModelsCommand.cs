@@ -29,8 +29,9 @@ internal static class ModelsCommand
         show.SetAction(parsed =>
         {
             string name = parsed.GetValue(shown)!;
-            CatalogueModel model = ModelCatalogue.FindModel(name.Split('/')[0]);
-            Show(model, name.Contains('/') ? [ModelCatalogue.Find(name)] : model.Weights, parsed.GetValue(json), Console.Out);
+            CatalogueEntry? named = name.Contains('/') ? ModelCatalogue.Find(name) : null;
+            CatalogueModel model = ModelCatalogue.FindModel(named?.Model ?? name);
+            Show(model, named is null ? model.Weights : [named], parsed.GetValue(json), Console.Out);
             return CommandRunner.Done;
         });
 

@@ -45,7 +45,7 @@ internal static class ConfigFile
             JsonElement root = document.RootElement.Clone();
             return root.ValueKind == JsonValueKind.Object
                 ? root
-                : throw new BadInputException(source, $"is not a model configuration: expected a JSON object, found {root.ValueKind}.");
+                : throw new BadInputException(source, $"is not a model configuration: expected a JSON object, found {root.ValueKind}.", "Give the open_clip_config.json or config.json of the model's repository.");
         }
         catch (JsonException exception)
         {

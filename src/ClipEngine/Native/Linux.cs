@@ -38,6 +38,9 @@ internal static unsafe partial class Linux
     /// <summary>Whether an error number of the C library says that a disk, a quota or the system's memory failed, and not that a name is wrong.</summary>
     public static bool IsDiskFailure(int error) => error is 5 or 12 or 23 or 24 or 28 or 30 or 110 or 116 or 121 or 122; // EIO, ENOMEM, ENFILE, EMFILE, ENOSPC, EROFS, ETIMEDOUT, ESTALE, EREMOTEIO, EDQUOT
 
+    /// <summary>Whether it says that there is no room.</summary>
+    public static bool IsDiskFull(int error) => error is 28 or 122; // ENOSPC, EDQUOT
+
     /// <summary>The status of an open file, or null where it cannot be told.</summary>
     public static FileStatus? GetStatus(SafeFileHandle handle)
     {

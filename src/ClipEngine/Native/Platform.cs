@@ -39,6 +39,9 @@ internal static class Platform
     /// <summary>Whether an exception's result code says that a disk, a quota or the system's memory failed, and not that a name is wrong.</summary>
     public static bool IsDiskFailure(int result) => OperatingSystem.IsWindows() ? Windows.IsDiskFailure(result) : Linux.IsDiskFailure(result);
 
+    /// <summary>Whether it says that there is no room: a full disk, or a quota that is used up.</summary>
+    public static bool IsDiskFull(int result) => OperatingSystem.IsWindows() ? Windows.IsDiskFull(result) : Linux.IsDiskFull(result);
+
     /// <summary>Whether a file could not be opened because another process, or another part of this one, has it open for itself.</summary>
     public static bool IsHeldByAnother(IOException exception) => exception.HResult == (OperatingSystem.IsWindows() ? Windows.SharingViolation : Linux.WouldBlock);
 

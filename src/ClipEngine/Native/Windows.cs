@@ -81,6 +81,9 @@ internal static unsafe partial class Windows
     // TOO_MANY_OPEN_FILES, NOT_ENOUGH_MEMORY, OUTOFMEMORY, WRITE_PROTECT, NOT_READY, CRC, WRITE_FAULT, READ_FAULT, GEN_FAILURE, HANDLE_DISK_FULL,
     // DISK_FULL, IO_DEVICE, DISK_QUOTA_EXCEEDED, FILE_CORRUPT, NO_SYSTEM_RESOURCES, COMMITMENT_LIMIT
 
+    /// <summary>Whether it says that there is no room.</summary>
+    public static bool IsDiskFull(int result) => result is unchecked((int)0x80070027) or unchecked((int)0x80070070) or unchecked((int)0x8007050F); // HANDLE_DISK_FULL, DISK_FULL, DISK_QUOTA_EXCEEDED
+
     /// <summary>Takes the pages of a mapped range out of the working set; they come back from the file when touched again.</summary>
     // Unlocking pages that are not locked does just that, and says that they were not.
     public static void ReleasePages(nint address, long length) => _ = VirtualUnlock(address, (nuint)length);

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json;
 using ClipEngine.Cli.Commands;
+using ClipEngine.Files;
 using ClipEngine.Testing;
 
 namespace ClipEngine.Cli.Tests.Commands;
@@ -29,6 +30,11 @@ public sealed class VerbTests : IDisposable
             ["{badweights}"] = _folder.File("badweights"),
             ["{csv}"] = _folder.File("table.csv"),
             ["{npy}"] = _folder.File("scores.npy"),
+            ["{table}"] = _folder.File("numbers.csv"),
+            ["{features}"] = _folder.File("features.npy"),
+            ["{none}"] = _folder.File("none"),
+            ["{header}"] = _folder.File("header.csv"),
+            ["{array}"] = _folder.File("array.json"),
         };
         File.WriteAllBytes(_names["{empty}"], []);
         File.WriteAllText(_names["{page}"], "<html>not found</html>");
@@ -91,6 +97,32 @@ public sealed class VerbTests : IDisposable
         Assert.False(Directory.Exists(_names["{outdir}"]) && Directory.EnumerateFileSystemEntries(_names["{outdir}"]).Any(), "something was written");
     }
 
+    /// <summary>A refusal names its file and ends with a sentence that says what to do.</summary>
+    [Theory]
+    [InlineData("embed image {missing} --model {model} --out {out}", "{missing}", "Check the path.")]
+    [InlineData("classify {folder} --model {model} --labels anchor,drum", "{folder}", "Name a folder that holds some, or the files themselves.")]
+    [InlineData("preprocess --file {none}.txt --size 32 --out {outdir}", "{none}.txt", "Write one a line, or name files and folders behind the verb.")]
+    [InlineData("preprocess --file {header} --size 32 --out {outdir}", "{header}", "Write a row for each image.")]
+    [InlineData("preprocess {picture} --model {array} --out {outdir}", "{array}", "Give the open_clip_config.json or config.json of the model's repository.")]
+    [InlineData("embed text --file {none}.txt --model {model} --out {out}", "{none}.txt", "Write one a line, or sentences behind the verb.")]
+    [InlineData("classify {picture} --model {model} --labels {none}.txt", "{none}.txt", "Write one a line, or all with commas between them.")]
+    [InlineData("tokenize --file {none}.csv", "{none}.csv", "Give a table whose first row names its columns.")]
+    [InlineData("audit spec --from {header}", "{header}", "Write a row for each image.")]
+    [InlineData("balance {none}.csv --sensitive a --labels b --target 0.5 --out {outdir}", "{none}.csv", "Give a table whose first row names its columns.")]
+    [InlineData("balance {header} --sensitive id --labels group --target 0.5 --out {outdir}", "{header}", "Write a row for each example.")]
+    [InlineData("models show {missing}", "{missing}", "'clipengine models list' shows them all.")]
+    public async Task ARefusalSaysWhatToDo(string line, string named, string remedy)
+    {
+        foreach (string none in new[] { ".txt", ".csv" })
+            File.WriteAllBytes(_names["{none}"] + none, []);
+        File.WriteAllText(_names["{header}"], "id,group,image\n");
+        File.WriteAllText(_names["{array}"], "[]");
+        ProcessOutcome outcome = await CommandLine.RunAsync(Arguments(line));
+        Assert.True(outcome.ExitCode == 2, outcome.ToString());
+        Assert.Contains(Fill(named), outcome.Error, StringComparison.Ordinal);
+        Assert.EndsWith(remedy, outcome.Error.TrimEnd(), StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("embed image {picture} --model {model} --out {out} --json")]
     [InlineData("embed text a~photo --model {model} --out {out} --json")]
@@ -111,6 +143,53 @@ public sealed class VerbTests : IDisposable
         Assert.True(outcome.ExitCode == 1, outcome.ToString());
         Assert.Contains("/proc/clipengine/out.npy", outcome.Error);
         Assert.DoesNotContain("   at ", outcome.Error);
+    }
+
+    /// <summary>What the system says of a file is followed by what to do about it. Which rights root lacks differs; a denied access is made here.</summary>
+    [Fact]
+    public void WhatTheSystemRefusesIsFollowedByAWayOn()
+    {
+        using var errors = new StringWriter();
+        TextWriter before = Console.Error;
+        Console.SetError(errors);
+        try
+        {
+            Assert.Equal(1, CommandRunner.Report(new UnauthorizedAccessException("Access to the path '/x/y.csv' is denied."), wasCancelled: false));
+            Assert.Equal(1, CommandRunner.Report(new IOException("/x/y.npy: could not be written: No space left on device : '/x/y.npy'", new IOException("", 28)), wasCancelled: false));
+            Assert.Equal(1, CommandRunner.Report(new IOException("/x/y.npy: could not be written: something else."), wasCancelled: false));
+        }
+        finally
+        {
+            Console.SetError(before);
+        }
+
+        string[] lines = errors.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal("clipengine: Access to the path '/x/y.csv' is denied. Name a place that this user may read and write, or change its permissions.", lines[0]);
+        Assert.EndsWith("'/x/y.npy'. Make room there, or name another place.", lines[1], StringComparison.Ordinal);
+        Assert.EndsWith("something else.", lines[2], StringComparison.Ordinal);
+    }
+
+    /// <summary>A folder of results has one writer: two that mixed their files there would look like one run.</summary>
+    [Theory]
+    [InlineData("balance {table} --sensitive a --labels b --target 0.5 --out {outdir}")]
+    [InlineData("audit curation --images {features} --texts {features} --metadata {table} --group a --out {outdir}")]
+    public async Task AFolderThatAnotherProcessWritesIntoIsRefused(string line)
+    {
+        File.WriteAllText(_names["{table}"], "id,a,b\n" + string.Concat(Enumerable.Range(0, 20).Select(static row => $"{row},{row % 2},{row / 2 % 2}\n")));
+        NpyFile.Write<float>(_names["{features}"], [.. Enumerable.Range(1, 80).Select(static value => (float)value)], 20, 4);
+        Directory.CreateDirectory(_names["{outdir}"]);
+        using (new FileStream(Path.Combine(_names["{outdir}"], ".lock"), FileMode.Create, FileAccess.ReadWrite, FileShare.None))
+        {
+            ProcessOutcome refused = await CommandLine.RunAsync(Arguments(line));
+            Assert.True(refused.ExitCode == 2, refused.ToString());
+            Assert.Contains(_names["{outdir}"], refused.Error, StringComparison.Ordinal);
+            Assert.EndsWith("Wait for it, or give another --out.", refused.Error.TrimEnd(), StringComparison.Ordinal);
+            Assert.Equal([".lock"], Directory.EnumerateFileSystemEntries(_names["{outdir}"]).Select(Path.GetFileName));
+        }
+
+        ProcessOutcome outcome = await CommandLine.RunAsync(Arguments(line));
+        Assert.True(outcome.ExitCode == 0, outcome.ToString());
+        Assert.False(File.Exists(Path.Combine(_names["{outdir}"], ".lock")));
     }
 
     [Fact]

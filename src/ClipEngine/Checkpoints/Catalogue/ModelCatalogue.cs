@@ -38,8 +38,10 @@ public static class ModelCatalogue
                 return model;
         }
 
-        throw new BadInputException(name, "the catalogue has no such model.", Suggest(name, Models.Select(model => model.Name)));
+        throw Unknown(name, name);
     }
+
+    private static BadInputException Unknown(string name, string wanted) => new(name, "the catalogue has no such model.", Suggest(wanted, Models.Select(static model => model.Name)));
 
     /// <summary>The weights with exactly this name.</summary>
     /// <param name="name">Model and tag, as <c>ViT-B-32/laion2b_s34b_b79k</c>.</param>
@@ -52,7 +54,8 @@ public static class ModelCatalogue
         if (FromRepository(name) is { Length: > 0 } published)
             throw new BadInputException(name, "is a repository of the hub.", $"Its weights are named {string.Join(", ", published.Select(static entry => entry.Name))} here.");
         int slash = name.IndexOf('/');
-        CatalogueModel model = FindModel(slash < 0 ? name : name[..slash]);
+        string wanted = slash < 0 ? name : name[..slash];
+        CatalogueModel model = Models.FirstOrDefault(known => known.Name == wanted) ?? throw Unknown(name, wanted);
         throw new BadInputException(name, slash < 0 ? "names a model without its weights." : "the catalogue has no such weights.",
             model.Weights.IsEmpty ? $"No weights were published for {model.Name}." : $"There are: {string.Join(", ", model.Weights.Select(weights => weights.Name))}.");
     }
@@ -86,7 +89,7 @@ public static class ModelCatalogue
     private static string Suggest(string name, IEnumerable<string> known)
     {
         string wanted = name.Replace("-", "", StringComparison.Ordinal).Replace("_", "", StringComparison.Ordinal);
-        string[] similar = [.. known.Where(candidate => candidate.Replace("-", "", StringComparison.Ordinal).StartsWith(wanted, StringComparison.OrdinalIgnoreCase)).Take(5)];
+        string[] similar = wanted.Length == 0 ? [] : [.. known.Where(candidate => candidate.Replace("-", "", StringComparison.Ordinal).StartsWith(wanted, StringComparison.OrdinalIgnoreCase)).Take(5)];
         return similar.Length > 0 ? $"Did you mean {string.Join(", ", similar)}?" : "'clipengine models list' shows them all.";
     }
 
