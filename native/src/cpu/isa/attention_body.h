@@ -310,7 +310,7 @@ struct AttentionTile {
   int64_t b_step;           // words to the next panel, where its first half is multiplied too
   float* c;
   int64_t row_step, line_step;  // floats
-  const float* scales;      // of the rows, or null
+  const float* scales;      // of the rows
   const float* rows;        // where not null, the panel is written from these first
   int64_t rows_step;
   const float* ahead;       // rows that the next head reads, to be fetched
@@ -323,7 +323,7 @@ static inline void attention_tile(int64_t height, int64_t, const AttentionTile& 
   uint32_t sums[kTileRows * kPanelColumns];
   multiply_tile<Dot>(height, call.a, WholePanel{call.b}, call.words, sums, false, reinterpret_cast<const char*>(call.b), 0, 0);
   for (int64_t r = 0; r < height; ++r) {
-    const Vector scale = spread(call.scales != nullptr ? call.scales[r] : 1.0f);
+    const Vector scale = spread(call.scales[r]);
     for (int64_t v = 0; v < kPanelColumns; v += kWidth) {
       store(call.c + r * call.row_step + v / kLine * call.line_step + v % kLine, multiply(load(reinterpret_cast<const float*>(sums) + r * kPanelColumns + v), scale));
     }
@@ -380,19 +380,11 @@ static void attention_tile_of(const AttentionTile& call) {
   for (int64_t w = 0; w < words; ++w) step(a + w, Count<kLine>());
 #pragma GCC unroll 1
   for (int64_t w = 0; w < call.tail_words; ++w) step(call.tail + w * kLine, Count<1>());
-  const auto place = [&](int r, int v) { return call.c + r * call.row_step + v * kWidth / kLine * call.line_step + v * kWidth % kLine; };
-  if (call.scales != nullptr) {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) store(place(r, v), multiply(sum[r][v], spread(call.scales[r])));
-    }
-    return;
-  }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
+    const Vector scale = spread(call.scales[r]);
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) store(place(r, v), sum[r][v]);
+    for (int v = 0; v < V; ++v) store(call.c + r * call.row_step + v * kWidth / kLine * call.line_step + v * kWidth % kLine, multiply(sum[r][v], scale));
   }
 }
 
@@ -422,6 +414,7 @@ static inline void attention_tile(int64_t height, int64_t columns, const Attenti
   if (upper > 0) attention_tile_of_height<Dot, kPanelVectors + kHalf, false>(upper, half);
   half.a += upper * kLine;
   half.c += upper * call.row_step;
+  half.scales += upper;
   attention_tile_of_height<Dot, kPanelVectors + kHalf, false>(height - upper, half);
 }
 #endif
@@ -542,7 +535,14 @@ static inline void attend_tiles(const AttentionHead& call, float* keys, int64_t 
     if (lone_count > 0) in_groups(height, lone_scores_of);
 
     // Scores, tiled like the left operand that they become.
+    static constexpr struct Ones {
+      float of[kTileRows];
+      constexpr Ones() : of() {
+        for (float& one : of) one = 1.0f;
+      }
+    } ones;
     AttentionTile product{};
+    product.scales = ones.of;
     for (int64_t p = 0, columns; p * kPanelColumns < seen; p += columns > kPanelColumns ? 2 : 1) {
       columns = score_columns(seen - p * kPanelColumns);
       product.a = words_at(queries);
