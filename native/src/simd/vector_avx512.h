@@ -34,6 +34,10 @@ static inline Vector times_power_of_two(Vector a, Vector n) { return _mm512_scal
 static inline float sum_of(Vector a) { return _mm512_reduce_add_ps(a); }
 static inline float maximum_of(Vector a) { return _mm512_reduce_max_ps(a); }
 
+// The elements of a table of sixteen that the lowest four bits of each lane name.
+#define CLIPENGINE_LOOKS_UP
+static inline Vector look_up(const float* table, Vector bits) { return _mm512_permutexvar_ps(_mm512_castps_si512(bits), _mm512_loadu_ps(table)); }
+
 using Mask = __mmask16;
 static inline Mask greater(Vector a, Vector b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 static inline Vector select(Mask mask, Vector yes, Vector no) { return _mm512_mask_blend_ps(mask, no, yes); }

@@ -123,7 +123,7 @@ static void product_on_tiles(const Product& call) {
       return Ahead{reinterpret_cast<const char*>(panel_of(p)) + part * steps * lines * 64, lines};
     };
     const auto finish = [&](int64_t t, int64_t p, const uint32_t* sums) {
-      if (last) finish_any(call, sums, first_row(t), height_of(t), (call.panel_from + p) * kPanelColumns);
+      if (last) finish_any(call, sums, {first_row(t), height_of(t), (call.panel_from + p) * kPanelColumns}, {});
     };
     for (int64_t p = 0; p < panels; p += 2) {
       const int64_t together = panels - p < 2 ? 1 : 2;

@@ -29,6 +29,29 @@ static inline Vector exponential_of_two(Vector x) {
   return times_power_of_two(multiply_add(p, r, spread(1.0f)), n);
 }
 
+#ifdef CLIPENGINE_LOOKS_UP
+// 1 - Phi(t) for t from 0 to 5.38, Phi the normal distribution, in sixteen pieces around i / kPiecesEach: coefficients of a polynomial of the fourth degree in
+// t * kPiecesEach - i, the constant ones first, fitted by iterated weighted least squares to 8.5e-8.
+constexpr float kPiecesEach = 2.875f;
+alignas(64) constexpr float kTail[5][16] = {
+    {0.5f, 0.3639854f, 0.24332334f, 0.14836343f, 0.08206658f, 0.04100591f, 0.01844603f, 0.0074503683f, 0.0026961898f, 0.00087273907f, 0.00025233958f, 6.509836e-05f, 1.4970699e-05f, 3.0667172e-06f, 5.5923175e-07f, 9.0733344e-08f},
+    {-0.13876222f, -0.13061671f, -0.108940005f, -0.08050717f, -0.052715614f, -0.030584428f, -0.015722303f, -0.0071611814f, -0.0028900374f, -0.0010334032f, -0.0003274014f, -9.190348e-05f, -2.2857048e-05f, -5.0366366e-06f, -9.833053e-07f, -1.700819e-07f},
+    {-4.8798056e-06f, 0.007901019f, 0.013179624f, 0.014609756f, 0.012755253f, 0.009250472f, 0.005706449f, 0.0030324087f, 0.0013986434f, 0.00056264777f, 0.00019806979f, 6.1161634e-05f, 1.6594962e-05f, 3.9617194e-06f, 8.330022e-07f, 1.543885e-07f},
+    {0.0028253933f, 0.0023037542f, 0.0011322597f, -0.00013706755f, -0.0009848758f, -0.0012415535f, -0.0010612183f, -0.000712302f, -0.0003947616f, -0.00018496116f, -7.423993e-05f, -2.5737638e-05f, -7.749161e-06f, -2.0341058e-06f, -4.6682771e-07f, -9.387221e-08f},
+    {-6.2932886e-05f, -0.00022741097f, -0.0003319314f, -0.0002801318f, -0.00013699668f, 1.2941956e-06f, 7.7006654e-05f, 8.9028086e-05f, 6.681638e-05f, 3.8701746e-05f, 1.8312072e-05f, 7.2683792e-06f, 2.4563203e-06f, 7.133676e-07f, 1.7915956e-07f, 3.9083783e-08f},
+};
+
+// x Phi(x) = max(x, 0) - |x| (1 - Phi(|x|)): the error, in fp32 too, stays below 1.3e-7 |x| and below 2.5e-7. Two thirds of the time of the quotient below.
+static inline Vector gelu(Vector x) {
+  const Vector t = minimum(spread(15.49f / kPiecesEach), absolute(x));
+  const Vector to_integer = spread(12582912.0f);  // 1.5 * 2^23: what is added to it is rounded to an integer, in the lowest bits
+  const Vector piece = multiply_add(t, spread(kPiecesEach), to_integer);
+  const Vector r = multiply_add(t, spread(kPiecesEach), subtract(to_integer, piece));
+  Vector tail = look_up(kTail[4], piece);
+  for (int i = 3; i >= 0; --i) tail = multiply_add(tail, r, look_up(kTail[i], piece));
+  return multiply_add(subtract(spread(0.0f), t), tail, maximum(spread(0.0f), x));
+}
+#else
 // erf(x / sqrt 2) = x P(x^2) / Q(x^2) for |x| <= 5.4 (beyond, 1 to within 7e-8), fitted by iterated weighted least squares to
 // 1.1e-8; evaluated in fp32 the error stays below 3.5e-7.
 static inline Vector error_function_of_root_half(Vector x) {
@@ -47,6 +70,12 @@ static inline Vector error_function_of_root_half(Vector x) {
   q = multiply_add(q, u, spread(1.0f));
   return multiply(multiply(t, p), reciprocal(q));
 }
+
+static inline Vector gelu(Vector x) {
+  const Vector half = multiply(spread(0.5f), x);
+  return multiply_add(half, error_function_of_root_half(x), half);
+}
+#endif
 
 // x / (1 + e^z). Beyond 87 the quotient is as good as zero, and below it the reciprocal is still a normal number.
 static inline Vector gated(Vector x, Vector z) { return multiply(x, reciprocal(add(spread(1.0f), exponential(minimum(spread(87.0f), z))))); }
@@ -71,8 +100,7 @@ static inline Vector hyperbolic_tangent(Vector x) {
 template <Activation kind>
 static inline Vector activated(Vector x) {
   if constexpr (kind == Activation::Gelu) {
-    const Vector half = multiply(spread(0.5f), x);
-    return multiply_add(half, error_function_of_root_half(x), half);
+    return gelu(x);
   } else if constexpr (kind == Activation::GeluTanh) {
     // 0.5 (1 + tanh z) = sigmoid(2 z), z = sqrt(2 / pi) (x + 0.044715 x^3).
     const Vector inner = multiply_add(multiply(multiply(x, x), spread(0.044715f)), x, x);

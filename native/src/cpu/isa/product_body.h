@@ -88,32 +88,54 @@ static void multiply_tile(int64_t height, const uint32_t* a, Panel b, int64_t wo
 #undef CLIPENGINE_TILE
 }
 
+// The rows of a tile and the first column of a panel: where sums go.
+struct Place {
+  int64_t first, height, column;
+};
+
 // Bias, activation, scale and residual on a tile of sums, and out. whole: all columns of the panel exist. A row at a time, its
-// vectors side by side, so that their long chains overlap.
+// vectors side by side, so that their long chains overlap. next: where the sums after these go; the memory there is asked for in passing,
+// long before it is wanted and a little at a time.
 template <Activation kind, bool whole>
-static inline void finish_tile(const Product& call, const uint32_t* sums, int64_t first, int64_t height, int64_t column) {
+static inline void finish_tile(const Product& call, const uint32_t* sums, const Place& place, const Place& next) {
+  const int64_t first = place.first, height = place.height, column = place.column;
   const Finish& finish = call.finish;
   const bool bytes = call.precision == Precision::Int8;
   const auto left = [&](int64_t v) { return call.columns - column - v * kWidth; };
   const auto take = [&](const float* p, int64_t v) { return whole ? load(p + v * kWidth) : left(v) > 0 ? load_up_to(p + v * kWidth, left(v)) : spread(0.0f); };
   Vector bias[kPanelVectors];
   for (int64_t v = 0; v < kPanelVectors; ++v) bias[v] = finish.bias != nullptr ? take(finish.bias + column, v) : spread(0.0f);
+  // Column arrays are padded to whole panels.
+  Vector column_scales[kPanelVectors];
+  if (bytes) {
+    for (int64_t v = 0; v < kPanelVectors; ++v) column_scales[v] = load(call.column_scales + column + v * kWidth);
+  }
   // Row-major, or cache lines of the rows of a tile side by side.
   const bool tiled = finish.output_stride == 0;
   const bool pairs = tiled && finish.output_bf16 && kBf16Pairs;
-  float* output = tiled ? finish.output + first * finish.output_words + (column / kLine) * height * kLine : finish.output + first * finish.output_stride + column;
-  uint16_t* halves = reinterpret_cast<uint16_t*>(finish.output + first * finish.output_words) + (column / (2 * kLine)) * height * 2 * kLine + column % (2 * kLine);
+  const auto output_at = [&](const Place& p) {
+    if (!tiled) return finish.output + p.first * finish.output_stride + p.column;
+    return finish.output + p.first * finish.output_words + (p.column / (pairs ? 2 * kLine : kLine)) * p.height * kLine;
+  };
+  float* output = output_at(place);
+  uint16_t* halves = reinterpret_cast<uint16_t*>(output) + column % (2 * kLine);
   const int64_t row_step = tiled ? kLine : finish.output_stride, line_step = tiled ? height * kLine : kLine;
+  const int64_t lines = pairs ? divide_up(kPanelColumns, 2 * kLine) : divide_up(kPanelColumns, kLine);  // of a row
+  const char* next_output = reinterpret_cast<const char*>(output_at(next));
   const float* residual = finish.residual != nullptr ? finish.residual + first * finish.residual_stride + column : nullptr;
+  const int64_t to_next_residual = (next.first - first) * finish.residual_stride + next.column - column;
   const float* multiplier = finish.multiplier != nullptr ? finish.multiplier + first * finish.multiplier_stride + column : nullptr;
   for (int64_t r = 0; r < height; ++r, sums += kPanelColumns, output += row_step) {
+    if (r < next.height) {
+      for (int64_t line = 0; line < lines; ++line) __builtin_prefetch(next_output + line * line_step * 4, 1, 3);
+      next_output += row_step * 4;
+    }
     Vector y[kPanelVectors];
     if (bytes) {
       const Vector row_scale = spread(call.row_scales[first + r]);
       for (int64_t v = 0; v < kPanelVectors; ++v) {
-        // Column arrays are padded to whole panels.
         y[v] = load_int32_difference(reinterpret_cast<const int32_t*>(sums) + v * kWidth, call.column_sums + column + v * kWidth);
-        y[v] = multiply_add(multiply(y[v], load(call.column_scales + column + v * kWidth)), row_scale, bias[v]);
+        y[v] = multiply_add(multiply(y[v], column_scales[v]), row_scale, bias[v]);
       }
     } else {
       for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = add(load(reinterpret_cast<const float*>(sums) + v * kWidth), bias[v]);
@@ -128,6 +150,9 @@ static inline void finish_tile(const Product& call, const uint32_t* sums, int64_
     }
     if (residual != nullptr) {
       for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = add(y[v], take(residual, v));
+      if (r < next.height) {
+        for (int64_t line = 0; line < kPanelColumns; line += kLine) __builtin_prefetch(residual + to_next_residual + line, 0, 3);
+      }
       residual += finish.residual_stride;
     }
     if (pairs) {
@@ -154,13 +179,13 @@ static inline void finish_tile(const Product& call, const uint32_t* sums, int64_
   }
 }
 
-static inline void finish_any(const Product& call, const uint32_t* sums, int64_t first, int64_t height, int64_t column) {
-  const bool whole = column + kPanelColumns <= call.columns;
+static inline void finish_any(const Product& call, const uint32_t* sums, const Place& place, const Place& next) {
+  const bool whole = place.column + kPanelColumns <= call.columns;
   with_activation(call.finish.activation, [&](auto kind) {
     if (whole) {
-      finish_tile<decltype(kind)::value, true>(call, sums, first, height, column);
+      finish_tile<decltype(kind)::value, true>(call, sums, place, next);
     } else {
-      finish_tile<decltype(kind)::value, false>(call, sums, first, height, column);
+      finish_tile<decltype(kind)::value, false>(call, sums, place, next);
     }
   });
 }
@@ -174,6 +199,10 @@ static void product_with(const Product& call) {
   uint32_t* widened = partial + (blocks > 1 ? tiles * panels : 1) * kTileRows * kPanelColumns;
   // tile_begin without its divisions, which cost as much as a few words of a tile.
   const int64_t common_height = call.rows / call.tiles, taller = call.rows % call.tiles;
+  const auto place_of = [&](int64_t t, int64_t p) {
+    const int64_t tile = call.tile_from + t;
+    return Place{tile * common_height + (tile < taller ? tile : taller), common_height + (tile < taller ? 1 : 0), (call.panel_from + p) * kPanelColumns};
+  };
   const int64_t all_panels = divide_up(call.columns, kPanelColumns);
   for (int64_t from = 0; from < call.depth_words || from == 0; from += block > 0 ? block : 1) {
     const int64_t rest = call.depth_words - from, words = rest < block ? rest : block;
@@ -190,17 +219,16 @@ static void product_with(const Product& call) {
       const int64_t pair = lines_each > steps ? 64 : 0;
       const int64_t step = steps > 0 ? divide_up(lines_each, pair > 0 ? 2 * steps : steps) * (64 + pair) : 0;
       for (int64_t t = 0; t < tiles; ++t) {
-        const int64_t tile = call.tile_from + t;
-        const int64_t first = tile * common_height + (tile < taller ? tile : taller), height = common_height + (tile < taller ? 1 : 0);
-        const uint32_t* a = static_cast<const uint32_t*>(call.rows_data) + first * call.words + from * height;
+        const Place place = place_of(t, p);
+        const uint32_t* a = static_cast<const uint32_t*>(call.rows_data) + place.first * call.words + from * place.height;
         uint32_t* c = partial + (blocks > 1 ? (t * panels + p) * kTileRows * kPanelColumns : 0);
         const char* ahead = next + t * lines_each * 64;
         if (Stored::kNarrow && t == 0) {
-          multiply_tile<Dot>(height, a, Stored::panel(stored, widened), words, c, from > 0, ahead, step, pair);
+          multiply_tile<Dot>(place.height, a, Stored::panel(stored, widened), words, c, from > 0, ahead, step, pair);
         } else {
-          multiply_tile<Dot>(height, a, whole, words, c, from > 0, ahead, step, pair);
+          multiply_tile<Dot>(place.height, a, whole, words, c, from > 0, ahead, step, pair);
         }
-        if (last) finish_any(call, c, first, height, (call.panel_from + p) * kPanelColumns);
+        if (last) finish_any(call, c, place, t + 1 < tiles ? place_of(t + 1, p) : p + 1 < panels ? place_of(0, p + 1) : Place{});
       }
     }
     if (last) break;
