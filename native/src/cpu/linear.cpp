@@ -15,6 +15,8 @@ constexpr int64_t kChunkBytes = 640 << 10;
 constexpr int64_t kWaitingPanels = 12;
 // Multiply-adds that are worth a chunk of their own.
 constexpr int64_t kWorthSharing = 1 << 20;
+// Rows for which it is worth taking the weights of an MLP past them: two tiles of AVX-512.
+constexpr int64_t kLeastBand = 28;
 // Chunks of packing for each thread, so that one that is held up does not hold the others up.
 constexpr int64_t kChunksPerThread = 4;
 
@@ -192,8 +194,10 @@ Finish Mlp::finish_output(const float* residual, float* output) const {
   return finish;
 }
 
-void run_mlp(Pass& pass, const Mlp& mlp, const float* input, int64_t rows, const float* residual, float* output) {
-  Scratch scratch(pass.arena);
+namespace {
+
+// The two products, over all rows on all threads.
+void run_together(Pass& pass, const Mlp& mlp, const float* input, int64_t rows, const float* residual, float* output) {
   const Weight &expand = *mlp.expand, &contract = *mlp.contract;
   const TiledRows normed = pack(pass, input, expand.depth, rows, expand, mlp.norm);
   TiledRows hidden;
@@ -208,6 +212,44 @@ void run_mlp(Pass& pass, const Mlp& mlp, const float* input, int64_t rows, const
     hidden = pack(pass, finish.output, expand.columns, rows, contract);
   }
   multiply(pass, hidden, contract, mlp.finish_output(residual, output));
+}
+
+// Both, band by band, each on one thread: what lies between the products stays near it, and no thread waits for another meanwhile.
+void run_bands(Pass& pass, const Mlp& mlp, const float* input, int64_t rows, const float* residual, float* output) {
+  const Weight &expand = *mlp.expand, &contract = *mlp.contract;
+  const int threads = ThreadPool::instance().size();
+  int64_t* borders = pass.arena.allocate_array<int64_t>(rows + 1);
+  // A single thread gains by bands too.
+  const int64_t bands = deal(rows, kLeastBand, std::max(2, threads), borders);
+  struct Own {
+    OwnProduct expand, contract;
+    float* hidden;
+  };
+  Own* owns = pass.arena.allocate_array<Own>(threads);
+  for (int i = 0; i < threads; ++i) owns[i] = {allocate_product(pass, borders[1], expand), allocate_product(pass, borders[1], contract), pass.arena.allocate_array<float>(borders[1] * expand.columns)};
+  parallel_for(bands, [&](int64_t band, int worker) {
+    Own& own = owns[worker];
+    const int64_t first = borders[band], here = borders[band + 1] - first;
+    pack_own(own.expand, input + first * expand.depth, expand.depth, here, expand, mlp.norm);
+    Finish finish = mlp.finish_hidden({});
+    finish.output = own.hidden;
+    finish.output_stride = expand.columns;
+    multiply_own(own.expand, expand, finish);
+    pack_own(own.contract, own.hidden, expand.columns, here, contract);
+    multiply_own(own.contract, contract, mlp.finish_output(residual + first * contract.columns, output + first * contract.columns));
+  }, threads);
+}
+
+}  // namespace
+
+void run_mlp(Pass& pass, const Mlp& mlp, const float* input, int64_t rows, const float* residual, float* output) {
+  Scratch scratch(pass.arena);
+  // Where the first product writes what the second reads, bands of rows gain nothing: each takes all weights past it.
+  if (!mlp.is_direct() && rows >= 4 * kLeastBand * ThreadPool::instance().size()) {
+    run_bands(pass, mlp, input, rows, residual, output);
+  } else {
+    run_together(pass, mlp, input, rows, residual, output);
+  }
 }
 
 }  // namespace clipengine::cpu
