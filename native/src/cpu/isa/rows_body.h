@@ -115,25 +115,29 @@ static inline void quantize_row(const float* row, float largest, uint8_t* out, i
 // precision is a constant where this is called, so that each gets a loop of its own.
 static inline void pack_row(const PackRows& call, int64_t row, int64_t first, int64_t height, Precision precision) {
   const float* x = call.input + row * call.input_stride;
+  const float *norm_weight = call.norm_weight, *norm_bias = call.norm_bias;
+  float* buffer = call.row_buffer;
   const int64_t line_words = height * kLine, start = first * call.words + (row - first) * kLine;  // of a line, of the row
   float mean = 0, inverse = 1;
-  if (call.norm_weight != nullptr) moments(x, call.depth, call.epsilon, &mean, &inverse);
+  if (norm_weight != nullptr) moments(x, call.depth, call.epsilon, &mean, &inverse);
   const bool pairs = precision == Precision::BFloat16 && kBf16Pairs, bytes = precision == Precision::Int8;
   float* floats = static_cast<float*>(call.output) + start;
   uint16_t* halves = static_cast<uint16_t*>(call.output) + start * 2;
   Vector largest = spread(0.0f);
+  // Whole lines of bytes that no norm changes are read twice in place of being kept.
+  const bool in_place = bytes && norm_weight == nullptr && call.depth == call.words * 4;
   const int64_t padded = round_up(call.depth, kLine), whole = bytes || pairs ? call.words * (bytes ? 4 : 2) : padded;
   for (int64_t i = 0; i < whole; i += kWidth) {
     const int64_t left = call.depth - i;
     Vector v = left >= kWidth ? load(x + i) : left > 0 ? load_first(x + i, left) : spread(0.0f);
-    if (call.norm_weight != nullptr && left > 0) {
-      v = normalized(v, spread(mean), spread(inverse), load_up_to(call.norm_weight + i, left), load_up_to(call.norm_bias + i, left));
+    if (norm_weight != nullptr && left > 0) {
+      v = normalized(v, spread(mean), spread(inverse), load_up_to(norm_weight + i, left), load_up_to(norm_bias + i, left));
       // Lanes beyond the width stay zero, because weight and bias are read as zero there.
     }
     if (precision == Precision::BFloat16 && !pairs) v = round_to_bf16(v);
     if (bytes) {
       largest = maximum(absolute(v), largest);
-      store(call.row_buffer + i, v);
+      if (!in_place) store(buffer + i, v);
     } else if (pairs) {
       store_bf16(halves + (i / (2 * kLine)) * line_words * 2 + i % (2 * kLine), v);
     } else {
@@ -142,7 +146,7 @@ static inline void pack_row(const PackRows& call, int64_t row, int64_t first, in
   }
   if (bytes) {
     // A row must be complete before it can be scaled.
-    quantize_row(call.row_buffer, maximum_of(largest), static_cast<uint8_t*>(call.output) + start * 4, call.words / kLine, line_words * 4, call.row_scales + row);
+    quantize_row(in_place ? x : buffer, maximum_of(largest), static_cast<uint8_t*>(call.output) + start * 4, call.words / kLine, line_words * 4, call.row_scales + row);
   }
 }
 
