@@ -228,7 +228,9 @@ static void product_with(const Product& call) {
         } else {
           multiply_tile<Dot>(place.height, a, whole, words, c, from > 0, ahead, step, pair);
         }
-        if (last) finish_any(call, c, place, t + 1 < tiles ? place_of(t + 1, p) : p + 1 < panels ? place_of(0, p + 1) : Place{});
+        // Of wider types a tile takes so long that what is asked for now may be gone again: no gain was seen.
+        const bool asks = call.precision == Precision::Int8;
+        if (last) finish_any(call, c, place, asks && t + 1 < tiles ? place_of(t + 1, p) : asks && p + 1 < panels ? place_of(0, p + 1) : Place{});
       }
     }
     if (last) break;
