@@ -163,7 +163,7 @@ internal sealed class PersonShare
         double effective = Effective;
         if (_weighed is double persons)
         {
-            double tail = (1 + level) / 2, ratio = Normal.InvCDF(0, 1, tail) / StudentT.InvCDF(0, 1, Math.Max(1, persons - 1), tail);
+            double ratio = Normal.InvCDF(0, 1, (1 + level) / 2) / StudentQuantile.TwoSided(Math.Max(1, persons - 1), level);
             effective *= ratio * ratio;
         }
 

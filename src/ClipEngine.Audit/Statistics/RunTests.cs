@@ -1,7 +1,6 @@
 using ClipEngine.Audit.Metrics;
 using ClipEngine.Audit.Results;
 using MathNet.Numerics;
-using MathNet.Numerics.Distributions;
 
 namespace ClipEngine.Audit.Statistics;
 
@@ -38,7 +37,7 @@ internal static class RunTests
         if (sum <= 0)
             return null;
         double freedom = sum * sum / ((one * one / (first.Length - 1)) + (two * two / (second.Length - 1)));
-        double half = StudentT.InvCDF(0, 1, freedom, (1 + level) / 2) * Math.Sqrt(sum);
+        double half = StudentQuantile.TwoSided(freedom, level) * Math.Sqrt(sum);
         return new Interval(difference - half, difference + half, level, "Welch, over runs");
     }
 

@@ -90,6 +90,22 @@ public class GroupTests
         Assert.Equal([0.1, 0.12, 0.15], three.First);
     }
 
+    /// <summary>One and two degrees of freedom have closed forms: tan(pi level / 2), and level sqrt(2 / (1 - level²)). Thousands lie far beyond 0.999.</summary>
+    [Theory]
+    [InlineData(0.5)]
+    [InlineData(0.8)]
+    [InlineData(0.95)]
+    [InlineData(0.999)]
+    [InlineData(0.9998)]
+    [InlineData(0.999999)]
+    [InlineData(0.9999999999)]
+    public void QuantilesOfFewDegreesOfFreedomAreFoundAtEveryLevel(double level)
+    {
+        Assert.Equal(1, StudentQuantile.TwoSided(1, level) / Math.Tan(Math.PI * level / 2), 1e-6);
+        Assert.Equal(1, StudentQuantile.TwoSided(2, level) / (level * Math.Sqrt(2 / ((1 - level) * (1 + level)))), 1e-9);
+        Assert.Equal(1, StudentQuantile.TwoSided(1e9, level) / MathNet.Numerics.Distributions.Normal.InvCDF(0, 1, (1 + level) / 2), 1e-5);
+    }
+
     /// <summary>Means that are not bounded: the same persons in both groups are drawn together, and a gap of zero everywhere has no spread.</summary>
     [Fact]
     public void MeansOfTheSamePersonsAreDrawnTogether()
