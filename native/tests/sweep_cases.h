@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "check.h"
-#include "cpu/sweep.h"
+#include "cpu/sweep/sweep.h"
 
 namespace sweep_cases {
 

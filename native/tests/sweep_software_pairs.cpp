@@ -1,7 +1,7 @@
 // The probe sweep's kernel in fewer bits with VDPBF16PS in software, for processors without it.
 #include <immintrin.h>
 
-#include "cpu/sweep_kernel.h"
+#include "cpu/sweep/kernel.h"
 
 namespace clipengine::sweep {
 namespace {
@@ -22,8 +22,8 @@ inline __m512 dot_pairs(__m512 sum, __m512i a, __m512i b) {
   return flushed(_mm512_fmadd_ps(lower(a), lower(b), sum));
 }
 
-#define CLIPENGINE_SWEEP_NARROW "cpu/sweep_narrow_avx512.h"
-#include "cpu/sweep_chunk.h"
+#define CLIPENGINE_SWEEP_NARROW "cpu/sweep/narrow_avx512.h"
+#include "cpu/sweep/chunk.h"
 
 }  // namespace
 

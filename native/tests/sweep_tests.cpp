@@ -12,7 +12,7 @@
 #include "check.h"
 #include "core/status.h"
 #include "core/thread_pool.h"
-#include "cpu/sweep.h"
+#include "cpu/sweep/sweep.h"
 #include "platform.h"
 #include "sweep_cases.h"
 

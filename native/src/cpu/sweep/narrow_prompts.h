@@ -1,0 +1,14 @@
+// The prompts of a probe sweep in fewer bits than fp32.
+#pragma once
+
+#include "cpu/sweep/handle.h"
+
+namespace clipengine::sweep {
+
+// Whether fewer bits are of use, and what a bound is made of stays in range. Prompts stand in sweep.packed, row after row.
+bool can_narrow(const clipengine_sweep_plan& source, const Kernel& kernel, const Plan& plan);
+
+// Prompts in fewer bits, as pack_prompts has them; and the norms of what that took from them.
+void narrow_prompts(clipengine_sweep& sweep);
+
+}  // namespace clipengine::sweep
