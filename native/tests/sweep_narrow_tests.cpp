@@ -481,7 +481,8 @@ CLIPENGINE_TEST(bf16_features_have_the_scores_of_fp32_on_vector_registers) {
           if (way.precision != CLIPENGINE_SWEEP_IN_BFLOAT16) continue;
           const Result found_mixed = run(mixed, *way.kernel, way.precision);
           check_against_fp32("bf16 features among others", mixed, expected_mixed, found_mixed);
-          if (!way.kernel->narrow.sums_as_fp32) continue;
+          if (way.kernel->narrow.sums_as_fp32 == nullptr) continue;
+          CHECK(way.kernel->narrow.sums_as_fp32());
           const Result found = run(problem, *way.kernel, way.precision);
           check_against_fp32("bf16 features", problem, expected, found);
           CHECK_EQUAL(found.batch.open_scores, 0);

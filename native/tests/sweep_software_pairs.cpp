@@ -28,6 +28,6 @@ inline __m512 dot_pairs(__m512 sum, __m512i a, __m512i b) {
 }  // namespace
 
 extern const Kernel kSoftwarePairs;
-const Kernel kSoftwarePairs = kernel_named("avx512", {kPrecisions, PromptWords::kColumns, 1, kUnsignedRows, kSumsAsFp32});
+const Kernel kSoftwarePairs = kernel_named("avx512", {kPrecisions, PromptWords::kColumns, 1, kUnsignedRows, sums_as_fp32});
 
 }  // namespace clipengine::sweep

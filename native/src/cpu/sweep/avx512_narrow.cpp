@@ -17,11 +17,11 @@ static inline __m512 dot_pairs(__m512 sum, __m512i a, __m512i b) { return _mm512
 #define CLIPENGINE_SWEEP_NARROW "cpu/sweep/narrow_avx512.h"
 #include "cpu/sweep/chunk.h"
 
-constexpr Kernel kKernel = kernel_named("avx512", {kPrecisions, PromptWords::kColumns, 1, kUnsignedRows, kSumsAsFp32});
+constexpr Kernel kKernel = kernel_named("avx512", {kPrecisions, PromptWords::kColumns, 1, kUnsignedRows, sums_as_fp32});
 // Products on tile registers; all else as above. Whole tiles of 16 prompts by 16 words.
 constexpr uint32_t kOnTiles = 1u << CLIPENGINE_SWEEP_IN_BFLOAT16 | 1u << CLIPENGINE_SWEEP_IN_INT8;
-constexpr Kernel kAmx = kernel_named("amx", {kOnTiles, PromptWords::kRows, 16, kUnsignedRows, false, CLIPENGINE_CPU_AMX}, 16);
-constexpr Kernel kAmxEmulated = kernel_named("amx_emulated", {kOnTiles, PromptWords::kRows, 16, kUnsignedRows, false, CLIPENGINE_CPU_AMX_EMULATED}, 16);
+constexpr Kernel kAmx = kernel_named("amx", {kOnTiles, PromptWords::kRows, 16, kUnsignedRows, nullptr, CLIPENGINE_CPU_AMX}, 16);
+constexpr Kernel kAmxEmulated = kernel_named("amx_emulated", {kOnTiles, PromptWords::kRows, 16, kUnsignedRows, nullptr, CLIPENGINE_CPU_AMX_EMULATED}, 16);
 
 }  // namespace
 

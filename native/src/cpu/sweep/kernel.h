@@ -92,7 +92,7 @@ struct Narrow {
   PromptWords prompt_words = PromptWords::kColumns;
   int32_t word_step = 1;     // a row's words are a multiple of this
   bool unsigned_rows = false;  // a row's byte is more by 128
-  bool sums_as_fp32 = false;   // products of bf16 are added one after the other and rounded as in fp32
+  bool (*sums_as_fp32)() = nullptr;  // whether products of bf16 are added one after the other and rounded as in fp32; null: they are not
   int32_t tiles_isa = -1;    // CLIPENGINE_CPU_*: the set whose tile registers multiply; -1 for none
 };
 

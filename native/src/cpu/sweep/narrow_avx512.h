@@ -1,9 +1,38 @@
 // The probe sweep's products in fewer bits on AVX-512 with VNNI. Part of narrow.h; dot_pairs(sum, a, b) is VDPBF16PS or does the same.
 
 constexpr bool kUnsignedRows = true, kRowWordPairs = false;
-// VDPBF16PS is two multiply-adds, of the upper halves and then of the lower ones, that round to nearest even and flush subnormals.
-constexpr bool kSumsAsFp32 = true;
 constexpr int kTileColumns = 32;  // two tile registers
+
+// By the manuals VDPBF16PS is two multiply-adds, of the upper halves and then of the lower ones, that round to nearest even. Where the answers' bits hang on
+// it, it is tried: chains whose sums lose bits at every step and often cancel.
+inline bool sums_as_fp32() {
+  static const bool same = [] {
+    uint32_t state = 1;
+    const auto next = [&state] { return state = state * 1664525u + 1013904223u, state >> 16; };
+    // Of either sign, between 2^-3 and 2^3, all bits of the significand in use.
+    const auto feature = [&next] { return (next() & 1u) << 15 | (124 + next() % 6) << 7 | (next() & 0x7Fu); };
+    const auto value = [](uint32_t bits) { return __builtin_bit_cast(float, bits << 16); };
+    constexpr int kLanesHere = 16;
+    __m512 sum = _mm512_setzero_ps();
+    float expected[kLanesHere] = {}, found[kLanesHere];
+    for (int step = 0; step < 256; ++step) {
+      uint32_t a[kLanesHere], b[kLanesHere];
+      for (int lane = 0; lane < kLanesHere; ++lane) {
+        uint32_t upper[2] = {feature(), feature()}, lower[2] = {feature(), feature()};
+        if (next() % 4 == 0) lower[0] = upper[0], lower[1] = upper[1] ^ 0x8001u;  // almost the opposite
+        a[lane] = upper[0] << 16 | lower[0];
+        b[lane] = upper[1] << 16 | lower[1];
+        expected[lane] = __builtin_fmaf(value(upper[0]), value(upper[1]), expected[lane]);
+        expected[lane] = __builtin_fmaf(value(lower[0]), value(lower[1]), expected[lane]);
+      }
+      sum = dot_pairs(sum, _mm512_loadu_si512(a), _mm512_loadu_si512(b));
+      _mm512_storeu_ps(found, sum);
+      if (__builtin_memcmp(found, expected, sizeof found) != 0) return false;
+    }
+    return true;
+  }();
+  return same;
+}
 
 template <typename Dot>
 struct WordsOfLanes {

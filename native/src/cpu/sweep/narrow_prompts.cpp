@@ -39,7 +39,7 @@ void narrow_prompts(clipengine_sweep& sweep) {
   sweep.column_offset = Buffer<int32_t>(plan.padded_columns);
   sweep.group_errors = Buffer<float>(3 * plan.products);
   sweep.segment_errors = Buffer<float>(3 * plan.segments);
-  plan.sums_as_fp32 = plan.precision == CLIPENGINE_SWEEP_IN_BFLOAT16 && sweep.kernel->narrow.sums_as_fp32;
+  plan.sums_as_fp32 = plan.precision == CLIPENGINE_SWEEP_IN_BFLOAT16 && sweep.kernel->narrow.sums_as_fp32 != nullptr && sweep.kernel->narrow.sums_as_fp32();
   float *row_error = sweep.group_errors.get(), *row_norm = row_error + plan.products, *row_chain = row_norm + plan.products;
   for (const Block& block : sweep.blocks) {
     const int64_t first_padded = block.packed / plan.width;
