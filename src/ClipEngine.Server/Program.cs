@@ -3,4 +3,4 @@ using ClipEngine.Server;
 
 // clipengine, with a web server for its verb serve.
 ServeCommand.Host = ServerHost.RunAsync;
-return await ClipEngine.Cli.Program.Main(args);
+return ClipEngine.Cli.Program.Main(args);
