@@ -81,6 +81,7 @@ struct Problem {
   bool row_outputs = true;
   bool totals_only = false;  // neither weighted sums nor entropy are planned
   int64_t groups = 3;
+  std::vector<float> weights;  // of each row, in every replicate; empty: small whole numbers
 };
 
 // What one run gave.
@@ -133,7 +134,7 @@ Result run(const Problem& problem, const Kernel& kernel, int32_t precision, int6
   std::vector<int32_t> groups;
   std::vector<float> weights;
   for (int64_t row = 0; row < rows; ++row) groups.push_back(static_cast<int32_t>(row * 7 % (problem.groups + 1)) - 1);
-  for (int64_t i = 0; i < rows * replicates; ++i) weights.push_back(static_cast<float>(i % 5) - 1);
+  for (int64_t i = 0; i < rows * replicates; ++i) weights.push_back(problem.weights.empty() ? static_cast<float>(i % 5) - 1 : problem.weights[static_cast<size_t>(i % rows)]);
   const auto at = [](auto& values, int64_t place) { return values.empty() ? nullptr : values.data() + place; };
   if (batch_rows == 0) batch_rows = rows;
   for (int64_t first = 0; first < rows; first += batch_rows) {
@@ -491,6 +492,86 @@ CLIPENGINE_TEST(bf16_features_have_the_scores_of_fp32_on_vector_registers) {
         }
       }
     }
+  }
+}
+
+// One row of a group differs from fp32's, by next to nothing. The roundings of the sums that it is added to, which the others have made large, may then
+// differ by more than it does.
+CLIPENGINE_TEST(one_row_among_those_that_have_the_scores_of_fp32) {
+  constexpr int64_t kRows = 512, kOther = 301;  // every second row is in the group
+  for (uint32_t seed = 0; seed < 12; ++seed) {
+    Problem problem;
+    problem.width = 8;
+    problem.scale = 0.25;
+    problem.groups = 1;
+    problem.segments = std::vector<int32_t>(2000, 2);
+    problem.rows = unit_rows(kRows, problem.width, 100 + seed);
+    problem.prompts = unit_rows(4000, problem.width, 200 + seed);
+    store_as_bf16(problem.rows);
+    store_as_bf16(problem.prompts);
+    for (int64_t k = 0; k < problem.width; ++k) problem.rows[kOther * problem.width + k] *= 1 + 0x1p-19f;
+    problem.row_outputs = seed % 2 == 0;
+    problem.totals_only = seed % 4 == 1;
+    const Result expected = run(problem, in_fp32(), CLIPENGINE_SWEEP_IN_FLOAT32);
+    for (const Way& way : ways()) {
+      if (way.precision != CLIPENGINE_SWEEP_IN_BFLOAT16 || way.kernel->narrow.sums_as_fp32 == nullptr) continue;
+      const Result found = run(problem, *way.kernel, way.precision);
+      check_against_fp32("one row in a group", problem, expected, found);
+      for (int64_t row = 0; row < kRows; ++row) CHECK_EQUAL(found.bounds[row] > 0, row == kOther);
+      if (problem.totals_only) continue;
+      // So light that its share of a weighted sum is about what the other rows' adding is rounded by, at 2^7 or 2^8.
+      Problem weighted = problem;
+      weighted.weights.assign(kRows, 1.0f);
+      for (float share : {0x1p-47f, 0x1p-46f, 0x1p-45f}) {
+        weighted.weights[kOther] = share / found.bounds[kOther];
+        check_against_fp32("one row of small weight", weighted, run(weighted, in_fp32(), CLIPENGINE_SWEEP_IN_FLOAT32), run(weighted, *way.kernel, way.precision));
+      }
+    }
+  }
+}
+
+// Where no row of a group, and none that has a weight, differs from fp32's, neither do sums.
+CLIPENGINE_TEST(sums_of_rows_that_have_the_scores_of_fp32_have_no_bound) {
+  Problem problem;
+  problem.width = 64;
+  problem.segments = {300, 2, 2};
+  problem.rows = unit_rows(600, problem.width, 27);
+  problem.prompts = unit_rows(304, problem.width, 28);
+  store_as_bf16(problem.rows);
+  store_as_bf16(problem.prompts);
+  problem.weights.assign(600, 1.0f);
+  for (int64_t row = 0; row < 600; ++row) {
+    if (row * 7 % (problem.groups + 1) - 1 != 1) continue;  // the rows of group 1
+    problem.rows[row * problem.width] = 0.3f;
+    problem.weights[row] = 0;
+  }
+  const Result expected = run(problem, in_fp32(), CLIPENGINE_SWEEP_IN_FLOAT32);
+  for (const Way& way : ways()) {
+    if (way.precision != CLIPENGINE_SWEEP_IN_BFLOAT16 || way.kernel->narrow.sums_as_fp32 == nullptr) continue;
+    const Result found = run(problem, *way.kernel, way.precision);
+    check_against_fp32("one group differs", problem, expected, found);
+    for (int64_t group = 0; group < problem.groups; ++group) CHECK_EQUAL(to_double(found.sum_bounds[group]) > 0, group == 1);
+    for (const clipengine_sweep_total& bound : found.weighted_bounds) CHECK_EQUAL(to_double(bound), 0);
+  }
+}
+
+// Scores of which next to nothing is known: an entropy lies between 0 and ln n all the same.
+CLIPENGINE_TEST(entropies_have_a_bound_whatever_their_scores) {
+  Problem problem;
+  problem.width = 20;
+  problem.scale = 1e6;
+  problem.segments = {40000};
+  problem.rows = unit_rows(3, problem.width, 29);
+  const std::vector<float> prompt = unit_rows(1, problem.width, 30);
+  for (int32_t i = 0; i < problem.segments[0]; ++i) problem.prompts.insert(problem.prompts.end(), prompt.begin(), prompt.end());
+  const Result expected = run(problem, in_fp32(), CLIPENGINE_SWEEP_IN_FLOAT32);
+  Problem without = problem;
+  without.row_outputs = false;
+  for (const Way& way : ways()) {
+    const Result found = run(problem, *way.kernel, way.precision);
+    check_against_fp32("equal columns", problem, expected, found);
+    CHECK(found.batch.entropy_bound > 0 && found.batch.entropy_bound < 1.01 * std::log(40000.0));
+    CHECK_EQUAL(run(without, *way.kernel, way.precision).batch.entropy_bound, 0);
   }
 }
 

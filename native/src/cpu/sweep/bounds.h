@@ -14,7 +14,7 @@ constexpr int kBlockProducts = kBlockColumns / kProductColumns;
 //   odds        change by at most 2^2e, so no probability by more than (2^e - 1) / (2^e + 1)
 //   the best    are known, so only the rest of the sum, rho of it, changes: Z / Z' is in [1 - rho (1 - 2^-e), 1 + rho (2^e - 1)]
 //   the others  are no larger than the last of the best and change by at most 2^e besides
-// kappa bounds the rounding of exponentials, of their sums and of the groups' sums, on both sides.
+// kappa bounds the rounding of exponentials, of their sums, and of the row's own share of its group's sum, on both sides.
 constexpr float kLn2 = 0.69315f;
 
 inline Vector rounding_of_probabilities(int64_t columns) {
@@ -50,29 +50,33 @@ inline void bound_probabilities(const Plan& plan, const Workspace& workspace, in
     if (plan.sigmoid) {
       const Vector most = one / (one + power_of_two(minimum(zero - best, spread(126.0f))));
       bound = minimum(minimum(e * spread(0.25f * 1.001f * kLn2), most * grow) + kappa, one);
-    } else if (plan.single && !plan.entropy) {
+    } else if (plan.single) {
       bound = bound_by_odds(grow, kappa);
     } else {
       const Vector sum = load(total + half * kLanes), first = one / sum;
       const Vector second = power_of_two(maximum(load(workspace.second + lanes) - best, spread(-127.0f))) / sum;
-      const Vector known = plan.single ? zero : plan.kept >= 2 ? first + second : first;
+      const Vector known = plan.kept >= 2 ? first + second : first;
       const Vector rho = minimum(maximum(one - known, zero) + kappa, one);
       const Vector x = rho * shrink, y = rho * grow;
-      const Vector on_known = plan.single ? zero : first * maximum(y / (one + y), x / (one - x));
-      const Vector rest = plan.single ? first : minimum(plan.kept >= 2 ? second : first, rho);
+      const Vector on_known = first * maximum(y / (one + y), x / (one - x));
+      const Vector rest = minimum(plan.kept >= 2 ? second : first, rho);
       const Vector relative = maximum((one + grow) / (one - x) - one, one - (one - shrink) / (one + y));
       bound = minimum(minimum(maximum(on_known, rest * relative), grow / (grow + spread(2.0f))) * spread(1.001f) + kappa, one);
       if (plan.entropy) {
         // |H - H'| <= sum |p - p'| |ln p'| + sum p |ln p / p'|
         const Vector logarithm = multiply_add(e, spread(kLn2), maximum(x / (one - x), y));
-        alignas(64) float factor[kLanes], addend[kLanes];
+        const Vector rounding = kappa * spread(32.0f);
+        alignas(64) float factor[kLanes], addend[kLanes], most[kLanes];
         store(factor, relative * spread(1.001f) + kappa);
-        store(addend, multiply_add(kappa, spread(32.0f), logarithm * spread(1.001f)));
+        store(addend, logarithm * spread(1.001f) + rounding);
+        // Both lie between 0 and ln n, up to rounding. The other bound is infinite, or infinity times zero, where 1 - x is zero.
+        store(most, spread(1.001f * kLn2 * __builtin_log2f(static_cast<float>(columns))) + rounding);
         const unsigned open = mask_bits(greater(e, zero));
         for (int lane = 0; lane < kLanes; ++lane) {
           if ((open >> lane & 1) == 0) continue;
           const float sum_here = total[half * kLanes + lane], entropy = (__builtin_log2f(sum_here) - moments[half * kLanes + lane] / sum_here) * kLn2;
-          const float limit = factor[lane] * (entropy > 0 ? entropy : 0) + addend[lane];
+          float limit = factor[lane] * (entropy > 0 ? entropy : 0) + addend[lane];
+          if (!(limit < most[lane])) limit = most[lane];
           if (limit > workspace.entropy_bounds[lanes + lane]) workspace.entropy_bounds[lanes + lane] = limit;
         }
       }
@@ -82,7 +86,16 @@ inline void bound_probabilities(const Plan& plan, const Workspace& workspace, in
   }
 }
 
+// What adding up the rows of a group in one tile (add_long_groups) rounds by in single precision, for each row, on both sides: a probability is in at most
+// tile_rows / kLanes sums of a lane and then in one for each halving of the lanes, and every sum is rounded by 2^-24 of itself.
+inline double rounding_of_adding(const Plan& plan) { return 2.2 * 0x1p-24 * (plan.tile_rows / kLanes + __builtin_ctz(kLanes)); }
+
 // A tile's rows are scored: their bounds go where those of the chunk and of its groups are kept.
+//
+// A row whose bound is zero has fp32's probabilities, but the sums that they become part of are rounded as fp32's only where no other row of the group
+// in this tile differs: a sum in single precision never holds rows of two groups or of two tiles. Where one does, its change may turn every one of those
+// roundings, however large the sum and small the change: each row then pays for its share of them. Rows with a bound have done so, in kappa, unless the
+// bound is the 1 that no two probabilities are apart. Sums in double precision reach over the tiles of a chunk: see add_bounds of totals.cpp.
 inline void add_bounds(const Plan& plan, const Workspace& workspace, const Chunk& chunk, int first, int rows) {
   Tally& tally = *workspace.tally;
   for (int row = 0; row < rows; ++row) {
@@ -90,7 +103,23 @@ inline void add_bounds(const Plan& plan, const Workspace& workspace, const Chunk
     if (bound > tally.bound) tally.bound = bound;
     if (plan.entropy && workspace.entropy_bounds[row] > tally.entropy_bound) tally.entropy_bound = workspace.entropy_bounds[row];
     if (chunk.bounds != nullptr) chunk.bounds[chunk.order[first + row]] = bound;
-    if (plan.groups > 0 && chunk.groups[first + row] >= 0) workspace.group_bounds[chunk.groups[first + row]] += bound;
-    for (int64_t replicate = 0; replicate < plan.replicates; ++replicate) workspace.weighted_bounds[replicate] += __builtin_fabs(workspace.weights[replicate * plan.tile_rows + row]) * bound;
+    for (int64_t replicate = 0; replicate < plan.replicates; ++replicate) {
+      const double weight = __builtin_fabs(workspace.weights[replicate * plan.tile_rows + row]);
+      workspace.weighted_bounds[replicate] += weight * bound;
+      workspace.weight_sums[replicate] += weight;
+    }
+  }
+  if (plan.groups == 0) return;
+  const int32_t* groups = chunk.groups + first;
+  for (int row = 0; row < rows;) {
+    const int32_t group = groups[row];
+    double sum = 0;
+    int without = 0;
+    for (const int end = end_of_group(groups, row, rows); row < end; ++row) {
+      const float bound = workspace.row_bound[row];
+      sum += bound;
+      without += bound == 0.0f || bound == 1.0f;
+    }
+    if (group >= 0 && sum > 0) workspace.group_bounds[group] += sum + without * rounding_of_adding(plan);
   }
 }

@@ -52,6 +52,7 @@ struct Workspace {
   float* entropy_bounds;  // [R] on an entropy
   double* group_bounds;   // [groups] of this chunk
   double* weighted_bounds;  // [replicates] of this chunk
+  double* weight_sums;      // [replicates] of this chunk: of absolute values
   Tally* tally;
 };
 

@@ -27,13 +27,6 @@ inline void add_to_group(const Plan& plan, const Workspace& workspace, int group
   }
 }
 
-// The first place behind those of one group.
-inline int end_of_group(const int32_t* groups, int row, int rows) {
-  const int group = groups[row];
-  while (row < rows && groups[row] == group) ++row;
-  return row;
-}
-
 // Zeros in place of lanes outside [from, to).
 inline Vector only_lanes(Vector x, int from, int to) {
   alignas(64) static constexpr float kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};

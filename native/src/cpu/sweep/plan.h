@@ -51,7 +51,7 @@ struct Plan {
   int32_t tile_rows;  // rows that are packed and scored together; a multiple of panel_rows
   int32_t top_count;
   bool sigmoid;
-  bool entropy;
+  bool entropy;         // is planned; in what a kernel is given: a batch asks for it
   bool far_values;      // a tile's scores of a long segment leave the caches before its softmax is complete
   bool few;             // at most Kernel::few_columns: rows are not packed, and packed holds [columns][width], both padded with zeros
   float scale;          // times log2(e): scores are kept in base 2

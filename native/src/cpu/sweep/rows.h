@@ -1,5 +1,12 @@
 // The probe sweep: rows into panels, or with few columns right into scores; and which rows are refused. Part of chunk.h.
 
+// The first place behind those of one group.
+inline int end_of_group(const int32_t* groups, int row, int rows) {
+  const int group = groups[row];
+  while (row < rows && groups[row] == group) ++row;
+  return row;
+}
+
 // Where the rows of one vector lie; rows beyond the last are zeros.
 inline void find_rows(const Plan& plan, const Workspace& workspace, const Chunk& chunk, int64_t size, int first, int rows, int vector, const uint8_t* (&source)[kLanes]) {
   for (int lane = 0; lane < kLanes; ++lane) {

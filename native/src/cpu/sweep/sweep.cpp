@@ -44,6 +44,7 @@ Plan plan_of(const clipengine_sweep& sweep, const clipengine_sweep_batch& batch)
   plan.kept = std::max(plan.top_count, batch.margin != nullptr ? 2 : 1);
   plan.single = plan.kept == 1 && plan.top_count == 0 && batch.probabilities == nullptr && batch.entropy == nullptr;
   plan.totals_only = plan.single && !plan.sigmoid && !plan.entropy && !plan.few && plan.replicates == 0;
+  plan.entropy = batch.entropy != nullptr;  // from here on; whether it was planned decides about totals_only, whose sums are rounded in another order
   return plan;
 }
 

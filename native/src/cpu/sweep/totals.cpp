@@ -22,18 +22,30 @@ bool add_and_clear(const Kernel& kernel, clipengine_sweep_total* totals, double*
   return fits;
 }
 
-// The same for the bounds on them. Each is a sum of at most a chunk's numbers, in double precision: rounded up.
+void clear_bounds(const Plan& plan, const Workspace& workspace) {
+  std::fill_n(workspace.group_bounds, plan.groups, 0.0);
+  std::fill_n(workspace.weighted_bounds, plan.replicates, 0.0);
+  std::fill_n(workspace.weight_sums, plan.replicates, 0.0);
+}
+
+// Where no row differs from fp32's, no sum does.
+double bound_of_sum(double rows_bound, double largest_sum) {
+  if (rows_bound == 0) return 0;
+  // Else it is rows_bound, a sum of at most a chunk's numbers, rounded up; what the chunk's own sum is rounded by in double precision, at most kChunkRows
+  // times by 2^-53 of what is there and on both sides, since any row's change may turn the rounding of all that follow; and the rounding to units.
+  return rows_bound * (1 + 0x1p-40) + kChunkRows * 0x1p-52 * largest_sum + 0x1p-80;
+}
+
+// The same for the bounds on them.
 void add_bounds(const Plan& plan, const Workspace& workspace, clipengine_sweep_batch& batch) {
   batch.open_scores += workspace.tally->open_scores;
   batch.bound = std::max(batch.bound, workspace.tally->bound);
   batch.entropy_bound = std::max(batch.entropy_bound, workspace.tally->entropy_bound);
-  const auto add = [](clipengine_sweep_total* totals, const double* bounds, int64_t count) {
-    for (int64_t i = 0; totals != nullptr && i < count; ++i) require(add_to_total(totals[i], bounds[i] * (1 + 0x1p-40) + 0x1p-80), "a weighted sum is not finite or beyond 2^46");
-  };
-  add(batch.sum_bounds, workspace.group_bounds, plan.groups);
-  add(batch.weighted_bounds, workspace.weighted_bounds, plan.replicates);
+  const auto add = [](clipengine_sweep_total& total, double bound) { require(add_to_total(total, bound), "a weighted sum is not finite or beyond 2^46"); };
+  for (int64_t i = 0; batch.sum_bounds != nullptr && i < plan.groups; ++i) add(batch.sum_bounds[i], bound_of_sum(workspace.group_bounds[i], kChunkRows));
+  for (int64_t i = 0; batch.weighted_bounds != nullptr && i < plan.replicates; ++i) add(batch.weighted_bounds[i], bound_of_sum(workspace.weighted_bounds[i], workspace.weight_sums[i]));
   *workspace.tally = {};
-  std::fill_n(workspace.group_bounds, plan.groups + plan.replicates, 0.0);
+  clear_bounds(plan, workspace);
 }
 
 }  // namespace
@@ -69,7 +81,7 @@ void clear(const Plan& plan, const Workspace& workspace) {
   std::fill_n(workspace.counts, plan.groups * plan.prompts, 0u);
   std::fill_n(workspace.weighted, plan.replicates * plan.prompts, 0.0);
   *workspace.tally = {};
-  if (plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32) std::fill_n(workspace.group_bounds, plan.groups + plan.replicates, 0.0);
+  if (plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32) clear_bounds(plan, workspace);
 }
 
 void add_totals(const Plan& plan, const Kernel& kernel, const Worker& worker, int count, clipengine_sweep_batch& batch) {

@@ -71,7 +71,7 @@ Worker::Worker(const Plan& plan, const Kernel& kernel)
     masks = Buffer<uint32_t>(2 * (plan.tile_rows / kernel.panel_rows) + kBlockColumns);
     again = Buffer<float>((plan.width + 1) * kernel.product_columns + kernel.lanes);  // a vector is written at a time
     again_scores = Buffer<float>((kernel.product_columns + 1) * kernel.panel_rows);
-    bounds = Buffer<double>(plan.groups + plan.replicates);
+    bounds = Buffer<double>(plan.groups + 2 * plan.replicates);
     workspace.narrow_tile = narrow_tile.get();
     workspace.row_factor = narrow_rows.get();
     workspace.row_norm = narrow_rows.get() + plan.tile_rows;
@@ -86,6 +86,7 @@ Worker::Worker(const Plan& plan, const Kernel& kernel)
     workspace.again_scores = again_scores.get();
     workspace.group_bounds = bounds.get();
     workspace.weighted_bounds = bounds.get() + plan.groups;
+    workspace.weight_sums = workspace.weighted_bounds + plan.replicates;
   }
   workspace.tally = &tally;
   const int64_t slot = static_cast<int64_t>(plan.slots) * plan.tile_rows;
