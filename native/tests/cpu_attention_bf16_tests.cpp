@@ -152,6 +152,32 @@ CLIPENGINE_TEST(shared_keys_serve_the_queries_of_all_sequences) {
   }
 }
 
+// What no sequence may see may be anything, infinities and NaN too: nothing times them is not nothing.
+CLIPENGINE_TEST(hidden_shared_keys_may_be_anything) {
+  const int64_t heads = 2, batch = 3, queries = 29, width = 64, all = heads * width;
+  for (const Kernels* kernels : bf16_attentions()) {
+    for (bool bf16 : {false, true}) {
+      const OwnedPass run = bf16_pass(*kernels, bf16);
+      for (int64_t keys : {2, 16, 17, 18, 32, 38, 50, 64, 130}) {
+        for (int64_t visible : {keys - 1, keys / 2}) {
+          const std::vector<int32_t> lengths = {static_cast<int32_t>(visible), static_cast<int32_t>(visible / 2), 1};
+          Guarded query(random_values(batch * queries * all, 1, 2.0f)), key(random_values(keys * all, 2, 2.0f)), value(random_values(keys * all, 3)), before(batch * queries * all), after(batch * queries * all);
+          clipengine_cpu_attention call{query.data(), key.data(), value.data(), nullptr, before.data(), all, all, all, batch, queries, keys, all, heads, 0, 0, lengths.data(), 1, 0, 0};
+          CHECK_EQUAL(clipengine_cpu_attend(run.get(), &call), CLIPENGINE_OK);
+          for (int64_t i = visible * all; i < keys * all; ++i) {
+            key.data()[i] = i % 3 == 0 ? -INFINITY : INFINITY;
+            value.data()[i] = i % 2 == 0 ? INFINITY : std::nanf("");
+          }
+          call.output = after.data();
+          CHECK_EQUAL(clipengine_cpu_attend(run.get(), &call), CLIPENGINE_OK);
+          CHECK(after.same_bits(before));
+          for (int64_t i = 0; i < after.size(); ++i) CHECK(std::isfinite(after[i]));
+        }
+      }
+    }
+  }
+}
+
 CLIPENGINE_TEST(hidden_keys_are_not_attended_to_in_bf16) {
   const int64_t tokens = 40, width = 32, batch = 2;
   auto x = random_values(batch * tokens * 3 * width, 1);

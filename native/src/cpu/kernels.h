@@ -208,7 +208,8 @@ inline int64_t attention_scratch_floats(const Kernels& kernels, int64_t keys, in
        + rows * round_up(keys, 2 * kernels.panel_columns)  // its scores
        + 2 * rows * kernels.panel_columns  // tiles of the output
        + rows * kLine                      // row sums
-       + kMostLoneKeys * (round_up(width, 2 * kLine) + kLine);  // keys that are in no panel, and their scores
+       + kMostLoneKeys * (round_up(width, 2 * kLine) + kLine)  // keys that are in no panel, and their scores
+       + (kernels.matrix_tiles ? round_up(width, kernels.panel_columns) * kLine : 0);  // the last values, without hidden ones
 }
 
 }  // namespace clipengine::cpu

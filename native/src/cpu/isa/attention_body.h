@@ -306,6 +306,7 @@ struct AttentionTile {
   int64_t words;
   const uint32_t* tail;     // behind them: words of all rows side by side, kLine from one to the next
   int64_t tail_words;
+  uint32_t* tail_panel;     // what the tail is multiplied by; null: the panel goes on
   uint32_t* b;
   int64_t b_step;           // words to the next panel, where its first half is multiplied too
   float* c;
@@ -378,6 +379,7 @@ static void attention_tile_of(const AttentionTile& call) {
   }
 #pragma GCC unroll 1
   for (int64_t w = 0; w < words; ++w) step(a + w, Count<kLine>());
+  if (call.tail_panel != nullptr) b = call.tail_panel;
 #pragma GCC unroll 1
   for (int64_t w = 0; w < call.tail_words; ++w) step(call.tail + w * kLine, Count<1>());
 #pragma GCC unroll 16
@@ -397,6 +399,9 @@ static inline void attention_tile_of_height(int64_t height, const AttentionTile&
   switch (height) { CLIPENGINE_FOR_TILE_HEIGHTS(CLIPENGINE_TILE) }
 #undef CLIPENGINE_TILE
 }
+
+// Three halves of a panel are multiplied for half of the rows at a time (attention_tile).
+static_assert(kTileRows % 2 == 0 && kPanelVectors % 2 == 0);
 
 template <class Dot, bool pairs>
 static inline void attention_tile(int64_t height, int64_t columns, const AttentionTile& call) {
@@ -521,6 +526,9 @@ static inline void attend_tiles(const AttentionHead& call, float* keys, int64_t 
   float* lone = inverse + kTileRows * kLine;
   float* lone_rows = lone + lone_count * kLine;
   take_lone_keys<pairs>(call, lone_count, padded_width, lone_rows);
+  // Whole vectors of its rows are read, also of a tile that has fewer.
+  for (int64_t i = 0; i < lone_count * kLine; i += kWidth) store(lone + i, spread(0.0f));
+  uint32_t tail_panel[kMostLoneKeys / 2 * kPanelColumns];
 
   RowsAhead rows(call);
   const int64_t tiles = divide_up(call.queries, kTileRows);
@@ -563,12 +571,27 @@ static inline void attend_tiles(const AttentionHead& call, float* keys, int64_t 
     product.words = divide_up(seen, kPerWord);
     product.tail = words_at(lone);
     product.tail_words = divide_up(lone_count, kPerWord);
+    // Shared values hold hidden ones too. Where one of them is the other half of the last visible value's pair, that pair is multiplied with a
+    // copy in which it is cleared: its exponential is zero, but zero times infinity is not.
+    const bool hidden_half = pairs && call.shared && (seen + lone_count) % 2 != 0 && seen + lone_count < call.keys;
+    if (hidden_half && lone_count == 0) {
+      --product.words;
+      const uint32_t* last = words_at(scores) + product.words / kLine * height * kLine + product.words % kLine;
+      for (int64_t r = 0; r < height; ++r) __builtin_memcpy(lone + r, last + r * kLine, sizeof *lone);
+      product.tail_words = 1;
+    }
     product.scales = inverse;
     for (int64_t at = 0; at < call.width; at += kPanelColumns) {
       const int64_t left = call.width - at, columns = used_columns(left);
       float* output = call.output + first * call.output_stride + at;
       const bool whole = left >= columns;
       product.b = reinterpret_cast<uint32_t*>(values + at * value_words);
+      if (hidden_half) {
+        const int64_t words = product.tail_words * kPanelColumns;
+        __builtin_memcpy(tail_panel, product.b + product.words * kPanelColumns, static_cast<size_t>(words) * sizeof *tail_panel);
+        for (int64_t i = words - kPanelColumns; i < words; ++i) tail_panel[i] &= 0xffff;
+        product.tail_panel = tail_panel;
+      }
       product.c = whole ? output : sums;
       product.row_step = whole ? call.output_stride : kPanelColumns;
       product.line_step = kLine;
