@@ -41,8 +41,11 @@ enum {
  * two rows, and a score that the bound leaves open is multiplied again in fp32, in the order of CLIPENGINE_SWEEP_IN_FLOAT32. Best
  * columns, their scores, argmax counts and ties are therefore those of fp32, bit for bit; whatever is divided by a segment's sum
  * (probabilities, margins, their sums) lies within a bound of fp32's, which is reported.
- *   BFLOAT16  pairs, VDPBF16PS, TDPBF16PS or BFMMLA: rounding of at most 2^-9 of each feature; none at all of features that are stored so,
- *             which with VDPBF16PS have fp32's scores, bit for bit: bounds are zero
+ *   BFLOAT16  pairs, VDPBF16PS, TDPBF16PS or BFMMLA: rounding of at most 2^-8 of each feature; none at all of features that are stored so,
+ *             which with VDPBF16PS have fp32's scores, bit for bit: bounds are zero and nothing is multiplied again. Except where a feature is
+ *             below 2^-50 and not zero (in a row: for that row; in a prompt: for every row), where a row's largest feature is outside 2^-30 to
+ *             2^30 (all of its scores are multiplied again; its bounds are zero), and where the processor's VDPBF16PS was tried and found to
+ *             add otherwise than fp32 does
  *   INT16     pairs, VPDPWSSD, one factor a row: rounding of at most sqrt(width) * 1.1e-5 of a row's norm
  *   INT8      quads, VPDPBUSD, TDPBSUD, SDOT or SMMLA, one factor a row: rounding of at most sqrt(width) * 0.004 of a row's largest feature */
 enum {
@@ -97,8 +100,8 @@ typedef struct {
   clipengine_sweep_total* weighted_sums; /* [replicate_count, prompt_count], added to: sum of weight * p over all rows */
   /* Of fewer bits than fp32, all against the same in fp32 and all zero there. */
   float* bounds;                           /* [row_count] on each probability and margin of the row */
-  clipengine_sweep_total* sum_bounds;      /* [group_count], added to: on each sum of the group */
-  clipengine_sweep_total* weighted_bounds; /* [replicate_count], added to: on each weighted sum */
+  clipengine_sweep_total* sum_bounds;      /* [group_count], added to: on each sum of the group; more than its rows' bounds, since sums are rounded */
+  clipengine_sweep_total* weighted_bounds; /* [replicate_count], added to: on each weighted sum; the same */
   int64_t failed_row; /* out: the row that was refused with CLIPENGINE_BAD_INPUT, or -1 */
   int64_t open_scores; /* out: scores that were multiplied again in fp32 */
   float bound;         /* out: the largest of bounds */

@@ -8,8 +8,6 @@ inline Vector score_bound(const Plan& plan, const Workspace& workspace, int lane
   return select(greater(norm, zero), bound, zero);
 }
 
-constexpr int kBlockProducts = kBlockColumns / kProductColumns;
-
 // How far the probabilities of one segment may lie from those of fp32, for one panel. With every score within e bits of fp32's:
 //   odds        change by at most 2^2e, so no probability by more than (2^e - 1) / (2^e + 1)
 //   the best    are known, so only the rest of the sum, rho of it, changes: Z / Z' is in [1 - rho (1 - 2^-e), 1 + rho (2^e - 1)]

@@ -6,6 +6,7 @@
 
 constexpr int kPanelRows = 2 * kLanes;
 constexpr int kProductColumns = kSteps * kColumnStep;
+constexpr int kBlockProducts = kBlockColumns / kProductColumns;
 constexpr int kFetchFeatures = 8;  // features between two fetches of prompts that are wanted next
 
 // 2^x for x <= 126; 0 below -126. Relative error at most 1.5e-7 (about 1 unit in the last place): the polynomial is a minimax fit

@@ -10,7 +10,14 @@
 //
 // The last but one covers the rounding of chains of sums, n of them: fp32's, and where these are bf16 those too. A chain rounds each of its sums by 2^-24,
 // and the sum of the first k products is at most |x_k| |y_k|, the norms of the first k features. With chain(x)^2 = |x_1|^2 + |x_2|^2 + ..., all of
-// them together are at most 2^-24 chain(x) chain(y) (Cauchy and Schwarz; half of width 2^-24 |x| |y| where features are alike). VDPBF16PS rounds as often;
+// them together are at most 2^-24 chain(x) chain(y) (Cauchy and Schwarz; half of width 2^-24 |x| |y| where features are alike), but for three factors that
+// kChainSlack pays for, of up to 65,536 features:
+//
+//   (1 + 2^-24)^65536 <= 1.0039       a sum has itself been rounded before (BFMMLA: (1 + 2^-23)^32768, the same)
+//   (1 + (1 + 2^-8)^2) / 2 <= 1.0040  of bf16's two chains, the second is of x' and y', whose features may be larger by 2^-8
+//   1.0040                            chain(x) is itself added up in fp32, by two chains of 65,536 sums whose roundings the root halves
+//
+// Together 1.0119, where rows and prompts have 1.01 each, 1.0201: one of them would not do. VDPBF16PS rounds as often;
 // TDPBF16PS rounds a sum every 32 features and a product at most 17 times before, and BFMMLA, which rounds to odd (by less than 2^-23), a sum every two
 // features and a product once before. 2^-18 is room for those, for the rounding of the factors and of the comparison. floor is what flushing subnormals
 // takes, and the rounding of the bias. A kernel's prompts share the largest of their norms among those of one product.
@@ -18,11 +25,8 @@
 // Where no feature of a row or of any prompt loses anything in bf16, and the kernel adds products as fp32 does, a row's scores are those of fp32 and its
 // bounds are zero: nothing is looked for. (Sums of such products are multiples of 2^-114 where no feature is below 2^-50, so none is ever flushed.)
 
-constexpr float kSmallest = 0x1p-30f, kLargest = 0x1p30f;  // a row's largest feature; beyond, squares might be flushed
 constexpr float kNormSlack = 1.004f;  // a sum of up to 65,536 squares in fp32, its root
-constexpr float kNormFloor = 0x1p-55f;  // root of 65,536 squares below 2^-126
-// The same for sums of 65,536 such sums. Rounding features to bf16 adds as much as 2^-9 of them.
-constexpr float kChainSlack = 1.01f, kChainFloor = 0x1p-47f;
+constexpr float kChainFloor = 0x1p-47f;  // as kNormFloor, of sums of 65,536 such sums
 
 // A sum is multiplied with its row's factor and with its column's.
 struct RowScales {
@@ -49,7 +53,7 @@ inline void narrow_rows(const Plan& plan, const Workspace& workspace, int vector
   const int row = vector * kLanes;
   const float* source = workspace.tile + (vector / 2) * width * kPanelRows + (vector % 2) * kLanes;
   uint32_t* destination = workspace.narrow_tile + (vector / 2) * plan.words * kPanelRows + (vector % 2) * kLanes * kWordsTogether;
-  const Vector zero = spread(0.0f), smallest = spread(kSmallest), greatest = spread(kLargest);
+  const Vector zero = spread(0.0f), smallest = spread(kNarrowSmallest), greatest = spread(kNarrowLargest);
   Vector squares = zero, chain = zero;
   Words magnitude = Words{};
   for (int64_t k = 0; k < width; ++k) {

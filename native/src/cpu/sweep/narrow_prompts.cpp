@@ -10,8 +10,9 @@ namespace clipengine::sweep {
 
 namespace {
 
-// Between these nothing that a bound is made of leaves fp32's range; what does not lie there is multiplied in fp32.
-constexpr double kNarrowSmallest = 0x1p-30, kNarrowLargest = 0x1p30, kNarrowScale = 0x1p40;
+// The same for a scale as kNarrowLargest for features.
+constexpr double kNarrowScale = 0x1p40;
+// Every slack is made for widths up to this.
 constexpr int64_t kNarrowWidth = 65536;
 
 }  // namespace
@@ -90,10 +91,10 @@ void narrow_prompts(clipengine_sweep& sweep) {
       sweep.column_factor.get()[padded] = plan.precision == CLIPENGINE_SWEEP_IN_BFLOAT16 ? plan.scale : factor * plan.scale;
       // A row's bytes are more by 128 than they should be.
       if (elements == 4 && sweep.kernel->narrow.unsigned_rows) sweep.column_offset.get()[padded] = static_cast<int32_t>(-128 * sum);
-      const double norm = std::sqrt(squares), error = std::sqrt(lost) + 0x1p-55;
+      const double norm = std::sqrt(squares), error = std::sqrt(lost) + kNormFloor;
       row_error[group] = std::max(row_error[group], static_cast<float>(scale * (norm + error) * 1.001));
       row_norm[group] = std::max(row_norm[group], static_cast<float>(scale * (error + 0x1p-18 * norm) * 1.001));
-      row_chain[group] = std::max(row_chain[group], static_cast<float>(scale * chains * 0x1p-24 * std::sqrt(chain) * 1.01));
+      row_chain[group] = std::max(row_chain[group], static_cast<float>(scale * chains * 0x1p-24 * std::sqrt(chain) * kChainSlack));
     }
   }
   float *segment_error = sweep.segment_errors.get(), *segment_norm = segment_error + plan.segments, *segment_chain = segment_norm + plan.segments;

@@ -5,10 +5,10 @@
 
 namespace clipengine::sweep {
 
-// Whether fewer bits are of use, and what a bound is made of stays in range. Prompts stand in sweep.packed, row after row.
+// Whether fewer bits are of use, and what a bound is made of stays in range.
 bool can_narrow(const clipengine_sweep_plan& source, const Kernel& kernel, const Plan& plan);
 
-// Prompts in fewer bits, as pack_prompts has them; and the norms of what that took from them.
+// Prompts in fewer bits, and the norms of what that took from them. pack_prompts has left them in sweep.packed, row after row.
 void narrow_prompts(clipengine_sweep& sweep);
 
 }  // namespace clipengine::sweep

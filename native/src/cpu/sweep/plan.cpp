@@ -73,24 +73,21 @@ void lay_out(clipengine_sweep& sweep) {
   sweep.packed = Buffer<float>(packed);
 }
 
-// Interleaves the prompts of every product: [width][columns]. Columns that pad a block are zero.
+// Interleaves the prompts of every product: [width][columns]. Columns that pad a block are zero. Where there are few, or in fewer bits, row after row.
 void pack_prompts(clipengine_sweep& sweep, const clipengine_sweep_plan& source, int64_t& failed_prompt) {
   const Plan& plan = sweep.plan;
+  const bool in_rows = plan.few || plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32;
   double largest_norm = 0;
   for (const Block& block : sweep.blocks) {
-    float* packed = sweep.packed.get() + block.packed;
     for (int32_t first = 0; first < block.padded; first += sweep.kernel->product_columns) {
       const int32_t columns = std::min(sweep.kernel->product_columns, block.padded - first);
       for (int32_t j = 0; j < columns && first + j < block.columns; ++j) {
         const int64_t prompt = block.column + first + j;
+        float* packed = sweep.packed.get() + (in_rows ? prompt * plan.exact_stride : block.packed + first * plan.width + j);
         double norm = 0;
         for (int64_t k = 0; k < plan.width; ++k) {
           const float value = static_cast<float>(read_feature(source.prompts, source.prompt_type, prompt * plan.width + k));
-          if (plan.few || plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32) {
-            sweep.packed.get()[prompt * plan.exact_stride + k] = value;
-          } else {
-            packed[k * columns + j] = value;
-          }
+          packed[in_rows ? k : k * columns] = value;
           norm += std::abs(static_cast<double>(value));
         }
         if (!std::isfinite(norm) || norm == 0) {
@@ -99,7 +96,6 @@ void pack_prompts(clipengine_sweep& sweep, const clipengine_sweep_plan& source, 
         }
         largest_norm = std::max(largest_norm, norm);
       }
-      packed += columns * plan.width;
     }
   }
   // |score| <= scale * sum |image| |prompt| + |bias|; half of fp32's range leaves room for differences of two scores.
@@ -161,8 +157,11 @@ clipengine_sweep* create(const clipengine_sweep_plan& source, const Kernel& kern
   plan.segment_starts = sweep->starts.data();
   plan.blocks = sweep->blocks.data();
   plan.block_count = static_cast<int64_t>(sweep->blocks.size());
-  plan.packed = sweep->packed.get();
-  if (plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32) narrow_prompts(*sweep);
+  if (plan.precision != CLIPENGINE_SWEEP_IN_FLOAT32) {
+    narrow_prompts(*sweep);
+  } else {
+    plan.packed = sweep->packed.get();
+  }
   return sweep.release();
 }
 

@@ -17,6 +17,14 @@ constexpr int kBlockColumns = 240;
 // No sum of 16-bit products can leave 32 bits where the norms of both rows stay below this: its square is below 2^31.
 constexpr float kInt16Norm = 46330.0f;
 
+// In fewer bits. Between these, a row's or prompt's largest feature leaves nothing that a bound is made of outside fp32's range; what does not lie there is
+// multiplied in fp32.
+constexpr float kNarrowSmallest = 0x1p-30f, kNarrowLargest = 0x1p30f;
+// Added to norms: the root of 65,536 squares below 2^-126, which are flushed.
+constexpr float kNormFloor = 0x1p-55f;
+// Times chain of rows, and times that of prompts: narrow.h says what for.
+constexpr float kChainSlack = 1.01f;
+
 // Smaller features than this, other than zero, can leave sums that one way of adding flushes and another does not.
 constexpr float kSmallestExact = 0x1p-50f;
 
@@ -45,7 +53,7 @@ struct Plan {
   const int64_t* segment_starts;  // [segments + 1]
   const Block* blocks;
   int64_t block_count;
-  const float* packed;  // for each block: [columns / product_columns][width][product_columns], the last one narrower
+  const float* packed;  // null in fewer bits; for each block: [columns / product_columns][width][product_columns], the last one narrower
   int64_t value_columns;
   int32_t slots;      // statistics kept a row: segments of a block, or pieces of a segment
   int32_t tile_rows;  // rows that are packed and scored together; a multiple of panel_rows
@@ -61,7 +69,7 @@ struct Plan {
   bool keeps;           // and for something that needs them after their segment's sum is known
   bool totals_only;     // and for nothing but argmax counts and sums of a softmax
 
-  // Products in fewer bits; `packed` is empty then. See narrow.h.
+  // Products in fewer bits. See narrow.h.
   int32_t precision;              // CLIPENGINE_SWEEP_IN_*
   int64_t padded_columns;         // of all blocks
   int64_t products;               // of all blocks

@@ -86,7 +86,7 @@ inline void product(const typename Dot::Word* panel, const typename Dot::Word* p
 
 // Where product left the largest scores of one panel, product after product of a block.
 inline float* largest_scores(const Workspace& workspace, int panel) {
-  return workspace.largest + static_cast<int64_t>(panel) * (kBlockColumns / kProductColumns) * kPanelRows;
+  return workspace.largest + static_cast<int64_t>(panel) * kBlockProducts * kPanelRows;
 }
 
 // Scores one block from its packed rows and prompts; scales_at(column, panel) are those of a product. next_block is the one whose scores come
