@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "check.h"
-#include "cpu/sweep/sweep.h"
+#include "cpu/sweep/reference.h"
 
 namespace sweep_cases {
 

@@ -15,7 +15,7 @@
 
 #include "check.h"
 #include "core/thread_pool.h"
-#include "cpu/sweep/sweep.h"
+#include "cpu/sweep/kernels.h"
 #include "platform.h"
 #include "sweep_cases.h"
 

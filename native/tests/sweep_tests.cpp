@@ -12,7 +12,8 @@
 #include "check.h"
 #include "core/status.h"
 #include "core/thread_pool.h"
-#include "cpu/sweep/sweep.h"
+#include "cpu/sweep/kernels.h"
+#include "cpu/sweep/totals.h"
 #include "platform.h"
 #include "sweep_cases.h"
 

@@ -1,6 +1,7 @@
 // The sweep with everything it needs in one translation unit: the mutation gate compiles one file against mutated kernels.
 #include "cuda/emulator/emulated_device.cpp"
 #include "core/status.cpp"
+#include "cpu/sweep/features.cpp"
 #include "cpu/sweep/reference.cpp"
 #include "cuda/cublaslt.cpp"
 #include "cuda/emulator/guarded_memory.cpp"

@@ -1,17 +1,12 @@
 // What a probe sweep refuses, and what it says then.
 #pragma once
 
-#include <cstdint>
-
 #include "cpu/sweep/kernel.h"
 
 namespace clipengine::sweep {
 
 // Throws Error(INVALID_ARGUMENT) with this message where the condition does not hold.
 void require(bool condition, const char* message);
-
-// Bytes of one feature; throws Error(INVALID_ARGUMENT) where there is no such type.
-int64_t element_size(int32_t type);
 
 // What is wrong with a row or prompt, as in "row 7 ...".
 const char* describe(Refusal refusal);

@@ -1,6 +1,6 @@
-// Which kernel a probe sweep takes.
+#include "cpu/sweep/kernels.h"
+
 #include "cpu/isa.h"
-#include "cpu/sweep/sweep.h"
 
 namespace clipengine::sweep {
 

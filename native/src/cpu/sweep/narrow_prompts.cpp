@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "core/half.h"
-#include "cpu/sweep/sweep.h"
+#include "cpu/sweep/features.h"
 
 namespace clipengine::sweep {
 

@@ -1,4 +1,6 @@
 // How a probe sweep is planned: columns in blocks, rows in tiles, prompts packed for the kernel.
+#include "cpu/sweep/plan.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -7,8 +9,8 @@
 
 #include "core/status.h"
 #include "cpu/isa.h"
-#include "cpu/sweep/sweep.h"
 #include "cpu/sweep/checks.h"
+#include "cpu/sweep/features.h"
 #include "cpu/sweep/narrow_prompts.h"
 
 namespace clipengine::sweep {

@@ -1,5 +1,5 @@
 // How a probe sweep is cut up: what plan.cpp makes and kernels read.
-// Plain data only: a function here would be compiled with AVX-512 in one file and linked into another.
+// Data and declarations only: a function's body here would be compiled with AVX-512 in one file and linked into another.
 #pragma once
 
 #include <cstdint>
@@ -92,5 +92,10 @@ struct Plan {
   // cpu/kernels.h, Kernels::multiply_tiles; null where products are not on tile registers.
   void (*multiply_tiles)(bool bytes, const uint32_t* left, const uint32_t* right, int64_t words, int64_t left_rows, uint32_t* sums);
 };
+
+struct Kernel;
+
+// As clipengine_sweep_create, with the kernel given: tests run every kernel that the processor has.
+clipengine_sweep* create(const clipengine_sweep_plan& plan, const Kernel& kernel, int64_t& failed_prompt);
 
 }  // namespace clipengine::sweep

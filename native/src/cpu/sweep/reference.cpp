@@ -1,42 +1,14 @@
 // The probe sweep's plain twin: what the header says, in double precision, as it would be written on a blackboard.
+#include "cpu/sweep/reference.h"
+
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 #include <vector>
 
-#include "cpu/sweep/sweep.h"
+#include "cpu/sweep/features.h"
 
 namespace clipengine::sweep {
-
-double read_feature(const void* features, int32_t type, int64_t index) {
-  const uint8_t* bytes = static_cast<const uint8_t*>(features);
-  switch (type) {
-    case CLIPENGINE_SWEEP_FLOAT64: {
-      double value;
-      std::memcpy(&value, bytes + index * 8, sizeof value);
-      return value;
-    }
-    case CLIPENGINE_SWEEP_FLOAT32: {
-      float value;
-      std::memcpy(&value, bytes + index * 4, sizeof value);
-      return value;
-    }
-    default: break;
-  }
-  uint16_t half;
-  std::memcpy(&half, bytes + index * 2, sizeof half);
-  if (type == CLIPENGINE_SWEEP_BFLOAT16) {
-    const uint32_t word = static_cast<uint32_t>(half) << 16;
-    float value;
-    std::memcpy(&value, &word, sizeof value);
-    return value;
-  }
-  const int exponent = half >> 10 & 31, fraction = half & 1023;
-  const double sign = (half & 0x8000) != 0 ? -1 : 1;
-  if (exponent == 31) return fraction != 0 ? std::nan("") : sign * HUGE_VAL;
-  return sign * (exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25));
-}
 
 void reference(const clipengine_sweep_plan& plan, const clipengine_sweep_batch& batch, double* sums, double* weighted_sums) {
   std::vector<double> score(static_cast<size_t>(plan.prompt_count)), probability(score.size());

@@ -1,5 +1,4 @@
-#include "cpu/sweep/sweep.h"
-
+// The probe sweep: clipengine_sweep.h.
 #include <algorithm>
 #include <atomic>
 #include <limits>
@@ -9,7 +8,9 @@
 #include "core/status.h"
 #include "core/thread_pool.h"
 #include "cpu/sweep/checks.h"
+#include "cpu/sweep/features.h"
 #include "cpu/sweep/handle.h"
+#include "cpu/sweep/kernels.h"
 #include "cpu/sweep/totals.h"
 
 using namespace clipengine;

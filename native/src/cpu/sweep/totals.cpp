@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "cpu/sweep/sweep.h"
 #include "cpu/sweep/checks.h"
 
 namespace clipengine::sweep {

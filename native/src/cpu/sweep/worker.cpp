@@ -11,7 +11,6 @@
 #include <string>
 
 #include "core/status.h"
-#include "cpu/sweep/sweep.h"
 #include "cpu/sweep/checks.h"
 
 namespace clipengine::sweep {
