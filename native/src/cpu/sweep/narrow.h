@@ -13,11 +13,11 @@
 // them together are at most 2^-24 chain(x) chain(y) (Cauchy and Schwarz; half of width 2^-24 |x| |y| where features are alike), but for three factors that
 // kChainSlack pays for, of up to 65,536 features:
 //
-//   (1 + 2^-24)^65536 <= 1.0039       a sum has itself been rounded before (BFMMLA: (1 + 2^-23)^32768, the same)
+//   (1 + 2^-24)^65536 <= 1.0040       a sum has itself been rounded before (BFMMLA: (1 + 2^-23)^32768, the same)
 //   (1 + (1 + 2^-8)^2) / 2 <= 1.0040  of bf16's two chains, the second is of x' and y', whose features may be larger by 2^-8
 //   1.0040                            chain(x) is itself added up in fp32, by two chains of 65,536 sums whose roundings the root halves
 //
-// Together 1.0119, where rows and prompts have 1.01 each, 1.0201: one of them would not do. VDPBF16PS rounds as often;
+// Together 1.0121, where rows and prompts have 1.01 each, 1.0201: one of them would not do. VDPBF16PS rounds as often;
 // TDPBF16PS rounds a sum every 32 features and a product at most 17 times before, and BFMMLA, which rounds to odd (by less than 2^-23), a sum every two
 // features and a product once before. 2^-18 is room for those, for the rounding of the factors and of the comparison. floor is what flushing subnormals
 // takes, and the rounding of the bias. A kernel's prompts share the largest of their norms among those of one product.
