@@ -27,6 +27,34 @@ CLIPENGINE_TEST(activations_equal_their_formulas) {
   }
 }
 
+// What math_body.h says of GELU: from a table where a vector holds one (AVX-512), else as a quotient.
+CLIPENGINE_TEST(gelu_is_accurate_relative_to_its_operand_and_bounded_below) {
+  std::vector<float> x;
+  for (float value = 1e-30f; value < 1e-3f; value *= 1.07f) x.insert(x.end(), {value, -value});
+  for (float value = -12.0f; value <= 12.0f; value += 0.000173f) x.push_back(value);
+  for (float value = 5.2f; value <= 5.6f; value = std::nextafter(value, 6.0f) + 1e-6f) x.insert(x.end(), {value, -value});
+  for (float value : {0.0f, -0.0f, 20.0f, -20.0f, 1000.0f, -1000.0f, 1e30f, -1e30f, HUGE_VALF, -HUGE_VALF, std::nanf("")}) x.push_back(value);
+  for (int32_t isa : tested_isas()) {
+    // No other set has tiles of fourteen rows.
+    const bool table = kernels_of(isa).tile_rows == 14;
+    const OwnedPass run = pass(isa);
+    Guarded input(x), output(static_cast<int64_t>(x.size()));
+    CHECK_EQUAL(clipengine_cpu_activate(run.get(), input.data(), input.size(), static_cast<int32_t>(Activation::Gelu), output.data()), CLIPENGINE_OK);
+    for (int64_t i = 0; i < output.size(); ++i) {
+      const float at = input[i];
+      if (std::isnan(at)) {
+        CHECK(std::isnan(output[i]));
+      } else if (std::isinf(at)) {
+        if (at > 0) CHECK_EQUAL(output[i], at);
+        if (at < 0) CHECK(std::abs(output[i]) <= (table ? 2.5e-7 : 1.1e-6));
+      } else {
+        const double magnitude = std::abs(static_cast<double>(at)), bound = table ? std::min(1.3e-7 * magnitude, 2.5e-7) : at < 0 ? std::min(3e-7 * magnitude, 1.1e-6) : 3e-7 * magnitude;
+        CHECK_NEAR(output[i], reference::activated(at, Activation::Gelu), bound);
+      }
+    }
+  }
+}
+
 // Near 0 tanh is x, and a bound beside 1 would let anything pass.
 CLIPENGINE_TEST(tanh_is_accurate_relative_to_itself_and_never_beyond_one) {
   std::vector<float> x;
@@ -275,6 +303,55 @@ static void check_the_fused_block(int64_t width, int64_t heads) {
 CLIPENGINE_TEST(the_fused_block_has_the_bits_of_its_parts) {
   check_the_fused_block(48, 3);
   check_the_fused_block(192, 3);
+}
+
+// In int8 many rows go through the MLP in bands, a thread each, and few rows together, all threads in each product; at four threads nine
+// images do the one and eight the other. Borders of bands cut images, and the second product's depth takes two blocks.
+CLIPENGINE_TEST(an_int8_block_has_the_same_bits_for_one_image_and_for_many) {
+  const int64_t width = 32, hidden = 4160, tokens = 50, batch = 9, image = tokens * width;
+  const auto n = random_values(width, 1), inb = random_values(3 * width, 2), eb = random_values(hidden, 3);
+  const OwnedWeight norm = values(n), in_bias = values(inb), expand_bias = values(eb);
+  const auto x = random_values(batch * image, 4);
+  for (int32_t isa : tested_isas()) {
+    const auto int8 = [&](int64_t columns, int64_t depth, uint32_t seed) { return matrix(random_values(columns * depth, seed, 0.3f), columns, depth, isa, CLIPENGINE_INT8); };
+    const OwnedWeight in = int8(3 * width, width, 5), out = int8(width, width, 6), expand = int8(hidden, width, 7), contract = int8(width, hidden, 8);
+    const OwnedPass run = pass(isa, CLIPENGINE_INT8);
+    Guarded input(x), alone(batch * image);
+    clipengine_cpu_block block{};
+    block.norm1_weight = block.norm1_bias = block.norm2_weight = block.norm2_bias = norm.get();
+    block.in_weight = in.get();
+    block.in_bias = in_bias.get();
+    block.out_weight = out.get();
+    block.out_bias = norm.get();
+    block.expand_weight = expand.get();
+    block.expand_bias = expand_bias.get();
+    block.contract_weight = contract.get();
+    block.contract_bias = block.scale2 = norm.get();
+    block.tokens = tokens;
+    block.width = width;
+    block.heads = 1;
+    block.activation = static_cast<int32_t>(Activation::Gelu);
+    block.epsilon = 1e-5f;
+    clipengine::ThreadPool::instance().resize(1);
+    block.batch = 1;
+    for (int64_t i = 0; i < batch; ++i) {
+      block.input = input.data() + i * image;
+      block.output = alone.data() + i * image;
+      CHECK_EQUAL(clipengine_cpu_transformer_block(run.get(), &block), CLIPENGINE_OK);
+    }
+    block.input = input.data();
+    for (int threads : {1, 4}) {
+      clipengine::ThreadPool::instance().resize(threads);
+      for (int64_t count : {batch, batch - 1}) {
+        Guarded together(count * image);
+        block.batch = count;
+        block.output = together.data();
+        CHECK_EQUAL(clipengine_cpu_transformer_block(run.get(), &block), CLIPENGINE_OK);
+        CHECK_EQUAL(std::memcmp(together.data(), alone.data(), static_cast<size_t>(count * image) * sizeof(float)), 0);
+      }
+    }
+  }
+  clipengine::ThreadPool::instance().resize(0);
 }
 
 CLIPENGINE_TEST(convolution_equals_its_twin) {
