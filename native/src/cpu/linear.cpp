@@ -15,8 +15,11 @@ constexpr int64_t kChunkBytes = 640 << 10;
 constexpr int64_t kWaitingPanels = 12;
 // Multiply-adds that are worth a chunk of their own.
 constexpr int64_t kWorthSharing = 1 << 20;
-// Rows for which it is worth taking the weights of an MLP past them: two tiles of AVX-512.
+// Rows for which it is worth taking the weights of an MLP past them, on any set; two of AVX-512's tiles. Bands of 28 to 208 rows are equally fast.
 constexpr int64_t kLeastBand = 28;
+// Bands of this size that each thread must have for rows to go in bands: the first ones are then twice as large, and what threads wait for each
+// other at the end is a small part. A transformer block hands over kBlockRows at most, so that from eight threads on all of them share each product instead.
+constexpr int64_t kBandsPerThread = 4;
 // Chunks of packing for each thread, so that one that is held up does not hold the others up.
 constexpr int64_t kChunksPerThread = 4;
 
@@ -183,6 +186,15 @@ Finish Mlp::finish_hidden(const TiledRows& hidden) const {
   return finish;
 }
 
+Finish Mlp::finish_hidden(float* hidden) const {
+  Finish finish{};
+  finish.bias = values_of(expand_bias);
+  finish.activation = activation;
+  finish.output = hidden;
+  finish.output_stride = expand->columns;
+  return finish;
+}
+
 Finish Mlp::finish_output(const float* residual, float* output) const {
   Finish finish{};
   finish.bias = values_of(contract_bias);
@@ -205,11 +217,9 @@ void run_together(Pass& pass, const Mlp& mlp, const float* input, int64_t rows, 
     hidden = allocate_rows(pass, rows, contract);
     multiply(pass, normed, expand, mlp.finish_hidden(hidden));
   } else {
-    Finish finish = mlp.finish_hidden(hidden);
-    finish.output = pass.arena.allocate_array<float>(rows * expand.columns);
-    finish.output_stride = expand.columns;
-    multiply(pass, normed, expand, finish);
-    hidden = pack(pass, finish.output, expand.columns, rows, contract);
+    float* between = pass.arena.allocate_array<float>(rows * expand.columns);
+    multiply(pass, normed, expand, mlp.finish_hidden(between));
+    hidden = pack(pass, between, expand.columns, rows, contract);
   }
   multiply(pass, hidden, contract, mlp.finish_output(residual, output));
 }
@@ -231,10 +241,7 @@ void run_bands(Pass& pass, const Mlp& mlp, const float* input, int64_t rows, con
     Own& own = owns[worker];
     const int64_t first = borders[band], here = borders[band + 1] - first;
     pack_own(own.expand, input + first * expand.depth, expand.depth, here, expand, mlp.norm);
-    Finish finish = mlp.finish_hidden({});
-    finish.output = own.hidden;
-    finish.output_stride = expand.columns;
-    multiply_own(own.expand, expand, finish);
+    multiply_own(own.expand, expand, mlp.finish_hidden(own.hidden));
     pack_own(own.contract, own.hidden, expand.columns, here, contract);
     multiply_own(own.contract, contract, mlp.finish_output(residual + first * contract.columns, output + first * contract.columns));
   }, threads);
@@ -245,7 +252,7 @@ void run_bands(Pass& pass, const Mlp& mlp, const float* input, int64_t rows, con
 void run_mlp(Pass& pass, const Mlp& mlp, const float* input, int64_t rows, const float* residual, float* output) {
   Scratch scratch(pass.arena);
   // Where the first product writes what the second reads, bands of rows gain nothing: each takes all weights past it.
-  if (!mlp.is_direct() && rows >= 4 * kLeastBand * ThreadPool::instance().size()) {
+  if (!mlp.is_direct() && rows >= kBandsPerThread * kLeastBand * ThreadPool::instance().size()) {
     run_bands(pass, mlp, input, rows, residual, output);
   } else {
     run_together(pass, mlp, input, rows, residual, output);

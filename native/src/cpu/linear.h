@@ -63,7 +63,8 @@ struct Mlp {
 
   // What the second product reads is written where it reads it; only bytes, whose scale a whole row decides, go through rows.
   bool is_direct() const { return contract->precision != Precision::Int8 && tile_rows_of(*expand->kernels, expand->precision) == tile_rows_of(*contract->kernels, contract->precision); }
-  Finish finish_hidden(const TiledRows& hidden) const;  // where is_direct()
+  Finish finish_hidden(const TiledRows& hidden) const;  // of the first product, where is_direct()
+  Finish finish_hidden(float* hidden) const;            // and else: rows one after another, as wide as expand
   Finish finish_output(const float* residual, float* output) const;
 };
 void run_mlp(Pass& pass, const Mlp& mlp, const float* input, int64_t rows, const float* residual, float* output);
