@@ -30,6 +30,12 @@ enum class Precision : int32_t {
 constexpr int64_t kLine = 16;  // words in a cache line
 constexpr int64_t kMatrixRows = 16;  // rows of a tile register
 
+// A number as a type: for code that is compiled once for each of several.
+template <int kValue>
+struct Constant {
+  static constexpr int value = kValue;
+};
+
 constexpr int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 constexpr int64_t divide_up(int64_t value, int64_t step) { return (value + step - 1) / step; }
 
@@ -96,15 +102,16 @@ struct Product {
   void* scratch;           // product_scratch_words words
 };
 
-// softmax(q k^T * scale + masks) v for one head of one sequence. Its keys and values are packed first (pack_attention): many
-// sequences of queries may look at the same ones.
+// softmax(q k^T * scale + masks) v for one head of one sequence. pack_attention comes first and writes panels; where shared, attention only
+// reads them, so that many calls on several threads may look at the same ones. Otherwise attention goes on packing: it may write panels too.
+// Either way key and value must stay valid until attention is done: the last keys may be read from there and not from panels.
 struct AttentionHead {
   const float* query;
   const float* key;
   const float* value;
   int64_t query_stride, key_stride, value_stride;  // floats from token to token
-  int64_t queries, keys, width;                    // keys: as many as are packed; width of one head
-  int64_t visible;            // keys that any query may see, at most keys
+  int64_t queries, keys, width;                    // width of one head. keys decides the size and the strides of panels: the same number for both calls
+  int64_t visible;            // keys that any query may see: of shared ones at most keys, else as many
   bool shared;                // whether other calls with other visible keys look at the same packed ones
   bool causal;                // query i sees keys 0 .. offset + i
   int64_t offset;

@@ -10,7 +10,7 @@
 namespace clipengine::cpu {
 namespace {
 
-// Chunks of attention for each thread, so that one that is held up does not hold the others up; a chunk's heads fetch each other's memory.
+// Chunks of attention for each thread, so that one that is held up does not hold the others up.
 constexpr int64_t kChunksPerThread = 24;
 
 }  // namespace
@@ -63,8 +63,10 @@ void attend(Pass& pass, const clipengine_cpu_attention& call) {
     for (int64_t i = heads * chunk / chunks; i < end; ++i) {
       const int64_t n = i / call.heads, h = i % call.heads;
       AttentionHead head = head_of(n, h, panels + (shared ? h : worker) * panel_floats, scratches + worker * floats);
-      if (i + 1 < end) {
-        const AttentionHead next = head_of((i + 1) / call.heads, (i + 1) % call.heads, nullptr, nullptr);
+      // What this thread computes next, and fetches meanwhile: behind its chunk, most likely the chunk after those that the others have now.
+      const int64_t likely = i + 1 < end ? i + 1 : heads * std::min<int64_t>(chunk + threads, chunks) / chunks;
+      if (likely < heads) {
+        const AttentionHead next = head_of(likely / call.heads, likely % call.heads, nullptr, nullptr);
         head.next_query = next.query;
         if (!shared) {
           head.next_key = next.key;

@@ -62,7 +62,7 @@ static void attention_bf16(const AttentionHead& call) {
     exponentials_of_scores<true>(call, first, height, seen, scores, inverse);
 
     multiply_panels(scores, height, values, value_panels, value_words, divide_up(seen, kPairLine), hides_values && divide_up(seen, kPairLine) == divide_up(call.visible, kPairLine) ? last_values : nullptr, kPanelBytes,
-                    [&](int64_t, int64_t i) { return sums + i / 2 * kMatrixRows * kPanelColumns + i % 2 * kHalfPanel; },
+                    [&](int64_t, int64_t i) { return sums + i / 2 * kMatrixRows * kPanelColumns + i % 2 * kHalfPanelColumns; },
                     [&](int64_t p, int64_t count) {
                       for (int64_t at = p * kPanelColumns; at < (p + count) * kPanelColumns && at < call.width; at += kWidth) {
                         const int64_t place = at - p * kPanelColumns;

@@ -8,7 +8,6 @@
 // An element of the sums is one chain over the depth, sixteen words a step, whatever stands beside it: a row gets the same bits in any batch.
 
 static_assert(kPanelColumns == 32, "a panel is two tile registers wide");
-constexpr int64_t kHalfPanel = 16;
 constexpr int64_t kRowBytes = 64, kPanelBytes = kPanelColumns * 4;
 
 // Memory that is wanted next: lines of it every step, in passing.
@@ -28,9 +27,9 @@ template <bool bytes>
 static inline void multiply_two_by_two(const uint32_t* a, int64_t a_step, const uint32_t* b, int64_t b_step, const uint32_t* panel, int64_t steps, uint32_t* c, uint32_t* d, bool accumulate, Ahead ahead) {
   if (accumulate) {
     load_tile<0>(c, kPanelBytes);
-    load_tile<1>(c + kHalfPanel, kPanelBytes);
+    load_tile<1>(c + kHalfPanelColumns, kPanelBytes);
     load_tile<2>(d, kPanelBytes);
-    load_tile<3>(d + kHalfPanel, kPanelBytes);
+    load_tile<3>(d + kHalfPanelColumns, kPanelBytes);
   } else {
     zero_tile<0>();
     zero_tile<1>();
@@ -41,7 +40,7 @@ static inline void multiply_two_by_two(const uint32_t* a, int64_t a_step, const 
     load_tile<4>(a, kRowBytes);
     load_tile<6>(panel, kPanelBytes);
     multiply_tiles<bytes, 0, 4, 6>();
-    load_tile<7>(panel + kHalfPanel, kPanelBytes);
+    load_tile<7>(panel + kHalfPanelColumns, kPanelBytes);
     multiply_tiles<bytes, 1, 4, 7>();
     load_tile<5>(b, kRowBytes);
     multiply_tiles<bytes, 2, 5, 6>();
@@ -52,9 +51,9 @@ static inline void multiply_two_by_two(const uint32_t* a, int64_t a_step, const 
     panel += kLine * kPanelColumns;
   }
   store_tile<0>(c, kPanelBytes);
-  store_tile<1>(c + kHalfPanel, kPanelBytes);
+  store_tile<1>(c + kHalfPanelColumns, kPanelBytes);
   store_tile<2>(d, kPanelBytes);
-  store_tile<3>(d + kHalfPanel, kPanelBytes);
+  store_tile<3>(d + kHalfPanelColumns, kPanelBytes);
 }
 
 // One tile of rows times two panels: again four chains, for batches of a few rows and for the tile that is left over. Without other, times
@@ -76,12 +75,12 @@ static inline void multiply_one(const uint32_t* a, int64_t a_step, const uint32_
     load_tile<4>(a, kRowBytes);
     load_tile<6>(panel, kPanelBytes);
     multiply_tiles<bytes, 0, 4, 6>();
-    load_tile<7>(panel + kHalfPanel, kPanelBytes);
+    load_tile<7>(panel + kHalfPanelColumns, kPanelBytes);
     multiply_tiles<bytes, 1, 4, 7>();
     if constexpr (two) {
       load_tile<6>(other, kPanelBytes);
       multiply_tiles<bytes, 2, 4, 6>();
-      load_tile<7>(other + kHalfPanel, kPanelBytes);
+      load_tile<7>(other + kHalfPanelColumns, kPanelBytes);
       multiply_tiles<bytes, 3, 4, 7>();
       other += kLine * kPanelColumns;
     }
@@ -138,7 +137,7 @@ static void product_on_tiles(const Product& call) {
       if (tiles % 2 != 0) {
         const int64_t t = tiles - 1;
         uint32_t *c = sums_of(t, p, 0), *d = sums_of(t, p + 1, 1);
-        uint32_t* const to[4] = {c, c + kHalfPanel, d, d + kHalfPanel};
+        uint32_t* const to[4] = {c, c + kHalfPanelColumns, d, d + kHalfPanelColumns};
         const Ahead none{static_cast<const char*>(call.panels), 0};
         if (together == 2) {
           multiply_one<bytes, true>(rows_of(t), height_of(t) * kLine, panel_of(p), panel_of(p + 1), steps, to, kPanelBytes, accumulate, pairs > 0 ? none : ahead_of(p + 2, 0, 1), pairs > 0 ? none : ahead_of(p + 3, 0, 1));
@@ -182,7 +181,7 @@ static void rows_by_panel(const uint32_t* left, const uint32_t* right, int64_t w
     load_tile<4>(left + w, row_bytes);
     load_tile<6>(right + w * kPanelColumns, kPanelBytes);
     multiply_rows<bytes, 0, 4, 6>();
-    load_tile<7>(right + w * kPanelColumns + kHalfPanel, kPanelBytes);
+    load_tile<7>(right + w * kPanelColumns + kHalfPanelColumns, kPanelBytes);
     multiply_rows<bytes, 1, 4, 7>();
     if constexpr (two) {
       load_tile<5>(left + kMatrixRows * words + w, row_bytes);
@@ -191,9 +190,9 @@ static void rows_by_panel(const uint32_t* left, const uint32_t* right, int64_t w
     }
   }
   store_tile<0>(sums, kPanelBytes);
-  store_tile<1>(sums + kHalfPanel, kPanelBytes);
+  store_tile<1>(sums + kHalfPanelColumns, kPanelBytes);
   if (two) store_tile<2>(sums + kMatrixRows * kPanelColumns, kPanelBytes);
-  if (two) store_tile<3>(sums + kMatrixRows * kPanelColumns + kHalfPanel, kPanelBytes);
+  if (two) store_tile<3>(sums + kMatrixRows * kPanelColumns + kHalfPanelColumns, kPanelBytes);
 }
 
 static void multiply_rows_by_panel(bool bytes, const uint32_t* left, const uint32_t* right, int64_t words, int64_t left_rows, uint32_t* sums) {

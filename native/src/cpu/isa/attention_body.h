@@ -4,7 +4,8 @@
 constexpr float kLogTwoOfE = 1.44269504f;
 
 #ifndef CLIPENGINE_STORES_BF16  // dots_avx512.h has the instruction
-// Words of two values rounded to bf16, the first in the lower half.
+// Words of two values rounded to bf16, the first in the lower half. A template because sets without pairs_of compile it too, without
+// calling it.
 template <class V>
 static inline V pairs_in_bf16(V first, V second) { return pairs_of(round_to_bf16(first), round_to_bf16(second)); }
 #endif
@@ -46,7 +47,6 @@ static inline Vector bounds_of_lanes(int64_t left) {
 }
 
 // Columns of a panel that are multiplied where only so many count: all, or the first half.
-constexpr int64_t kHalfPanelColumns = kPanelColumns / 2;
 static inline int64_t used_columns(int64_t columns) {
 #ifdef CLIPENGINE_OWN_TILES
   (void)columns;
@@ -56,7 +56,8 @@ static inline int64_t used_columns(int64_t columns) {
   return kPanelColumns;
 }
 
-// Columns of scores that a tile multiplies at once: of a panel, or of one and the half of the next that are the last.
+// Columns of scores that a tile multiplies at once where left are left: a panel's (all or half of them, as above), or, where the last panel is at
+// most half full, those of the one before it and of its first half together.
 static inline int64_t score_columns(int64_t left) {
 #ifndef CLIPENGINE_OWN_TILES
   if (left > kPanelColumns && left <= kPanelColumns + kHalfPanelColumns) return kPanelColumns + kHalfPanelColumns;
@@ -149,16 +150,12 @@ static inline void fold_lanes(const Vector (&v)[count], float* to) {
 constexpr float kLargestShift = 1e6f;
 
 // Rows of a tile in groups: body(count, the first), count a constant.
-template <int kValue>
-struct Count {
-  static constexpr int value = kValue;
-};
 template <class Body>
 static inline void in_groups(int64_t height, const Body& body) {
   constexpr int kTogether = kWidth == kLine ? 4 : 2;  // as many as there are registers for
   int64_t from = 0;
-  for (; from + kTogether <= height; from += kTogether) body(Count<kTogether>(), from);
-  for (; from < height; ++from) body(Count<1>(), from);
+  for (; from + kTogether <= height; from += kTogether) body(Constant<kTogether>(), from);
+  for (; from < height; ++from) body(Constant<1>(), from);
 }
 
 // Softmax over the scores of a tile, in steps; rows go together, so that their long chains overlap.
@@ -315,7 +312,7 @@ struct AttentionTile {
   const float* rows;        // where not null, the panel is written from these first
   int64_t rows_step;
   const float* ahead;       // rows that the next head reads, to be fetched
-  int64_t ahead_step;
+  int64_t ahead_step;       // floats
 };
 
 #ifdef CLIPENGINE_OWN_TILES
@@ -331,8 +328,11 @@ static inline void attention_tile(int64_t height, int64_t, const AttentionTile& 
   }
 }
 #else
+// Lines of a row that are fetched for the next head.
+constexpr int kLinesAhead = 4;
+
 // What tile_product computes, where the operands lie in the first two caches, for V vectors of a panel, or a panel and half of the next.
-// fill: the panel is packed in passing. Four lines of the rows ahead are asked for every four words.
+// fill: the panel is packed in passing. kLinesAhead lines of a row ahead are asked for every four words.
 template <class Dot, int R, int V, bool fill>
 static void attention_tile_of(const AttentionTile& call) {
   typename Dot::Sum sum[R][V];
@@ -343,7 +343,9 @@ static void attention_tile_of(const AttentionTile& call) {
   }
   const uint32_t* a = call.a;
   uint32_t* b = call.b;
-  const float *rows = call.rows, *ahead = call.ahead;
+  const float* rows = call.rows;
+  auto ahead = reinterpret_cast<uintptr_t>(call.ahead);  // the last step leaves the array
+  const uintptr_t ahead_step = static_cast<uintptr_t>(call.ahead_step) * sizeof(float);
   const auto step = [&](const uint32_t* from, auto row_step) __attribute__((always_inline)) {
     typename Dot::Right right[V];
 #pragma GCC unroll 8
@@ -369,19 +371,19 @@ static void attention_tile_of(const AttentionTile& call) {
 #pragma GCC unroll 1
     for (int w = 0; w < kLine; w += 4) {
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) __builtin_prefetch(ahead + i * kLine, 0, 2);
-      ahead += call.ahead_step;
-      step(a + w, Count<kLine>());
-      step(a + w + 1, Count<kLine>());
-      step(a + w + 2, Count<kLine>());
-      step(a + w + 3, Count<kLine>());
+      for (int i = 0; i < kLinesAhead; ++i) __builtin_prefetch(reinterpret_cast<const void*>(ahead + static_cast<uintptr_t>(i * kLine) * sizeof(float)), 0, 2);
+      ahead += ahead_step;
+      step(a + w, Constant<kLine>());
+      step(a + w + 1, Constant<kLine>());
+      step(a + w + 2, Constant<kLine>());
+      step(a + w + 3, Constant<kLine>());
     }
   }
 #pragma GCC unroll 1
-  for (int64_t w = 0; w < words; ++w) step(a + w, Count<kLine>());
+  for (int64_t w = 0; w < words; ++w) step(a + w, Constant<kLine>());
   if (call.tail_panel != nullptr) b = call.tail_panel;
 #pragma GCC unroll 1
-  for (int64_t w = 0; w < call.tail_words; ++w) step(call.tail + w * kLine, Count<1>());
+  for (int64_t w = 0; w < call.tail_words; ++w) step(call.tail + w * kLine, Constant<1>());
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
     const Vector scale = spread(call.scales[r]);
@@ -420,6 +422,7 @@ static inline void attention_tile(int64_t height, int64_t columns, const Attenti
   half.a += upper * kLine;
   half.c += upper * call.row_step;
   half.scales += upper;
+  half.ahead_step = 0;  // the upper half has asked
   attention_tile_of_height<Dot, kPanelVectors + kHalf, false>(height - upper, half);
 }
 #endif
@@ -467,10 +470,11 @@ static inline void tile_queries(const AttentionHead& call, int64_t first, int64_
   for (int64_t r = 0; r < height; ++r) {
     const float* query = call.query + (first + r) * call.query_stride;
     float* to = queries + r * kLine;
-    for (int64_t left = call.width; left > 0; left -= kLineFloats, query += kLineFloats, to += height * kLine) {
+    for (int64_t at = 0; at < call.width; at += kLineFloats, to += height * kLine) {
+      const int64_t left = call.width - at;
 #pragma GCC unroll 8
       for (int64_t v = 0; v < kLineFloats; v += kWidth) {
-        const Vector x = left - v >= kWidth ? load(query + v) : left > v ? load_first(query + v, left - v) : spread(0.0f);
+        const Vector x = left - v >= kWidth ? load(query + at + v) : left > v ? load_first(query + at + v, left - v) : spread(0.0f);
         if constexpr (pairs) {
           store_bf16(reinterpret_cast<uint16_t*>(to) + v, x);
         } else {
@@ -481,17 +485,18 @@ static inline void tile_queries(const AttentionHead& call, int64_t first, int64_
   }
 }
 
+#ifndef CLIPENGINE_OWN_TILES
 // Which rows of the next head a tile asks for: they lie too far apart for the processor to foresee them, and all at once would hold the
-// tile's own loads up.
+// tile's own loads up. Of heads too narrow for kLinesAhead lines, none.
 class RowsAhead {
  public:
   explicit RowsAhead(const AttentionHead& call)
-      : parts_{{call.next_query, call.queries, call.query_stride}, {call.next_key, call.keys, call.key_stride}, {call.next_value, call.keys, call.value_stride}} {}
+      : parts_{{call.next_query, call.queries, call.query_stride}, {call.next_key, call.keys, call.key_stride}, {call.next_value, call.keys, call.value_stride}}, part_(call.width > (kLinesAhead - 1) * kLine ? 0 : 3) {}
 
   // The first of count rows, a step apart; or one row again and again.
   const float* take(int64_t count, int64_t* step, const float* none) {
     *step = 0;
-    for (; part_ < 3; ++part_, row_ = 0) {
+    for (; count > 0 && part_ < 3; ++part_, row_ = 0) {
       const Rows& rows = parts_[part_];
       if (rows.first == nullptr || row_ >= rows.count || rows.count < count) continue;
       const int64_t from = row_ < rows.count - count ? row_ : rows.count - count;
@@ -508,9 +513,10 @@ class RowsAhead {
     int64_t count, stride;
   };
   Rows parts_[3];
-  int part_ = 0;
+  int part_;
   int64_t row_ = 0;
 };
+#endif
 
 // Attention over packed keys and values; pairs: in bf16 (attention_pairs_body.h), where a word is two coordinates or two keys.
 template <class Dot, bool pairs>
@@ -530,7 +536,9 @@ static inline void attend_tiles(const AttentionHead& call, float* keys, int64_t 
   for (int64_t i = 0; i < lone_count * kLine; i += kWidth) store(lone + i, spread(0.0f));
   uint32_t tail_panel[kMostLoneKeys / 2 * kPanelColumns];
 
+#ifndef CLIPENGINE_OWN_TILES
   RowsAhead rows(call);
+#endif
   const int64_t tiles = divide_up(call.queries, kTileRows);
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t first = tile_begin(tile, tiles, call.queries), height = tile_begin(tile + 1, tiles, call.queries) - first;
@@ -561,7 +569,9 @@ static inline void attend_tiles(const AttentionHead& call, float* keys, int64_t 
       product.c = scores + p * kPanelColumns * height;
       product.row_step = kLine;
       product.line_step = height * kLine;
-      product.ahead = rows.take(width_words / 4, &product.ahead_step, keys);
+#ifndef CLIPENGINE_OWN_TILES
+      product.ahead = rows.take(width_words / kLine * 4, &product.ahead_step, keys);
+#endif
       attention_tile<Dot, pairs>(height, columns, product);
     }
 
@@ -597,7 +607,9 @@ static inline void attend_tiles(const AttentionHead& call, float* keys, int64_t 
       product.line_step = kLine;
       product.rows = !pairs && tile == 0 && packs_values_in_passing(call) ? call.value + at : nullptr;
       product.rows_step = call.value_stride;
-      product.ahead = rows.take(product.words / 4, &product.ahead_step, keys);
+#ifndef CLIPENGINE_OWN_TILES
+      product.ahead = rows.take(product.words / kLine * 4, &product.ahead_step, keys);
+#endif
       attention_tile<Dot, pairs>(height, columns, product);
       if (whole) continue;
       for (int64_t r = 0; r < height; ++r) {

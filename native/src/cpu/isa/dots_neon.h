@@ -9,11 +9,6 @@ constexpr int64_t kAhead = 16;       // words between reading a panel and asking
 
 #define CLIPENGINE_OWN_TILES
 
-template <int kValue>
-struct Constant {
-  static constexpr int value = kValue;
-};
-
 struct FloatDot {
   static constexpr bool kMatrix = false;
   using Sum = float32x4_t;

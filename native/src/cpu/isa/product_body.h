@@ -6,6 +6,7 @@
 #ifndef CLIPENGINE_OWN_TILES
 constexpr int64_t kPanelColumns = kPanelVectors * kWidth;
 #endif
+constexpr int64_t kHalfPanelColumns = kPanelColumns / 2;
 // Words of one pass over the depth: a panel's share of the second-level cache. Sums go on from block to block in the same order
 // as without blocks, so the result does not depend on it.
 constexpr int64_t kDepthBlock = 1024;
@@ -121,14 +122,19 @@ static inline void finish_tile(const Product& call, const uint32_t* sums, const 
   uint16_t* halves = reinterpret_cast<uint16_t*>(output) + column % (2 * kLine);
   const int64_t row_step = tiled ? kLine : finish.output_stride, line_step = tiled ? height * kLine : kLine;
   const int64_t lines = pairs ? divide_up(kPanelColumns, 2 * kLine) : divide_up(kPanelColumns, kLine);  // of a row
-  const char* next_output = reinterpret_cast<const char*>(output_at(next));
+  // Addresses that are only asked for may lie outside their arrays: numbers, not pointers. Lines behind the last column are left out.
+  const int64_t next_left = call.columns - next.column, line_columns = pairs ? 2 * kLine : kLine;
+  const uintptr_t next_line_bytes = static_cast<uintptr_t>(tiled ? next.height * kLine : kLine) * 4;
+  auto next_output = reinterpret_cast<uintptr_t>(output_at(next));
   const float* residual = finish.residual != nullptr ? finish.residual + first * finish.residual_stride + column : nullptr;
-  const int64_t to_next_residual = (next.first - first) * finish.residual_stride + next.column - column;
+  auto next_residual = reinterpret_cast<uintptr_t>(finish.residual) + static_cast<uintptr_t>(next.first * finish.residual_stride + next.column) * 4;
   const float* multiplier = finish.multiplier != nullptr ? finish.multiplier + first * finish.multiplier_stride + column : nullptr;
   for (int64_t r = 0; r < height; ++r, sums += kPanelColumns, output += row_step) {
     if (r < next.height) {
-      for (int64_t line = 0; line < lines; ++line) __builtin_prefetch(next_output + line * line_step * 4, 1, 3);
-      next_output += row_step * 4;
+      for (int64_t line = 0; line < lines && line * line_columns < next_left; ++line) {
+        __builtin_prefetch(reinterpret_cast<const void*>(next_output + static_cast<uintptr_t>(line) * next_line_bytes), 1, 3);
+      }
+      next_output += static_cast<uintptr_t>(row_step) * 4;
     }
     Vector y[kPanelVectors];
     if (bytes) {
@@ -151,7 +157,10 @@ static inline void finish_tile(const Product& call, const uint32_t* sums, const 
     if (residual != nullptr) {
       for (int64_t v = 0; v < kPanelVectors; ++v) y[v] = add(y[v], take(residual, v));
       if (r < next.height) {
-        for (int64_t line = 0; line < kPanelColumns; line += kLine) __builtin_prefetch(residual + to_next_residual + line, 0, 3);
+        for (int64_t line = 0; line < kPanelColumns && line < next_left; line += kLine) {
+          __builtin_prefetch(reinterpret_cast<const void*>(next_residual + static_cast<uintptr_t>(line) * 4), 0, 3);
+        }
+        next_residual += static_cast<uintptr_t>(finish.residual_stride) * 4;
       }
       residual += finish.residual_stride;
     }
