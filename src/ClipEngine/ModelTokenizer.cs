@@ -25,13 +25,13 @@ public static class ModelTokenizer
         return Choose(plan.Source, folder, plan.Tokenizer, plan.ContextLength, plan.VocabularySize);
     }
 
-    /// <summary>Where weights of the catalogue lie on this machine; null where they do not.</summary>
+    /// <summary>Where weights of the catalogue lie on this machine, with a tokenizer that is what it was; null where they do not.</summary>
     private static string? FileOf(string name)
     {
         if (ModelCatalogue.TryFind(name) is not { } entry)
             return null;
         using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
-        return store.Find(entry)?.Path;
+        return store.UseCompanions(entry)?.Path;
     }
 
     /// <summary>Chooses by the configuration.</summary>

@@ -102,16 +102,16 @@ internal sealed class HubCache(string root)
         return IsHash(name) ? name : null;
     }
 
-    /// <summary>Makes a blob visible as a file of a commit, which becomes the main revision.</summary>
+    /// <summary>Names a blob as a file of a commit. The main revision stays what it is, and so does what <see cref="TryFind"/> finds there.</summary>
     /// <returns>The file's path in the snapshot.</returns>
-    public string Publish(string repository, string commit, string fileName, string hash)
+    public string Link(string repository, string commit, string fileName, string hash)
     {
         if (!SafeNames.IsFileName(fileName))
             throw new BadInputException(BadInputException.Escape(fileName), "is not a plain file name.");
         string snapshot = Path.Combine(Folder(repository), "snapshots", SafeHash(commit));
         string path = Path.Combine(snapshot, fileName);
         // Nothing to write where all is as it should be: the cache may be read-only.
-        if (MainCommit(repository) == commit && FilePlace.IsFile(path) && HashOf(path) == hash)
+        if (FilePlace.IsFile(path) && HashOf(path) == hash)
             return path;
         Directory.CreateDirectory(snapshot);
         Files.AtomicFile.RemoveLeftovers(snapshot);
@@ -128,8 +128,14 @@ internal sealed class HubCache(string root)
 
         Files.AtomicFile.Publish(temporary, path);
         Files.TemporaryName.Return(temporary);
-        Files.AtomicFile.WriteAllText(Path.Combine(Folder(repository), "refs", MainRevision), commit);
         return path;
+    }
+
+    /// <summary>Makes a commit the main revision, in one step: all its files are there already.</summary>
+    public void SetMain(string repository, string commit)
+    {
+        if (MainCommit(repository) != commit)
+            Files.AtomicFile.WriteAllText(Path.Combine(Folder(repository), "refs", MainRevision), SafeHash(commit));
     }
 
     /// <summary>Whether a text is a git or SHA-256 object name, and so harmless in a path.</summary>

@@ -26,14 +26,44 @@ public sealed partial class ModelStore
         return null;
     }
 
+    /// <summary>
+    /// The configuration, processor and tokenizer of weights, about to be read without the weights: they must be those of their first use, as for <see cref="Use"/>.
+    /// </summary>
+    /// <param name="entry">Weights of the catalogue.</param>
+    /// <returns>The weights, not looked at; null where they are not here.</returns>
+    /// <exception cref="BadInputException">A file is not what it was.</exception>
+    internal StoredWeights? UseCompanions(CatalogueEntry entry)
+    {
+        StoredWeights? weights = Find(entry);
+        UseCompanions(entry, weights);
+        return weights;
+    }
+
+    private void UseCompanions(CatalogueEntry entry, StoredWeights? weights)
+    {
+        foreach ((string path, string record) in CompanionsOf(entry, weights?.Path))
+        {
+            if (_seen.Read(record) is { } seen)
+            {
+                RefuseChanged(entry, path, record, seen);
+                continue;
+            }
+
+            // They are small beside the weights: hashed at once.
+            string found = Hash(path);
+            RefuseMisnamed(entry, path, found);
+            _seen.TryWrite(record, SeenFile.Of(path, found));
+        }
+    }
+
     /// <summary>Those of some weights that are on this machine, with the names of their records. All of them decide about features: sizes, pixels, ids.</summary>
-    private IEnumerable<(string Path, string Record)> CompanionsOf(CatalogueEntry entry, string weights)
+    private IEnumerable<(string Path, string Record)> CompanionsOf(CatalogueEntry entry, string? weights)
     {
         CatalogueModel model = ModelCatalogue.FindModel(entry.Model);
-        string beside = Path.GetDirectoryName(weights)!;
+        string? beside = Path.GetDirectoryName(weights);
         // A tokenizer beside the weights wins over the one that the configuration names.
         string? folder = model.IsTransformers ? beside
-            : model.TokenizerRepository is { } tokenizer && !TokenizerFolder.HasTokenizer(beside) ? FindTokenizer(_options.HubCacheFolder, tokenizer)
+            : model.TokenizerRepository is { } tokenizer && (beside is null || !TokenizerFolder.HasTokenizer(beside)) ? FindTokenizer(_options.HubCacheFolder, tokenizer)
             : null;
         return RepositoryOf(entry, model) is { } repository && folder is not null
             ? NamesOf(model).Select(name => (Path.Combine(folder, name), HubSeenName(repository, name))).Where(static file => FilePlace.IsFile(file.Item1))
@@ -53,24 +83,30 @@ public sealed partial class ModelStore
             SeenFile? seen = _seen.Read(record);
             if (seen is { } before && before.Sha256 != found)
                 throw Mismatch(entry, path, found, before.Sha256, $"was recorded on first use ({_seen.PathOf(record)})");
-            if (HubCache.HashOf(path) is { Length: 40 } git && GitHash.Of(path) != git)
-                throw new DownloadException(entry.Name, DownloadError.HashMismatch, $"{path} has not the git hash {git}, which is its name in the cache.", FetchAgain(entry));
+            RefuseMisnamed(entry, path, found);
             _seen.TryWrite(record, SeenFile.Of(path, found));
         }
     }
 
-    /// <summary>Fetches them where they are missing.</summary>
-    /// <returns>What was fetched, and why there is no vocabulary, without which sentences cannot be read; null where there is one.</returns>
-    private async Task<(List<HubDownload> Fetched, DownloadException? Missing)> FetchCompanionsAsync(CatalogueEntry entry, CancellationToken cancellation)
+    /// <summary>Refuses a file whose blob in the hub's cache has another hash for its name: git's, or the SHA-256 where the hub keeps it as a large file.</summary>
+    private static void RefuseMisnamed(CatalogueEntry entry, string path, string sha256)
+    {
+        if (HubCache.HashOf(path) is not { } name || (name.Length == 64 ? sha256 : GitHash.Of(path)) == name)
+            return;
+        throw new DownloadException(entry.Name, DownloadError.HashMismatch, $"{path} has not the {(name.Length == 64 ? "SHA-256" : "git hash")} {name}, which is its name in the cache.", FetchAgain(entry));
+    }
+
+    /// <summary>Fetches them where they are missing; none is visible yet.</summary>
+    private async Task<FetchedCompanions> FetchCompanionsAsync(CatalogueEntry entry, CancellationToken cancellation)
     {
         var fetched = new List<HubDownload>();
         CatalogueModel model = ModelCatalogue.FindModel(entry.Model);
         if (RepositoryOf(entry, model) is not { } repository)
-            return (fetched, null);
+            return new FetchedCompanions(fetched, IsThere: false);
         bool isThere = FindTokenizer(_options.HubCacheFolder, repository) is not null;
         if (_options.IsOffline)
         {
-            return (fetched, isThere ? null : new DownloadException(entry.Name, DownloadError.Offline, $"the weights are here, and their tokenizer ({repository}) is not: the network is switched off (HF_HUB_OFFLINE).",
+            return new FetchedCompanions(fetched, isThere, Missing: isThere ? null : new DownloadException(entry.Name, DownloadError.Offline, $"the weights are here, and their tokenizer ({repository}) is not: the network is switched off (HF_HUB_OFFLINE).",
                 $"Copy its files from another machine into {Path.Combine(_options.HubCacheFolder, HubCache.FolderName(repository))}, or beside the weights."));
         }
 
@@ -78,20 +114,27 @@ public sealed partial class ModelStore
         {
             try
             {
-                fetched.Add(await FetchFromHubAsync(entry, repository, name, await AskHubAsync(repository, name, cancellation), isKnown: false, progress: null, cancellation));
+                HubDownload file = await FetchFromHubAsync(entry, repository, name, await AskHubAsync(repository, name, cancellation), isKnown: false, progress: null, cancellation);
+                if (fetched is [var first, ..] && first.File.Commit != file.File.Commit)
+                    throw ChangedMeanwhile(entry, repository);
+                fetched.Add(file);
             }
             catch (DownloadException exception) when (exception.Error == DownloadError.NotFound)
             {
-                // Which of them a repository has is its own affair.
+                // Which of them a repository has is its own affair, but for one that was there before.
+                if (_seen.Read(HubSeenName(repository, name)) is not null && _hub.TryFind(repository, name, out _))
+                {
+                    throw new DownloadException(entry.Name, DownloadError.HashMismatch, $"{name}, which was recorded on first use, is no longer in the repository {repository}.",
+                        $"What was fetched before stays in use. If the change is meant, remove {_seen.PathOf(HubSeenName(repository, name))} and pull again.", exception);
+                }
             }
             catch (DownloadException exception) when (exception.Error != DownloadError.HashMismatch)
             {
-                // The weights come all the same, and what is here already serves where the hub cannot be reached.
-                return ([], isThere && exception.Error == DownloadError.Network ? null : exception);
+                return new FetchedCompanions([], isThere, Failure: exception);
             }
         }
 
-        return (fetched, fetched.Exists(static file => TokenizerFolder.Vocabularies.Contains(file.Name)) ? null
+        return new FetchedCompanions(fetched, isThere, Missing: fetched.Exists(static file => TokenizerFolder.Vocabularies.Contains(file.Name)) ? null
             : new DownloadException(entry.Name, DownloadError.NotFound, $"the weights are here, and their tokenizer is not: the repository {repository} has none of {string.Join(", ", TokenizerFolder.Vocabularies)}.",
                 "Put the tokenizer's files beside the weights, or feed token ids (clipengine embed raw)."));
     }

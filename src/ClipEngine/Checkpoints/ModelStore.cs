@@ -84,8 +84,8 @@ public sealed partial class ModelStore : IDisposable
 
     /// <summary>
     /// Weights that are about to be loaded, without the network: length and time of the file must be those of its first use, and so must those of
-    /// the configuration, processor and tokenizer that were fetched with it. Where only the time is another, a file is hashed again. Weights that
-    /// are used for the first time are recorded.
+    /// the configuration, processor and tokenizer that were fetched with it. Where only the time is another, a file is hashed again. What
+    /// is used for the first time is recorded; the blob's name in the hub's cache is taken at its word for weights, and checked for the smaller files.
     /// </summary>
     /// <param name="entry">Weights of the catalogue.</param>
     /// <exception cref="BadInputException">They are not here, or are not what they were.</exception>
@@ -106,12 +106,7 @@ public sealed partial class ModelStore : IDisposable
             _seen.TryWrite(name, SeenFile.Of(weights.Path, stated));
         }
 
-        foreach ((string path, string record) in CompanionsOf(entry, weights.Path))
-        {
-            if (_seen.Read(record) is { } companion)
-                RefuseChanged(entry, path, record, companion);
-        }
-
+        UseCompanions(entry, weights);
         return weights;
     }
 
@@ -183,26 +178,41 @@ public sealed partial class ModelStore : IDisposable
         IProgress<DownloadProgress>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(entry);
-        // Nothing becomes visible before all is here: where a repository has changed, what was fetched before stays in use.
-        (List<HubDownload> companions, DownloadException? missing) = await FetchCompanionsAsync(entry, cancellation);
-        StoredWeights weights = await PullWeightsAsync(entry, allowUnverified, progress, cancellation);
-        foreach (HubDownload companion in companions)
-            Publish(companion);
-        return missing is null ? weights : throw missing;
+        // Nothing becomes visible before all is here: where a repository has changed, or something of it cannot be had, what was fetched before stays in use.
+        FetchedCompanions companions = await FetchCompanionsAsync(entry, cancellation);
+        (StoredWeights weights, HubDownload? download) = await FetchWeightsAsync(entry, allowUnverified, progress, cancellation);
+        if (download is { } fetched)
+        {
+            string? commit = companions.Files.Find(file => file.Repository == fetched.Repository).File.Commit;
+            if (commit is not null && commit != fetched.File.Commit)
+                throw ChangedMeanwhile(entry, fetched.Repository);
+            // Weights that are read with the files beside them are of no use without those.
+            if (companions.Failure is { } failure && ModelCatalogue.FindModel(entry.Model).IsTransformers)
+                throw NotWhole(entry, failure);
+        }
+
+        // The weights come last, and only then the revision moves: a process that is killed in between leaves the older one in use.
+        Publish(companions.Files, isMain: companions.Files is [var first, ..] && first.Repository != entry.HubRepository);
+        if (download is { } last)
+            weights = weights with { Path = Publish([last], isMain: true) };
+        return companions.Failure is { } unreached && !(companions.IsThere && unreached.Error == DownloadError.Network) ? throw unreached
+            : companions.Missing is { } missing ? throw missing
+            : weights;
     }
 
-    private async Task<StoredWeights> PullWeightsAsync(CatalogueEntry entry, bool allowUnverified, IProgress<DownloadProgress>? progress, CancellationToken cancellation)
+    /// <summary>Weights that are here and whole; where they are fetched from a hub, no snapshot has them yet, and the path is none.</summary>
+    private async Task<(StoredWeights Weights, HubDownload? Download)> FetchWeightsAsync(CatalogueEntry entry, bool allowUnverified, IProgress<DownloadProgress>? progress, CancellationToken cancellation)
     {
         if (_options.IsOffline)
-            return await CheckCachedAsync(entry, allowUnverified, cancellation) ?? throw Offline(entry);
+            return (await CheckCachedAsync(entry, allowUnverified, cancellation) ?? throw Offline(entry), null);
 
         DownloadException? failure = null;
         if (entry.HubRepository is string repository)
         {
             try
             {
-                if (await PullFromHubAsync(entry, repository, allowUnverified, progress, cancellation) is { } weights)
-                    return weights;
+                if (await FetchFromHubAsync(entry, repository, allowUnverified, progress, cancellation) is { } fetched)
+                    return fetched;
                 failure = new DownloadException(entry.Name, DownloadError.NotFound,
                     $"the repository {repository} has none of {string.Join(", ", entry.HubFileNames)}.", "'clipengine models show' names the sources that are known.");
             }
@@ -216,7 +226,7 @@ public sealed partial class ModelStore : IDisposable
         {
             try
             {
-                return await PullReleaseAsync(entry, allowUnverified, progress, cancellation);
+                return (await PullReleaseAsync(entry, allowUnverified, progress, cancellation), null);
             }
             catch (DownloadException exception)
             {
@@ -225,11 +235,11 @@ public sealed partial class ModelStore : IDisposable
         }
 
         if (failure is { Error: DownloadError.Network } && await CheckCachedAsync(entry, allowUnverified, cancellation) is { } cached)
-            return cached;
+            return (cached, null);
         throw failure ?? new DownloadException(entry.Name, DownloadError.NotFound, "no source is known for these weights.");
     }
 
-    private async Task<StoredWeights?> PullFromHubAsync(CatalogueEntry entry, string repository, bool allowUnverified,
+    private async Task<(StoredWeights Weights, HubDownload? Download)?> FetchFromHubAsync(CatalogueEntry entry, string repository, bool allowUnverified,
         IProgress<DownloadProgress>? progress, CancellationToken cancellation)
     {
         if (!HubCache.IsRepository(repository))
@@ -257,7 +267,7 @@ public sealed partial class ModelStore : IDisposable
             }
 
             HubDownload fetched = await FetchFromHubAsync(entry, repository, name, file, isKnown: pinned is not null, progress, cancellation);
-            return new StoredWeights(entry, Publish(fetched), !isLarge ? Verification.Unverified : pinned is not null ? Verification.Pinned : fetched.WasSeen ? Verification.Recorded : Verification.HubHash, fetched.Sha256);
+            return (new StoredWeights(entry, Path: "", !isLarge ? Verification.Unverified : pinned is not null ? Verification.Pinned : fetched.WasSeen ? Verification.Recorded : Verification.HubHash, fetched.Sha256), fetched);
         }
 
         return null;
@@ -305,13 +315,22 @@ public sealed partial class ModelStore : IDisposable
             $"The repository was changed, or this is another one; what was fetched before stays in use. If the change is meant, remove {_seen.PathOf(seenName)} and pull again.");
     }
 
-    /// <summary>Makes a fetched file visible in the hub's cache and records it.</summary>
-    /// <returns>Where it lies.</returns>
-    private string Publish(HubDownload fetched)
+    /// <summary>Makes fetched files of one commit visible in the hub's cache and records them.</summary>
+    /// <param name="fetched">Of one repository; none is well.</param>
+    /// <param name="isMain">Whether the commit becomes the main revision, by which its files win over those of an older one.</param>
+    /// <returns>Where the last lies.</returns>
+    private string Publish(IReadOnlyList<HubDownload> fetched, bool isMain)
     {
-        string path = _hub.Publish(fetched.Repository, fetched.File.Commit, fetched.Name, fetched.File.Hash);
-        _seen.TryWrite(HubSeenName(fetched.Repository, fetched.Name), SeenFile.Of(path, fetched.Sha256));
-        return path;
+        string last = "";
+        foreach (HubDownload file in fetched)
+        {
+            last = _hub.Link(file.Repository, file.File.Commit, file.Name, file.File.Hash);
+            _seen.TryWrite(HubSeenName(file.Repository, file.Name), SeenFile.Of(last, file.Sha256));
+        }
+
+        if (isMain && fetched.Count > 0)
+            _hub.SetMain(fetched[0].Repository, fetched[0].File.Commit);
+        return last;
     }
 
     private async Task<HubFile> AskHubAsync(string repository, string name, CancellationToken cancellation)
@@ -434,6 +453,12 @@ public sealed partial class ModelStore : IDisposable
     private static DownloadException Mismatch(CatalogueEntry entry, string path, string found, string wanted, string whence) => new(entry.Name, DownloadError.HashMismatch,
         $"{path} has the SHA-256 {found}; {wanted} {whence}.", FetchAgain(entry));
 
+    private static DownloadException NotWhole(CatalogueEntry entry, DownloadException failure) => new(entry.Name, failure.Error,
+        $"of the files that belong to the weights not all could be fetched, so that what was in the cache before stays as it was: {failure.Message}", "What was received is kept; pull again.", failure);
+
+    private static DownloadException ChangedMeanwhile(CatalogueEntry entry, string repository) => new(entry.Name, DownloadError.UnexpectedAnswer,
+        $"the repository {repository} changed while it was fetched; what was in the cache before stays as it was.", "Pull again.");
+
     private static string FetchAgain(CatalogueEntry entry) => $"Remove the file and fetch it again ('clipengine models pull {entry.Name}').";
 
     private static string Hash(string path)
@@ -471,6 +496,13 @@ public sealed partial class ModelStore : IDisposable
         return new DownloadException(entry.Name, DownloadError.Offline, "the network is switched off (HF_HUB_OFFLINE), and the cache has no intact file.",
             $"Copy it from another machine: {string.Join(", or ", places)}.");
     }
+
+    /// <summary>What weights are used with, as far as it could be fetched.</summary>
+    /// <param name="Files">Of one commit; none where one of them could not be had.</param>
+    /// <param name="IsThere">Whether the cache had a tokenizer before.</param>
+    /// <param name="Failure">Why one could not be had; null where the repository gave all that it has.</param>
+    /// <param name="Missing">Why sentences cannot be read where all that there is was fetched: there is no vocabulary; or null.</param>
+    private readonly record struct FetchedCompanions(List<HubDownload> Files, bool IsThere, DownloadException? Failure = null, DownloadException? Missing = null);
 
     private readonly record struct HubFile(string Hash, string Commit, long? Bytes);
 

@@ -51,7 +51,7 @@ internal static class ModelConfiguration
         {
             // Its configuration and processor were fetched with the weights.
             using var store = new ModelStore(ModelStoreOptions.FromEnvironment());
-            model = store.Find(origin)?.Path ?? model;
+            model = store.UseCompanions(origin)?.Path ?? model;
         }
 
         (string source, JsonElement root) = Find(model, origin, configuration);

@@ -207,6 +207,35 @@ public sealed class ModelsPullTests : IDisposable
         Assert.EndsWith("\n", await File.ReadAllTextAsync(Path.Combine(_folder.Root, "hub", $"models--{repository.Replace("/", "--", StringComparison.Ordinal)}", "snapshots", new string('b', 40), "config.json")), StringComparison.Ordinal);
     }
 
+    /// <summary>A description changes, and a file that decides about features cannot be had: the pull fails and says so, and what was fetched before is used as before, by either name.</summary>
+    [SkippableTheory]
+    [InlineData("tokenizer.json", 403)]
+    [InlineData("config.json", 403)]
+    [InlineData("tokenizer_config.json", 400)]
+    public async Task APullThatCannotFetchAllLeavesAWorkingModel(string missing, int status)
+    {
+        const string Name = "blip-itm-base/coco";
+        string repository = FillHubWithBlip(Name);
+        bool isRefused = false;
+        using var server = new LoopbackServer(request => isRefused && request.Path.EndsWith("/" + missing, StringComparison.Ordinal) ? new LoopbackAnswer(status, []) : _hub.Answer(request));
+        Assert.Equal(0, (await PullAsync(server.Address, Name)).ExitCode);
+        _hub.Push(new string('a', 40));
+        _hub.AddSmall(repository, "README.md", "two"u8.ToArray());
+        isRefused = true;
+        ProcessOutcome outcome = await PullAsync(server.Address, Name);
+        Assert.True(outcome.ExitCode == 1, outcome.ToString());
+        Assert.Contains("stays as it was", outcome.Error, StringComparison.Ordinal);
+        Assert.Contains(missing, outcome.Error, StringComparison.Ordinal);
+        foreach (string model in new[] { Name, "hf-hub:" + repository })
+        {
+            foreach (string[] arguments in new string[][] { ["embed", "text", "a photo of a cat", "--model", model, "--out", _folder.File("features.npy")], ["tokenize", "a photo of a cat", "--model", model] })
+            {
+                outcome = await RunAsync(server.Address, ("HF_HUB_OFFLINE", "1"), arguments);
+                Assert.True(outcome.ExitCode == 0, outcome.ToString());
+            }
+        }
+    }
+
     /// <summary>A file beside the weights that somebody writes to is refused at use and by 'verify', by its name; another pull brings it back.</summary>
     [SkippableFact]
     public async Task ATokenizerThatIsWrittenToIsRefusedAndFetchedAgain()
@@ -218,7 +247,7 @@ public sealed class ModelsPullTests : IDisposable
         string file = Path.Combine(_folder.Root, "hub", $"models--{repository.Replace("/", "--", StringComparison.Ordinal)}", "snapshots", LoopbackHub.Commit, "tokenizer_config.json");
         await File.AppendAllTextAsync(file, " ");
         string[] embed = ["embed", "text", "a photo of a cat", "--model", Name, "--out", _folder.File("features.npy")];
-        foreach (string[] arguments in new[] { embed, ["models", "verify", Name] })
+        foreach (string[] arguments in new[] { embed, ["tokenize", "a photo of a cat", "--model", Name], ["models", "verify", Name] })
         {
             ProcessOutcome refusal = await RunAsync(server.Address, ("HF_HUB_OFFLINE", "1"), arguments);
             Assert.True(refusal.ExitCode == 2, refusal.ToString());
@@ -227,7 +256,7 @@ public sealed class ModelsPullTests : IDisposable
         }
 
         Assert.Equal(0, (await PullAsync(server.Address, Name)).ExitCode);
-        foreach (string[] arguments in new[] { embed, ["models", "verify", Name] })
+        foreach (string[] arguments in new[] { embed, ["tokenize", "a photo of a cat", "--model", Name], ["models", "verify", Name] })
         {
             ProcessOutcome outcome = await RunAsync(server.Address, ("HF_HUB_OFFLINE", "1"), arguments);
             Assert.True(outcome.ExitCode == 0, outcome.ToString());

@@ -22,8 +22,8 @@ public sealed class HostileNameTests
             Assert.False(SafeNames.IsFileName(name), BadInputException.Escape(name));
             Assert.Throws<BadInputException>(() => HubCache.FolderName(name));
             Assert.Throws<BadInputException>(() => cache.BlobPath(name, hash));
-            Assert.Throws<BadInputException>(() => cache.Publish("a/b", commit, name, hash));
-            Assert.ThrowsAny<BadInputException>(() => cache.Publish("a/b", name, "f.bin", hash));
+            Assert.Throws<BadInputException>(() => cache.Link("a/b", commit, name, hash));
+            Assert.ThrowsAny<BadInputException>(() => cache.Link("a/b", name, "f.bin", hash));
             Assert.ThrowsAny<BadInputException>(() => cache.BlobPath("a/b", name));
             Assert.False(cache.TryFind("a/b", name, out _));
             Assert.Throws<BadInputException>(() => ModelCatalogue.Find(name));
