@@ -26,10 +26,11 @@ fingerprint() { # fingerprint PATH...: in a command substitution, for it changes
     \( -name bin -o -name obj -o -path tests/data \) -prune -o -type f -printf '%p %s %T@\n'
 }
 
-# Whether FILE holds this fingerprint. Every start asks: a folder is listed in one order as a rule, so that sorting is seldom needed.
+# Whether FILE holds this fingerprint; an empty one, of sources that could not be listed, is nobody's. Every start asks: a folder is listed in one
+# order as a rule, so that sorting is seldom needed.
 is_fingerprint() { # is_fingerprint FINGERPRINT FILE
   local LC_ALL=C
-  [ -f "$2" ] && { [ "$1" = "$(<"$2")" ] || [ "$(sort <<<"$1")" = "$(sort "$2")" ]; }
+  [ -n "$1" ] && [ -f "$2" ] && { [ "$1" = "$(<"$2")" ] || [ "$(sort <<<"$1")" = "$(sort "$2")" ]; }
 }
 
 up_to_date() { # up_to_date NAME FINGERPRINT
@@ -58,4 +59,14 @@ logged() { # logged NAME COMMAND...
 dotnet_build() { # dotnet_build NAME PROJECT
   logged "$1" dotnet build "$root/$2" -c Release -nologo -v quiet --disable-build-servers -p:CompileAheadOfTime=true || return 1
   [ -f "$ahead_of_time" ] || say "./clipengine is not compiled ahead of time, so each start takes about 0.15 s longer; artifacts/$1.log says why"
+  case "$1" in cli | tests) say_native_is_stale ;; esac
+}
+
+# Says that ./clipengine will pass over the native program: once, by the first build of its program of these sources.
+say_native_is_stale() {
+  [ -d "$native_program" ] || return 0
+  local found
+  found=$(fingerprint src native) || :
+  is_fingerprint "$found" "$native_program/sources" || is_fingerprint "$found" "$root/artifacts/cli.built" ||
+    say "the native program is of other sources and is not used; tools/publish-native.sh makes it anew"
 }

@@ -15,17 +15,22 @@ case "$(uname -s) $(uname -m)" in
 esac
 "$root/tools/setup.sh" --for-build >&2 || exit 2
 lock_build
+new=$native_program.new old=$native_program.old
+# What a publication leaves that was ended half-way.
+rm -rf "$new" "$old"
 found=$(fingerprint src native) || : # before the build: a source saved meanwhile means another one
+[ -n "$found" ] || { say "the sources cannot be listed, so that nobody could tell which of them the program is of; this needs find from GNU findutils"; exit 2; }
 if is_fingerprint "$found" "$native_program/sources"; then
   say "artifacts/native-program is of these sources already"
   exit 0
 fi
 say "publishing (takes a few minutes) ..."
-new=$native_program.new
-# A publication that was ended half-way leaves an object file that the next one would take for a whole one.
-rm -rf "$new" "$root/src/ClipEngine.Cli/"{obj,bin}"/Release/net10.0/$runtime/native"
+# The object file of such a one the next would take for a whole one.
+rm -rf "$root/src/ClipEngine.Cli/"{obj,bin}"/Release/net10.0/$runtime/native"
 logged native-program dotnet publish "$root/src/ClipEngine.Cli" -c Release -r "$runtime" -p:PublishAot=true -p:DebugType=none -p:NativeDebugSymbols=false \
   -p:PublishDocumentationFiles=false -o "$new" -nologo -v quiet --disable-build-servers || exit 1
 echo "$found" >"$new/sources"
-rm -rf "$native_program"
+# Renamed, not removed file by file: at no moment is there half a program under its name.
+[ ! -e "$native_program" ] || mv "$native_program" "$old"
 mv "$new" "$native_program"
+rm -rf "$old"
