@@ -53,7 +53,7 @@ internal static class EmbedCommand
         leftOut.Add(images.LeftOut);
         var skipped = new SkippedImages(leftOut);
         long start = Stopwatch.GetTimestamp();
-        using LoadedModel loaded = model.Load(parsed, ModelTowers.Image, inputs.Preprocessing(parsed), planned: images.BeginFirst);
+        using LoadedModel loaded = model.Load(parsed, ModelTowers.Image, inputs.Preprocessing(parsed), planned: options => images.BeginFirst(options, cancellation));
         TimeSpan load = Stopwatch.GetElapsedTime(start);
         Shape shape = loaded.Model.Encoder.ImageFeatureShape(images.Count);
         EncodeTimes times = default;

@@ -103,15 +103,17 @@ public sealed class ImageCollection : IReadOnlyList<string>, IDisposable
     /// its turn comes (<see cref="Preprocess"/>), as of the others.
     /// </summary>
     /// <param name="options">How its pixels will be asked for; asked for in another way, they are made anew.</param>
-    internal void BeginFirst(PreprocessOptions options)
+    /// <param name="cancellation">Cancelled before the decoder begins, it does not begin.</param>
+    internal void BeginFirst(PreprocessOptions options, CancellationToken cancellation)
     {
         if (Count > 0)
-            _first ??= new FirstImage(options, (preprocessor, pixels) => PreprocessNow(0, preprocessor, pixels.GetSpan()));
+            _first ??= new FirstImage(options, (preprocessor, pixels) => PreprocessNow(0, preprocessor, pixels.GetSpan()), cancellation);
     }
 
     /// <summary>Closes the shards.</summary>
     public void Dispose()
     {
+        // It may be read from a shard just now: a read that has begun keeps the shard's handle until it is done, a later one is refused.
         _first?.Dispose();
         _open.Dispose();
     }

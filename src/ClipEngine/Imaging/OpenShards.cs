@@ -11,6 +11,7 @@ internal sealed class OpenShards : IDisposable
     private readonly Lock _lock = new();
     private readonly Dictionary<TarShard, (SafeFileHandle Handle, int Readers)> _open = [];
     private readonly List<TarShard> _idle = new(Idle + 1); // the one that was left last comes last
+    private bool _isDisposed;
 
     /// <summary>How many are open.</summary>
     internal int Count
@@ -24,10 +25,12 @@ internal sealed class OpenShards : IDisposable
 
     /// <summary>Opens a shard, unless it is open, for somebody who reads from it until <see cref="Leave"/>.</summary>
     /// <exception cref="BadInputException">It cannot be opened.</exception>
+    /// <exception cref="ObjectDisposedException">All were closed: nobody would close this one.</exception>
     public SafeFileHandle Enter(TarShard shard)
     {
         lock (_lock)
         {
+            ObjectDisposedException.ThrowIf(_isDisposed, this);
             (SafeFileHandle Handle, int Readers) entry = _open.TryGetValue(shard, out var known) ? known : (shard.OpenHandle(), 0);
             if (entry.Readers == 0)
                 _idle.Remove(shard);
@@ -41,6 +44,7 @@ internal sealed class OpenShards : IDisposable
     {
         lock (_lock)
         {
+            _isDisposed = true;
             foreach ((SafeFileHandle handle, _) in _open.Values)
                 handle.Dispose();
             _open.Clear();

@@ -47,7 +47,7 @@ public sealed class ImageCollectionTests : IDisposable
         string shard = TarBuilder.Write(_folder.File("shard.tar"), [("part/gray.jpg", Bytes("gray.jpg"))]);
         string file = PathOf(Path.GetFileName(first));
         using var images = ImageCollection.Open(first == "small.png" ? [file, shard] : [shard, PathOf("small.png")]);
-        images.BeginFirst(new PreprocessOptions { Height = 16, Width = 16 });
+        images.BeginFirst(new PreprocessOptions { Height = 16, Width = 16 }, CancellationToken.None);
         var preprocessor = new ImagePreprocessor(new PreprocessOptions { Height = size, Width = size });
         float[] expected = new float[preprocessor.ElementCount], found = new float[expected.Length];
         preprocessor.Preprocess(File.ReadAllBytes(file), file, expected);
@@ -67,13 +67,13 @@ public sealed class ImageCollectionTests : IDisposable
         using var plain = ImageCollection.Open([missing]);
         ImageException expected = Assert.Throws<ImageException>(() => plain.Preprocess(0, _preprocessor, pixels));
         using var begun = ImageCollection.Open([missing]);
-        begun.BeginFirst(_preprocessor.Options);
+        begun.BeginFirst(_preprocessor.Options, CancellationToken.None);
         ImageException found = Assert.Throws<ImageException>(() => begun.Preprocess(0, _preprocessor, pixels));
         Assert.Equal(expected.Message, found.Message);
         using var unasked = ImageCollection.Open([missing]);
-        unasked.BeginFirst(_preprocessor.Options); // nobody asks: nothing is thrown
+        unasked.BeginFirst(_preprocessor.Options, CancellationToken.None); // nobody asks: nothing is thrown
         using var none = ImageCollection.Open([]);
-        none.BeginFirst(_preprocessor.Options);
+        none.BeginFirst(_preprocessor.Options, CancellationToken.None);
     }
 
     [Theory]
