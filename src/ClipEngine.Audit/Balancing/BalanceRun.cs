@@ -78,7 +78,7 @@ internal static class BalanceRun
         Check(request);
         AttributeTable table = AttributeTable.Open(request.Tables);
         ResultDirectory.RefuseInputs(directory, table.Files, ["tables", TrainingList.ShardFolder], ["weights.csv", "balance.json", "report.html", TrainingList.RepeatsName, TrainingList.CsvName]);
-        using FileStream held = ResultDirectory.Hold(directory);
+        using FolderLock held = ResultDirectory.Hold(directory);
         BalanceProblem problem = request.Problem;
         using var rows = new DistinctRows(problem.RowWidth, directory);
         table.Read([.. request.Sensitive, .. request.Labels], request.Utility, row => rows.Add(row), cancellation);

@@ -14,7 +14,6 @@ internal static class DriftReport
 {
     public static void Write(DriftResult result, DriftSpec spec, string directory)
     {
-        using FileStream held = ResultDirectory.Hold(directory);
         AtomicFile.Write(Path.Combine(directory, "drift.json"), stream => stream.Write(JsonSerializer.SerializeToUtf8Bytes(result, DriftJson.Default.DriftResult)));
         ReportFolder.WriteTables(directory, [Concepts(result), Summary(result)]);
         AuditFigure[] figures = [.. result.Measures.SelectMany(measure => new[] { Scatter(result, measure), Slopes(result, measure) })];

@@ -17,7 +17,7 @@ internal static class DriftRun
     /// <param name="source">Opens models.</param>
     /// <param name="progress">Lines for the user.</param>
     /// <param name="cancellation">Ends the work.</param>
-    /// <exception cref="BadInputException">The spec, the metadata, an image or a model is at fault.</exception>
+    /// <exception cref="BadInputException">The spec, the metadata, an image or a model is at fault, or another process holds the folder.</exception>
     public static DriftResult Run(string before, string after, string specPath, string directory, IProbeModelSource source, Action<string> progress, CancellationToken cancellation = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(before);
@@ -35,7 +35,7 @@ internal static class DriftRun
     /// <param name="source">Opens models.</param>
     /// <param name="progress">Lines for the user.</param>
     /// <param name="cancellation">Ends the work.</param>
-    /// <exception cref="BadInputException">The spec, the metadata, an image or a model is at fault.</exception>
+    /// <exception cref="BadInputException">The spec, the metadata, an image or a model is at fault, or another process holds the folder.</exception>
     public static DriftStudyResult RunPairs(string specPath, string directory, IProbeModelSource source, Action<string> progress, CancellationToken cancellation = default)
     {
         using var culture = InvariantCulture.Begin();
@@ -46,6 +46,7 @@ internal static class DriftRun
         // A path below the spec's folder, or else a name of the catalogue.
         string Resolve(string model) => Path.Exists(Path.Combine(folder, model)) ? Path.Combine(folder, model) : model;
         RefuseInputs(directory, [specPath, Path.Combine(folder, spec.Metadata), .. spec.Pairs.SelectMany(pair => new[] { Resolve(pair.Before), Resolve(pair.After) })]);
+        using FolderLock held = ResultDirectory.Hold(directory);
         var pairs = new List<DriftPair>();
         var measured = new List<IReadOnlyList<MeasuredDrift>>();
         foreach (DriftPairSpec pair in spec.Pairs)
@@ -71,6 +72,7 @@ internal static class DriftRun
         ArgumentNullException.ThrowIfNull(progress);
         string folder = Path.GetDirectoryName(Path.GetFullPath(specPath))!;
         RefuseInputs(directory, [specPath, Path.Combine(folder, spec.Metadata), before, after]);
+        using FolderLock held = ResultDirectory.Hold(directory);
         Probe probe = ProbeReader.ReadCsv(Path.Combine(folder, spec.Metadata), new ProbeColumns { Id = spec.Id, File = spec.File, Person = spec.Person, Group = [spec.Set] });
         string[] sets = [.. probe.Images.Select(image => image.Group)];
         string[] concepts = spec.Concepts.Count > 0 ? [.. spec.Concepts] : [.. sets.Distinct().Except(spec.Groups)];

@@ -14,7 +14,6 @@ internal static class DriftStudyReport
 {
     public static void Write(DriftStudyResult study, DriftSpec spec, string directory)
     {
-        using FileStream held = ResultDirectory.Hold(directory);
         AtomicFile.Write(Path.Combine(directory, "study.json"), stream => stream.Write(JsonSerializer.SerializeToUtf8Bytes(study, DriftJson.Default.DriftStudyResult)));
         ReportFolder.WriteTables(directory, [Pairs(study), Levels(study), Differences(study)]);
         AuditFigure[] figures = [.. study.Statistics.Select(entry => entry.Measure).Distinct().Select(measure => Figure(study, measure))];

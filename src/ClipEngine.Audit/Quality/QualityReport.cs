@@ -15,7 +15,6 @@ internal static class QualityReport
 {
     public static void Write(QualityResult result, QualityInputs inputs, string directory)
     {
-        using FileStream held = ResultDirectory.Hold(directory);
         AtomicFile.Write(Path.Combine(directory, result.Kind + ".json"), stream => stream.Write(JsonSerializer.SerializeToUtf8Bytes(result, QualityJson.Default.QualityResult)));
         var rates = new ResultTable("rates", "A measure over all images, or a part of them.", "measure", "part", "name", "value", "lower", "upper", "n", "method");
         foreach (QualityRate rate in result.Rates)
@@ -29,7 +28,6 @@ internal static class QualityReport
 
     public static void Write(CurationResult result, QualityInputs inputs, string directory)
     {
-        using FileStream held = ResultDirectory.Hold(directory);
         AtomicFile.Write(Path.Combine(directory, "curation.json"), stream => stream.Write(JsonSerializer.SerializeToUtf8Bytes(result, QualityJson.Default.CurationResult)));
         var distributions = new ResultTable("similarity", "The cosines of a group's pairs; an empty group is all pairs.", "group", "pairs", "mean", "q05", "q25", "median", "q75", "q95");
         foreach (CurationDistribution part in result.Distributions)

@@ -1,5 +1,6 @@
 using ClipEngine.Audit.Probes;
 using ClipEngine.Audit.Results;
+using ClipEngine.Audit.Runs;
 using ClipEngine.Audit.Scores;
 using ClipEngine.Audit.Tables;
 using ClipEngine.Files;
@@ -34,11 +35,12 @@ internal static class QualityRun
     /// <param name="classColumn">Its column with the class of a sentence; several sentences of a class are averaged, as open_clip does with templates.</param>
     /// <param name="truthColumn">The metadata's column with the class of an image.</param>
     /// <param name="directory">The folder for the results.</param>
-    /// <exception cref="BadInputException">A file, a column or a value is at fault.</exception>
+    /// <exception cref="BadInputException">A file, a column or a value is at fault, or another process holds the folder.</exception>
     public static QualityResult Accuracy(QualityInputs inputs, string classes, string classColumn, string truthColumn, string directory)
     {
         ArgumentNullException.ThrowIfNull(inputs);
         using var culture = InvariantCulture.Begin();
+        using FolderLock held = ResultDirectory.Hold(directory);
         (Probe probe, float[] images, int width) = Images(inputs);
         CsvTable table = CsvTable.Read(classes);
         string[] classOfText = table.Cells(table.Column(classColumn));
@@ -61,11 +63,12 @@ internal static class QualityRun
     /// <param name="captions">CSV with a row for each text feature.</param>
     /// <param name="imageColumn">Its column with the id of the sentence's image; an image may have several sentences.</param>
     /// <param name="directory">The folder for the results.</param>
-    /// <exception cref="BadInputException">A file, a column or a value is at fault.</exception>
+    /// <exception cref="BadInputException">A file, a column or a value is at fault, or another process holds the folder.</exception>
     public static QualityResult Retrieval(QualityInputs inputs, string captions, string imageColumn, string directory)
     {
         ArgumentNullException.ThrowIfNull(inputs);
         using var culture = InvariantCulture.Begin();
+        using FolderLock held = ResultDirectory.Hold(directory);
         (Probe probe, float[] images, int width) = Images(inputs);
         CsvTable table = CsvTable.Read(captions);
         string[] ids = table.Cells(table.Column(imageColumn));
@@ -87,11 +90,12 @@ internal static class QualityRun
     /// <param name="inputs">Features and metadata.</param>
     /// <param name="thresholds">The thresholds to report in full.</param>
     /// <param name="directory">The folder for the results.</param>
-    /// <exception cref="BadInputException">A file, a column or a value is at fault.</exception>
+    /// <exception cref="BadInputException">A file, a column or a value is at fault, or another process holds the folder.</exception>
     public static CurationResult Curation(QualityInputs inputs, IReadOnlyList<double> thresholds, string directory)
     {
         ArgumentNullException.ThrowIfNull(inputs);
         using var culture = InvariantCulture.Begin();
+        using FolderLock held = ResultDirectory.Hold(directory);
         (Probe probe, float[] images, int width) = Images(inputs);
         float[] texts = Texts(inputs, probe.Images.Count, width, inputs.Metadata);
         var similarities = new double[probe.Images.Count];

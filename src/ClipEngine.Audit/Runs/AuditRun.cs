@@ -64,7 +64,7 @@ public sealed partial class AuditRun
         using var culture = InvariantCulture.Begin();
         ResultDirectory.RefuseForeign(_directory);
         ResultDirectory.RefuseInputs(_directory, NamedInputs());
-        using FileStream held = ResultDirectory.Hold(_directory);
+        using FolderLock held = ResultDirectory.Hold(_directory);
         StageLedger ledger = StageLedger.Open(_directory);
         RemoveLeftovers();
         (Probe probe, LabelExperiment[] experiments, IReadOnlyList<Wording> wordings, MeasureInputs measures) = ReadProbe();

@@ -32,22 +32,16 @@ public static class ResultDirectory
             throw new BadInputException(directory, $"the folder has a '{taken}' that no audit wrote there; it would be overwritten.", "Give --out a new folder, or one that an earlier audit was written to.");
     }
 
-    /// <summary>Keeps a folder for one writer, so that no two runs mix their files there. The system lets go of it when the process dies, however it dies.</summary>
+    /// <summary>Keeps a folder for one writer, so that no two runs mix their files there: taken before the work, so that none is done in vain (<see cref="FolderLock"/>).</summary>
     /// <param name="directory">Created where missing.</param>
     /// <returns>Held until it is disposed.</returns>
     /// <exception cref="BadInputException">Another process holds it.</exception>
     /// <exception cref="IOException">The folder cannot be written.</exception>
-    internal static FileStream Hold(string directory)
+    internal static FolderLock Hold(string directory)
     {
-        string path = Path.Combine(directory, ".lock");
         try
         {
-            Directory.CreateDirectory(directory);
-            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
-        }
-        catch (IOException exception) when (FilePlace.IsFile(path))
-        {
-            throw new BadInputException(directory, "another process is writing results into this folder.", "Wait for it, or give another --out.", exception);
+            return FolderLock.TryTake(directory) ?? throw new BadInputException(directory, "another process is writing results into this folder.", "Wait for it, or give another --out.");
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {

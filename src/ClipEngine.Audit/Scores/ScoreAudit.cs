@@ -129,12 +129,12 @@ internal static class ScoreAudit
 
     /// <summary>Writes a result as a run of a spec writes its own; the database comes last and marks a finished run.</summary>
     /// <param name="result">What was found.</param>
-    /// <param name="directory">Created where missing.</param>
+    /// <param name="directory">Created where missing; the caller holds it (<see cref="ResultDirectory.Hold"/>) since before the work.</param>
     /// <param name="report">Makes the report.</param>
     public static void Write(AuditResult result, string directory, IReportWriter report)
     {
         using var culture = InvariantCulture.Begin();
-        using FileStream held = ResultDirectory.Hold(directory);
+        Directory.CreateDirectory(directory);
         File.Delete(Path.Combine(directory, ResultDatabase.FileName));
         ResultDirectory.WriteRun(result, directory, report);
         ResultDatabase.Write(result, directory);

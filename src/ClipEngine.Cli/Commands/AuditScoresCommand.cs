@@ -59,6 +59,7 @@ internal static class AuditScoresCommand
             ResultDirectory.RefuseForeign(directory);
             InputFile[] others = [.. parsed.GetValue(families) is { } list ? [InputFiles.Describe("families", list)] : Array.Empty<InputFile>(), .. FilePlace.IsFile(parsed.GetValue(labels)!) ? [InputFiles.Describe("labels", parsed.GetValue(labels)!)] : Array.Empty<InputFile>()];
             ResultDirectory.RefuseInputs(directory, new[] { parsed.GetValue(softmax), parsed.GetValue(metadata), parsed.GetValue(families), parsed.GetValue(labels) }.OfType<string>().Where(FilePlace.IsFile));
+            using FolderLock held = ResultDirectory.Hold(directory);
             AuditResult result = ScoreAudit.Run(new ScoreAuditRequest
             {
                 SoftmaxFile = parsed.GetValue(softmax)!,

@@ -134,6 +134,37 @@ public class DriftTests
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void TheFolderIsHeldFromBeforeTheWorkToItsEnd(bool isStudy)
+    {
+        using var folder = new TemporaryFolder();
+        string spec = Probe(folder, out int rows);
+        string features = Features(folder, "f.npy", rows, shift: 0);
+        if (isStudy)
+            File.WriteAllText(spec, File.ReadAllText(spec).Replace("\"groups\"", """ "pairs": [{ "name": "one", "before": "f.npy", "after": "f.npy" }, { "name": "two", "before": "f.npy", "after": "f.npy" }], "groups" """, StringComparison.Ordinal));
+        void Run(Action<string> progress)
+        {
+            if (isStudy)
+                DriftRun.RunPairs(spec, folder.File("out"), new ClipProbeModels(), progress);
+            else
+                DriftRun.Run(features, features, spec, folder.File("out"), new ClipProbeModels(), progress);
+        }
+
+        int looks = 0;
+        Run(_ =>
+        {
+            looks++;
+            Assert.Null(FolderLock.TryTake(folder.File("out")));
+        });
+        Assert.True(looks > 0);
+        Assert.False(File.Exists(folder.File("out", ".lock")));
+        using FolderLock? held = FolderLock.TryTake(folder.File("out"));
+        string refusal = Assert.Throws<BadInputException>(() => Run(line => Assert.Fail(line))).Message;
+        Assert.Contains("another process", refusal, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("\"groups\": [\"men\", \"women\"], \"pairs\": [{\"name\": \"x\", \"before\": \"a\", \"after\": \"b\"}, {\"name\": \"X\", \"before\": \"a\", \"after\": \"b\"}]", "more than once")]
     [InlineData("\"groups\": [\"men\", \"women\"], \"pairs\": [{\"name\": \"B/32\", \"before\": \"a\", \"after\": \"b\"}, {\"name\": \"B.32\", \"before\": \"a\", \"after\": \"b\"}]", "more than once")]
     [InlineData("\"groups\": [\"men\", \"women\"], \"pairs\": [{\"name\": \"x\", \"before\": \"a\", \"after\": \"b\", \"factors\": {\"size\": \"s\"}}, {\"name\": \"y\", \"before\": \"a\", \"after\": \"b\"}]", "other factors")]

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using ClipEngine.Audit.Report;
 using ClipEngine.Audit.Results;
 using ClipEngine.Audit.Runs;
@@ -201,6 +202,18 @@ public class AuditRunTests
         Assert.Equal(["two"], result.Experiments[0].Models.Select(model => model.Model));
         Assert.Empty(result.Comparisons);
         Assert.Contains(result.Notes, note => note.Text.Contains("one to two", StringComparison.Ordinal));
+    }
+
+    /// <summary>A socket's name cannot be opened, whoever tries: waiting would not help.</summary>
+    [Fact]
+    public void ALockThatCannotBeOpenedIsNoOtherProcess()
+    {
+        using var folder = new TemporaryFolder();
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        socket.Bind(new UnixDomainSocketEndPoint(folder.File(".lock")));
+        var exception = Assert.ThrowsAny<IOException>(() => ResultDirectory.Hold(folder.Root));
+        Assert.Contains("cannot be written there", exception.Message, StringComparison.Ordinal);
+        Assert.Contains(folder.Root, exception.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -169,14 +169,17 @@ public sealed class VerbTests : IDisposable
         Assert.EndsWith("something else.", lines[2], StringComparison.Ordinal);
     }
 
-    /// <summary>A folder of results has one writer: two that mixed their files there would look like one run.</summary>
+    /// <summary>A folder of results has one writer: two that mixed their files there would look like one run. The second is told before it does any work.</summary>
     [Theory]
     [InlineData("balance {table} --sensitive a --labels b --target 0.5 --out {outdir}")]
+    [InlineData("audit accuracy --images {features} --texts {features} --metadata {table} --group a --classes {table} --class-column id --truth id --out {outdir}")]
     [InlineData("audit curation --images {features} --texts {features} --metadata {table} --group a --out {outdir}")]
+    [InlineData("audit retrieval --images {features} --texts {features} --metadata {table} --group a --captions {table} --image-column id --out {outdir}")]
+    [InlineData("audit scores --softmax {features} --metadata {table} --group a --labels w,x,y,z --out {outdir}")]
     public async Task AFolderThatAnotherProcessWritesIntoIsRefused(string line)
     {
         File.WriteAllText(_names["{table}"], "id,a,b\n" + string.Concat(Enumerable.Range(0, 20).Select(static row => $"{row},{row % 2},{row / 2 % 2}\n")));
-        NpyFile.Write<float>(_names["{features}"], [.. Enumerable.Range(1, 80).Select(static value => (float)value)], 20, 4);
+        File.WriteAllText(_names["{features}"], "not an array"); // nobody comes to read it
         Directory.CreateDirectory(_names["{outdir}"]);
         using (new FileStream(Path.Combine(_names["{outdir}"], ".lock"), FileMode.Create, FileAccess.ReadWrite, FileShare.None))
         {
@@ -187,6 +190,9 @@ public sealed class VerbTests : IDisposable
             Assert.Equal([".lock"], Directory.EnumerateFileSystemEntries(_names["{outdir}"]).Select(Path.GetFileName));
         }
 
+        // As a process that was killed leaves it.
+        Assert.True(File.Exists(Path.Combine(_names["{outdir}"], ".lock")));
+        NpyFile.Write<float>(_names["{features}"], [.. Enumerable.Repeat<float[]>([0.1f, 0.2f, 0.3f, 0.4f], 20).SelectMany(static row => row)], 20, 4);
         ProcessOutcome outcome = await CommandLine.RunAsync(Arguments(line));
         Assert.True(outcome.ExitCode == 0, outcome.ToString());
         Assert.False(File.Exists(Path.Combine(_names["{outdir}"], ".lock")));
