@@ -65,6 +65,15 @@ public sealed class ModelCompanionTests : IDisposable
     }
 
     [Fact]
+    public async Task WhereOnlyTheWeightsCannotBeReachedTheSnapshotBeforeStaysTheMainOne()
+    {
+        await Store(_hub.Answer).PullAsync(s_entry);
+        Change();
+        Assert.Equal(Path.Combine(Snapshot(LoopbackHub.Commit), Weights), (await Store(Instead(Weights, 500)).PullAsync(s_entry)).Path);
+        AssertWhole(LoopbackHub.Commit);
+    }
+
+    [Fact]
     public async Task APullThatIsStoppedBeforeTheWeightsChangesNothing()
     {
         await Store(_hub.Answer).PullAsync(s_entry);
